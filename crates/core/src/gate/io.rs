@@ -1,0 +1,418 @@
+//! What goes into the gate and what comes out of it: plain values, no handles.
+
+use std::time::Duration;
+
+use crate::context::SessionContext;
+use crate::id::{ConnectionId, RunId, SessionKey, ThreadId, UserId};
+use crate::limits::Usage;
+use crate::liveness::{Evidence, ZombieKind};
+use crate::reclaim::ReclaimLevel;
+use crate::refusal::{EvictReason, Refusal};
+use crate::timer::Time;
+
+/// What counts as a sign of life on a connection. Nothing that we write ever does (hazard R8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Heartbeat {
+    /// Data frames and protocol pongs: for plain clients that know nothing of `ack`.
+    #[default]
+    Protocol,
+    /// Data frames alone, because browsers answer protocol pings for frozen pages (hazard R9).
+    Application,
+}
+
+/// What was heard from a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// A data frame.
+    Data,
+    /// A protocol ping or pong.
+    Pong,
+    /// An `ack` that says a person sees the page: life, and use of every session open on the connection.
+    Visible,
+}
+
+/// What became of a ping that the gate ordered: the probe's result as far as we can cause it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PingOutcome {
+    /// The kernel took it: from now on silence counts (hazard R30).
+    Written,
+    /// Bytes are waiting before it; it counts once they are written, and then `Written` follows.
+    Queued,
+    /// The socket is broken.
+    Failed,
+}
+
+/// How a connection ended on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The client closed with code 1000: its sessions end at once.
+    ClientClosed,
+    /// Any other end: FIN, RST, another close code, an error, a panic or an aborted task. Sessions linger.
+    Lost,
+}
+
+/// One thing that happened. Every variant names its user, because a user is the unit of atomicity.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A socket proved who it is. With `prev` it takes over the sessions of that connection, before any limit.
+    Connect {
+        /// The verified user.
+        user: UserId,
+        /// The new connection.
+        connection: ConnectionId,
+        /// The connection that it replaces.
+        prev: Option<ConnectionId>,
+        /// What counts as life on it.
+        heartbeat: Heartbeat,
+        /// When its token expires.
+        expires: Option<Time>,
+    },
+    /// A connection asks for a session.
+    Open {
+        /// Whose, which thread, on which connection.
+        context: SessionContext,
+        /// The client's name for this open: the same one again is the same open.
+        reference: Option<Box<str>>,
+    },
+    /// A connection lets a session go.
+    Leave {
+        /// Whose.
+        user: UserId,
+        /// On which connection.
+        connection: ConnectionId,
+        /// Which thread.
+        thread: ThreadId,
+    },
+    /// A connection ended on its own. Unknown connections are ignored: the gate may have dropped it first.
+    Disconnect {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+        /// How.
+        end: End,
+    },
+    /// A connection spoke.
+    Heard {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+        /// What was heard.
+        sign: Sign,
+    },
+    /// A ping that was ordered was written, or not.
+    PingResult {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+        /// What became of it.
+        outcome: PingOutcome,
+    },
+    /// Bytes wait for the kernel (`true` since now), or the kernel took some or all of them.
+    Backlog {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+        /// What changed.
+        progress: WriteProgress,
+    },
+    /// A run began on a thread; its session is protected, and was used.
+    RunStarted {
+        /// The thread's session, whether it is open or not.
+        key: SessionKey,
+        /// Which run.
+        run: RunId,
+    },
+    /// A run ended.
+    RunEnded {
+        /// The thread's session.
+        key: SessionKey,
+        /// Which run.
+        run: RunId,
+    },
+    /// A connection brought a new token.
+    Renew {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+        /// When the new token expires.
+        expires: Option<Time>,
+    },
+    /// A connection has to go: its token was revoked, an operator asked, or an address or the node is full.
+    Expel {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        reason: EvictReason,
+    },
+    /// The socket of a connection that the gate closed is gone.
+    EvictionDone {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// The socket of a connection that the gate closed could not be closed.
+    EvictionFailed {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// We ourselves did not run, or our runtime did not: for so long, no silence is held against anybody.
+    Stalled {
+        /// How long.
+        lag: Duration,
+    },
+    /// From now on nobody is admitted who is not here; whoever asks is told to come back after `retry_in`.
+    Drain {
+        /// When to come back.
+        retry_in: Duration,
+    },
+}
+
+/// How far the kernel took what we wanted to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteProgress {
+    /// It takes no more; bytes wait.
+    Blocked,
+    /// It took some; bytes still wait.
+    Moved,
+    /// Nothing waits any more.
+    Cleared,
+}
+
+/// Which way an open was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AdmissionPath {
+    /// The session was there already.
+    Attach,
+    /// The session had been moved to this connection by `prev`.
+    Takeover,
+    /// A slot was free.
+    Free,
+    /// A slot was reclaimed at this level.
+    Reclaimed(ReclaimLevel),
+}
+
+impl AdmissionPath {
+    /// The word in logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attach => "attach",
+            Self::Takeover => "takeover",
+            Self::Free => "free",
+            Self::Reclaimed(level) => level.as_str(),
+        }
+    }
+}
+
+/// How a socket is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// With a close frame and its handshake, under a deadline.
+    Handshake,
+    /// At once: the peer is dead, nobody waits for it (hazard R29).
+    Abort,
+}
+
+/// One thing to do or to tell. Effects may fail; the decision stands.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Say hello: the connection is registered.
+    Connected {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+        /// The connection that it replaced; its sessions wait for `open` until the linger ends.
+        superseded: Option<ConnectionId>,
+        /// The user's sessions against his limit.
+        usage: Usage,
+    },
+    /// Say opened: the connection is attached to the session.
+    Opened {
+        /// All ids. The thread may differ from the one asked for: see [`Input::Open`]'s `reference`.
+        context: SessionContext,
+        /// The client's name for this open.
+        reference: Option<Box<str>>,
+        /// How it was admitted.
+        path: AdmissionPath,
+        /// From `open` until now.
+        waited: Duration,
+        /// The user's sessions against his limit.
+        usage: Usage,
+    },
+    /// Say closed: the connection is attached to the session no longer.
+    Closed {
+        /// Which session.
+        key: SessionKey,
+        /// Which connection.
+        connection: ConnectionId,
+        /// Why.
+        reason: EvictReason,
+        /// Whether the session itself ended; otherwise only this connection left it.
+        session_ended: bool,
+    },
+    /// Answer an open, or a connect (`thread` is none), with a refusal.
+    Refused {
+        /// Whose.
+        user: UserId,
+        /// On which connection.
+        connection: ConnectionId,
+        /// The thread that was asked for.
+        thread: Option<ThreadId>,
+        /// The client's name for this open.
+        reference: Option<Box<str>>,
+        /// Why, and when to come back.
+        refusal: Refusal,
+    },
+    /// Write a ping frame and a protocol ping; answer with [`Input::PingResult`].
+    Ping {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Close the socket; answer with [`Input::EvictionDone`] or [`Input::EvictionFailed`]. The record is gone already.
+    CloseSocket {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        reason: EvictReason,
+        /// How.
+        manner: Manner,
+    },
+    /// Tell the connection where its user stands, because the band changed.
+    Limit {
+        /// Which.
+        connection: ConnectionId,
+        /// The user's sessions against his limit.
+        usage: Usage,
+    },
+    /// Tell the connection to move to another node.
+    Reconnect {
+        /// Which.
+        connection: ConnectionId,
+        /// When.
+        retry_in: Duration,
+    },
+    /// Something worth a line in the log and a metric.
+    Event(Event),
+}
+
+/// A change that an operator wants to see.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A session came into being.
+    SessionCreated {
+        /// Which.
+        key: SessionKey,
+        /// For which connection.
+        connection: ConnectionId,
+        /// How it was admitted.
+        path: AdmissionPath,
+        /// From `open` until now.
+        waited: Duration,
+    },
+    /// A connection was attached to a session that was there already.
+    SessionAttached {
+        /// Which.
+        key: SessionKey,
+        /// Which connection.
+        connection: ConnectionId,
+        /// How.
+        path: AdmissionPath,
+    },
+    /// A session lost its last connection and lingers.
+    SessionLingers {
+        /// Which.
+        key: SessionKey,
+    },
+    /// A session ended on its own account.
+    SessionReleased {
+        /// Which.
+        key: SessionKey,
+        /// Why.
+        reason: EvictReason,
+    },
+    /// A session was reclaimed.
+    SessionEvicted {
+        /// Which.
+        key: SessionKey,
+        /// At which level.
+        level: ReclaimLevel,
+        /// Why.
+        reason: EvictReason,
+        /// What was known of it.
+        evidence: Evidence,
+    },
+    /// A connection was registered.
+    Connected {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+        /// Which one it replaced.
+        superseded: Option<ConnectionId>,
+    },
+    /// A connection left the count.
+    Disconnected {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+        /// Why; none when it ended on its own.
+        reason: Option<EvictReason>,
+    },
+    /// A connection is dead; it is about to leave the count.
+    Zombie {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+        /// In which way.
+        kind: ZombieKind,
+        /// What proved it.
+        evidence: Evidence,
+    },
+    /// The user moved into another band.
+    Pressure {
+        /// Whose.
+        user: UserId,
+        /// Where he stands now.
+        usage: Usage,
+    },
+    /// An open has to wait for a probe.
+    Waiting {
+        /// Which session it asks for.
+        key: SessionKey,
+        /// On which connection.
+        connection: ConnectionId,
+    },
+    /// Somebody was refused.
+    Refused {
+        /// Whose.
+        user: UserId,
+        /// On which connection.
+        connection: ConnectionId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A close was not confirmed in time; the socket is torn down.
+    CloseUnconfirmed {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+    },
+}

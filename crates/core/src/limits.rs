@@ -1,0 +1,277 @@
+//! Every number that the gate decides by, built only through a checked constructor.
+
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
+/// The numbers as somebody wants them; [`Limits::new`] checks them.
+///
+/// Names are the keys of the `[limits]` and `[liveness]` sections of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitSpec {
+    /// Sessions that one user may hold. Default 20.
+    pub max_sessions_per_user: usize,
+    /// Connections attached to one session; the newest wins. Default 8.
+    pub max_connections_per_session: usize,
+    /// Connections of one user; the newest wins. Default 64.
+    pub max_connections_per_user: usize,
+    /// Opens of one user that wait for the ladder at once; beyond it the oldest waits no longer. Default 32.
+    pub max_waiting_opens_per_user: usize,
+    /// How long a session without a connection stays warm. Default 10 s.
+    pub linger: Duration,
+    /// Per cent of the limit at which the user is told. Default 50.
+    pub watch_percent: usize,
+    /// Per cent at which Conservative and Moderate run in the background. Default 60.
+    pub warn_percent: usize,
+    /// Per cent at which Aggressive runs in the background. Default 70.
+    pub high_percent: usize,
+    /// How often background reclaim repeats while the pressure lasts. Default 120 s.
+    pub reclaim_interval: Duration,
+    /// Between two heartbeats, before a jitter of 10 per cent either way. Default 20 s.
+    pub ping_interval: Duration,
+    /// How long a heartbeat may stay unanswered. Default 10 s.
+    pub ping_answer: Duration,
+    /// Unanswered heartbeats in a row that make a Zombie; one makes a Suspect. Default 3, at least 2 (hazard R7).
+    pub missed_pings: u32,
+    /// How long a probe may take. Default 1 s.
+    pub probe_deadline: Duration,
+    /// Between the two pings of a probe. Default 400 ms.
+    pub probe_gap: Duration,
+    /// From `open` to the end of the ladder. Default 3 s.
+    pub ladder_deadline: Duration,
+    /// How long bytes may wait while the kernel takes none. Default 30 s.
+    pub write_stall: Duration,
+    /// How long a close that was ordered may stay unconfirmed before the socket is torn down. Default 5 s.
+    pub close_confirm: Duration,
+}
+
+impl Default for LimitSpec {
+    fn default() -> Self {
+        Self {
+            max_sessions_per_user: 20,
+            max_connections_per_session: 8,
+            max_connections_per_user: 64,
+            max_waiting_opens_per_user: 32,
+            linger: Duration::from_secs(10),
+            watch_percent: 50,
+            warn_percent: 60,
+            high_percent: 70,
+            reclaim_interval: Duration::from_secs(120),
+            ping_interval: Duration::from_secs(20),
+            ping_answer: Duration::from_secs(10),
+            missed_pings: 3,
+            probe_deadline: Duration::from_secs(1),
+            probe_gap: Duration::from_millis(400),
+            ladder_deadline: Duration::from_secs(3),
+            write_stall: Duration::from_secs(30),
+            close_confirm: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Two numbers that contradict each other, or one that is out of its range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitError {
+    /// The key that is wrong.
+    pub key: &'static str,
+    /// The key that it contradicts, if there is one.
+    pub against: Option<&'static str>,
+    /// What would be right, as the end of a sentence that starts with the key.
+    pub rule: &'static str,
+}
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.key, self.rule)?;
+        match self.against {
+            Some(other) => write!(f, " {other}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for LimitError {}
+
+/// Numbers that do not contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits(LimitSpec);
+
+impl Limits {
+    /// Checks a specification.
+    ///
+    /// # Errors
+    /// [`LimitError`] names the key, the one that it contradicts and the rule.
+    pub fn new(spec: LimitSpec) -> Result<Self, LimitError> {
+        let fail = |key, against, rule| Err(LimitError { key, against, rule });
+        let at_least_one = [
+            ("max_sessions_per_user", spec.max_sessions_per_user),
+            ("max_connections_per_session", spec.max_connections_per_session),
+            ("max_waiting_opens_per_user", spec.max_waiting_opens_per_user),
+            ("watch_percent", spec.watch_percent),
+        ];
+        if let Some((key, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
+            return fail(key, None, "must be at least 1");
+        }
+        let at_least_a_millisecond = [
+            ("ping_interval", spec.ping_interval),
+            ("ping_answer", spec.ping_answer),
+            ("probe_gap", spec.probe_gap),
+            ("write_stall", spec.write_stall),
+            ("close_confirm", spec.close_confirm),
+            ("reclaim_interval", spec.reclaim_interval),
+        ];
+        if let Some((key, _)) = at_least_a_millisecond
+            .into_iter()
+            .find(|(_, v)| *v < Duration::from_millis(1))
+        {
+            return fail(key, None, "must be at least 1ms");
+        }
+        if spec.max_connections_per_user < spec.max_connections_per_session {
+            return fail(
+                "max_connections_per_user",
+                Some("max_connections_per_session"),
+                "must not be below",
+            );
+        }
+        if spec.missed_pings < 2 {
+            return fail(
+                "missed_pings",
+                None,
+                "must be at least 2: one missed answer proves nothing",
+            );
+        }
+        if spec.ping_answer >= spec.ping_interval {
+            return fail("ping_answer", Some("ping_interval"), "must be shorter than");
+        }
+        if spec.probe_gap >= spec.probe_deadline {
+            return fail("probe_gap", Some("probe_deadline"), "must be shorter than");
+        }
+        if spec.probe_deadline > spec.ladder_deadline {
+            return fail("probe_deadline", Some("ladder_deadline"), "must not be longer than");
+        }
+        if spec.watch_percent > spec.warn_percent {
+            return fail("watch_percent", Some("warn_percent"), "must not be above");
+        }
+        if spec.warn_percent > spec.high_percent {
+            return fail("warn_percent", Some("high_percent"), "must not be above");
+        }
+        if spec.high_percent > 100 {
+            return fail("high_percent", None, "must not be above 100");
+        }
+        Ok(Self(spec))
+    }
+
+    /// The band that `used` sessions lie in.
+    #[must_use]
+    pub fn pressure(&self, used: usize) -> Pressure {
+        let reached = |percent: usize| used * 100 >= self.max_sessions_per_user * percent;
+        match () {
+            () if reached(100) => Pressure::Full,
+            () if reached(self.high_percent) => Pressure::High,
+            () if reached(self.warn_percent) => Pressure::Warn,
+            () if reached(self.watch_percent) => Pressure::Watch,
+            () => Pressure::Ok,
+        }
+    }
+
+    /// What a user is told about his limit.
+    #[must_use]
+    pub fn usage(&self, used: usize) -> Usage {
+        Usage {
+            used,
+            limit: self.max_sessions_per_user,
+            level: self.pressure(used),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self(LimitSpec::default())
+    }
+}
+
+impl Deref for Limits {
+    type Target = LimitSpec;
+
+    fn deref(&self) -> &LimitSpec {
+        &self.0
+    }
+}
+
+/// How near a user is to his limit; each band starts at its watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pressure {
+    /// Below every watermark.
+    Ok,
+    /// 50 %: the user is told.
+    Watch,
+    /// 60 %: Conservative and Moderate run in the background.
+    Warn,
+    /// 70 %: Aggressive runs in the background.
+    High,
+    /// 100 %: the next admission climbs the ladder.
+    Full,
+}
+
+impl Pressure {
+    /// The word on the wire, in logs and in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Watch => "watch",
+            Self::Warn => "warn",
+            Self::High => "high",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// A user's sessions against his limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Sessions that he holds.
+    pub used: usize,
+    /// Sessions that he may hold.
+    pub limit: usize,
+    /// The band that this is.
+    pub level: Pressure,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_do_not_contradict_each_other() {
+        assert_eq!(Limits::new(LimitSpec::default()), Ok(Limits::default()));
+    }
+
+    #[test]
+    fn a_contradiction_names_both_keys() {
+        let spec = LimitSpec {
+            probe_deadline: Duration::from_secs(4),
+            ..LimitSpec::default()
+        };
+        let error = Limits::new(spec).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "probe_deadline must not be longer than ladder_deadline"
+        );
+    }
+
+    #[test]
+    fn bands_start_exactly_at_their_watermarks() {
+        let limits = Limits::default();
+        let band = |used| limits.pressure(used);
+        assert_eq!(
+            [band(9), band(10), band(11), band(12)],
+            [Pressure::Ok, Pressure::Watch, Pressure::Watch, Pressure::Warn]
+        );
+        assert_eq!(
+            [band(13), band(14), band(19), band(20)],
+            [Pressure::Warn, Pressure::High, Pressure::High, Pressure::Full]
+        );
+    }
+}

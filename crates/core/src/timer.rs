@@ -1,0 +1,87 @@
+//! Time as a number that the caller brings, and the one queue of deadlines.
+
+use std::collections::BTreeSet;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// A point on the driver's monotonic clock, in microseconds since an origin of the driver's choice.
+///
+/// It is not `std::time::Instant`: a simulation makes it up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Time(u64);
+
+impl Time {
+    /// The origin.
+    pub const ZERO: Self = Self(0);
+
+    /// From microseconds since the origin.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the origin.
+    #[must_use]
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero where it lies in the future.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Self;
+
+    fn add(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Time {
+    type Output = Self;
+
+    fn sub(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// At most one deadline per slot, earliest first. Ties go to the lower slot, so that two runs with the same inputs
+/// fire in the same order.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    queue: BTreeSet<(Time, usize)>,
+}
+
+impl Timers {
+    /// Moves the deadline of `slot` from `old` to `new`; `None` is "no deadline".
+    pub(crate) fn reset(&mut self, slot: usize, old: Option<Time>, new: Option<Time>) {
+        if old == new {
+            return;
+        }
+        if let Some(at) = old {
+            self.queue.remove(&(at, slot));
+        }
+        if let Some(at) = new {
+            self.queue.insert((at, slot));
+        }
+    }
+
+    /// The earliest deadline.
+    pub(crate) fn earliest(&self) -> Option<Time> {
+        self.queue.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the earliest slot whose deadline is not after `now`.
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<usize> {
+        let &(at, slot) = self.queue.first()?;
+        if at > now {
+            return None;
+        }
+        self.queue.pop_first();
+        Some(slot)
+    }
+}

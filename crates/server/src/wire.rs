@@ -1,0 +1,286 @@
+//! Client and server messages of `lychgate.v1`: the only file with their JSON shape.
+//!
+//! JSON text frames, one object each (protocol.md, section 1). Unknown fields are ignored; an unknown `type` from a
+//! client is an error that names the ones we know.
+
+use std::collections::BTreeMap;
+
+use lychgate_core::Usage;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+pub mod event;
+
+/// What a client says.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Client {
+    /// First frame, within five seconds; later, with a token, a refresh.
+    Hello(Hello),
+    /// Attach to `user:thread`; without a thread, to a new one.
+    Open(Open),
+    /// Detach; the slot is free now.
+    Leave {
+        /// Which thread.
+        thread: String,
+    },
+    /// Start a run on an open thread.
+    Run(Run),
+    /// Cancel a run.
+    Stop {
+        /// On which thread.
+        thread: String,
+        /// Which run.
+        run: String,
+    },
+    /// Alive, and processed up to these offsets.
+    Ack(Ack),
+}
+
+/// `hello` from a client.
+#[derive(Debug, Default, Deserialize)]
+pub struct Hello {
+    /// A JWT, where the socket brought none with its request, or a fresh one.
+    pub token: Option<String>,
+    /// The connection that this one replaces.
+    pub prev: Option<String>,
+    /// How the tab names itself.
+    pub client: Option<String>,
+    /// Which SDK speaks, for logs.
+    pub sdk: Option<String>,
+    /// What counts as life: `app` or `ws` (the default).
+    pub heartbeat: Option<String>,
+}
+
+/// `open` from a client.
+#[derive(Debug, Default, Deserialize)]
+pub struct Open {
+    /// The thread; none for a new one.
+    pub thread: Option<String>,
+    /// The last offset that the client has processed.
+    pub after: Option<u64>,
+    /// The incarnation of the log that `after` belongs to.
+    pub epoch: Option<String>,
+    /// The client's name for this open, echoed.
+    #[serde(rename = "ref")]
+    pub reference: Option<String>,
+}
+
+/// `run` from a client.
+#[derive(Debug, Deserialize)]
+pub struct Run {
+    /// On which thread.
+    pub thread: String,
+    /// Idempotency key, made by the client.
+    pub run: String,
+    /// AG-UI RunAgentInput less the ids.
+    pub input: RunInput,
+    /// Which agent; none for the default one.
+    pub agent: Option<String>,
+}
+
+/// AG-UI RunAgentInput less the ids; what we do not read is passed on as it came.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunInput {
+    /// New messages; known ids are ignored.
+    #[serde(default)]
+    pub messages: Vec<Message>,
+    /// Tools of the front end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Box<RawValue>>,
+    /// Context items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Box<RawValue>>,
+    /// Shared state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Box<RawValue>>,
+    /// Passed on to the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_props: Option<Box<RawValue>>,
+    /// Answers to interrupts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Box<RawValue>>,
+}
+
+/// An AG-UI message: its head is read, the rest is kept as it came.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Unique in its thread.
+    pub id: String,
+    /// `user`, `assistant`, `tool`, `system`, `developer`, or a role that we do not know.
+    pub role: String,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: serde_json::Map<String, serde_json::Value>,
+}
+
+/// `ack` from a client.
+#[derive(Debug, Default, Deserialize)]
+pub struct Ack {
+    /// The last processed offset of each thread.
+    #[serde(default)]
+    pub at: BTreeMap<String, u64>,
+    /// Whether a person sees the page.
+    pub visible: Option<bool>,
+}
+
+/// What we say.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Server<'a> {
+    /// The connection is registered.
+    Hello {
+        /// Its id: the client's `prev` next time.
+        connection: &'a str,
+        /// The verified user.
+        user: &'a str,
+        /// Milliseconds between two pings.
+        ping: u64,
+        /// Unacknowledged events at most, per thread.
+        window: u64,
+        /// Seconds until the token expires.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires_in: Option<u64>,
+        /// The user's sessions against his limit.
+        limits: Limits,
+    },
+    /// The connection is attached to a session.
+    Opened(Opened<'a>),
+    /// The connection is attached to a session no longer.
+    Closed {
+        /// Which thread.
+        thread: &'a str,
+        /// Why, as a word of [`crate::close`].
+        reason: &'a str,
+        /// Whether and how to come back.
+        reconnect: Reconnect,
+        /// Milliseconds to wait before.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_in: Option<u64>,
+        /// For people.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<&'a str>,
+    },
+    /// Advice, safe to ignore.
+    Notice(Notice<'a>),
+    /// Something was refused.
+    Error {
+        /// One word of protocol.md rule 13.
+        code: &'a str,
+        /// For people.
+        message: &'a str,
+        /// Which thread.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        thread: Option<&'a str>,
+        /// Which run.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        run: Option<&'a str>,
+        /// The client's name for the open that is refused.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a str>,
+        /// Milliseconds to wait before trying again.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_in: Option<u64>,
+    },
+    /// Answer with `ack`.
+    Ping,
+}
+
+/// `opened` to a client.
+#[derive(Debug, Serialize)]
+pub struct Opened<'a> {
+    /// Which thread.
+    pub thread: &'a str,
+    /// The client's name for this open.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<&'a str>,
+    /// The incarnation of the log.
+    pub epoch: &'a str,
+    /// Events follow from here, exclusive.
+    pub after: u64,
+    /// The last offset of the log.
+    pub head: u64,
+    /// The run in flight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<&'a str>,
+    /// The user's sessions against his limit.
+    pub limits: Limits,
+    /// The client replaces what it has by `messages` (and `state`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reset: bool,
+    /// The thread's messages, with `reset`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<&'a [Message]>,
+    /// The thread's state, with `reset`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<&'a RawValue>,
+    /// There is older history than `messages`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+}
+
+/// `notice` to a client.
+#[derive(Debug, Serialize)]
+#[serde(tag = "code", rename_all = "lowercase")]
+pub enum Notice<'a> {
+    /// The user's pressure band changed.
+    Limit(Limits),
+    /// The open waits.
+    Queued {
+        /// Which thread.
+        thread: &'a str,
+        /// The client's name for this open.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a str>,
+        /// 1 is next.
+        position: usize,
+    },
+    /// Move to another node.
+    Reconnect {
+        /// Why.
+        why: &'a str,
+        /// Milliseconds to wait before.
+        retry_in: u64,
+        /// Milliseconds until the socket is closed.
+        deadline: u64,
+    },
+    /// The token expires soon.
+    Expiring {
+        /// Seconds.
+        expires_in: u64,
+    },
+}
+
+/// Whether and how a client comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reconnect {
+    /// At once, or after `retry_in`, and resume.
+    Resume,
+    /// When a person wants it.
+    OnDemand,
+    /// Not by itself.
+    Never,
+}
+
+/// A user's sessions against his limit.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Limits {
+    /// Sessions that he holds.
+    pub used: usize,
+    /// Sessions that he may hold.
+    pub limit: usize,
+    /// `ok`, `watch`, `warn`, `high` or `full`.
+    pub level: &'static str,
+}
+
+impl From<Usage> for Limits {
+    fn from(usage: Usage) -> Self {
+        Self {
+            used: usage.used,
+            limit: usage.limit,
+            level: usage.level.as_str(),
+        }
+    }
+}
