@@ -12,7 +12,9 @@ pub mod timer;
 
 pub use context::{Entropy, Origin, SessionContext, WebSocketRequest};
 pub use gate::Gate;
-pub use gate::io::{AdmissionPath, End, Event, Heartbeat, Input, Manner, Output, PingOutcome, Sign, WriteProgress};
+pub use gate::io::{
+    AdmissionPath, End, Event, Heartbeat, Input, Manner, Output, PingOutcome, Resume, Sign, WriteProgress,
+};
 pub use id::{ClientId, ConnectionId, IdError, RequestId, RunId, SessionKey, ThreadId, UserId};
 pub use limits::{LimitError, LimitSpec, Limits, Pressure, Usage};
 pub use liveness::{Evidence, Liveness, ZombieKind};

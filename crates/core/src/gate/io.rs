@@ -42,6 +42,15 @@ pub enum PingOutcome {
     Failed,
 }
 
+/// Where a client left off; the gate carries it from [`Input::Open`] to [`Output::Opened`] unread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The last offset that the client has processed.
+    pub after: u64,
+    /// The incarnation of the log that it belongs to.
+    pub epoch: Box<str>,
+}
+
 /// How a connection ended on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -73,6 +82,8 @@ pub enum Input {
         context: SessionContext,
         /// The client's name for this open: the same one again is the same open.
         reference: Option<Box<str>>,
+        /// Where the client left off.
+        resume: Option<Resume>,
     },
     /// A connection lets a session go.
     Leave {
@@ -243,6 +254,8 @@ pub enum Output {
         context: SessionContext,
         /// The client's name for this open.
         reference: Option<Box<str>>,
+        /// Where the client left off.
+        resume: Option<Resume>,
         /// How it was admitted.
         path: AdmissionPath,
         /// From `open` until now.
