@@ -144,6 +144,11 @@ pub enum Input {
         /// Which run.
         run: RunId,
     },
+    /// A person used a session: a run was sent or stopped.
+    Used {
+        /// Which.
+        key: SessionKey,
+    },
     /// A connection brought a new token.
     Renew {
         /// Whose.
