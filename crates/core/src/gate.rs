@@ -16,11 +16,11 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
 use crate::check;
-use crate::id::UserId;
+use crate::id::{ConnectionId, UserId};
 use crate::limits::{Limits, Usage};
 use crate::stats::Census;
 use crate::timer::{Clock, Time, Timers};
-use crate::user::User;
+use crate::user::{User, Worth};
 
 mod climb;
 mod connect;
@@ -152,6 +152,38 @@ impl Gate {
     #[must_use]
     pub fn session_count(&self, user: &UserId) -> usize {
         self.usage(user).used
+    }
+
+    /// How much would be lost with a connection; none when it is not known. Bounds that reach across users (address,
+    /// node) compare these: the lowest goes first.
+    #[must_use]
+    pub fn worth(&self, user: &UserId, connection: ConnectionId) -> Option<Worth> {
+        let user = self.user(user)?;
+        user.connection(connection).map(|connection| user.worth(connection, &self.clock, &self.limits))
+    }
+
+    /// Every connection with its user.
+    #[must_use]
+    pub fn connections(&self) -> Vec<(UserId, ConnectionId)> {
+        let users = self.users.iter().flatten();
+        users.flat_map(|user| user.connections.iter().map(|connection| (user.id.clone(), connection.id))).collect()
+    }
+
+    /// The least worthy connection but `spared` among `count` users from place `from` on (modulo their number).
+    /// Bounded work: a node that is full must not scan everybody for each newcomer (hazard R13).
+    #[must_use]
+    pub fn least_worthy(&self, from: usize, count: usize, spared: ConnectionId) -> Option<(Worth, UserId)> {
+        let places = self.users.len();
+        let start = if places == 0 { 0 } else { from % places };
+        let end = (start + count).min(places);
+        self.users[start..end]
+            .iter()
+            .flatten()
+            .flat_map(|user| user.connections.iter().map(move |connection| (user, connection)))
+            .filter(|(_, connection)| connection.id != spared)
+            .map(|(user, connection)| (user.worth(connection, &self.clock, &self.limits), user))
+            .min_by_key(|(worth, _)| *worth)
+            .map(|(worth, user)| (worth, user.id.clone()))
     }
 
     /// What the gate holds, recounted; takes time in proportion to the number of users.

@@ -59,3 +59,4 @@ pub use reclaim::ReclaimLevel;
 pub use refusal::{EvictReason, Refusal};
 pub use stats::Census;
 pub use timer::Time;
+pub use user::Worth;

@@ -17,6 +17,19 @@ pub(crate) struct Closing {
     pub(crate) deadline: Time,
 }
 
+/// How much would be lost with a connection: dead ones first, then those without a session, then the least recently
+/// heard; the last living reader of a running answer never while another choice is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Worth {
+    /// The answer of a run in flight would lose its last living reader.
+    pub is_last_reader: bool,
+    is_alive: bool,
+    is_wanted: bool,
+    heard: Time,
+    /// Which connection.
+    pub connection: ConnectionId,
+}
+
 /// Everything that the gate knows of one user.
 #[derive(Debug)]
 pub(crate) struct User {
@@ -99,6 +112,16 @@ impl User {
                     && session.attachment(connection).is_some()
                     && session.attached.iter().all(|other| other.connection == connection || !alive(other.connection))
             })
+    }
+
+    pub(crate) fn worth(&self, connection: &Connection, clock: &Clock, limits: &Limits) -> Worth {
+        Worth {
+            is_last_reader: self.is_last_reader(connection.id, clock, limits),
+            is_alive: connection.liveness(clock, limits) == Liveness::Alive,
+            is_wanted: self.is_wanted(connection.id),
+            heard: connection.heard,
+            connection: connection.id,
+        }
     }
 
     /// The evidence on the session's best connection.

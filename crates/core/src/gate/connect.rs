@@ -4,7 +4,6 @@ use crate::connection::{Connection, Ping, jittered};
 use crate::gate::Step;
 use crate::gate::io::{Event, Heartbeat, Manner, Output, PingOutcome, Sign, WriteProgress};
 use crate::id::{ConnectionId, RunId, ThreadId};
-use crate::liveness::Liveness;
 use crate::refusal::{EvictReason, Refusal};
 use crate::timer::Time;
 use crate::user::push_tight;
@@ -43,11 +42,17 @@ impl Step<'_> {
             return false;
         }
         let claim = Some(self.clock.now + self.limits.linger);
+        let mut moved = Vec::new();
         for session in &mut self.user.sessions {
             if let Some(attachment) = session.attachment_mut(old) {
                 attachment.connection = new;
                 attachment.claim = claim;
+                moved.push(session.thread.clone());
             }
+        }
+        for thread in moved {
+            let key = self.user.key(&thread);
+            self.emit(Output::Detached { key, connection: old });
         }
         for waiter in &mut self.user.waiting {
             if waiter.connection() == old {
@@ -58,23 +63,16 @@ impl Step<'_> {
         true
     }
 
-    /// The newest connection wins; the worst of the others goes: dead first, then without a session, then least
-    /// recently heard; the last living reader of a running answer only where nothing else is left.
+    /// The newest connection wins; the least worthy of the others goes.
     fn bound_connections(&mut self, newest: ConnectionId) {
         while self.user.connections.len() > self.limits.max_connections_per_user {
             let user = &*self.user;
-            let worst = user
-                .connections
-                .iter()
-                .filter(|connection| connection.id != newest)
-                .min_by_key(|connection| {
-                    let alive = connection.liveness(&self.clock, self.limits) == Liveness::Alive;
-                    let reader = user.is_last_reader(connection.id, &self.clock, self.limits);
-                    (reader, alive, user.is_wanted(connection.id), connection.heard, connection.id)
-                })
-                .map(|connection| connection.id);
+            let others = user.connections.iter().filter(|connection| connection.id != newest);
+            let worst = others.map(|connection| user.worth(connection, &self.clock, self.limits)).min();
             match worst {
-                Some(worst) => self.drop_connection(worst, EvictReason::MadeRoomForConnection, Manner::Handshake),
+                Some(worst) => {
+                    self.drop_connection(worst.connection, EvictReason::MadeRoomForConnection, Manner::Handshake);
+                }
                 None => return,
             }
         }

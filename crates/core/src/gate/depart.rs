@@ -109,6 +109,8 @@ impl Step<'_> {
             .filter_map(|session| session.detach(id).then(|| session.thread.clone()))
             .collect();
         for thread in threads {
+            let key = self.user.key(&thread);
+            self.emit(Output::Detached { key, connection: id });
             self.on_detached(&thread, orphans);
         }
         if self.user.round.is_some() {

@@ -279,6 +279,14 @@ pub enum Output {
         /// Whether the session itself ended; otherwise only this connection left it.
         session_ended: bool,
     },
+    /// The connection is attached to the session no longer, and nobody is told: it is gone itself, or its successor
+    /// holds the session.
+    Detached {
+        /// Which session.
+        key: SessionKey,
+        /// Which connection.
+        connection: ConnectionId,
+    },
     /// Answer an open, or a connect (`thread` is none), with a refusal.
     Refused {
         /// Whose.
