@@ -96,13 +96,17 @@ fn wait(child: &mut Child, line: &str, within: Duration) -> Result<ExitStatus> {
 
 /// Asks the child and all that it started to stop, and kills what is left after [`GRACE`].
 /// Returns how the child itself ended.
-pub(crate) fn end(child: &mut Child) -> Result<ExitStatus> {
+fn end(child: &mut Child) -> Result<ExitStatus> {
+    end_after(child, GRACE)
+}
+
+fn end_after(child: &mut Child, grace: Duration) -> Result<ExitStatus> {
     let mut family = descendants(child.id());
     family.push(child.id());
     signal("TERM", &family);
     let begin = Instant::now();
     let mut status = None;
-    while begin.elapsed() < GRACE {
+    while begin.elapsed() < grace {
         if status.is_none() {
             status = child.try_wait()?;
         }
@@ -351,6 +355,17 @@ mod tests {
         polite.stop().unwrap();
         let rude = Watched::start("rude", &mut shell("exec sleep 600")).unwrap();
         assert!(rude.stop().is_err());
+    }
+
+    #[test]
+    fn a_child_that_does_not_hear_is_killed_after_its_grace() {
+        let script = "trap '' TERM; echo up; while :; do sleep 0.05; done";
+        let mut deaf = Watched::start("deaf", &mut shell(script)).unwrap();
+        deaf.line(Duration::from_secs(10), |line| (line == "up").then_some(()))
+            .unwrap();
+        let status = end_after(&mut deaf.child, Duration::from_millis(200)).unwrap();
+        assert!(!status.success());
+        assert!(!is_running(deaf.child.id()));
     }
 
     #[test]
