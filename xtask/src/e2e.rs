@@ -59,9 +59,11 @@ fn live_plans(root: &Path) -> Result<()> {
 fn golden_path(root: &Path) -> Result<()> {
     install::program("node", "nodejs")?;
     run::stream(
-        Command::new("node")
-            .current_dir(root)
-            .args(["--test", "xtask/peers/transcript.test.mjs"]),
+        Command::new("node").current_dir(root).args([
+            "--test",
+            "--test-reporter=spec",
+            "xtask/peers/transcript.test.mjs",
+        ]),
         CLIENT_WITHIN,
     )?;
     let packages = install::npm(root, "ws", WS_VERSION)?;

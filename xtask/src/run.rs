@@ -23,7 +23,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(12);
 /// How often we look whether a child has ended.
 const POLL: Duration = Duration::from_millis(50);
-/// Lines of a watched child that may wait for us; beyond it the child waits.
+/// Lines of a watched child that may wait for us; what comes beyond it is shown, but not looked at.
 const LINES_WAITING: usize = 1_024;
 
 /// The cargo that called us, in `root`, with the committed lock file as it is.
@@ -238,11 +238,9 @@ impl Watched {
                     )
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    bail!(
-                        "{} ended before it printed what we wait for: {}",
-                        self.name,
-                        self.child.wait()?
-                    )
+                    // It may have closed its output and live on: waiting alone could last for ever.
+                    let status = end(&mut self.child)?;
+                    bail!("{} ended before it printed what we wait for: {status}", self.name)
                 }
             }
         }
