@@ -69,11 +69,7 @@ fn golden_path(root: &Path) -> Result<()> {
     let packages = install::npm(root, "ws", WS_VERSION)?;
     let gateway = run::target_dir(root)?.join("release").join("lychgate");
     let mut command = Command::new(gateway);
-    command
-        .current_dir(root)
-        .arg("demo")
-        .env("LYCHGATE__SERVER__LISTEN", "127.0.0.1:0")
-        .env("LYCHGATE__SERVER__ADMIN_LISTEN", "127.0.0.1:0");
+    command.current_dir(root).args(["demo", "--port", "0"]);
     let mut demo = run::Watched::start("demo", &mut command)?;
     let mut printed = Printed::default();
     let (url, token) = demo.line(START_WITHIN, |line| printed.read(line))?;
@@ -100,7 +96,11 @@ struct Printed {
 impl Printed {
     /// Takes a line; gives address and token once both are known.
     fn read(&mut self, line: &str) -> Option<(String, String)> {
-        if let Some(token) = line.trim().strip_prefix("token:") {
+        let line = line.trim();
+        if let Some(token) = line
+            .strip_prefix("export TOKEN=")
+            .or_else(|| line.strip_prefix("token:"))
+        {
             self.token = Some(token.trim().to_owned());
         } else if self.url.is_none() {
             let mut words = line.split(|sign: char| sign.is_whitespace() || matches!(sign, '"' | '\'' | '`'));

@@ -190,7 +190,22 @@ fn read(root: &Path) -> Result<Tree> {
             read_directory(root, &directory, &mut tree)?;
         }
     }
+    mark_test_modules(&mut tree.rust);
     Ok(tree)
+}
+
+/// A module declared under `#[cfg(test)]` is test code with everything below it, whatever its file is called.
+fn mark_test_modules(sources: &mut [Source]) {
+    let modules: Vec<String> = sources.iter().flat_map(Source::test_modules).collect();
+    for source in sources {
+        let within = |module: &String| {
+            let rest = source.path.strip_prefix(module.as_str());
+            rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+        };
+        if modules.iter().any(within) {
+            source.mark_as_test();
+        }
+    }
 }
 
 fn read_directory(root: &Path, directory: &Path, tree: &mut Tree) -> Result<()> {
@@ -242,6 +257,26 @@ mod tests {
         let fails = Lint::Tree(|_| vec![Finding::error("a.rs", 0, "too long".to_owned())]);
         assert!(passes(Path::new("."), &tree, warns).unwrap());
         assert!(!passes(Path::new("."), &tree, fails).unwrap());
+    }
+
+    #[test]
+    fn a_module_declared_for_tests_is_test_code_with_all_below_it() {
+        let file = |path| Source::new(path, "mod inner; fn f() {}");
+        let mut sources = [
+            Source::new(
+                "crates/server/src/sink.rs",
+                "#[cfg(test)]\npub(crate) mod recorder;\nmod real;",
+            ),
+            file("crates/server/src/sink/recorder.rs"),
+            file("crates/server/src/sink/recorder/inner.rs"),
+            file("crates/server/src/sink/recorders.rs"),
+            file("crates/server/src/sink/real.rs"),
+        ];
+        mark_test_modules(&mut sources);
+        assert_eq!(
+            sources.each_ref().map(|source| source.is_test(0)),
+            [true, true, true, false, false]
+        );
     }
 
     #[test]

@@ -42,6 +42,23 @@ impl Source {
         self.test.get(index).copied().unwrap_or(false)
     }
 
+    /// The files of modules that this one declares for tests alone (`#[cfg(test)] mod recorder;`), without `.rs`.
+    pub(super) fn test_modules(&self) -> impl Iterator<Item = String> {
+        let (directory, file) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
+        let home = match file.trim_end_matches(".rs") {
+            "mod" | "lib" | "main" => directory.to_owned(),
+            name => format!("{directory}/{name}"),
+        };
+        let declared = (0..self.tokens.len())
+            .filter(|&index| self.is_test(index) && self.has(index, &["mod"]) && self.has(index + 2, &[";"]));
+        declared.map(move |index| format!("{home}/{}", self.tokens[index + 1].text))
+    }
+
+    /// Takes the whole file for test code.
+    pub(super) fn mark_as_test(&mut self) {
+        self.test.fill(true);
+    }
+
     /// Every path in the file, tests included.
     pub(super) fn paths(&self) -> Vec<Path> {
         paths::all(&self.tokens)
