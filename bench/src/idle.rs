@@ -46,10 +46,7 @@ pub(crate) struct Args {
 
 impl Default for Args {
     fn default() -> Self {
-        Self {
-            connections: 10_000,
-            steps: 5,
-        }
+        Self { connections: 10_000, steps: 5 }
     }
 }
 
@@ -67,11 +64,7 @@ pub(crate) async fn measure(binary: Option<&Path>, args: &Args) -> anyhow::Resul
     println!("{}", idle.table("idle"));
     let slope = idle.slope()?;
     let process = idle.gateway.process()?;
-    let (clients, gateway, level) = (
-        idle.clients,
-        idle.gateway,
-        idle.points.last().context("there is a last step")?.1,
-    );
+    let (clients, gateway, level) = (idle.clients, idle.gateway, idle.points.last().context("there is a last step")?.1);
 
     let clients = each(clients, |mut client| async move {
         exchange(&mut client).await?;
@@ -96,21 +89,12 @@ pub(crate) async fn measure(binary: Option<&Path>, args: &Args) -> anyhow::Resul
 
     let more = |after: Pss, before: Pss| (after.anonymous as f64 - before.anonymous as f64) / args.connections as f64;
     let mut table = plain_table(&["bytes of anonymous PSS per connection", "bytes"]);
-    table.add_row([
-        "idle, identity and one session each (slope)".to_owned(),
-        format!("{slope:.0}"),
-    ]);
+    table.add_row(["idle, identity and one session each (slope)".to_owned(), format!("{slope:.0}")]);
     table.add_row(["after ten messages each (slope)".to_owned(), format!("{busy_slope:.0}")]);
     let ten = more(after_messages, level);
-    table.add_row([
-        "ten messages on connections that were idle: more by".to_owned(),
-        format!("{ten:.0}"),
-    ]);
+    table.add_row(["ten messages on connections that were idle: more by".to_owned(), format!("{ten:.0}")]);
     let run = more(after_runs, after_messages);
-    table.add_row([
-        "one run each: more by, its journal included".to_owned(),
-        format!("{run:.0}"),
-    ]);
+    table.add_row(["one run each: more by, its journal included".to_owned(), format!("{run:.0}")]);
     println!("{table}\n");
     Ok(())
 }
@@ -139,21 +123,12 @@ impl Ramp {
             "{} connections with a session each were meant, the gateway counts {taken:?}",
             args.connections
         );
-        Ok(Self {
-            gateway,
-            clients,
-            points,
-        })
+        Ok(Self { gateway, clients, points })
     }
 
     /// Without the point at zero: what a gateway takes for its first connection is not what it takes for each.
     fn slope(&self) -> anyhow::Result<f64> {
-        let points: Vec<_> = self
-            .points
-            .iter()
-            .skip(1)
-            .map(|(n, pss)| (*n as f64, pss.anonymous as f64))
-            .collect();
+        let points: Vec<_> = self.points.iter().skip(1).map(|(n, pss)| (*n as f64, pss.anonymous as f64)).collect();
         memory::slope(&points).context("a slope needs two steps")
     }
 
@@ -186,12 +161,7 @@ async fn connect(
         let bar = bar.clone();
         tasks.spawn(async move {
             let (mut client, _) = user.connect().await?;
-            client
-                .open(Open {
-                    thread: Some(THREAD),
-                    ..Open::default()
-                })
-                .await?;
+            client.open(Open { thread: Some(THREAD), ..Open::default() }).await?;
             match before {
                 Before::Nothing => {}
                 Before::TenMessages => exchange(&mut client).await?,
@@ -209,12 +179,7 @@ async fn connect(
 /// Ten frames that are answered, and ten that say that the answer was read.
 async fn exchange(client: &mut Client) -> anyhow::Result<()> {
     for _ in 0..MESSAGES {
-        client
-            .open(Open {
-                thread: Some(THREAD),
-                ..Open::default()
-            })
-            .await?;
+        client.open(Open { thread: Some(THREAD), ..Open::default() }).await?;
         client.ack().await?;
     }
     Ok(())
@@ -222,12 +187,7 @@ async fn exchange(client: &mut Client) -> anyhow::Result<()> {
 
 async fn run_once(client: &mut Client) -> anyhow::Result<()> {
     client.run(THREAD, "r1", "hello").await?;
-    while !ends_run(
-        &client
-            .until(PATIENCE, |frame| frame.event_of(THREAD).cloned())
-            .await?
-            .agui(),
-    ) {}
+    while !ends_run(&client.until(PATIENCE, |frame| frame.event_of(THREAD).cloned()).await?.agui()) {}
     Ok(client.ack().await?)
 }
 
@@ -244,9 +204,7 @@ where
             done.extend(client.transpose()?.map(Attended::new));
         }
         let recalled = attended.recall().await?;
-        let client = recalled
-            .client
-            .with_context(|| format!("an idle connection ended: {:?}", recalled.ended))?;
+        let client = recalled.client.with_context(|| format!("an idle connection ended: {:?}", recalled.ended))?;
         tasks.spawn(act(client));
     }
     while let Some(client) = tasks.join_next().await {

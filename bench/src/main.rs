@@ -57,6 +57,7 @@ fn main() -> anyhow::Result<ExitCode> {
     if let Command::Hold = cli.command {
         return hold::command();
     }
+    live::raise_descriptor_limit();
     println!("{}", machine::describe());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(measure(&cli))

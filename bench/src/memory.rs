@@ -39,10 +39,7 @@ fn parse(text: &str) -> Option<Pss> {
         let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
         rest.split_whitespace().next()?.parse().ok()
     };
-    Some(Pss {
-        anonymous: kilobytes("Pss_Anon:")? * 1024,
-        total: kilobytes("Pss:")? * 1024,
-    })
+    Some(Pss { anonymous: kilobytes("Pss_Anon:")? * 1024, total: kilobytes("Pss:")? * 1024 })
 }
 
 /// Waits until the memory of a process moves no more, and reads it.
@@ -92,13 +89,7 @@ mod tests {
     #[test]
     fn a_rollup_is_read_in_bytes() {
         let text = "55d0-7ffe ---p 00000000 00:00 0 [rollup]\nRss: 9 kB\nPss:  8 kB\nPss_Dirty: 7 kB\nPss_Anon: 6 kB\n";
-        assert_eq!(
-            parse(text),
-            Some(Pss {
-                anonymous: 6 * 1024,
-                total: 8 * 1024
-            })
-        );
+        assert_eq!(parse(text), Some(Pss { anonymous: 6 * 1024, total: 8 * 1024 }));
         assert_eq!(parse("Rss: 9 kB"), None);
     }
 }

@@ -33,10 +33,7 @@ const WARM_UP: Duration = Duration::from_secs(2);
 const FLAT_OUT: Duration = Duration::from_secs(5);
 
 /// The demo agent as fast as it can, and only the gateway's warnings.
-const SETTINGS: [(&str, &str); 2] = [
-    ("LYCHGATE__AGENTS__DEMO__DELAY", "0s"),
-    ("LYCHGATE__LOG__LEVEL", "warn"),
-];
+const SETTINGS: [(&str, &str); 2] = [("LYCHGATE__AGENTS__DEMO__DELAY", "0s"), ("LYCHGATE__LOG__LEVEL", "warn")];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -53,11 +50,7 @@ pub(crate) struct Args {
 
 impl Default for Args {
     fn default() -> Self {
-        Self {
-            rate: 2_000,
-            connections: 200,
-            seconds: 12,
-        }
+        Self { rate: 2_000, connections: 200, seconds: 12 }
     }
 }
 
@@ -128,11 +121,7 @@ fn print_paced(args: &Args, paced: &Measured, given_up: u64, took: Duration) {
         paced.finished.count() as f64 / took.as_secs_f64(),
         paced.events as f64 / paced.finished.count().max(1) as f64,
         paced.failed,
-        paced
-            .failure
-            .as_ref()
-            .map(|why| format!("; first failure: {why}"))
-            .unwrap_or_default(),
+        paced.failure.as_ref().map(|why| format!("; first failure: {why}")).unwrap_or_default(),
     );
 }
 
@@ -140,12 +129,7 @@ async fn connect(scene: &Scene, connections: u32) -> anyhow::Result<Vec<Client>>
     let mut clients = Vec::new();
     for _ in 0..connections {
         let (mut client, _) = scene.user("runs")?.connect().await?;
-        client
-            .open(Open {
-                thread: Some(THREAD),
-                ..Open::default()
-            })
-            .await?;
+        client.open(Open { thread: Some(THREAD), ..Open::default() }).await?;
         clients.push(client);
     }
     Ok(clients)
@@ -162,9 +146,7 @@ async fn open_loop(clients: Vec<Client>, args: &Args) -> anyhow::Result<(Measure
     }
     let (rate, lasts) = (args.rate, WARM_UP + Duration::from_secs(args.seconds));
     // A thread, because a timer of the runtime has a grain of a millisecond: more than what is measured.
-    let pacer = thread::Builder::new()
-        .name("pacer".to_owned())
-        .spawn(move || pace(&lanes, rate, lasts))?;
+    let pacer = thread::Builder::new().name("pacer".to_owned()).spawn(move || pace(&lanes, rate, lasts))?;
     let (mut all, mut clients) = (Measured::default(), Vec::new());
     for (measured, client) in tasks.join_all().await {
         all.absorb(measured);
@@ -224,11 +206,7 @@ async fn closed_loop(clients: Vec<Client>) -> anyhow::Result<(Measured, Duration
         });
     }
     let mut all = Measured::default();
-    tasks
-        .join_all()
-        .await
-        .into_iter()
-        .for_each(|measured| all.absorb(measured));
+    tasks.join_all().await.into_iter().for_each(|measured| all.absorb(measured));
     Ok((all, begin.elapsed()))
 }
 
@@ -237,9 +215,7 @@ async fn run(client: &mut Client, run: &str) -> Result<Stages, Trouble> {
     let (mut accepted, mut first_words, mut events) = (None, None, 0);
     loop {
         let next = client.until(PATIENCE, |frame| {
-            let refused = frame
-                .refusal()
-                .map(|refused| Err(Trouble::Refused(Box::new(refused.clone()))));
+            let refused = frame.refusal().map(|refused| Err(Trouble::Refused(Box::new(refused.clone()))));
             refused.or_else(|| frame.event_of(THREAD).map(|event| Ok(event.agui())))
         });
         let agui = next.await??;

@@ -10,29 +10,28 @@
 //! A client answers pings while somebody reads from it: there is no task behind it. Every wait has a deadline.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
-use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message as Raw;
 use tokio_tungstenite::tungstenite::handshake::client::{Request, generate_key};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{self, Message as Raw};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+pub mod depart;
 pub mod endpoint;
 pub mod frame;
 pub mod token;
 pub mod transcript;
+pub mod trouble;
 
 use endpoint::Endpoint;
-use frame::{Frame, Opened, Refused, Welcome};
+use frame::{Frame, Opened, Welcome};
+pub use trouble::{Ended, Trouble};
 
 /// How long a client waits for an answer before it calls the gateway mute. Longer than the 10 s within which every
 /// authenticated user is promised a session.
@@ -96,54 +95,6 @@ pub struct Open<'a> {
     pub reference: Option<&'a str>,
 }
 
-/// Why something did not happen.
-#[derive(Debug)]
-pub enum Trouble {
-    /// The gateway said `error`.
-    Refused(Box<Refused>),
-    /// The gateway ended the session that was waited for.
-    Closed(Box<frame::Closed>),
-    /// The socket ended.
-    Ended(Ended),
-    /// The gateway said nothing that fits for so long.
-    Mute(Duration),
-    /// The upgrade was answered with this HTTP status.
-    Status(u16),
-    /// The gateway broke the protocol.
-    Protocol(String),
-    /// The socket could not be made or used.
-    Io(io::Error),
-}
-
-/// How a socket ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ended {
-    /// The close code; none where the socket ended without a close frame.
-    pub code: Option<u16>,
-    /// The close reason as it came.
-    pub reason: String,
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refused) => write!(f, "refused with {}: {}", refused.code, refused.message),
-            Self::Closed(closed) => write!(f, "the session of {} was closed: {}", closed.thread, closed.reason),
-            Self::Ended(Ended {
-                code: Some(code),
-                reason,
-            }) => write!(f, "the socket was closed with {code} {reason}"),
-            Self::Ended(Ended { code: None, .. }) => f.write_str("the socket ended without a close frame"),
-            Self::Mute(waited) => write!(f, "no answer within {waited:?}"),
-            Self::Status(status) => write!(f, "the upgrade was answered with HTTP status {status}"),
-            Self::Protocol(what) => write!(f, "the gateway broke the protocol: {what}"),
-            Self::Io(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for Trouble {}
-
 /// What a client saw of the limit, for verdicts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -176,22 +127,13 @@ impl Client {
     pub async fn connect(endpoint: &Endpoint, caller: &Caller) -> Result<Self, Trouble> {
         let upgrade = async {
             let stream = endpoint.dial(caller.source).await.map_err(Trouble::Io)?;
-            let config = WebSocketConfig::default()
-                .read_buffer_size(4_096)
-                .write_buffer_size(0)
-                .max_write_buffer_size(4 << 20);
+            let config =
+                WebSocketConfig::default().read_buffer_size(4_096).write_buffer_size(0).max_write_buffer_size(4 << 20);
             let request = request(endpoint, &caller.credential)?;
-            tokio_tungstenite::client_async_with_config(request, stream, Some(config))
-                .await
-                .map_err(Trouble::from)
+            tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await.map_err(Trouble::from)
         };
-        let (socket, response) = timeout(PATIENCE, upgrade)
-            .await
-            .map_err(|_| Trouble::Mute(PATIENCE))??;
-        let picked = response
-            .headers()
-            .get("sec-websocket-protocol")
-            .map(|value| value.as_bytes());
+        let (socket, response) = timeout(PATIENCE, upgrade).await.map_err(|_| Trouble::Mute(PATIENCE))??;
+        let picked = response.headers().get("sec-websocket-protocol").map(|value| value.as_bytes());
         if picked != Some(b"lychgate.v1") {
             return Err(Trouble::Protocol(format!("it picked the subprotocol {picked:?}")));
         }
@@ -212,11 +154,6 @@ impl Client {
         self.seen
     }
 
-    /// Behaves like a frozen page from now on: the protocol's pongs still go out while it is read, `ack` does not.
-    pub fn freeze(&mut self) {
-        self.answers_pings = false;
-    }
-
     /// Says hello and waits for the answer.
     ///
     /// # Errors
@@ -232,9 +169,7 @@ impl Client {
         .await?;
         self.until(PATIENCE, |frame| match frame {
             Frame::Hello(welcome) => Some(Ok(welcome.clone())),
-            other => other
-                .refusal()
-                .map(|refused| Err(Trouble::Refused(Box::new(refused.clone())))),
+            other => other.refusal().map(|refused| Err(Trouble::Refused(Box::new(refused.clone())))),
         })
         .await?
     }
@@ -357,12 +292,7 @@ impl Client {
         deadline: Duration,
         mut pick: impl FnMut(&Frame) -> Option<T>,
     ) -> Result<T, Trouble> {
-        if let Some((index, picked)) = self
-            .backlog
-            .iter()
-            .enumerate()
-            .find_map(|(i, frame)| Some((i, pick(frame)?)))
-        {
+        if let Some((index, picked)) = self.backlog.iter().enumerate().find_map(|(i, frame)| Some((i, pick(frame)?))) {
             self.backlog.remove(index);
             return Ok(picked);
         }
@@ -433,67 +363,6 @@ impl Client {
             | Frame::Unknown(_) => {}
         }
     }
-
-    /// Closes with a code and waits for the handshake to end.
-    ///
-    /// # Errors
-    /// [`Trouble::Mute`] where the gateway does not answer the close within [`PATIENCE`].
-    pub async fn close(mut self, code: u16) -> Result<(), Trouble> {
-        let close = CloseFrame {
-            code: CloseCode::from(code),
-            reason: "".into(),
-        };
-        let handshake = async {
-            self.socket.close(Some(close)).await.map_err(Trouble::from)?;
-            while let Some(Ok(_)) = self.socket.next().await {}
-            Ok(())
-        };
-        timeout(PATIENCE, handshake)
-            .await
-            .unwrap_or(Err(Trouble::Mute(PATIENCE)))
-    }
-
-    /// Tears the connection down with RST, as a crashed process behind a strict firewall would.
-    ///
-    /// # Errors
-    /// Those of setting the linger time.
-    pub fn reset(self) -> Result<(), Trouble> {
-        self.socket.get_ref().set_zero_linger().map_err(Trouble::Io)
-    }
-
-    /// Sends FIN without a close frame; the other direction stays open and can be read.
-    ///
-    /// # Errors
-    /// Those of `shutdown`.
-    pub async fn half_close(&mut self) -> Result<(), Trouble> {
-        self.socket.get_mut().shutdown().await.map_err(Trouble::Io)
-    }
-
-    /// Falls silent for good: the socket stays open, neither pings nor closes are answered any more.
-    #[must_use]
-    pub fn silence(self) -> Silent {
-        Silent {
-            stream: self.socket.into_inner(),
-        }
-    }
-}
-
-/// A socket that is open and says nothing. Dropping it sends FIN, or RST where unread bytes wait.
-#[derive(Debug)]
-pub struct Silent {
-    stream: TcpStream,
-}
-
-impl Silent {
-    /// Takes what comes and throws it away, until the gateway ends the socket: a zombie that still drains its buffers.
-    ///
-    /// # Errors
-    /// [`Trouble::Mute`] when the socket is still open after `deadline`.
-    pub async fn swallow(&mut self, deadline: Duration) -> Result<(), Trouble> {
-        let mut scratch = [0; 4_096];
-        let ended = async { while matches!(self.stream.read(&mut scratch).await, Ok(1..)) {} };
-        timeout(deadline, ended).await.map_err(|_| Trouble::Mute(deadline))
-    }
 }
 
 fn request(endpoint: &Endpoint, credential: &Credential) -> Result<Request, Trouble> {
@@ -521,35 +390,4 @@ fn without_nulls(mut frame: Value) -> Value {
         fields.retain(|_, value| !value.is_null());
     }
     frame
-}
-
-impl From<Option<CloseFrame>> for Ended {
-    fn from(close: Option<CloseFrame>) -> Self {
-        close.map_or_else(Self::default, |close| Self {
-            code: Some(close.code.into()),
-            reason: close.reason.to_string(),
-        })
-    }
-}
-
-impl From<tungstenite::Error> for Trouble {
-    fn from(error: tungstenite::Error) -> Self {
-        match error {
-            tungstenite::Error::Io(error) if is_end(&error) => Self::Ended(Ended::default()),
-            tungstenite::Error::Io(error) => Self::Io(error),
-            tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => Self::Ended(Ended::default()),
-            tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
-                Self::Ended(Ended::default())
-            }
-            tungstenite::Error::Http(response) => Self::Status(response.status().as_u16()),
-            other => Self::Protocol(other.to_string()),
-        }
-    }
-}
-
-fn is_end(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
-    )
 }

@@ -18,6 +18,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::{Instant, sleep};
 
 use crate::client::endpoint::Endpoint;
@@ -33,6 +34,7 @@ pub mod hold;
 mod many_tabs;
 pub mod metrics;
 mod storm;
+mod talk;
 mod twenty_zombies;
 
 use gateway::Gateway;
@@ -85,6 +87,7 @@ impl Plan {
 /// # Errors
 /// When there is no gateway to talk to, or the machinery of a plan (not the gateway) fails.
 pub fn command(args: &Args) -> anyhow::Result<ExitCode> {
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcomes = runtime.block_on(play(args))?;
     println!("{}", report::table(&outcomes));
@@ -94,18 +97,20 @@ pub fn command(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// Lets this process, and every gateway that it starts, have as many sockets as the system grants without asking.
+/// Where that is refused the old limit stays, and a plan that needs more says so itself.
+pub fn raise_descriptor_limit() {
+    let granted = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: granted.maximum, ..granted });
+}
+
 async fn play(args: &Args) -> anyhow::Result<Vec<Outcome>> {
-    let started = match (&args.url, &args.token_secret) {
-        (Some(_), Some(_)) => None,
-        (None, None) => Some(Gateway::start(args.gateway.as_deref(), &[]).await?),
-        (Some(_), None) | (None, Some(_)) => bail!("--url and --token-secret go together"),
-    };
-    let scene = match (&started, &args.url, &args.token_secret) {
-        (Some(gateway), _, _) => gateway.scene(),
-        (None, Some(url), Some(secret)) => {
-            Scene::new(Endpoint::parse(url)?, Tokens::new(secret), args.admin.map(Admin))
+    let (scene, started) = match args.url.as_deref().zip(args.token_secret.as_deref()) {
+        Some((url, secret)) => (Scene::new(Endpoint::parse(url)?, Tokens::new(secret), args.admin.map(Admin)), None),
+        None => {
+            let gateway = Gateway::start(args.gateway.as_deref(), &[]).await?;
+            (gateway.scene(), Some(gateway))
         }
-        (None, _, _) => bail!("there is no gateway to talk to"),
     };
     let mut outcomes = Vec::new();
     for plan in Plan::EACH {
@@ -176,13 +181,7 @@ impl Scene {
     pub fn new(endpoint: Endpoint, tokens: Tokens, admin: Option<Admin>) -> Self {
         // Users of an earlier play against the same gateway are other users.
         let prefix = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
-        Self {
-            endpoint,
-            tokens,
-            admin,
-            prefix,
-            users: AtomicU32::new(0),
-        }
+        Self { endpoint, tokens, admin, prefix, users: AtomicU32::new(0) }
     }
 
     /// Where the gateway is.
@@ -221,16 +220,9 @@ impl Scene {
     pub async fn taken(&self) -> anyhow::Result<Option<Taken>> {
         let Some(admin) = self.admin else { return Ok(None) };
         let scrape = admin.scrape().await?;
-        let gauge = |name| {
-            scrape
-                .sum(name)
-                .with_context(|| format!("/metrics has no {name}"))
-                .map(|value| value as u64)
-        };
-        Ok(Some(Taken {
-            sessions: gauge(metrics::SESSIONS)?,
-            connections: gauge(metrics::CONNECTIONS)?,
-        }))
+        let gauge =
+            |name| scrape.sum(name).with_context(|| format!("/metrics has no {name}")).map(|value| value as u64);
+        Ok(Some(Taken { sessions: gauge(metrics::SESSIONS)?, connections: gauge(metrics::CONNECTIONS)? }))
     }
 
     /// Waits until no more is taken than `before`; what is still taken at the deadline has leaked.
@@ -273,13 +265,7 @@ impl User {
     pub async fn replace(&self, prev: Option<&str>) -> Result<(Client, Welcome), Trouble> {
         let mut client = Client::connect(&self.endpoint, &self.caller).await?;
         let heartbeat = Some(Heartbeat::App);
-        let welcome = client
-            .hello(Hello {
-                heartbeat,
-                prev,
-                ..Hello::default()
-            })
-            .await?;
+        let welcome = client.hello(Hello { heartbeat, prev, ..Hello::default() }).await?;
         Ok((client, welcome))
     }
 }

@@ -31,8 +31,7 @@ impl Latency {
 
     /// Adds one; what is longer than 2 minutes counts as 2 minutes.
     pub fn record(&mut self, took: Duration) {
-        self.0
-            .saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
     /// Adds all of another.
@@ -189,38 +188,23 @@ pub fn table(outcomes: &[Outcome]) -> String {
             milliseconds(admission.quantile(0.5)),
             milliseconds(admission.quantile(0.99)),
             milliseconds(admission.longest()),
-            outcome
-                .leaked
-                .map_or_else(|| "not seen".to_owned(), |leaked| leaked.to_string()),
+            outcome.leaked.map_or_else(|| "not seen".to_owned(), |leaked| leaked.to_string()),
             outcome.is_kept().to_string(),
         ]);
     }
     let broken = outcomes.iter().flat_map(|outcome| {
         let more = (outcome.untold > 0).then(|| format!("{}: and {} more", outcome.plan, outcome.untold));
-        outcome
-            .broken
-            .iter()
-            .map(|sentence| format!("{}: {sentence}", outcome.plan))
-            .chain(more)
+        outcome.broken.iter().map(|sentence| format!("{}: {sentence}", outcome.plan)).chain(more)
     });
-    std::iter::once(table.to_string())
-        .chain(broken)
-        .collect::<Vec<_>>()
-        .join("\n")
+    std::iter::once(table.to_string()).chain(broken).collect::<Vec<_>>().join("\n")
 }
 
 /// A table in plain text whose first column is words and whose others are numbers.
 #[must_use]
 pub fn plain_table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::ASCII_MARKDOWN)
-        .force_no_tty()
-        .set_header(header.to_vec());
-    table
-        .column_iter_mut()
-        .skip(1)
-        .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table.load_style(presets::ASCII_MARKDOWN).force_no_tty().set_header(header.to_vec());
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table
 }
 
@@ -268,9 +252,6 @@ mod tests {
     #[test]
     fn quantiles_of_nothing_are_zero() {
         let latency = Latency::new();
-        assert_eq!(
-            (latency.quantile(0.99), latency.longest()),
-            (Duration::ZERO, Duration::ZERO)
-        );
+        assert_eq!((latency.quantile(0.99), latency.longest()), (Duration::ZERO, Duration::ZERO));
     }
 }

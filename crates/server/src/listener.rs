@@ -100,16 +100,9 @@ impl Listener {
     ///
     /// Every request carries [`ConnectInfo<SocketAddr>`] and its [`Seat`] as extensions.
     pub async fn serve(self, router: Router, stop: CancellationToken, grace: Duration) {
-        let Self {
-            socket,
-            header_timeout,
-            pool,
-        } = self;
+        let Self { socket, header_timeout, pool } = self;
         let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
-        http.http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(header_timeout)
-            .max_buf_size(MAX_HEAD_BYTES);
+        http.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD_BYTES);
         let http = Arc::new(http);
         let mut backoff = AcceptBackoff::default();
         loop {
@@ -136,10 +129,7 @@ impl Listener {
         drop(socket);
         let ended = pool.close(grace).await;
         if ended > 0 {
-            tracing::warn!(
-                connections = ended,
-                "connections were ended because they outlived the drain"
-            );
+            tracing::warn!(connections = ended, "connections were ended because they outlived the drain");
         }
     }
 }
@@ -164,14 +154,7 @@ fn admit(
         tracing::debug!(%peer, %error, "socket options");
         return;
     }
-    let connection = serve_http(
-        stream,
-        peer,
-        seat.clone(),
-        Arc::clone(http),
-        router.clone(),
-        stop.clone(),
-    );
+    let connection = serve_http(stream, peer, seat.clone(), Arc::clone(http), router.clone(), stop.clone());
     seat.spawn(connection);
 }
 
@@ -208,10 +191,8 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     // Frames are gathered before they are written; what is written should leave.
     socket.set_tcp_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_RETRIES);
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_RETRIES);
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;

@@ -277,10 +277,6 @@ pub struct Limits {
 
 impl From<Usage> for Limits {
     fn from(usage: Usage) -> Self {
-        Self {
-            used: usage.used,
-            limit: usage.limit,
-            level: usage.level.as_str(),
-        }
+        Self { used: usage.used, limit: usage.limit, level: usage.level.as_str() }
     }
 }

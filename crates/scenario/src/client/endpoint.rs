@@ -38,21 +38,13 @@ impl Endpoint {
             .with_context(|| format!("{authority} does not resolve"))?
             .next()
             .with_context(|| format!("{authority} has no address"))?;
-        Ok(Self {
-            address,
-            authority: authority.to_owned(),
-            path,
-        })
+        Ok(Self { address, authority: authority.to_owned(), path })
     }
 
     /// The gateway that listens on a socket address.
     #[must_use]
     pub fn at(address: SocketAddr) -> Self {
-        Self {
-            address,
-            authority: address.to_string(),
-            path: "/v1/ws".to_owned(),
-        }
+        Self { address, authority: address.to_string(), path: "/v1/ws".to_owned() }
     }
 
     /// As it was given.

@@ -218,31 +218,19 @@ impl Frame {
     /// The refusal, if it is one.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refused> {
-        if let Self::Error(refused) = self {
-            Some(refused)
-        } else {
-            None
-        }
+        if let Self::Error(refused) = self { Some(refused) } else { None }
     }
 
     /// The end of a session, if it is one.
     #[must_use]
     pub fn closed(&self) -> Option<&Closed> {
-        if let Self::Closed(closed) = self {
-            Some(closed)
-        } else {
-            None
-        }
+        if let Self::Closed(closed) = self { Some(closed) } else { None }
     }
 
     /// The answer to an open, if it is one.
     #[must_use]
     pub fn opened(&self) -> Option<&Opened> {
-        if let Self::Opened(opened) = self {
-            Some(opened)
-        } else {
-            None
-        }
+        if let Self::Opened(opened) = self { Some(opened) } else { None }
     }
 
     /// Where the user stands, if the frame says so.
@@ -297,11 +285,7 @@ mod tests {
     #[test]
     fn what_the_gateway_writes_is_what_the_client_reads() {
         use lychgate::wire;
-        let limits = wire::Limits {
-            used: 3,
-            limit: 20,
-            level: "ok",
-        };
+        let limits = wire::Limits { used: 3, limit: 20, level: "ok" };
         let said = serde_json::to_string(&wire::Server::Hello {
             connection: "c_1",
             user: "ann",
@@ -311,13 +295,8 @@ mod tests {
             limits,
         })
         .unwrap();
-        let Frame::Hello(welcome) = Frame::parse(&said).unwrap() else {
-            panic!("{said} is a hello")
-        };
-        assert_eq!(
-            (welcome.connection.as_str(), welcome.window, welcome.limits.used),
-            ("c_1", 512, 3)
-        );
+        let Frame::Hello(welcome) = Frame::parse(&said).unwrap() else { panic!("{said} is a hello") };
+        assert_eq!((welcome.connection.as_str(), welcome.window, welcome.limits.used), ("c_1", 512, 3));
 
         let said = serde_json::to_string(&wire::Server::Opened(wire::Opened {
             thread: "t1",
@@ -333,13 +312,8 @@ mod tests {
             more: false,
         }))
         .unwrap();
-        let Frame::Opened(opened) = Frame::parse(&said).unwrap() else {
-            panic!("{said} is an opened")
-        };
-        assert_eq!(
-            (opened.after, opened.head, opened.reset, opened.messages.len()),
-            (4, 9, false, 0)
-        );
+        let Frame::Opened(opened) = Frame::parse(&said).unwrap() else { panic!("{said} is an opened") };
+        assert_eq!((opened.after, opened.head, opened.reset, opened.messages.len()), (4, 9, false, 0));
 
         let said = serde_json::to_string(&wire::Server::Notice(wire::Notice::Limit(limits))).unwrap();
         assert_eq!(Frame::parse(&said).unwrap().limits().map(|limits| limits.used), Some(3));

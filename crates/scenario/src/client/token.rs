@@ -28,11 +28,7 @@ impl Tokens {
     /// With the gateway's default issuer and audience.
     #[must_use]
     pub fn new(secret: &str) -> Self {
-        Self {
-            secret: secret.to_owned(),
-            issuer: "lychgate".to_owned(),
-            audience: "lychgate".to_owned(),
-        }
+        Self { secret: secret.to_owned(), issuer: "lychgate".to_owned(), audience: "lychgate".to_owned() }
     }
 
     /// A token of 6 hours for `user`.
@@ -41,16 +37,7 @@ impl Tokens {
     /// When the signature fails.
     pub fn mint(&self, user: &str) -> anyhow::Result<String> {
         let expires = SystemTime::now().duration_since(UNIX_EPOCH)? + LIVES_FOR;
-        let claims = Claims {
-            sub: user,
-            iss: &self.issuer,
-            aud: &self.audience,
-            exp: expires.as_secs(),
-        };
-        Ok(encode(
-            &Header::default(),
-            &claims,
-            &EncodingKey::from_secret(self.secret.as_bytes()),
-        )?)
+        let claims = Claims { sub: user, iss: &self.issuer, aud: &self.audience, exp: expires.as_secs() };
+        Ok(encode(&Header::default(), &claims, &EncodingKey::from_secret(self.secret.as_bytes()))?)
     }
 }

@@ -22,10 +22,7 @@ impl Transcript {
     /// Nothing yet; events have to follow after `after`.
     #[must_use]
     pub fn new(after: u64) -> Self {
-        Self {
-            at: after,
-            pieces: Vec::new(),
-        }
+        Self { at: after, pieces: Vec::new() }
     }
 
     /// Adds an event and returns what it is.
@@ -35,10 +32,7 @@ impl Transcript {
     pub fn take(&mut self, event: &Event) -> Result<Agui, String> {
         let agui = event.agui();
         if event.offset <= self.at {
-            return Err(format!(
-                "{} came with offset {} after {}",
-                agui.kind, event.offset, self.at
-            ));
+            return Err(format!("{} came with offset {} after {}", agui.kind, event.offset, self.at));
         }
         self.at = event.offset;
         match self.pieces.last_mut() {

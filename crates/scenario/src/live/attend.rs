@@ -32,10 +32,7 @@ impl Attended {
     #[must_use]
     pub fn new(client: Client) -> Self {
         let (recall, recalled) = oneshot::channel();
-        Self {
-            recall,
-            task: tokio::spawn(attend(client, recalled)),
-        }
+        Self { recall, task: tokio::spawn(attend(client, recalled)) }
     }
 
     /// Takes the client back.
@@ -69,9 +66,5 @@ async fn attend(mut client: Client, mut recalled: oneshot::Receiver<()>) -> Reca
             },
         }
     };
-    Recalled {
-        client: ended.is_none().then_some(client),
-        frames,
-        ended,
-    }
+    Recalled { client: ended.is_none().then_some(client), frames, ended }
 }

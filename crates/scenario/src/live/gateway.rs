@@ -36,6 +36,7 @@ const ERRORS_KEPT: usize = 20;
 #[derive(Debug)]
 pub struct Gateway {
     child: Child,
+    binary: PathBuf,
     endpoint: Endpoint,
     admin: Admin,
     secret: String,
@@ -104,17 +105,9 @@ impl Gateway {
             }
             anyhow::Ok((public, admin))
         };
-        let ready = timeout(PATIENCE, ready)
-            .await
-            .unwrap_or_else(|_| bail!("it was not ready within {PATIENCE:?}"));
+        let ready = timeout(PATIENCE, ready).await.unwrap_or_else(|_| bail!("it was not ready within {PATIENCE:?}"));
         match ready {
-            Ok((public, admin)) => Ok(Self {
-                child,
-                endpoint: Endpoint::at(public),
-                admin,
-                secret,
-                log,
-            }),
+            Ok((public, admin)) => Ok(Self { child, binary, endpoint: Endpoint::at(public), admin, secret, log }),
             Err(error) => bail!("{} did not start: {error:#}\n{}", binary.display(), lock(&log).shown()),
         }
     }
@@ -123,6 +116,15 @@ impl Gateway {
     #[must_use]
     pub fn scene(&self) -> Scene {
         Scene::new(self.endpoint.clone(), Tokens::new(&self.secret), Some(self.admin))
+    }
+
+    /// What it says of itself, in one line.
+    ///
+    /// # Errors
+    /// When the binary cannot be asked.
+    pub async fn describe(&self) -> anyhow::Result<String> {
+        let asked = Command::new(&self.binary).arg("--version").output().await?;
+        Ok(format!("gateway: {}", String::from_utf8_lossy(&asked.stdout).trim()))
     }
 
     /// Its process id, to look at its memory.
@@ -156,9 +158,7 @@ impl Gateway {
             }
         }
         let log = lock(&self.log);
-        log.errors
-            .iter()
-            .for_each(|line| outcome.broke(format!("it logged an error: {line}")));
+        log.errors.iter().for_each(|line| outcome.broke(format!("it logged an error: {line}")));
         ensure!(log.error_count >= log.errors.len() as u64, "errors are counted");
         Ok(outcome)
     }
@@ -232,20 +232,11 @@ async fn find_or_build() -> anyhow::Result<PathBuf> {
     eprintln!("{} is missing; building it", beside.display());
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build
-        .args(["build", "--package", "lychgate"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .kill_on_drop(true);
+    build.args(["build", "--package", "lychgate"]).current_dir(env!("CARGO_MANIFEST_DIR")).kill_on_drop(true);
     if here.parent().is_some_and(|directory| directory.ends_with("release")) {
         build.arg("--release");
     }
-    ensure!(
-        build.status().await.context("cargo could not be started")?.success(),
-        "cargo could not build the gateway"
-    );
-    ensure!(
-        beside.is_file(),
-        "cargo built the gateway somewhere else; name it with --gateway"
-    );
+    ensure!(build.status().await.context("cargo could not be started")?.success(), "cargo could not build the gateway");
+    ensure!(beside.is_file(), "cargo built the gateway somewhere else; name it with --gateway");
     Ok(beside)
 }

@@ -1,19 +1,20 @@
 //! A chat as it should be, one promise after the other, each with a user of its own.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, bail, ensure};
 use tokio::time::{Instant, timeout};
-use tokio_tungstenite::tungstenite::Message as Raw;
 
+use super::talk::{answer, continue_answer, next_event, open, refusal};
 use super::{Scene, progress};
-use crate::client::frame::{Agui, Event, Opened, Refused};
 use crate::client::transcript::{Transcript, ends_run};
-use crate::client::{Caller, Client, Credential, Heartbeat, Hello, Open, PATIENCE, Trouble};
+use crate::client::{Open, PATIENCE};
 use crate::report::Outcome;
 
-/// An answer, from `run` to its end, takes at most so long.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+mod edges;
+
+use edges::{
+    bad_tokens_are_turned_away, every_identity_works, mistakes_are_answered, slots_come_back_at_once,
+    users_are_kept_apart,
+};
 
 /// A question with so many words that the demo agent is still answering when we cut the line.
 const LONG_QUESTION: &str = "tell me at length why a gate that lets the living in has to know the dead ones first, and what \
@@ -39,24 +40,15 @@ pub(super) async fn play(scene: &Scene) -> anyhow::Result<Outcome> {
     }
     step!("every tab of a thread sees the same answer", every_tab_sees_the_answer);
     step!("a run that is sent twice runs once", a_repeated_run_runs_once);
-    step!(
-        "after a cut nothing is lost and nothing comes twice",
-        resumes_after_a_cut
-    );
+    step!("after a cut nothing is lost and nothing comes twice", resumes_after_a_cut);
     step!("a client of another epoch is reset", another_epoch_is_reset);
     step!("stop ends a run as cancelled", stop_cancels);
     step!("a second run is told busy", second_run_is_busy);
     step!("mistakes are answered in words", mistakes_are_answered);
     step!("users are kept apart", users_are_kept_apart);
-    step!(
-        "a bad token is told so and closed with 4501",
-        bad_tokens_are_turned_away
-    );
+    step!("a bad token is told so and closed with 4501", bad_tokens_are_turned_away);
     step!("leave and close give the slot back at once", slots_come_back_at_once);
-    step!(
-        "every way to bring a token and every legal user id works",
-        every_identity_works
-    );
+    step!("every way to bring a token and every legal user id works", every_identity_works);
     bar.finish_and_clear();
     Ok(outcome)
 }
@@ -64,68 +56,31 @@ pub(super) async fn play(scene: &Scene) -> anyhow::Result<Outcome> {
 async fn every_tab_sees_the_answer(scene: &Scene, outcome: &mut Outcome) -> anyhow::Result<()> {
     let user = scene.user("golden")?;
     let (mut first, welcome) = user.connect().await?;
-    ensure!(
-        welcome.user == user.name,
-        "hello names {}, not {}",
-        welcome.user,
-        user.name
-    );
-    ensure!(
-        welcome.ping > 0 && welcome.window > 0,
-        "hello promises no pings or no window"
-    );
-    ensure!(
-        welcome.limits.used == 0,
-        "a new user already holds {} sessions",
-        welcome.limits.used
-    );
+    ensure!(welcome.user == user.name, "hello names {}, not {}", welcome.user, user.name);
+    ensure!(welcome.ping > 0 && welcome.window > 0, "hello promises no pings or no window");
+    ensure!(welcome.limits.used == 0, "a new user already holds {} sessions", welcome.limits.used);
     let opened = open(outcome, &mut first, "t1").await?;
-    ensure!(
-        opened.reset && opened.messages.is_empty() && opened.head == 0,
-        "a new thread is not empty: {opened:?}"
-    );
+    ensure!(opened.reset && opened.messages.is_empty() && opened.head == 0, "a new thread is not empty: {opened:?}");
     ensure!(opened.limits.used == 1, "one thread takes {} slots", opened.limits.used);
     let (mut second, _) = user.connect().await?;
     let also = open(outcome, &mut second, "t1").await?;
-    ensure!(
-        also.limits.used == 1,
-        "a second tab of the same thread took a slot of its own"
-    );
+    ensure!(also.limits.used == 1, "a second tab of the same thread took a slot of its own");
     ensure!(also.epoch == opened.epoch, "two tabs of one thread see two epochs");
 
     first.run("t1", "r1", "hello").await?;
     let (one, two) = (answer(&mut first, "t1", 0).await?, answer(&mut second, "t1", 0).await?);
     ensure!(one == two, "one tab saw {:?}, the other {:?}", one.kinds(), two.kinds());
-    ensure!(
-        one.kinds().first() == Some(&"RUN_STARTED"),
-        "the stream begins with {:?}",
-        one.kinds().first()
-    );
-    ensure!(
-        one.kinds().last() == Some(&"RUN_FINISHED"),
-        "the stream ends with {:?}",
-        one.kinds().last()
-    );
+    ensure!(one.kinds().first() == Some(&"RUN_STARTED"), "the stream begins with {:?}", one.kinds().first());
+    ensure!(one.kinds().last() == Some(&"RUN_FINISHED"), "the stream ends with {:?}", one.kinds().last());
     ensure!(!one.text().is_empty(), "the answer has no text");
 
     let (mut third, _) = user.connect().await?;
     let later = open(outcome, &mut third, "t1").await?;
     let roles: Vec<_> = later.messages.iter().map(|message| message.role.as_str()).collect();
-    let followed = if later.after < later.head {
-        answer(&mut third, "t1", later.after).await?.text()
-    } else {
-        String::new()
-    };
-    let said = later
-        .messages
-        .last()
-        .and_then(|message| message.content.clone())
-        .unwrap_or_default()
-        + &followed;
-    ensure!(
-        said.contains(&one.text()),
-        "a tab that came later was told {roles:?} and misses the answer"
-    );
+    let followed =
+        if later.after < later.head { answer(&mut third, "t1", later.after).await?.text() } else { String::new() };
+    let said = later.messages.last().and_then(|message| message.content.clone()).unwrap_or_default() + &followed;
+    ensure!(said.contains(&one.text()), "a tab that came later was told {roles:?} and misses the answer");
     Ok(())
 }
 
@@ -140,11 +95,7 @@ async fn a_repeated_run_runs_once(scene: &Scene, outcome: &mut Outcome) -> anyho
     client.run("t1", "r2", "again").await?;
     // The second run comes after everything that the repeated first one could have caused.
     continue_answer(&mut client, "t1", &mut transcript).await?;
-    ensure!(
-        transcript.count("RUN_STARTED") == 2,
-        "two runs, one sent three times: {:?}",
-        transcript.kinds()
-    );
+    ensure!(transcript.count("RUN_STARTED") == 2, "two runs, one sent three times: {:?}", transcript.kinds());
     Ok(())
 }
 
@@ -172,34 +123,16 @@ async fn resumes_after_a_cut(scene: &Scene, outcome: &mut Outcome) -> anyhow::Re
             _ => {}
         }
         let (mut newer, welcome) = user.replace(Some(&prev)).await?;
-        ensure!(
-            welcome.limits.used == 1,
-            "after {cut} the user holds {} sessions",
-            welcome.limits.used
-        );
+        ensure!(welcome.limits.used == 1, "after {cut} the user holds {} sessions", welcome.limits.used);
         let started = Instant::now();
-        let opened = newer
-            .open(Open {
-                thread: Some("t1"),
-                resume,
-                ..Open::default()
-            })
-            .await?;
+        let opened = newer.open(Open { thread: Some("t1"), resume, ..Open::default() }).await?;
         outcome.admitted(started.elapsed());
-        ensure!(
-            !opened.reset && opened.after == transcript.at(),
-            "after {cut} it was not resumed: {opened:?}"
-        );
+        ensure!(!opened.reset && opened.after == transcript.at(), "after {cut} it was not resumed: {opened:?}");
         (client, prev) = (newer, welcome.connection);
     }
     continue_answer(&mut client, "t1", &mut transcript).await?;
     let whole = answer(&mut witness, "t1", 0).await?;
-    ensure!(
-        transcript == whole,
-        "cut: {:?}, whole: {:?}",
-        transcript.text(),
-        whole.text()
-    );
+    ensure!(transcript == whole, "cut: {:?}, whole: {:?}", transcript.text(), whole.text());
     Ok(())
 }
 
@@ -209,17 +142,8 @@ async fn another_epoch_is_reset(scene: &Scene, outcome: &mut Outcome) -> anyhow:
     open(outcome, &mut client, "t1").await?;
     client.run("t1", "r1", "hello").await?;
     answer(&mut client, "t1", 0).await?;
-    let opened = client
-        .open(Open {
-            thread: Some("t1"),
-            resume: Some((1, "another")),
-            ..Open::default()
-        })
-        .await?;
-    ensure!(
-        opened.reset,
-        "an offset of another epoch was taken for one of this: {opened:?}"
-    );
+    let opened = client.open(Open { thread: Some("t1"), resume: Some((1, "another")), ..Open::default() }).await?;
+    ensure!(opened.reset, "an offset of another epoch was taken for one of this: {opened:?}");
     Ok(())
 }
 
@@ -231,23 +155,13 @@ async fn stop_cancels(scene: &Scene, outcome: &mut Outcome) -> anyhow::Result<()
     next_event(&mut client, "t1").await?;
     client.stop("t1", "r1").await?;
     let last = loop {
-        let event = timeout(PATIENCE, next_event(&mut client, "t1"))
-            .await
-            .context("stop did not end the run")??;
+        let event = timeout(PATIENCE, next_event(&mut client, "t1")).await.context("stop did not end the run")??;
         if ends_run(&event.agui()) {
             break event;
         }
     };
-    ensure!(
-        last.agui().kind == "RUN_FINISHED",
-        "a stopped run ended with {}",
-        last.event
-    );
-    ensure!(
-        last.event.get().contains("cancel"),
-        "a stopped run does not say that it was cancelled: {}",
-        last.event
-    );
+    ensure!(last.agui().kind == "RUN_FINISHED", "a stopped run ended with {}", last.event);
+    ensure!(last.event.get().contains("cancel"), "a stopped run does not say that it was cancelled: {}", last.event);
     Ok(())
 }
 
@@ -258,211 +172,10 @@ async fn second_run_is_busy(scene: &Scene, outcome: &mut Outcome) -> anyhow::Res
     client.run("t1", "r1", STALLING_QUESTION).await?;
     next_event(&mut client, "t1").await?;
     client.run("t1", "r2", "hello").await?;
-    let refused = error(&mut client).await?;
-    ensure!(
-        refused.code == "busy" && refused.retry_in.is_some(),
-        "a second run was told {refused:?}"
-    );
+    let refused = refusal(&mut client).await?;
+    ensure!(refused.code == "busy" && refused.retry_in.is_some(), "a second run was told {refused:?}");
     client.stop("t1", "r1").await?;
     let mut first = Transcript::new(0);
-    first
-        .take(&next_event(&mut client, "t1").await?)
-        .map_err(anyhow::Error::msg)?;
+    first.take(&next_event(&mut client, "t1").await?).map_err(anyhow::Error::msg)?;
     Ok(())
-}
-
-async fn mistakes_are_answered(scene: &Scene, outcome: &mut Outcome) -> anyhow::Result<()> {
-    let user = scene.user("golden")?;
-    let (mut client, _) = user.connect().await?;
-    client.run("nowhere", "r1", "hello").await?;
-    let refused = error(&mut client).await?;
-    ensure!(
-        refused.code == "not_open",
-        "a run on a thread that is not open was told {refused:?}"
-    );
-    let mistakes = [
-        "this is no JSON",
-        r#"{"type":"dance"}"#,
-        r#"{"type":"open","thread":7}"#,
-        r#"{"type":"open","thread":""}"#,
-        r#"[1,2,3]"#,
-    ];
-    for mistake in mistakes {
-        client.say_raw(Raw::text(mistake)).await?;
-        let refused = error(&mut client).await.with_context(|| format!("after {mistake}"))?;
-        ensure!(
-            refused.code == "bad_frame" && !refused.message.is_empty(),
-            "{mistake} was told {refused:?}"
-        );
-    }
-    open(outcome, &mut client, "t1").await.context("after some mistakes")?;
-    client
-        .say_raw(Raw::text(r#"{"type":"open","thread":"t2","from":"a later version"}"#))
-        .await?;
-    client
-        .opened(Some("t2"))
-        .await
-        .context("an open with an unknown field")?;
-    Ok(())
-}
-
-async fn users_are_kept_apart(scene: &Scene, outcome: &mut Outcome) -> anyhow::Result<()> {
-    let (ann, bob) = (scene.user("golden")?, scene.user("golden")?);
-    let (mut hers, welcome) = ann.connect().await?;
-    open(outcome, &mut hers, "shared").await?;
-    hers.run("shared", "r1", "a secret").await?;
-    answer(&mut hers, "shared", 0).await?;
-    // The thread's name and her connection's id are all that a stranger could know.
-    let (mut his, _) = bob.replace(Some(&welcome.connection)).await?;
-    let opened = open(outcome, &mut his, "shared").await?;
-    ensure!(
-        opened.messages.is_empty() && opened.head == 0,
-        "a stranger was told {opened:?}"
-    );
-    ensure!(
-        hers.open(Open {
-            thread: Some("shared"),
-            ..Open::default()
-        })
-        .await?
-        .limits
-        .used
-            == 1,
-        "she lost her session"
-    );
-    Ok(())
-}
-
-async fn bad_tokens_are_turned_away(scene: &Scene, _: &mut Outcome) -> anyhow::Result<()> {
-    let user = scene.user("golden")?;
-    let good = user.token();
-    let unsigned = format!("{}.", good.rsplit_once('.').context("a token has dots")?.0);
-    for bad in ["nonsense", unsigned.as_str()] {
-        let caller = Caller {
-            source: user.caller.source,
-            credential: Credential::Subprotocol(bad.to_owned()),
-        };
-        let mut client = Client::connect(scene.endpoint(), &caller).await?;
-        let told = match client.hello(Hello::default()).await {
-            Err(Trouble::Refused(refused)) => refused,
-            other => bail!("the token {bad} was answered with {other:?}"),
-        };
-        ensure!(told.code == "unauthorized", "the token {bad} was told {told:?}");
-        match client.until(PATIENCE, |_| None::<()>).await {
-            Err(Trouble::Ended(ended)) if ended.code == Some(4501) => {}
-            other => bail!("the token {bad} ended with {other:?}"),
-        }
-    }
-    Ok(())
-}
-
-async fn slots_come_back_at_once(scene: &Scene, outcome: &mut Outcome) -> anyhow::Result<()> {
-    let user = scene.user("golden")?;
-    let (mut watcher, _) = user.connect().await?;
-    let (mut client, _) = user.connect().await?;
-    open(outcome, &mut client, "t1").await?;
-    open(outcome, &mut client, "t2").await?;
-    client.leave("t1").await?;
-    // The same socket: what follows the leave is answered after it.
-    ensure!(
-        open(outcome, &mut client, "t2").await?.limits.used == 1,
-        "leave kept its slot"
-    );
-    client.close(1000).await?;
-    let used = open(outcome, &mut watcher, "t3").await?.limits.used;
-    ensure!(used == 1, "close 1000 kept a slot: {used} are used");
-    Ok(())
-}
-
-async fn every_identity_works(scene: &Scene, outcome: &mut Outcome) -> anyhow::Result<()> {
-    for name in ["105945141827451681156", "auth0|a:b%3A", "ü 漢字 🙂"] {
-        let user = scene.user(name)?;
-        let token = user.token();
-        let by_header = Caller {
-            source: user.caller.source,
-            credential: Credential::Header(token.to_owned()),
-        };
-        let by_hello = Caller {
-            source: user.caller.source,
-            credential: Credential::None,
-        };
-        for (caller, token) in [(&user.caller, None), (&by_header, None), (&by_hello, Some(token))] {
-            let mut client = Client::connect(scene.endpoint(), caller).await?;
-            let heartbeat = Some(Heartbeat::Ws);
-            let welcome = client
-                .hello(Hello {
-                    token,
-                    heartbeat,
-                    ..Hello::default()
-                })
-                .await?;
-            ensure!(welcome.user == user.name, "{} became {}", user.name, welcome.user);
-            let opened = client
-                .open(Open {
-                    reference: Some("o1"),
-                    ..Open::default()
-                })
-                .await?;
-            ensure!(opened.reference.as_deref() == Some("o1"), "ref was not echoed");
-            ensure!(
-                opened.thread.starts_with("thread_websocket_session_"),
-                "a new thread is called {}",
-                opened.thread
-            );
-            let again = open(outcome, &mut client, &opened.thread).await?;
-            ensure!(
-                again.limits.used == 1,
-                "opening one thread twice took {} slots",
-                again.limits.used
-            );
-            client.close(1000).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Opens a thread for the table: an open that is not answered with `opened` is a refusal.
-pub(super) async fn open(outcome: &mut Outcome, client: &mut Client, thread: &str) -> Result<Opened, Trouble> {
-    let started = Instant::now();
-    let opened = client
-        .open(Open {
-            thread: Some(thread),
-            ..Open::default()
-        })
-        .await;
-    match &opened {
-        Ok(_) => outcome.admitted(started.elapsed()),
-        Err(trouble) => outcome.refused(trouble),
-    }
-    opened
-}
-
-/// Everything of a thread after `after` up to the end of a run.
-pub(super) async fn answer(client: &mut Client, thread: &str, after: u64) -> anyhow::Result<Transcript> {
-    let mut transcript = Transcript::new(after);
-    continue_answer(client, thread, &mut transcript).await?;
-    Ok(transcript)
-}
-
-async fn continue_answer(client: &mut Client, thread: &str, transcript: &mut Transcript) -> anyhow::Result<()> {
-    let whole = async {
-        loop {
-            let event = next_event(client, thread).await?;
-            let agui: Agui = transcript.take(&event).map_err(anyhow::Error::msg)?;
-            if ends_run(&agui) {
-                return Ok(());
-            }
-        }
-    };
-    timeout(ANSWERED_WITHIN, whole)
-        .await
-        .context("the answer did not end")?
-}
-
-async fn next_event(client: &mut Client, thread: &str) -> Result<Event, Trouble> {
-    client.until(PATIENCE, |frame| frame.event_of(thread).cloned()).await
-}
-
-async fn error(client: &mut Client) -> Result<Refused, Trouble> {
-    client.until(PATIENCE, |frame| frame.refusal().cloned()).await
 }

@@ -75,16 +75,8 @@ impl Holder {
         let mut said = String::new();
         timeout(PATIENCE, BufReader::new(answers).read_line(&mut said))
             .await
-            .with_context(|| {
-                format!(
-                    "the process did not hold {} sessions in {PATIENCE:?}",
-                    order.threads.len()
-                )
-            })??;
-        ensure!(
-            said.trim() == HOLDING,
-            "the process that holds sessions failed: it said {said:?}"
-        );
+            .with_context(|| format!("the process did not hold {} sessions in {PATIENCE:?}", order.threads.len()))??;
+        ensure!(said.trim() == HOLDING, "the process that holds sessions failed: it said {said:?}");
         Ok(Self { child, _orders: orders })
     }
 
@@ -118,9 +110,7 @@ impl Holder {
     /// # Errors
     /// When it is still there after 30 s.
     pub async fn end(mut self) -> anyhow::Result<()> {
-        timeout(PATIENCE, self.child.kill())
-            .await
-            .context("the process could not be killed")??;
+        timeout(PATIENCE, self.child.kill()).await.context("the process could not be killed")??;
         Ok(())
     }
 
@@ -137,10 +127,7 @@ impl Holder {
 pub fn command() -> anyhow::Result<ExitCode> {
     // A stopped process does not see its standard input end; this ends it all the same when the plan dies.
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(hold())
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(hold())
 }
 
 async fn hold() -> anyhow::Result<ExitCode> {
@@ -149,10 +136,7 @@ async fn hold() -> anyhow::Result<ExitCode> {
     input.read_line(&mut line).await?;
     let order: Order = serde_json::from_str(&line).context("the order is one line of JSON")?;
     let endpoint = Endpoint::parse(&order.url)?;
-    let caller = Caller {
-        source: order.source,
-        credential: Credential::Subprotocol(order.token),
-    };
+    let caller = Caller { source: order.source, credential: Credential::Subprotocol(order.token) };
     let mut held = Vec::with_capacity(order.threads.len());
     for thread in &order.threads {
         held.push(Attended::new(open(&endpoint, &caller, thread).await?));
@@ -168,19 +152,9 @@ async fn hold() -> anyhow::Result<ExitCode> {
 /// Opens a session and asks for it a second time: what is held is known to live and to answer.
 async fn open(endpoint: &Endpoint, caller: &Caller, thread: &str) -> anyhow::Result<Client> {
     let mut client = Client::connect(endpoint, caller).await?;
-    client
-        .hello(Hello {
-            heartbeat: Some(Heartbeat::App),
-            ..Hello::default()
-        })
-        .await?;
+    client.hello(Hello { heartbeat: Some(Heartbeat::App), ..Hello::default() }).await?;
     for _ in 0..2 {
-        client
-            .open(Open {
-                thread: Some(thread),
-                ..Open::default()
-            })
-            .await?;
+        client.open(Open { thread: Some(thread), ..Open::default() }).await?;
     }
     client.ack().await?;
     Ok(client)

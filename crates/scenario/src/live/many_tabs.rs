@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail, ensure};
 use tokio::time::{Instant, interval};
 
 use super::attend::Attended;
-use super::golden_path::{answer, open};
+use super::talk::{answer, open};
 use super::{Scene, progress};
 use crate::client::{Open, Trouble};
 use crate::report::Outcome;
@@ -29,10 +29,7 @@ pub(super) async fn play(scene: &Scene) -> anyhow::Result<Outcome> {
             bar.inc(1);
         };
     }
-    step!(
-        "eight tabs in two seconds, three of them closed",
-        eight_tabs_in_two_seconds
-    );
+    step!("eight tabs in two seconds, three of them closed", eight_tabs_in_two_seconds);
     step!("eight tabs of one thread see one stream", eight_tabs_of_one_thread);
     step!("a reload at the limit takes no second slot", reloads_at_the_limit);
     step!("tabs that were abandoned lock nobody out", abandoned_tabs);
@@ -74,12 +71,7 @@ async fn eight_tabs_of_one_thread(scene: &Scene, outcome: &mut Outcome) -> anyho
         seen.push(answer(client, "one", 0).await?);
     }
     for (n, transcript) in seen.iter().enumerate() {
-        ensure!(
-            *transcript == seen[0],
-            "tab {n} saw {:?}, the first {:?}",
-            transcript.kinds(),
-            seen[0].kinds()
-        );
+        ensure!(*transcript == seen[0], "tab {n} saw {:?}, the first {:?}", transcript.kinds(), seen[0].kinds());
     }
     Ok(())
 }
@@ -96,23 +88,14 @@ async fn reloads_at_the_limit(scene: &Scene, outcome: &mut Outcome) -> anyhow::R
     let mut reloaded = Vec::new();
     for (n, (attended, prev)) in tabs.into_iter().enumerate() {
         let old = attended.recall().await?;
-        let old = old
-            .client
-            .with_context(|| format!("tab {n} was gone before its reload: {:?}", old.ended))?;
+        let old = old.client.with_context(|| format!("tab {n} was gone before its reload: {:?}", old.ended))?;
         let old = if n % 2 == 0 { Some(old) } else { None };
         let (mut client, welcome) = user.replace(Some(&prev)).await?;
-        ensure!(
-            welcome.limits.used == LIMIT,
-            "a reload changed {LIMIT} sessions to {}",
-            welcome.limits.used
-        );
+        ensure!(welcome.limits.used == LIMIT, "a reload changed {LIMIT} sessions to {}", welcome.limits.used);
         let used = open(outcome, &mut client, &format!("t{n}")).await?.limits.used;
         ensure!(used == LIMIT, "a reload changed {LIMIT} sessions to {used}");
         if let Some(mut old) = old {
-            match old
-                .until(crate::client::PATIENCE, |frame| frame.opened().map(drop))
-                .await
-            {
+            match old.until(crate::client::PATIENCE, |frame| frame.opened().map(drop)).await {
                 Err(Trouble::Ended(ended)) if ended.code == Some(4510) => {}
                 other => bail!("the socket before the reload ended with {other:?}, not with 4510"),
             }
@@ -128,20 +111,11 @@ async fn abandoned_tabs(scene: &Scene, outcome: &mut Outcome) -> anyhow::Result<
     for n in 0..ABANDONED {
         let (mut client, _) = user.connect().await?;
         let started = Instant::now();
-        let opened = client
-            .open(Open {
-                thread: Some(&format!("t{n}")),
-                ..Open::default()
-            })
-            .await;
+        let opened = client.open(Open { thread: Some(&format!("t{n}")), ..Open::default() }).await;
         match opened {
             Ok(opened) => {
                 outcome.admitted(started.elapsed());
-                ensure!(
-                    opened.limits.used <= opened.limits.limit,
-                    "over the limit: {:?}",
-                    opened.limits
-                );
+                ensure!(opened.limits.used <= opened.limits.limit, "over the limit: {:?}", opened.limits);
             }
             Err(trouble) => outcome.refused(&trouble),
         }

@@ -44,9 +44,7 @@ impl Admin {
         let exchange = async {
             let stream = TcpStream::connect(self.0).await?;
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-            let request = Request::get(path)
-                .header("Host", self.0.to_string())
-                .body(Empty::<Bytes>::new())?;
+            let request = Request::get(path).header("Host", self.0.to_string()).body(Empty::<Bytes>::new())?;
             let answer = async {
                 let response = sender.send_request(request).await?;
                 let status = response.status().as_u16();
@@ -82,10 +80,7 @@ impl Scrape {
     #[must_use]
     pub fn sum_where(&self, name: &str, label: &str, value: &str) -> Option<f64> {
         let wanted = format!("{label}=\"{value}\"");
-        self.samples(name)
-            .filter(|(labels, _)| labels.contains(&wanted))
-            .map(|(_, v)| v)
-            .reduce(|a, b| a + b)
+        self.samples(name).filter(|(labels, _)| labels.contains(&wanted)).map(|(_, v)| v).reduce(|a, b| a + b)
     }
 
     fn samples<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {

@@ -103,10 +103,7 @@ fn judge(outcome: &mut Outcome, fates: Vec<Fate>, most: Option<u64>) {
         }
         evicted[fate.user] += usize::from(fate.evicted);
         if fate.over_limit > 0 {
-            outcome.broke(format!(
-                "a frame said that the limit is exceeded by {}",
-                fate.over_limit
-            ));
+            outcome.broke(format!("a frame said that the limit is exceeded by {}", fate.over_limit));
         }
     }
     for (user, (admitted, evicted)) in admitted.into_iter().zip(evicted).enumerate() {
@@ -121,10 +118,7 @@ fn judge(outcome: &mut Outcome, fates: Vec<Fate>, most: Option<u64>) {
     if let Some(most) = most
         && most > (USERS * LIMIT) as u64
     {
-        outcome.broke(format!(
-            "the gauge showed {most} sessions; {USERS} users may hold {}",
-            USERS * LIMIT
-        ));
+        outcome.broke(format!("the gauge showed {most} sessions; {USERS} users may hold {}", USERS * LIMIT));
     }
 }
 
@@ -142,11 +136,7 @@ async fn watch_gauge(scene: &Scene) -> anyhow::Result<Option<(Watcher, u64)>> {
     let task = tokio::spawn(async move {
         let mut most = 0;
         loop {
-            let now = admin
-                .scrape()
-                .await?
-                .sum(metrics::SESSIONS)
-                .context("the gauge is gone")? as u64;
+            let now = admin.scrape().await?.sum(metrics::SESSIONS).context("the gauge is gone")? as u64;
             most = most.max(now);
             tokio::select! {
                 _ = &mut stopped => return Ok(most),
@@ -207,22 +197,12 @@ impl Tab {
     async fn open(&mut self, client: &mut Client) -> Result<Duration, Trouble> {
         until_phase(client, &mut self.phases, Phase::Open).await?;
         let started = Instant::now();
-        client
-            .open(Open {
-                thread: Some(&self.thread),
-                ..Open::default()
-            })
-            .await?;
+        client.open(Open { thread: Some(&self.thread), ..Open::default() }).await?;
         Ok(started.elapsed())
     }
 
     fn fate(&self, opened: Result<Duration, Trouble>) -> Fate {
-        Fate {
-            user: self.user,
-            opened,
-            evicted: false,
-            over_limit: 0,
-        }
+        Fate { user: self.user, opened, evicted: false, over_limit: 0 }
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::attend::Attended;
-use super::golden_path::open;
 use super::hold::{Holder, Order};
+use super::talk::open;
 use super::{Scene, User, progress};
 use crate::client::{Client, Open, Trouble};
 use crate::report::Outcome;
@@ -53,19 +53,12 @@ async fn one_more(scene: &Scene, living: usize) -> anyhow::Result<Outcome> {
     holder.silence().await?;
 
     let (mut newcomer, welcome) = user.connect().await?;
-    ensure!(
-        welcome.limits.used == LIMIT,
-        "the scene is not set: {} sessions, not {LIMIT}",
-        welcome.limits.used
-    );
+    ensure!(welcome.limits.used == LIMIT, "the scene is not set: {} sessions, not {LIMIT}", welcome.limits.used);
     let admitted = open(&mut outcome, &mut newcomer, "one-more").await;
     if let Ok(opened) = &admitted
         && opened.limits.used > opened.limits.limit
     {
-        outcome.broke(format!(
-            "{} sessions are held, {} are allowed",
-            opened.limits.used, opened.limits.limit
-        ));
+        outcome.broke(format!("{} sessions are held, {} are allowed", opened.limits.used, opened.limits.limit));
     }
     for (n, attended) in live.into_iter().enumerate() {
         if let Err(error) = still_lives(attended, &format!("live-{n}")).await {
@@ -113,12 +106,7 @@ async fn all_come_back(scene: &Scene) -> anyhow::Result<Outcome> {
 async fn come_back(user: &User, thread: &str) -> Result<(Attended, Duration), Trouble> {
     let (mut client, _) = user.connect().await?;
     let started = Instant::now();
-    client
-        .open(Open {
-            thread: Some(thread),
-            ..Open::default()
-        })
-        .await?;
+    client.open(Open { thread: Some(thread), ..Open::default() }).await?;
     let after = started.elapsed();
     Ok((Attended::new(client), after))
 }
@@ -141,25 +129,14 @@ async fn still_lives(attended: Attended, thread: &str) -> anyhow::Result<()> {
     }
     let mut client: Client = match (recalled.client, recalled.ended) {
         (Some(client), _) => client,
-        (None, ended) => anyhow::bail!(
-            "its socket ended: {}",
-            ended.context("a socket that is gone has ended")?
-        ),
+        (None, ended) => anyhow::bail!("its socket ended: {}", ended.context("a socket that is gone has ended")?),
     };
     // A stop of an unknown run is answered differently on a thread that is not open; `open` would just open it again.
     client.stop(thread, "never-started").await?;
-    client
-        .open(Open {
-            thread: Some(thread),
-            ..Open::default()
-        })
-        .await?;
+    client.open(Open { thread: Some(thread), ..Open::default() }).await?;
     ensure!(
         client
-            .until(Duration::ZERO, |frame| frame
-                .refusal()
-                .filter(|told| told.code == "not_open")
-                .cloned())
+            .until(Duration::ZERO, |frame| frame.refusal().filter(|told| told.code == "not_open").cloned())
             .await
             .is_err(),
         "{thread} was no longer open"
