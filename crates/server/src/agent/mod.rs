@@ -3,6 +3,15 @@
 //! An agent yields the events between RUN_STARTED (which [`crate::run`] writes) and the end. It may yield RUN_FINISHED
 //! or RUN_ERROR itself; when its stream ends without, or fails, [`crate::run`] writes the terminal event. Dropping the
 //! stream cancels the work.
+//!
+//! ```text
+//! registry --named--> deadline( demo | openai ) --events--> run
+//!                                      |
+//!                        http (status, Retry-After) -> sse (bounded lines) -> chunk -> answer
+//! ```
+//!
+//! A backend that fails yields one [`AgentError`] and nothing after it; what was open then (a message, a tool call) stays
+//! open in its stream, because only [`crate::run`] knows whether a half message is worth closing.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -12,6 +21,17 @@ use lychgate_core::{RunId, SessionKey};
 
 use crate::wire::event::Event;
 use crate::wire::{Message, RunInput};
+
+mod deadline;
+mod demo;
+mod emit;
+mod failure;
+mod http;
+mod openai;
+mod registry;
+mod sse;
+
+pub use registry::{Agents, AgentsError, UnknownAgent};
 
 /// Everything that an agent needs to answer.
 #[derive(Clone, Debug)]
