@@ -21,9 +21,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
 use socket2::{SockRef, TcpKeepalive};
@@ -100,10 +100,18 @@ impl Listener {
     ///
     /// Every request carries [`ConnectInfo<SocketAddr>`] and its [`Seat`] as extensions.
     pub async fn serve(self, router: Router, stop: CancellationToken, grace: Duration) {
-        let Self { socket, header_timeout, pool } = self;
-        let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
-        http.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD_BYTES);
-        let http = Arc::new(http);
+        let Self {
+            socket,
+            header_timeout,
+            pool,
+        } = self;
+        // Not hyper-util's `auto::Builder`: with upgrades it waits for the first bytes to tell HTTP/1 from HTTP/2, even
+        // when only HTTP/1 is allowed, and under no deadline at all (hazard R22).
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(header_timeout)
+            .max_header_size(MAX_HEAD_BYTES)
+            .max_buf_size(MAX_HEAD_BYTES);
         let mut backoff = AcceptBackoff::default();
         loop {
             let accepted = tokio::select! {
@@ -139,7 +147,7 @@ fn admit(
     pool: &Arc<Pool>,
     stream: TcpStream,
     peer: SocketAddr,
-    http: &Arc<auto::Builder<TokioExecutor>>,
+    http: &http1::Builder,
     router: &Router,
     stop: &CancellationToken,
 ) {
@@ -154,7 +162,7 @@ fn admit(
         tracing::debug!(%peer, %error, "socket options");
         return;
     }
-    let connection = serve_http(stream, peer, seat.clone(), Arc::clone(http), router.clone(), stop.clone());
+    let connection = serve_http(stream, peer, seat.clone(), http.clone(), router.clone(), stop.clone());
     seat.spawn(connection);
 }
 
@@ -163,7 +171,7 @@ async fn serve_http(
     stream: TcpStream,
     peer: SocketAddr,
     seat: Seat,
-    http: Arc<auto::Builder<TokioExecutor>>,
+    http: http1::Builder,
     router: Router,
     stop: CancellationToken,
 ) {
@@ -174,7 +182,7 @@ async fn serve_http(
         let response = router.call(request.map(Body::new));
         async move { Ok::<_, Infallible>(response.await.unwrap_or_else(|never| match never {})) }
     });
-    let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = stop.cancelled() => {
@@ -183,7 +191,7 @@ async fn serve_http(
         }
     };
     if let Err(error) = result {
-        tracing::debug!(%peer, error, "the HTTP connection ended early");
+        tracing::debug!(%peer, %error, "the HTTP connection ended early");
     }
 }
 

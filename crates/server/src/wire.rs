@@ -4,6 +4,7 @@
 //! client is an error that names the ones we know.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lychgate_core::Usage;
 use serde::{Deserialize, Serialize};
@@ -211,7 +212,7 @@ pub struct Opened<'a> {
     pub reset: bool,
     /// The thread's messages, with `reset`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub messages: Option<&'a [Message]>,
+    pub messages: Option<&'a [Arc<Message>]>,
     /// The thread's state, with `reset`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<&'a RawValue>,

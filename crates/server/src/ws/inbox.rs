@@ -19,6 +19,9 @@ use soketto::base::{Codec, Header, OpCode};
 use super::close_code::CloseFrame;
 use super::violation::Violation;
 
+#[cfg(test)]
+mod tests;
+
 /// The longest frame header.
 const MAX_HEADER_BYTES: usize = 14;
 

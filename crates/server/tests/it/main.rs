@@ -1,0 +1,4 @@
+//! Integration tests: real sockets, real tasks, one binary.
+
+mod listener;
+mod ws;
