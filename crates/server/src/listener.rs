@@ -137,7 +137,10 @@ impl Listener {
         drop(socket);
         let ended = pool.close(grace).await;
         if ended > 0 {
-            tracing::warn!(connections = ended, "connections were ended because they outlived the drain");
+            tracing::warn!(
+                connections = ended,
+                "connections were ended because they outlived the drain"
+            );
         }
     }
 }
@@ -199,8 +202,10 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     // Frames are gathered before they are written; what is written should leave.
     socket.set_tcp_nodelay(true)?;
-    let keepalive =
-        TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_RETRIES);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;

@@ -278,6 +278,10 @@ pub struct Limits {
 
 impl From<Usage> for Limits {
     fn from(usage: Usage) -> Self {
-        Self { used: usage.used, limit: usage.limit, level: usage.level.as_str() }
+        Self {
+            used: usage.used,
+            limit: usage.limit,
+            level: usage.level.as_str(),
+        }
     }
 }

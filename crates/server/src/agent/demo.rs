@@ -125,11 +125,10 @@ impl Agent for Demo {
                     tokio::time::sleep(delay).await;
                     None
                 }
-                Beat::Fail => {
-                    Some(Err(
-                        Failure::Reported { said: Some("this is the error that you asked for.".to_owned()) }.into()
-                    ))
+                Beat::Fail => Some(Err(Failure::Reported {
+                    said: Some("this is the error that you asked for.".to_owned()),
                 }
+                .into())),
                 Beat::Stall => future::pending().await,
             }
         }))
@@ -138,8 +137,11 @@ impl Agent for Demo {
 
 /// The text of the last user message; of a message in parts, its text parts.
 fn last_question(messages: &[Message]) -> String {
-    let content =
-        messages.iter().rev().find(|message| message.role == "user").and_then(|message| message.rest.get("content"));
+    let content = messages
+        .iter()
+        .rev()
+        .find(|message| message.role == "user")
+        .and_then(|message| message.rest.get("content"));
     match content {
         Some(serde_json::Value::String(text)) => text.clone(),
         Some(serde_json::Value::Array(parts)) => {
@@ -151,8 +153,11 @@ fn last_question(messages: &[Message]) -> String {
 }
 
 fn wish(asked: &str) -> Wish {
-    let has =
-        |keyword: &str| asked.split(|c: char| !c.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case(keyword));
+    let has = |keyword: &str| {
+        asked
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|word| word.eq_ignore_ascii_case(keyword))
+    };
     [("error", Wish::Error), ("stall", Wish::Stall), ("tool", Wish::Tool)]
         .into_iter()
         .find(|(keyword, _)| has(keyword))

@@ -58,7 +58,11 @@ fn messages(system_prompt: Option<&str>, request: &RunRequest) -> Vec<Value> {
 
 fn results(messages: &[Message]) -> Results<'_> {
     let mut results = Results::new();
-    for (place, message) in messages.iter().enumerate().filter(|(_, message)| message.role == "tool") {
+    for (place, message) in messages
+        .iter()
+        .enumerate()
+        .filter(|(_, message)| message.role == "tool")
+    {
         let Some(call) = message.rest.get("toolCallId").and_then(Value::as_str) else {
             continue;
         };
@@ -116,7 +120,9 @@ fn part(part: &Value) -> Value {
     let source: Option<Source> = part.get("source").and_then(|source| Source::deserialize(source).ok());
     let spoken = match (kind, source) {
         ("text", _) => part.get("text").map(|text| json!({ "type": "text", "text": text })),
-        ("image", Some(source)) => source.url().map(|url| json!({ "type": "image_url", "image_url": { "url": url } })),
+        ("image", Some(source)) => source
+            .url()
+            .map(|url| json!({ "type": "image_url", "image_url": { "url": url } })),
         ("audio", Some(source)) => source.audio(),
         ("document", Some(source)) => source.file(),
         // Parts that are in the words of a chat completion already.
@@ -203,7 +209,10 @@ fn tools(raw: Option<&RawValue>) -> Vec<Value> {
     let tools: Vec<ToolIn> = read_raw_list(raw);
     let said = tools.into_iter().map(|tool| {
         let mut function = json!({ "name": tool.name });
-        for (key, value) in [("description", tool.description.map(Value::from)), ("parameters", tool.parameters)] {
+        for (key, value) in [
+            ("description", tool.description.map(Value::from)),
+            ("parameters", tool.parameters),
+        ] {
             if let Some(value) = value {
                 function[key] = value;
             }
@@ -224,7 +233,10 @@ struct ContextIn {
 /// What the front end knows and the model should, as a part of the system prompt.
 fn context(raw: Option<&RawValue>) -> Option<String> {
     let items: Vec<ContextIn> = read_raw_list(raw);
-    let lines: Vec<String> = items.iter().map(|item| format!("- {}: {}", item.description, item.value)).collect();
+    let lines: Vec<String> = items
+        .iter()
+        .map(|item| format!("- {}: {}", item.description, item.value))
+        .collect();
     (!lines.is_empty()).then(|| format!("Context from the application:\n{}", lines.join("\n")))
 }
 
