@@ -1,43 +1,38 @@
 //! Tokens for simulated users, signed with the secret that the gateway checks them with.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use jsonwebtoken::{EncodingKey, Header, encode};
-use serde::Serialize;
+use anyhow::Context as _;
+use lychgate::auth::jwt;
+use lychgate::config::Jwt;
+use lychgate_core::UserId;
 
 /// Longer than any plan.
 const LIVES_FOR: Duration = Duration::from_secs(6 * 3_600);
 
 /// Signs HS256 tokens.
 #[derive(Debug, Clone)]
-pub struct Tokens {
-    secret: String,
-    issuer: String,
-    audience: String,
-}
-
-#[derive(Serialize)]
-struct Claims<'a> {
-    sub: &'a str,
-    iss: &'a str,
-    aud: &'a str,
-    exp: u64,
-}
+pub struct Tokens(Jwt);
 
 impl Tokens {
     /// With the gateway's default issuer and audience.
     #[must_use]
     pub fn new(secret: &str) -> Self {
-        Self { secret: secret.to_owned(), issuer: "lychgate".to_owned(), audience: "lychgate".to_owned() }
+        jwt::install_provider();
+        Self(Jwt {
+            secret: secret.as_bytes().to_vec(),
+            issuer: "lychgate".to_owned(),
+            audience: "lychgate".to_owned(),
+            leeway: Duration::ZERO,
+        })
     }
 
     /// A token of 6 hours for `user`.
     ///
     /// # Errors
-    /// When the signature fails.
+    /// When no user can be called so, or the signature fails.
     pub fn mint(&self, user: &str) -> anyhow::Result<String> {
-        let expires = SystemTime::now().duration_since(UNIX_EPOCH)? + LIVES_FOR;
-        let claims = Claims { sub: user, iss: &self.issuer, aud: &self.audience, exp: expires.as_secs() };
-        Ok(encode(&Header::default(), &claims, &EncodingKey::from_secret(self.secret.as_bytes()))?)
+        let user = UserId::parse(user).with_context(|| format!("no user can be called {user:?}"))?;
+        jwt::mint(&self.0, &user, LIVES_FOR).map_err(anyhow::Error::msg)
     }
 }
