@@ -32,9 +32,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     run::stream(run::cargo(root, "build").args(["--package", "lychgate"]), BUILD_WITHIN)?;
     eprintln!("Built in {} s. Starting; Ctrl-C stops it.", begin.elapsed().as_secs());
     let mut command = run::cargo(root, "run");
-    command
-        .args(["--quiet", "--package", "lychgate", "--", "demo"])
-        .args(args);
+    command.args(["--quiet", "--package", "lychgate", "--", "demo"]).args(args);
     become_it(command)
 }
 

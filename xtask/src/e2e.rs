@@ -43,15 +43,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
 
 fn live_plans(root: &Path) -> Result<()> {
     let mut command = run::cargo(root, "run");
-    command.args([
-        "--release",
-        "--package",
-        "lychgate-scenario",
-        "--",
-        "live",
-        "--plan",
-        "all",
-    ]);
+    command.args(["--release", "--package", "lychgate-scenario", "--", "live", "--plan", "all"]);
     run::stream(&mut command, PLANS_WITHIN)
 }
 
@@ -97,10 +89,7 @@ impl Printed {
     /// Takes a line; gives address and token once both are known.
     fn read(&mut self, line: &str) -> Option<(String, String)> {
         let line = line.trim();
-        if let Some(token) = line
-            .strip_prefix("export TOKEN=")
-            .or_else(|| line.strip_prefix("token:"))
-        {
+        if let Some(token) = line.strip_prefix("export TOKEN=").or_else(|| line.strip_prefix("token:")) {
             self.token = Some(token.trim().to_owned());
         } else if self.url.is_none() {
             let mut words = line.split(|sign: char| sign.is_whitespace() || matches!(sign, '"' | '\'' | '`'));
@@ -122,22 +111,13 @@ mod tests {
     #[test]
     fn address_and_token_are_read_in_whatever_order_they_are_printed() {
         let found = Some(("ws://127.0.0.1:4567/v1/ws".to_owned(), "a.b.c".to_owned()));
-        assert_eq!(
-            read(&["Lychgate demo", "url: ws://127.0.0.1:4567/v1/ws", "", "token: a.b.c"]),
-            found
-        );
-        assert_eq!(
-            read(&["  token:  a.b.c ", "websocat 'ws://127.0.0.1:4567/v1/ws' -H x"]),
-            found
-        );
+        assert_eq!(read(&["Lychgate demo", "url: ws://127.0.0.1:4567/v1/ws", "", "token: a.b.c"]), found);
+        assert_eq!(read(&["  token:  a.b.c ", "websocat 'ws://127.0.0.1:4567/v1/ws' -H x"]), found);
     }
 
     #[test]
     fn neither_alone_is_enough() {
-        assert_eq!(
-            read(&["url: ws://127.0.0.1:4567/v1/ws", "the token: comes later"]),
-            None
-        );
+        assert_eq!(read(&["url: ws://127.0.0.1:4567/v1/ws", "the token: comes later"]), None);
         assert_eq!(read(&["token: a.b.c", "http://127.0.0.1:1/"]), None);
     }
 }

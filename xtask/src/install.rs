@@ -89,9 +89,6 @@ mod tests {
     #[test]
     fn a_manifest_that_is_missing_or_broken_counts_as_not_installed() {
         assert_eq!(installed_version(Path::new("no/such/package.json")), None);
-        assert_eq!(
-            installed_version(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml").as_path()),
-            None
-        );
+        assert_eq!(installed_version(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml").as_path()), None);
     }
 }

@@ -74,8 +74,6 @@ type Command = fn(&Path, &[String]) -> Result<()>;
 /// The workspace's root, wherever in it cargo was called.
 fn root() -> Result<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = own
-        .parent()
-        .context("xtask lies directly under the root of the workspace")?;
+    let root = own.parent().context("xtask lies directly under the root of the workspace")?;
     Ok(root.to_path_buf())
 }

@@ -129,10 +129,7 @@ fn end_after(child: &mut Child, grace: Duration) -> Result<ExitStatus> {
 fn signal(name: &str, processes: &[u32]) {
     let ids: Vec<String> = processes.iter().map(u32::to_string).collect();
     // One that has ended in the meantime makes `kill` fail; that is what we wanted.
-    let _ = Command::new("sh")
-        .args(["-c", &format!("kill -{name} {}", ids.join(" "))])
-        .stderr(Stdio::null())
-        .status();
+    let _ = Command::new("sh").args(["-c", &format!("kill -{name} {}", ids.join(" "))]).stderr(Stdio::null()).status();
 }
 
 /// Whether a process with this id runs; one that ended and was not yet waited for does not.
@@ -231,11 +228,7 @@ impl Watched {
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    bail!(
-                        "{} did not print what we wait for within {} s",
-                        self.name,
-                        within.as_secs()
-                    )
+                    bail!("{} did not print what we wait for within {} s", self.name, within.as_secs())
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
                     // It may have closed its output and live on: waiting alone could last for ever.
@@ -268,14 +261,9 @@ impl Drop for Watched {
 /// Where cargo puts what it builds.
 pub(crate) fn target_dir(root: &Path) -> Result<PathBuf> {
     let mut command = cargo(root, "metadata");
-    let text = capture(
-        command.args(["--no-deps", "--format-version", "1"]),
-        Duration::from_secs(60),
-    )?;
+    let text = capture(command.args(["--no-deps", "--format-version", "1"]), Duration::from_secs(60))?;
     let metadata: serde_json::Value = serde_json::from_str(&text)?;
-    let directory = metadata["target_directory"]
-        .as_str()
-        .context("cargo metadata names no target directory")?;
+    let directory = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
     Ok(PathBuf::from(directory))
 }
 
@@ -288,13 +276,8 @@ pub(crate) fn is_on_path(program: &str) -> bool {
 }
 
 fn display(command: &Command) -> String {
-    let program = Path::new(command.get_program())
-        .file_name()
-        .unwrap_or(command.get_program());
-    let words: Vec<_> = std::iter::once(program)
-        .chain(command.get_args())
-        .map(OsStr::to_string_lossy)
-        .collect();
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let words: Vec<_> = std::iter::once(program).chain(command.get_args()).map(OsStr::to_string_lossy).collect();
     words.join(" ")
 }
 
@@ -347,9 +330,7 @@ mod tests {
     fn stopping_is_orderly_only_when_the_child_says_so() {
         let script = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done";
         let mut polite = Watched::start("polite", &mut shell(script)).unwrap();
-        polite
-            .line(Duration::from_secs(10), |line| (line == "up").then_some(()))
-            .unwrap();
+        polite.line(Duration::from_secs(10), |line| (line == "up").then_some(())).unwrap();
         polite.stop().unwrap();
         let rude = Watched::start("rude", &mut shell("exec sleep 600")).unwrap();
         assert!(rude.stop().is_err());
@@ -359,8 +340,7 @@ mod tests {
     fn a_child_that_does_not_hear_is_killed_after_its_grace() {
         let script = "trap '' TERM; echo up; while :; do sleep 0.05; done";
         let mut deaf = Watched::start("deaf", &mut shell(script)).unwrap();
-        deaf.line(Duration::from_secs(10), |line| (line == "up").then_some(()))
-            .unwrap();
+        deaf.line(Duration::from_secs(10), |line| (line == "up").then_some(())).unwrap();
         let status = end_after(&mut deaf.child, Duration::from_millis(200)).unwrap();
         assert!(!status.success());
         assert!(!is_running(deaf.child.id()));

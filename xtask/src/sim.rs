@@ -20,9 +20,7 @@ const WITHIN: Duration = Duration::from_secs(15 * 60);
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let words = arguments(args)?;
     let mut command = run::cargo(root, "run");
-    command
-        .args(["--release", "--package", "lychgate-scenario", "--", "sim"])
-        .args(words);
+    command.args(["--release", "--package", "lychgate-scenario", "--", "sim"]).args(words);
     run::stream(&mut command, WITHIN)
 }
 
@@ -38,11 +36,7 @@ fn arguments(args: &[String]) -> Result<Vec<String>> {
             unknown => bail!("sim does not know `{unknown}`\n\n{HELP}"),
         };
         let value = words.next().with_context(|| format!("{word} needs a number"))?;
-        *slot = Some(
-            value
-                .parse::<u64>()
-                .with_context(|| format!("{word} needs a number, not `{value}`"))?,
-        );
+        *slot = Some(value.parse::<u64>().with_context(|| format!("{word} needs a number, not `{value}`"))?);
     }
     let flags = match (seed, plans) {
         (Some(_), Some(_)) => bail!("--seed names one plan, --plans a number of them: give one of the two"),
@@ -52,10 +46,7 @@ fn arguments(args: &[String]) -> Result<Vec<String>> {
             vec![("--fixed", fixed), ("--fresh", fixed / 4)]
         }
     };
-    Ok(flags
-        .into_iter()
-        .flat_map(|(flag, number)| [flag.to_owned(), number.to_string()])
-        .collect())
+    Ok(flags.into_iter().flat_map(|(flag, number)| [flag.to_owned(), number.to_string()]).collect())
 }
 
 #[cfg(test)]

@@ -31,26 +31,11 @@ struct Step {
 /// All steps, the cheap and telling ones first. A peer is a module with `run(root: &Path) -> anyhow::Result<()>` that
 /// installs what it needs, starts and stops its own processes, and stands after `e2e`.
 const STEPS: [Step; 5] = [
-    Step {
-        name: "lint",
-        run: |root| lint::run(root, &[]),
-    },
-    Step {
-        name: "unit and integration tests",
-        run: tests,
-    },
-    Step {
-        name: "doc tests",
-        run: doc_tests,
-    },
-    Step {
-        name: "simulation",
-        run: |root| sim::run(root, &[]),
-    },
-    Step {
-        name: "live plans and third-party client",
-        run: |root| e2e::run(root, &[]),
-    },
+    Step { name: "lint", run: |root| lint::run(root, &[]) },
+    Step { name: "unit and integration tests", run: tests },
+    Step { name: "doc tests", run: doc_tests },
+    Step { name: "simulation", run: |root| sim::run(root, &[]) },
+    Step { name: "live plans and third-party client", run: |root| e2e::run(root, &[]) },
 ];
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
@@ -84,27 +69,15 @@ fn take(step: &Step, root: &Path) -> Outcome {
         None => println!("== {}: ok after {:.1} s", step.name, took.as_secs_f64()),
         Some(error) => println!("== {}: FAILED after {:.1} s: {error}", step.name, took.as_secs_f64()),
     }
-    Outcome {
-        name: step.name,
-        error,
-        took,
-    }
+    Outcome { name: step.name, error, took }
 }
 
 fn table(outcomes: &[Outcome]) -> String {
-    let width = outcomes
-        .iter()
-        .map(|outcome| outcome.name.len())
-        .max()
-        .unwrap_or_default();
+    let width = outcomes.iter().map(|outcome| outcome.name.len()).max().unwrap_or_default();
     let mut text = format!("{:width$}  result  seconds\n", "step");
     for outcome in outcomes {
         let result = if outcome.error.is_none() { "ok" } else { "FAILED" };
-        text.push_str(&format!(
-            "{:width$}  {result:6}  {:7.1}\n",
-            outcome.name,
-            outcome.took.as_secs_f64()
-        ));
+        text.push_str(&format!("{:width$}  {result:6}  {:7.1}\n", outcome.name, outcome.took.as_secs_f64()));
     }
     for outcome in outcomes {
         if let Some(error) = &outcome.error {
@@ -122,14 +95,7 @@ fn tests(root: &Path) -> Result<()> {
         command
     } else {
         let mut command = run::cargo(root, "test");
-        command.args([
-            "--workspace",
-            "--lib",
-            "--bins",
-            "--tests",
-            "--examples",
-            "--no-fail-fast",
-        ]);
+        command.args(["--workspace", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast"]);
         command
     };
     run::stream(&mut command, TESTS_WITHIN)
@@ -144,11 +110,7 @@ mod tests {
     use super::*;
 
     fn outcome(name: &'static str, error: Option<&str>) -> Outcome {
-        Outcome {
-            name,
-            error: error.map(str::to_owned),
-            took: Duration::from_millis(1_500),
-        }
+        Outcome { name, error: error.map(str::to_owned), took: Duration::from_millis(1_500) }
     }
 
     #[test]
@@ -162,10 +124,7 @@ mod tests {
 
     #[test]
     fn a_step_that_fails_is_an_outcome_and_not_the_end() {
-        let step = Step {
-            name: "broken",
-            run: |_| bail!("on purpose"),
-        };
+        let step = Step { name: "broken", run: |_| bail!("on purpose") };
         assert_eq!(take(&step, Path::new(".")).error.as_deref(), Some("on purpose"));
     }
 

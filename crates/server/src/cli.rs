@@ -119,19 +119,14 @@ fn check_config(args: FileArgs) -> Result<(), Error> {
 /// Writes to standard output; a closed pipe is an end, not a panic.
 fn print(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(output_error)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(output_error)
 }
 
 fn output_error(source: io::Error) -> Error {
     match source.kind() {
         io::ErrorKind::BrokenPipe => Error::OutputClosed,
         // The list of the standard library is open.
-        _ => Error::System {
-            what: "standard output cannot be written",
-            source,
-        },
+        _ => Error::System { what: "standard output cannot be written", source },
     }
 }
 
@@ -139,10 +134,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|source| Error::System {
-            what: "the runtime did not start",
-            source,
-        })
+        .map_err(|source| Error::System { what: "the runtime did not start", source })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -150,11 +142,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn argument(flag: &'static str, key: &str, value: impl Into<String>) -> Argument {
-    Argument {
-        flag,
-        key: key.to_owned(),
-        value: value.into(),
-    }
+    Argument { flag, key: key.to_owned(), value: value.into() }
 }
 
 #[cfg(test)]

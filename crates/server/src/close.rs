@@ -186,11 +186,8 @@ impl Closing {
             #[serde(skip_serializing_if = "Option::is_none")]
             retry_in: Option<u64>,
         }
-        let body = Body {
-            reason: self.reason,
-            reconnect: self.reconnect == Reconnect::Resume,
-            retry_in: self.retry_ms(),
-        };
+        let body =
+            Body { reason: self.reason, reconnect: self.reconnect == Reconnect::Resume, retry_in: self.retry_ms() };
         serde_json::to_string(&body).expect("a struct of text, truth and number always serialises")
     }
 

@@ -22,10 +22,7 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// A listener did not come up.
-    #[error(
-        "{place}: {key} = {address} cannot be listened on: {source}\n  {}",
-        listen_remedy(key, source)
-    )]
+    #[error("{place}: {key} = {address} cannot be listened on: {source}\n  {}", listen_remedy(key, source))]
     Listen {
         /// Where the address was set.
         place: Place,
@@ -67,26 +64,14 @@ impl Error {
     /// A listener did not come up. The command line adds where the address was set ([`Error::located`]).
     #[must_use]
     pub fn listen(key: &'static str, address: SocketAddr, source: io::Error) -> Self {
-        Self::Listen {
-            place: Place::Default,
-            key,
-            address,
-            source,
-        }
+        Self::Listen { place: Place::Default, key, address, source }
     }
 
     /// The same with the place where a key was set, if the error is about one.
     #[must_use]
     pub fn located(self, place_of: impl FnOnce(&str) -> Place) -> Self {
         match self {
-            Self::Listen {
-                key, address, source, ..
-            } => Self::Listen {
-                place: place_of(key),
-                key,
-                address,
-                source,
-            },
+            Self::Listen { key, address, source, .. } => Self::Listen { place: place_of(key), key, address, source },
             other @ (Self::Config(_)
             | Self::Usage(_)
             | Self::System { .. }

@@ -121,9 +121,7 @@ struct Next {
 
 impl fmt::Debug for Runs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runs")
-            .field("in_flight", &self.in_flight())
-            .finish_non_exhaustive()
+        f.debug_struct("Runs").field("in_flight", &self.in_flight()).finish_non_exhaustive()
     }
 }
 
@@ -228,19 +226,9 @@ impl Runs {
 
     fn claim(&self, claims: &mut Claims, start: StartRun, ending: Arc<Ending>) {
         let Some(me) = self.me.upgrade() else { return };
-        let claim = Claim {
-            run: start.run.clone(),
-            ending: Arc::clone(&ending),
-            is_ending: false,
-            next: None,
-        };
+        let claim = Claim { run: start.run.clone(), ending: Arc::clone(&ending), is_ending: false, next: None };
         claims.insert(start.key.clone(), claim);
-        let held = Held {
-            runs: me,
-            key: start.key.clone(),
-            run: start.run.clone(),
-            has_started: false,
-        };
+        let held = Held { runs: me, key: start.key.clone(), run: start.run.clone(), has_started: false };
         self.tasks.spawn_on(drive::run(held, start, ending), &self.runtime);
     }
 
@@ -269,10 +257,7 @@ struct Held {
 impl Held {
     fn has_started(&mut self) {
         self.has_started = true;
-        (self.runs.on_change)(RunChange::Started {
-            key: self.key.clone(),
-            run: self.run.clone(),
-        });
+        (self.runs.on_change)(RunChange::Started { key: self.key.clone(), run: self.run.clone() });
     }
 
     /// From now on the next run of this thread is kept until this one has ended.
@@ -286,10 +271,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if self.has_started {
-            (self.runs.on_change)(RunChange::Ended {
-                key: self.key.clone(),
-                run: self.run.clone(),
-            });
+            (self.runs.on_change)(RunChange::Ended { key: self.key.clone(), run: self.run.clone() });
         }
         self.runs.release(&self.key);
     }

@@ -100,11 +100,7 @@ impl Attachment {
     }
 
     fn place(&self, key: &SessionKey) -> catch_up::Place {
-        catch_up::Place {
-            key: key.clone(),
-            connection: self.connection,
-            generation: self.generation,
-        }
+        catch_up::Place { key: key.clone(), connection: self.connection, generation: self.generation }
     }
 
     /// The sink has taken the event at `offset`.
@@ -118,6 +114,8 @@ impl Attachment {
 }
 
 type Session = SmallVec<[Attachment; 1]>;
+/// Who waits for room, by connection.
+type FullMap = HashMap<ConnectionId, Vec<SessionKey>>;
 type SessionMap = HashMap<SessionKey, Arc<Mutex<Session>>>;
 
 /// All sessions of this node that have a connection.
@@ -129,16 +127,14 @@ pub struct Sessions {
     window: u64,
     shards: Box<[Mutex<SessionMap>]>,
     /// Sessions to wake when a connection has room again; only connections with an attachment that awaits room are here.
-    full: Box<[Mutex<HashMap<ConnectionId, Vec<SessionKey>>>]>,
+    full: Box<[Mutex<FullMap>]>,
     hasher: RandomState,
     generations: AtomicU64,
 }
 
 impl std::fmt::Debug for Sessions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sessions")
-            .field("window", &self.window)
-            .finish_non_exhaustive()
+        f.debug_struct("Sessions").field("window", &self.window).finish_non_exhaustive()
     }
 }
 
@@ -189,10 +185,7 @@ impl Sessions {
                 None => session.push(attachment),
             }
         }
-        let opening = catch_up::Opening {
-            resume: attach.resume,
-            reference: attach.reference,
-        };
+        let opening = catch_up::Opening { resume: attach.resume, reference: attach.reference };
         self.open(place, opening);
     }
 
@@ -249,8 +242,7 @@ impl Sessions {
     /// Whether the connection is attached to the session.
     #[must_use]
     pub fn is_attached(&self, key: &SessionKey, connection: ConnectionId) -> bool {
-        self.find(key)
-            .is_some_and(|session| lock(&session).iter().any(|a| a.connection == connection))
+        self.find(key).is_some_and(|session| lock(&session).iter().any(|a| a.connection == connection))
     }
 
     fn shard(&self, key: &SessionKey) -> &Mutex<SessionMap> {
@@ -274,9 +266,7 @@ impl Sessions {
     ) -> Option<T> {
         let session = self.find(key)?;
         let mut session = lock(&session);
-        let attachment = session
-            .iter_mut()
-            .find(|attachment| attachment.connection == connection)?;
+        let attachment = session.iter_mut().find(|attachment| attachment.connection == connection)?;
         Some(change(attachment))
     }
 

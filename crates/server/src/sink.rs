@@ -1,6 +1,6 @@
 //! What sessions and runs need of an outbox: the smallest seam, so that both can be tried without a socket.
 
-use crate::outbox::{Frame, Sent};
+use crate::outbox::{Frame, Outbox, Sent};
 
 #[cfg(test)]
 pub(crate) mod recorder;
@@ -17,4 +17,14 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Sends an answer or a notice; these have a bound of their own, beyond which the connection is closed as slow.
     fn send_control(&self, frame: &Frame) -> Sent;
+}
+
+impl Sink for Outbox {
+    fn send(&self, frame: &Frame) -> Sent {
+        Self::send(self, frame)
+    }
+
+    fn send_control(&self, frame: &Frame) -> Sent {
+        Self::send_control(self, frame)
+    }
 }

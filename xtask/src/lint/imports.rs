@@ -37,13 +37,7 @@ enum Core {
 const LEAF: [&str; 6] = ["wire", "close", "error", "outbox", "config", "telemetry"];
 
 const TABLE: [Row; 7] = [
-    Row {
-        layer: "leaf",
-        rooms: &LEAF,
-        core: Core::Whole,
-        whole: &LEAF,
-        traits: &[],
-    },
+    Row { layer: "leaf", rooms: &LEAF, core: Core::Whole, whole: &LEAF, traits: &[] },
     Row {
         layer: "edge out",
         rooms: &["auth", "agent", "journal", "cluster"],
@@ -51,42 +45,14 @@ const TABLE: [Row; 7] = [
         whole: &LEAF,
         traits: &[],
     },
-    Row {
-        layer: "middle",
-        rooms: &["driver"],
-        core: Core::Whole,
-        whole: &LEAF,
-        traits: &["cluster"],
-    },
-    Row {
-        layer: "middle",
-        rooms: &["session"],
-        core: Core::Whole,
-        whole: &LEAF,
-        traits: &["journal"],
-    },
-    Row {
-        layer: "middle",
-        rooms: &["run"],
-        core: Core::Whole,
-        whole: &LEAF,
-        traits: &["agent", "journal"],
-    },
+    Row { layer: "middle", rooms: &["driver"], core: Core::Whole, whole: &LEAF, traits: &["cluster"] },
+    Row { layer: "middle", rooms: &["session"], core: Core::Whole, whole: &LEAF, traits: &["journal"] },
+    Row { layer: "middle", rooms: &["run"], core: Core::Whole, whole: &LEAF, traits: &["agent", "journal"] },
     Row {
         layer: "edge in",
         rooms: &["listener", "ws", "api"],
         core: Core::Whole,
-        whole: &[
-            "wire",
-            "close",
-            "error",
-            "outbox",
-            "config",
-            "telemetry",
-            "driver",
-            "session",
-            "run",
-        ],
+        whole: &["wire", "close", "error", "outbox", "config", "telemetry", "driver", "session", "run"],
         traits: &["auth"],
     },
     Row {
@@ -118,26 +84,13 @@ const TABLE: [Row; 7] = [
 ];
 
 /// What `core::id` exports.
-const CORE_IDS: [&str; 9] = [
-    "ClientId",
-    "ConnectionId",
-    "IdError",
-    "RequestId",
-    "RunId",
-    "SessionKey",
-    "ThreadId",
-    "UserId",
-    "id",
-];
+const CORE_IDS: [&str; 9] =
+    ["ClientId", "ConnectionId", "IdError", "RequestId", "RunId", "SessionKey", "ThreadId", "UserId", "id"];
 
 const SERVER: &str = "crates/server/src/";
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
-    let sources: Vec<&Source> = tree
-        .rust
-        .iter()
-        .filter(|source| source.path.starts_with(SERVER))
-        .collect();
+    let sources: Vec<&Source> = tree.rust.iter().filter(|source| source.path.starts_with(SERVER)).collect();
     let modules: BTreeSet<Vec<String>> = sources.iter().map(|source| module(&source.path)).collect();
     let mut findings = Vec::new();
     let mut leaves = Uses::new();
@@ -162,11 +115,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
                 && is_leaf(room)
             {
                 let place = (source.path.clone(), path.line);
-                leaves
-                    .entry(room.clone())
-                    .or_default()
-                    .entry(target.clone())
-                    .or_insert(place);
+                leaves.entry(room.clone()).or_default().entry(target.clone()).or_insert(place);
             }
         }
     }
@@ -193,10 +142,7 @@ fn judge(room: &str, row: &Row, own: &[String], path: &Path, modules: &BTreeSet<
         && crate_name == "lychgate_core"
         && !CORE_IDS.contains(&item.as_str())
     {
-        return Err(format!(
-            "`{room}` ({}) uses `{written}`; of core it may use the ids alone",
-            row.layer
-        ));
+        return Err(format!("`{room}` ({}) uses `{written}`; of core it may use the ids alone", row.layer));
     }
     let Some(target) = within_crate(own, path) else {
         return Ok(());

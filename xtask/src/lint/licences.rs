@@ -26,9 +26,7 @@ pub(super) fn check(root: &Path, _: &Tree) -> Result<Vec<Finding>> {
     let rules = Rules::parse(&std::fs::read_to_string(root.join("deny.toml")).context("could not read deny.toml")?)?;
     let text = run::capture(run::cargo(root, "metadata").args(["--format-version", "1"]), WITHIN)?;
     let metadata: Value = serde_json::from_str(&text).context("cargo metadata wrote what is no JSON")?;
-    let packages = metadata["packages"]
-        .as_array()
-        .context("cargo metadata names no packages")?;
+    let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
     Ok(judge(&rules, packages))
 }
 
@@ -50,39 +48,22 @@ impl Rules {
             let allowed = strings(exception.get("allow")).context("deny.toml: an exception has a list `allow`")?;
             exceptions.insert(crate_name(exception)?, allowed);
         }
-        let banned = list(&table, "bans", "deny")?
-            .iter()
-            .map(crate_name)
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            licences,
-            exceptions,
-            banned,
-        })
+        let banned = list(&table, "bans", "deny")?.iter().map(crate_name).collect::<Result<_>>()?;
+        Ok(Self { licences, exceptions, banned })
     }
 
     fn allows(&self, package: &str, licence: &str) -> bool {
-        self.licences.contains(licence)
-            || self
-                .exceptions
-                .get(package)
-                .is_some_and(|allowed| allowed.contains(licence))
+        self.licences.contains(licence) || self.exceptions.get(package).is_some_and(|allowed| allowed.contains(licence))
     }
 }
 
 fn list<'a>(table: &'a toml::Table, section: &str, key: &str) -> Result<&'a Vec<toml::Value>> {
     let value = table.get(section).and_then(|section| section.get(key));
-    value
-        .and_then(toml::Value::as_array)
-        .with_context(|| format!("deny.toml: `{section}.{key}` is a list"))
+    value.and_then(toml::Value::as_array).with_context(|| format!("deny.toml: `{section}.{key}` is a list"))
 }
 
 fn strings(value: Option<&toml::Value>) -> Option<BTreeSet<String>> {
-    value?
-        .as_array()?
-        .iter()
-        .map(|item| item.as_str().map(str::to_owned))
-        .collect()
+    value?.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
 fn crate_name(entry: &toml::Value) -> Result<String> {
@@ -101,10 +82,7 @@ fn judge(rules: &Rules, packages: &[Value]) -> Vec<Finding> {
         if rules.banned.contains(name) {
             say("is banned in deny.toml".to_owned());
         }
-        match package["license"]
-            .as_str()
-            .map(|text| (text, spdx::allows(text, |one| rules.allows(name, one))))
-        {
+        match package["license"].as_str().map(|text| (text, spdx::allows(text, |one| rules.allows(name, one)))) {
             Some((_, Ok(true))) => {}
             Some((text, Ok(false))) => say(format!("has the licence `{text}`, which deny.toml does not allow")),
             Some((text, Err(error))) => say(format!("has a licence that cannot be read, `{text}`: {error}")),
@@ -167,10 +145,7 @@ mod tests {
 
     #[test]
     fn an_exception_holds_for_its_package_alone() {
-        assert_eq!(
-            findings(package("certificates", "CDLA-Permissive-2.0")),
-            Vec::<String>::new()
-        );
+        assert_eq!(findings(package("certificates", "CDLA-Permissive-2.0")), Vec::<String>::new());
         assert_eq!(findings(package("other", "CDLA-Permissive-2.0")).len(), 1);
     }
 
@@ -209,10 +184,7 @@ mod tests {
 
     #[test]
     fn our_own_list_is_readable_and_bans_what_it_should() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .unwrap()
-            .join("deny.toml");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("deny.toml");
         let rules = Rules::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
         for name in ["openssl-sys", "native-tls", "chrono"] {
             assert!(rules.banned.contains(name), "{name}");

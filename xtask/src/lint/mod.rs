@@ -40,9 +40,7 @@ const FMT_WITHIN: Duration = Duration::from_secs(120);
 const CLIPPY_WITHIN: Duration = Duration::from_secs(20 * 60);
 
 /// Directories whose files are ours.
-const OURS: [&str; 9] = [
-    ".ci", "bench", "console", "crates", "deploy", "docs", "fuzz", "sdk", "xtask",
-];
+const OURS: [&str; 9] = [".ci", "bench", "console", "crates", "deploy", "docs", "fuzz", "sdk", "xtask"];
 /// Directories that hold what tools made.
 const MADE: [&str; 3] = ["dist", "node_modules", "target"];
 
@@ -67,21 +65,11 @@ enum Weight {
 
 impl Finding {
     fn error(file: &str, line: usize, text: String) -> Self {
-        Self {
-            weight: Weight::Error,
-            file: file.to_owned(),
-            line,
-            text,
-        }
+        Self { weight: Weight::Error, file: file.to_owned(), line, text }
     }
 
     fn warning(file: &str, line: usize, text: String) -> Self {
-        Self {
-            weight: Weight::Warning,
-            file: file.to_owned(),
-            line,
-            text,
-        }
+        Self { weight: Weight::Warning, file: file.to_owned(), line, text }
     }
 }
 
@@ -180,10 +168,7 @@ fn clippy(root: &Path) -> Result<()> {
 }
 
 fn read(root: &Path) -> Result<Tree> {
-    let mut tree = Tree {
-        rust: Vec::new(),
-        sizes: Vec::new(),
-    };
+    let mut tree = Tree { rust: Vec::new(), sizes: Vec::new() };
     for directory in OURS {
         let directory = root.join(directory);
         if directory.is_dir() {
@@ -221,10 +206,7 @@ fn read_directory(root: &Path, directory: &Path, tree: &mut Tree) -> Result<()> 
             continue;
         }
         let extension = path.extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
-        if !matches!(
-            extension,
-            "rs" | "ts" | "tsx" | "js" | "mjs" | "css" | "html" | "py" | "sh" | "lua"
-        ) {
+        if !matches!(extension, "rs" | "ts" | "tsx" | "js" | "mjs" | "css" | "html" | "py" | "sh" | "lua") {
             continue;
         }
         let text = std::fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
@@ -249,10 +231,7 @@ mod tests {
 
     #[test]
     fn a_warning_lets_a_lint_pass_and_an_error_does_not() {
-        let tree = Tree {
-            rust: Vec::new(),
-            sizes: Vec::new(),
-        };
+        let tree = Tree { rust: Vec::new(), sizes: Vec::new() };
         let warns = Lint::Tree(|_| vec![Finding::warning("a.rs", 1, "long".to_owned())]);
         let fails = Lint::Tree(|_| vec![Finding::error("a.rs", 0, "too long".to_owned())]);
         assert!(passes(Path::new("."), &tree, warns).unwrap());
@@ -263,20 +242,14 @@ mod tests {
     fn a_module_declared_for_tests_is_test_code_with_all_below_it() {
         let file = |path| Source::new(path, "mod inner; fn f() {}");
         let mut sources = [
-            Source::new(
-                "crates/server/src/sink.rs",
-                "#[cfg(test)]\npub(crate) mod recorder;\nmod real;",
-            ),
+            Source::new("crates/server/src/sink.rs", "#[cfg(test)]\npub(crate) mod recorder;\nmod real;"),
             file("crates/server/src/sink/recorder.rs"),
             file("crates/server/src/sink/recorder/inner.rs"),
             file("crates/server/src/sink/recorders.rs"),
             file("crates/server/src/sink/real.rs"),
         ];
         mark_test_modules(&mut sources);
-        assert_eq!(
-            sources.each_ref().map(|source| source.is_test(0)),
-            [true, true, true, false, false]
-        );
+        assert_eq!(sources.each_ref().map(|source| source.is_test(0)), [true, true, true, false, false]);
     }
 
     #[test]
@@ -285,10 +258,6 @@ mod tests {
         let tree = read(root).unwrap();
         assert!(tree.rust.iter().any(|source| source.path == "xtask/src/lint/mod.rs"));
         assert!(tree.rust.iter().any(|source| source.path == "crates/core/src/lib.rs"));
-        assert!(
-            tree.sizes
-                .iter()
-                .all(|(path, _)| !path.contains("node_modules") && !path.starts_with("target"))
-        );
+        assert!(tree.sizes.iter().all(|(path, _)| !path.contains("node_modules") && !path.starts_with("target")));
     }
 }

@@ -31,18 +31,11 @@ const BANNED: [&[&str]; 19] = [
 ];
 
 /// Crate roots that must forbid unsafe code, so that nobody can allow it further down.
-const WITHOUT_UNSAFE: [&str; 3] = [
-    "crates/core/src/lib.rs",
-    "crates/scenario/src/lib.rs",
-    "crates/scenario/src/main.rs",
-];
+const WITHOUT_UNSAFE: [&str; 3] =
+    ["crates/core/src/lib.rs", "crates/scenario/src/lib.rs", "crates/scenario/src/main.rs"];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
-    let core = tree
-        .rust
-        .iter()
-        .filter(|source| source.path.starts_with(CORE))
-        .flat_map(reaches_out);
+    let core = tree.rust.iter().filter(|source| source.path.starts_with(CORE)).flat_map(reaches_out);
     let unsafe_code = tree.rust.iter().filter_map(lets_unsafe_in);
     core.chain(unsafe_code).collect()
 }
@@ -57,11 +50,7 @@ fn reaches_out(source: &Source) -> Vec<Finding> {
             segments.starts_with(banned) || (path.imported && banned.len() > open.len() && banned.starts_with(open))
         });
         if let Some(banned) = banned {
-            let text = format!(
-                "core uses `{}`; it must not reach `{}`",
-                segments.join("::"),
-                banned.join("::")
-            );
+            let text = format!("core uses `{}`; it must not reach `{}`", segments.join("::"), banned.join("::"));
             findings.push(Finding::error(&source.path, path.line, text));
         }
     }
@@ -82,10 +71,7 @@ mod tests {
     use super::*;
 
     fn findings(path: &str, text: &str) -> Vec<Finding> {
-        let tree = Tree {
-            rust: vec![Source::new(path, text)],
-            sizes: Vec::new(),
-        };
+        let tree = Tree { rust: vec![Source::new(path, text)], sizes: Vec::new() };
         check(&tree)
     }
 
@@ -113,26 +99,14 @@ mod tests {
         let pure =
             "use std::time::Duration; use std::collections::BTreeMap; use std::fmt; // std::fs\nuse crate::time;";
         assert_eq!(findings("crates/core/src/gate.rs", pure), []);
-        assert_eq!(
-            findings("crates/server/src/driver.rs", "use std::thread; use tokio::sync;"),
-            []
-        );
+        assert_eq!(findings("crates/server/src/driver.rs", "use std::thread; use tokio::sync;"), []);
     }
 
     #[test]
     fn a_crate_root_that_does_not_forbid_unsafe_code_is_found() {
-        assert_eq!(
-            findings("crates/core/src/lib.rs", "//! Doc.\n#![forbid(unsafe_code)]\nmod id;"),
-            []
-        );
-        assert_eq!(
-            findings("crates/core/src/lib.rs", "// #![forbid(unsafe_code)]\nmod id;").len(),
-            1
-        );
-        assert_eq!(
-            findings("crates/scenario/src/main.rs", "#![deny(unsafe_code)]").len(),
-            1
-        );
+        assert_eq!(findings("crates/core/src/lib.rs", "//! Doc.\n#![forbid(unsafe_code)]\nmod id;"), []);
+        assert_eq!(findings("crates/core/src/lib.rs", "// #![forbid(unsafe_code)]\nmod id;").len(), 1);
+        assert_eq!(findings("crates/scenario/src/main.rs", "#![deny(unsafe_code)]").len(), 1);
         assert_eq!(findings("crates/server/src/lib.rs", ""), []);
     }
 }

@@ -17,11 +17,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 
 fn file(path: &str, lines: usize) -> Option<Finding> {
     if lines > FILE_ERROR {
-        return Some(Finding::error(
-            path,
-            0,
-            format!("{lines} lines; {FILE_ERROR} is the most"),
-        ));
+        return Some(Finding::error(path, 0, format!("{lines} lines; {FILE_ERROR} is the most")));
     }
     let text = format!("{lines} lines; above {FILE_WARNING} it asks to be split");
     (lines > FILE_WARNING).then(|| Finding::warning(path, 0, text))
@@ -30,11 +26,7 @@ fn file(path: &str, lines: usize) -> Option<Finding> {
 fn functions(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, token) in source.tokens.iter().enumerate() {
-        let Some(name) = source
-            .tokens
-            .get(index + 1)
-            .filter(|next| token.is("fn") && next.kind == Kind::Word)
-        else {
+        let Some(name) = source.tokens.get(index + 1).filter(|next| token.is("fn") && next.kind == Kind::Word) else {
             continue;
         };
         let Some(end) = body(source, index).and_then(|open| source.closing(open)) else {

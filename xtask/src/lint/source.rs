@@ -25,16 +25,8 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn new(path: &str, text: &str) -> Self {
         let tokens = tokens::read(text);
-        let test = if is_test_file(path) {
-            vec![true; tokens.len()]
-        } else {
-            tokens::test_code(&tokens)
-        };
-        Self {
-            path: path.to_owned(),
-            tokens,
-            test,
-        }
+        let test = if is_test_file(path) { vec![true; tokens.len()] } else { tokens::test_code(&tokens) };
+        Self { path: path.to_owned(), tokens, test }
     }
 
     /// Whether the token at this index is compiled for tests alone.
@@ -69,10 +61,7 @@ impl Source {
         let Some(tokens) = self.tokens.get(index..index + wanted.len()) else {
             return false;
         };
-        tokens
-            .iter()
-            .zip(wanted)
-            .all(|(token, wanted)| token.kind != Kind::Literal && token.text == *wanted)
+        tokens.iter().zip(wanted).all(|(token, wanted)| token.kind != Kind::Literal && token.text == *wanted)
     }
 
     /// The index of the bracket that closes the one at `open`.

@@ -25,24 +25,14 @@ pub(super) fn check(root: &Path, tree: &Tree) -> Result<Vec<Finding>> {
 }
 
 fn judge(page: &str, sources: &[Source]) -> Vec<Finding> {
-    let shipped: Vec<&Source> = sources
-        .iter()
-        .filter(|source| source.path.starts_with("crates/"))
-        .collect();
+    let shipped: Vec<&Source> = sources.iter().filter(|source| source.path.starts_with("crates/")).collect();
     let known = Known::read(&shipped);
     let mut findings = Vec::new();
     for walk in WALKS {
         let spans = spans(page, walk);
-        let names: Vec<_> = spans
-            .iter()
-            .filter_map(|(line, span)| Some((*line, span, Name::parse(span)?)))
-            .collect();
+        let names: Vec<_> = spans.iter().filter_map(|(line, span)| Some((*line, span, Name::parse(span)?))).collect();
         if names.is_empty() {
-            findings.push(Finding::error(
-                PAGE,
-                0,
-                format!("the section \"{walk}\" is missing or names no function"),
-            ));
+            findings.push(Finding::error(PAGE, 0, format!("the section \"{walk}\" is missing or names no function")));
         }
         for (line, span, name) in names {
             if !known.has(&name) {
@@ -94,9 +84,7 @@ enum Name<'a> {
 impl<'a> Name<'a> {
     fn parse(span: &'a str) -> Option<Self> {
         // `Input::Open { .. }` and `open(key)` name the same as without what follows.
-        let end = span
-            .find(|sign: char| !(sign.is_alphanumeric() || sign == '_' || sign == ':'))
-            .unwrap_or(span.len());
+        let end = span.find(|sign: char| !(sign.is_alphanumeric() || sign == '_' || sign == ':')).unwrap_or(span.len());
         let (path, rest) = span.split_at(end);
         let is_call = rest.starts_with('(');
         let mut segments = path.rsplit("::");
@@ -118,10 +106,7 @@ struct Known {
 
 impl Known {
     fn read(sources: &[&Source]) -> Self {
-        let mut known = Self {
-            functions: BTreeSet::new(),
-            members: BTreeSet::new(),
-        };
+        let mut known = Self { functions: BTreeSet::new(), members: BTreeSet::new() };
         for source in sources {
             for index in 0..source.tokens.len() {
                 if !source.is_test(index) {
@@ -149,14 +134,9 @@ impl Known {
         let mut inner = open + 1;
         while inner < end {
             let is_enum = token.is("enum");
-            let member = if is_enum {
-                variant(source, open, inner)
-            } else {
-                function(source, inner)
-            };
+            let member = if is_enum { variant(source, open, inner) } else { function(source, inner) };
             if let Some(member) = member {
-                self.members
-                    .extend(owners.iter().map(|owner| ((*owner).to_owned(), member.to_owned())));
+                self.members.extend(owners.iter().map(|owner| ((*owner).to_owned(), member.to_owned())));
             }
             // The fields of a variant are no variants.
             let opens = ["{", "(", "["].iter().any(|bracket| source.tokens[inner].is(bracket));
@@ -199,9 +179,7 @@ fn opening(source: &Source, index: usize) -> Option<usize> {
 
 fn words(source: &Source, from: usize, to: usize) -> impl Iterator<Item = &str> {
     let tokens = source.tokens[from..to].iter();
-    tokens
-        .filter(|token| token.kind == Kind::Word)
-        .map(|token| token.text.as_str())
+    tokens.filter(|token| token.kind == Kind::Word).map(|token| token.text.as_str())
 }
 
 #[cfg(test)]
@@ -238,14 +216,9 @@ mod tests {
             said,
             ["error: ARCHITECTURE.md:8: Walk B names `Gate::handle_inputs()`, which no file of crates/ has"]
         );
-        for wrong in [
-            "`gone()`",
-            "`run::parse()`",
-            "`Gate::append`",
-            "`Input::Hidden`",
-            "`Input::Gone`",
-            "`only_in_tests()`",
-        ] {
+        for wrong in
+            ["`gone()`", "`run::parse()`", "`Gate::append`", "`Input::Hidden`", "`Input::Gone`", "`only_in_tests()`"]
+        {
             assert_eq!(findings("`parse()`", wrong).len(), 1, "{wrong}");
         }
     }

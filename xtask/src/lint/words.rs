@@ -43,10 +43,7 @@ fn attribute(source: &Source, at: usize) -> Option<(usize, Option<Finding>)> {
         }
     });
     let line = source.tokens[at].line;
-    Some((
-        end,
-        wrong.map(|text| Finding::error(&source.path, line, text.to_owned())),
-    ))
+    Some((end, wrong.map(|text| Finding::error(&source.path, line, text.to_owned()))))
 }
 
 fn call(source: &Source, at: usize) -> Option<Finding> {
@@ -72,19 +69,14 @@ mod tests {
     use super::*;
 
     fn lines(path: &str, text: &str) -> Vec<usize> {
-        file(&Source::new(path, text))
-            .iter()
-            .map(|finding| finding.line)
-            .collect()
+        file(&Source::new(path, text)).iter().map(|finding| finding.line).collect()
     }
 
     #[test]
     fn an_allow_is_found_in_every_form() {
-        for text in [
-            "#[allow(dead_code)] fn f() {}",
-            "#![allow(missing_docs)]",
-            "#[cfg_attr(unix, allow(unused))] fn f() {}",
-        ] {
+        for text in
+            ["#[allow(dead_code)] fn f() {}", "#![allow(missing_docs)]", "#[cfg_attr(unix, allow(unused))] fn f() {}"]
+        {
             assert_eq!(lines("a.rs", text), [1], "{text}");
         }
         let fine = "#[expect(dead_code, reason = \"allow(x)\")] fn allow(x: u8) { allow(1) } // #[allow(x)]";
@@ -102,10 +94,7 @@ mod tests {
     fn an_unbounded_channel_is_found() {
         assert_eq!(lines("a.rs", "let x = mpsc::unbounded_channel::<u8>();"), [1]);
         assert_eq!(lines("a.rs", "let x =\n futures::channel::mpsc::unbounded();"), [2]);
-        assert_eq!(
-            lines("a.rs", "let x = mpsc::channel(8); // not unbounded()"),
-            Vec::<usize>::new()
-        );
+        assert_eq!(lines("a.rs", "let x = mpsc::channel(8); // not unbounded()"), Vec::<usize>::new());
     }
 
     #[test]
@@ -114,13 +103,7 @@ mod tests {
         assert_eq!(lines("crates/server/src/driver.rs", call), Vec::<usize>::new());
         assert_eq!(lines("crates/server/src/driver/tests.rs", call), [1]);
         assert_eq!(lines("crates/server/tests/it/main.rs", call), [1]);
-        assert_eq!(
-            lines(
-                "a.rs",
-                "#[cfg(test)]\nmod tests {\n async fn f() { tokio::time::sleep(d).await }\n}"
-            ),
-            [3]
-        );
+        assert_eq!(lines("a.rs", "#[cfg(test)]\nmod tests {\n async fn f() { tokio::time::sleep(d).await }\n}"), [3]);
         assert_eq!(lines("a.rs", "#[tokio::test]\nasync fn f() { sleep(d).await }"), [2]);
     }
 }

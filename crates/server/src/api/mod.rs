@@ -36,10 +36,7 @@ impl Health {
     /// Why this node is not ready; none when it is.
     #[must_use]
     pub fn trouble(&self) -> Option<&'static str> {
-        match (
-            self.draining.load(Ordering::Relaxed),
-            self.stalled.load(Ordering::Relaxed),
-        ) {
+        match (self.draining.load(Ordering::Relaxed), self.stalled.load(Ordering::Relaxed)) {
             (true, _) => Some("draining"),
             (false, true) => Some("the runtime is stalled"),
             (false, false) => None,
@@ -60,9 +57,7 @@ pub struct Admin {
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admin")
-            .field("health", &self.health)
-            .finish_non_exhaustive()
+        f.debug_struct("Admin").field("health", &self.health).finish_non_exhaustive()
     }
 }
 
@@ -107,11 +102,7 @@ fn with_errors(router: Router) -> Router {
 async fn ready(State(admin): State<Admin>) -> Response {
     match admin.health.trouble() {
         None => (StatusCode::OK, [(CACHE_CONTROL, "no-store")], "ready\n").into_response(),
-        Some(why) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            [(CACHE_CONTROL, "no-store")],
-            format!("not ready: {why}\n"),
-        )
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, [(CACHE_CONTROL, "no-store")], format!("not ready: {why}\n"))
             .into_response(),
     }
 }

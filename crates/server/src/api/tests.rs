@@ -34,10 +34,7 @@ fn admin_state() -> Admin {
     Admin {
         health: Arc::new(Health::default()),
         metrics: Arc::new(Metrics::new()),
-        population: Arc::new(|| Population {
-            sessions: 7,
-            ..Population::default()
-        }),
+        population: Arc::new(|| Population { sessions: 7, ..Population::default() }),
     }
 }
 
@@ -65,10 +62,7 @@ async fn a_scrape_counts_what_is_there() {
 #[tokio::test]
 async fn the_front_page_says_what_this_is() {
     let answer = ask(serve(user()).await, "GET", "/").await;
-    assert!(
-        answer.contains("never locks a user out") && answer.contains("/v1/ws"),
-        "{answer}"
-    );
+    assert!(answer.contains("never locks a user out") && answer.contains("/v1/ws"), "{answer}");
 }
 
 #[tokio::test]
@@ -82,11 +76,7 @@ async fn what_is_not_there_is_an_error_frame() {
         let answer = ask(serve(router).await, method, path).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
         let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
-        assert_eq!(
-            (&body["type"], &body["code"]),
-            (&"error".into(), &code.into()),
-            "{answer}"
-        );
+        assert_eq!((&body["type"], &body["code"]), (&"error".into(), &code.into()), "{answer}");
     }
 }
 

@@ -67,10 +67,7 @@ impl JwtAuthenticator {
         validation.set_required_spec_claims(&["exp", "sub", "aud", "iss"]);
         validation.set_audience(&[&config.audience]);
         validation.set_issuer(&[&config.issuer]);
-        Self {
-            key: DecodingKey::from_secret(&config.secret),
-            validation,
-        }
+        Self { key: DecodingKey::from_secret(&config.secret), validation }
     }
 }
 
@@ -105,9 +102,7 @@ fn seconds(value: &serde_json::Value) -> Option<u64> {
 /// # Errors
 /// The text says what the cryptography did not like; with a secret from the configuration that does not happen.
 pub fn mint(config: &config::Jwt, user: &UserId, lifetime: Duration) -> Result<String, String> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let claims = Minted {
         sub: user.as_str(),
         iss: &config.issuer,
@@ -115,12 +110,8 @@ pub fn mint(config: &config::Jwt, user: &UserId, lifetime: Duration) -> Result<S
         iat: now,
         exp: now.saturating_add(lifetime.as_secs()),
     };
-    jsonwebtoken::encode(
-        &Header::new(ALGORITHM),
-        &claims,
-        &EncodingKey::from_secret(&config.secret),
-    )
-    .map_err(|error| error.to_string())
+    jsonwebtoken::encode(&Header::new(ALGORITHM), &claims, &EncodingKey::from_secret(&config.secret))
+        .map_err(|error| error.to_string())
 }
 
 /// Turns the library's open list of errors into our closed one.

@@ -29,10 +29,7 @@ mod tests {
     use super::*;
 
     fn allowed() -> Vec<String> {
-        vec![
-            "https://chat.example.org".to_owned(),
-            "http://localhost:5173".to_owned(),
-        ]
+        vec!["https://chat.example.org".to_owned(), "http://localhost:5173".to_owned()]
     }
 
     #[test]

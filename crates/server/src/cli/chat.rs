@@ -219,9 +219,8 @@ impl<O: io::Write, N: io::Write> Client<'_, O, N> {
                 Err(_) => Ok(Next::Go),
             },
             Message::Close(frame) => {
-                let (code, reason) = frame.map_or((1006, String::new()), |frame| {
-                    (u16::from(frame.code), frame.reason.to_string())
-                });
+                let (code, reason) =
+                    frame.map_or((1006, String::new()), |frame| (u16::from(frame.code), frame.reason.to_string()));
                 self.conversation.on_close(code, &reason)
             }
             // Protocol pings are answered by the library; a binary frame is none of ours.
@@ -234,10 +233,7 @@ impl<O: io::Write, N: io::Write> Client<'_, O, N> {
         let wait = retry_in.unwrap_or_else(|| backoff(self.failures));
         let outage = self.lost_at.map_or(Duration::ZERO, |at| at.elapsed());
         if outage + wait > MAX_OUTAGE {
-            let text = format!(
-                "The gateway could not be reached again within {} s.",
-                MAX_OUTAGE.as_secs()
-            );
+            let text = format!("The gateway could not be reached again within {} s.", MAX_OUTAGE.as_secs());
             return Err(Error::Chat(text));
         }
         self.conversation.screen.note("the connection was lost; it is restored");
@@ -248,9 +244,7 @@ impl<O: io::Write, N: io::Write> Client<'_, O, N> {
 
 /// Random between nothing and 250 ms doubled with every failure, at most 20 s (protocol.md, rule 12).
 fn backoff(failures: u32) -> Duration {
-    let bound = Duration::from_millis(250)
-        .saturating_mul(1 << failures.min(16))
-        .min(MAX_BACKOFF);
+    let bound = Duration::from_millis(250).saturating_mul(1 << failures.min(16)).min(MAX_BACKOFF);
     let random = getrandom::u64().unwrap_or(u64::MAX / 2);
     bound.mul_f64(random as f64 / u64::MAX as f64)
 }

@@ -37,29 +37,20 @@ pub(super) struct DemoArgs {
 /// the environment.
 pub(super) fn run(args: DemoArgs) -> Result<(), Error> {
     let mut secret = [0_u8; 32];
-    getrandom::fill(&mut secret).map_err(|error| Error::System {
-        what: "no random numbers",
-        source: std::io::Error::other(error),
-    })?;
+    getrandom::fill(&mut secret)
+        .map_err(|error| Error::System { what: "no random numbers", source: std::io::Error::other(error) })?;
     let mut arguments = vec![
         argument("--port", "server.listen", format!("127.0.0.1:{}", args.port)),
         argument("--port", "server.admin_listen", "127.0.0.1:0"),
         argument("demo", "server.environment", "development"),
         argument("demo", "auth.jwt.secret", STANDARD.encode(secret)),
     ];
-    let environment: BTreeMap<_, _> = std::env::var_os(API_KEY)
-        .filter(|key| !key.is_empty())
-        .map(|key| (API_KEY.into(), key))
-        .into_iter()
-        .collect();
+    let environment: BTreeMap<_, _> =
+        std::env::var_os(API_KEY).filter(|key| !key.is_empty()).map(|key| (API_KEY.into(), key)).into_iter().collect();
     if let Some(agent) = &args.agent {
         arguments.extend(openai(agent, &args.model, !environment.is_empty())?);
     }
-    let loaded = load(Sources {
-        file: None,
-        environment,
-        arguments,
-    })?;
+    let loaded = load(Sources { file: None, environment, arguments })?;
     let user = UserId::parse(USER).map_err(|error| Error::Failed(error.to_string()))?;
     let token = jwt::mint(&loaded.check()?.auth.jwt, &user, TOKEN_LIFETIME).map_err(Error::Failed)?;
     let program = std::env::current_exe().map_or_else(|_| "lychgate".to_owned(), |path| path.display().to_string());
@@ -94,19 +85,9 @@ fn how_to_try(ready: Ready, token: &str, program: &str) -> String {
         r#"const w=new(require("ws"))("{url}","lychgate.v1",{{headers:{{authorization:"Bearer "+process.env.TOKEN}}}}),id=crypto.randomUUID();w.on("open",()=>[{{type:"hello"}},{{type:"open",thread:"t1"}},{{type:"run",thread:"t1",run:id,input:{{messages:[{{id,role:"user",content:"hello"}}]}}}}].forEach(f=>w.send(JSON.stringify(f)))).on("message",m=>console.log(String(m)))"#
     );
     let mut text = String::new();
-    let _ = writeln!(
-        text,
-        "Lychgate is ready: {url}   health and metrics: http://{}/metrics\n",
-        ready.admin
-    );
-    let _ = writeln!(
-        text,
-        "A token for the user {USER:?}, valid for a day:\n\nexport TOKEN={token}\n"
-    );
-    let _ = writeln!(
-        text,
-        "Chat in a terminal:\n\n{program} chat --url {url} --token \"$TOKEN\" hello\n"
-    );
+    let _ = writeln!(text, "Lychgate is ready: {url}   health and metrics: http://{}/metrics\n", ready.admin);
+    let _ = writeln!(text, "A token for the user {USER:?}, valid for a day:\n\nexport TOKEN={token}\n");
+    let _ = writeln!(text, "Chat in a terminal:\n\n{program} chat --url {url} --token \"$TOKEN\" hello\n");
     let _ = writeln!(
         text,
         "With websocat; then paste the frames, one per line:\n\nwebsocat --protocol lychgate.v1 -H \"Authorization: Bearer $TOKEN\" {url}"
@@ -114,10 +95,7 @@ fn how_to_try(ready: Ready, token: &str, program: &str) -> String {
     for frame in frames.split(' ') {
         let _ = writeln!(text, "{frame}");
     }
-    let _ = writeln!(
-        text,
-        "\nWith Node.js (npm install ws):\n\nnode -e '{script}'\n\nCtrl-C ends it."
-    );
+    let _ = writeln!(text, "\nWith Node.js (npm install ws):\n\nnode -e '{script}'\n\nCtrl-C ends it.");
     text
 }
 
@@ -127,10 +105,7 @@ mod tests {
 
     #[test]
     fn the_lines_to_paste_name_address_and_token_and_hold_no_secret_of_the_gateway() {
-        let ready = Ready {
-            listen: "127.0.0.1:4711".parse().unwrap(),
-            admin: "127.0.0.1:4712".parse().unwrap(),
-        };
+        let ready = Ready { listen: "127.0.0.1:4711".parse().unwrap(), admin: "127.0.0.1:4712".parse().unwrap() };
         let text = how_to_try(ready, "a.b.c", "lychgate");
         assert!(text.contains("export TOKEN=a.b.c\n"), "{text}");
         assert!(text.contains("lychgate chat --url ws://127.0.0.1:4711/v1/ws"), "{text}");

@@ -42,21 +42,14 @@ fn every_close_reason_fits_into_a_close_frame() {
 
 #[test]
 fn a_drained_client_is_told_when_to_come_back() {
-    let closing = Closing::from(Refusal::Draining {
-        retry_in: Duration::from_millis(7_300),
-    });
+    let closing = Closing::from(Refusal::Draining { retry_in: Duration::from_millis(7_300) });
     assert_eq!(closing.code, 4001);
-    assert_eq!(
-        closing.to_json(),
-        r#"{"reason":"draining","reconnect":true,"retry_in":7300}"#
-    );
+    assert_eq!(closing.to_json(), r#"{"reason":"draining","reconnect":true,"retry_in":7300}"#);
 }
 
 #[test]
 fn the_codes_and_words_are_those_of_the_protocol() {
-    let table: Vec<(u16, &str)> = Close::ALL
-        .map(|close| (close.closing().code, close.closing().reason))
-        .to_vec();
+    let table: Vec<(u16, &str)> = Close::ALL.map(|close| (close.closing().code, close.closing().reason)).to_vec();
     assert_eq!(
         table,
         [
@@ -99,10 +92,7 @@ fn the_loser_of_a_takeover_does_not_come_back_by_itself() {
 fn whoever_made_room_comes_back_on_demand_and_not_at_once() {
     for reason in [EvictReason::MadeRoom, EvictReason::MadeRoomForConnection] {
         let closing = Closing::from(reason).after(Duration::from_secs(1));
-        assert_eq!(
-            (closing.code, closing.reconnect, closing.retry_in),
-            (4511, Reconnect::OnDemand, None)
-        );
+        assert_eq!((closing.code, closing.reconnect, closing.retry_in), (4511, Reconnect::OnDemand, None));
     }
 }
 
@@ -126,11 +116,7 @@ fn no_eviction_for_a_fault_of_the_network_or_of_ours_is_terminal() {
 #[test]
 fn every_refusal_of_the_gate_lets_the_client_come_back() {
     let retry_in = Duration::from_secs(3);
-    for refusal in [
-        Refusal::Draining { retry_in },
-        Refusal::Overload { retry_in },
-        Refusal::NotConnected,
-    ] {
+    for refusal in [Refusal::Draining { retry_in }, Refusal::Overload { retry_in }, Refusal::NotConnected] {
         let closing = Closing::from(refusal);
         assert_eq!(closing.reconnect, Reconnect::Resume, "{refusal:?}");
         assert_eq!(closing.retry_in, retry_after(refusal), "{refusal:?}");

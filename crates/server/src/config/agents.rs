@@ -59,10 +59,7 @@ pub struct OpenAi {
 
 impl fmt::Debug for OpenAi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenAi")
-            .field("base_url", &self.base_url)
-            .field("model", &self.model)
-            .finish_non_exhaustive()
+        f.debug_struct("OpenAi").field("base_url", &self.base_url).field("model", &self.model).finish_non_exhaustive()
     }
 }
 
@@ -141,9 +138,7 @@ impl RawAgent {
             )),
             Some(Kind::Demo) => {
                 self.refuse_foreign(name, "demo", &self.openai_fields())?;
-                Ok(AgentConfig::Demo(Demo {
-                    delay: self.delay.map_or(DEFAULT_DELAY, |span| span.0),
-                }))
+                Ok(AgentConfig::Demo(Demo { delay: self.delay.map_or(DEFAULT_DELAY, |span| span.0) }))
             }
             Some(Kind::OpenAi) => {
                 self.refuse_foreign(name, "openai", &[("delay", self.delay.is_some())])?;
@@ -184,10 +179,7 @@ impl RawAgent {
     }
 
     fn api_key(&self, name: &str, outside: &Outside<'_>) -> Result<Option<String>, Fault> {
-        let (env, file) = (
-            format!("agents.{name}.api_key_env"),
-            format!("agents.{name}.api_key_file"),
-        );
+        let (env, file) = (format!("agents.{name}.api_key_env"), format!("agents.{name}.api_key_file"));
         match (&self.api_key_env, &self.api_key_file) {
             (None, None) => Ok(None),
             (Some(variable), None) => outside.variable(&env, variable).map(Some),
@@ -200,11 +192,7 @@ impl RawAgent {
 fn required(key: String, value: Option<&str>) -> Result<String, Fault> {
     match value {
         Some(text) if !text.is_empty() => Ok(text.to_owned()),
-        Some(_) | None => Err(Fault::value(
-            key,
-            "is not set",
-            "An agent of kind \"openai\" needs base_url and model.",
-        )),
+        Some(_) | None => Err(Fault::value(key, "is not set", "An agent of kind \"openai\" needs base_url and model.")),
     }
 }
 

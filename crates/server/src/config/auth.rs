@@ -41,10 +41,7 @@ pub struct Jwt {
 
 impl fmt::Debug for Jwt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jwt")
-            .field("issuer", &self.issuer)
-            .field("audience", &self.audience)
-            .finish_non_exhaustive()
+        f.debug_struct("Jwt").field("issuer", &self.issuer).field("audience", &self.audience).finish_non_exhaustive()
     }
 }
 
@@ -81,10 +78,7 @@ impl RawAuth {
         for origin in &self.origins {
             check_origin(origin)?;
         }
-        Ok(Auth {
-            origins: self.origins.clone(),
-            jwt: self.jwt.check(outside)?,
-        })
+        Ok(Auth { origins: self.origins.clone(), jwt: self.jwt.check(outside)? })
     }
 }
 
@@ -150,9 +144,7 @@ impl RawJwt {
 /// An origin is a scheme, a host and maybe a port (RFC 6454, section 6.2). One with a path or a slash at its end would
 /// never equal what a browser sends, and lock every user of that page out.
 fn check_origin(origin: &str) -> Result<(), Fault> {
-    let host = origin
-        .strip_prefix("https://")
-        .or_else(|| origin.strip_prefix("http://"));
+    let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
     let is_plain = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', '*']);
     match host {
         Some(host) if is_plain(host) && *origin == origin.to_ascii_lowercase() => Ok(()),

@@ -105,12 +105,7 @@ impl fmt::Display for ConfigError {
                 }
                 f.write_str("`lychgate config` prints every key that is set; docs/configuration.md explains them.")
             }
-            Self::Value {
-                place,
-                key,
-                what,
-                remedy,
-            } => match place {
+            Self::Value { place, key, what, remedy } => match place {
                 // Whoever set nothing has nothing to look up.
                 Place::Default => write!(f, "{key} {what}\n  {remedy}"),
                 Place::File { .. } | Place::Environment(_) | Place::Argument(_) => {
@@ -140,22 +135,12 @@ pub(super) struct Fault {
 impl Fault {
     /// A value that is wrong by itself. `what` continues a sentence that starts with the key.
     pub(super) fn value(key: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            against: None,
-            what: what.into(),
-            remedy: remedy.into(),
-        }
+        Self { key: key.into(), against: None, what: what.into(), remedy: remedy.into() }
     }
 
     /// Two keys that cannot both hold; `rule` stands between them.
     pub(super) fn against(key: impl Into<String>, rule: impl Into<String>, against: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            against: Some(against.into()),
-            what: rule.into(),
-            remedy: String::new(),
-        }
+        Self { key: key.into(), against: Some(against.into()), what: rule.into(), remedy: String::new() }
     }
 }
 

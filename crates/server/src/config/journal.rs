@@ -45,18 +45,8 @@ pub(super) struct RawJournal {
 impl RawJournal {
     pub(super) fn check(&self) -> Result<Journal, Fault> {
         in_range("journal.max_bytes", self.max_bytes, 65_536, usize::MAX)?;
-        in_range(
-            "journal.max_events_per_thread",
-            self.max_events_per_thread,
-            1,
-            usize::MAX,
-        )?;
-        in_range(
-            "journal.max_messages_per_thread",
-            self.max_messages_per_thread,
-            1,
-            usize::MAX,
-        )?;
+        in_range("journal.max_events_per_thread", self.max_events_per_thread, 1, usize::MAX)?;
+        in_range("journal.max_messages_per_thread", self.max_messages_per_thread, 1, usize::MAX)?;
         match (self.kind, &self.path) {
             // Whoever names a path believes that his events are kept; they would not be.
             (JournalKind::Memory, Some(_)) => Err(Fault::value(

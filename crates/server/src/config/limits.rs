@@ -72,15 +72,8 @@ fn fault(error: LimitError) -> Fault {
 
 /// The gate knows its numbers by name alone; the configuration keeps them in two sections.
 fn qualified(key: &str) -> String {
-    const LIVENESS: [&str; 7] = [
-        "ping_interval",
-        "ping_answer",
-        "missed_pings",
-        "probe_deadline",
-        "probe_gap",
-        "write_stall",
-        "close_confirm",
-    ];
+    const LIVENESS: [&str; 7] =
+        ["ping_interval", "ping_answer", "missed_pings", "probe_deadline", "probe_gap", "write_stall", "close_confirm"];
     match LIVENESS.contains(&key) {
         true => format!("liveness.{key}"),
         false => format!("limits.{key}"),

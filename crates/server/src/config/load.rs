@@ -46,11 +46,7 @@ impl Sources {
     #[must_use]
     pub fn of_process(config: Option<PathBuf>) -> Self {
         let usual = || Some(PathBuf::from(USUAL_FILE)).filter(|path| path.exists());
-        Self {
-            file: config.or_else(usual),
-            environment: std::env::vars_os().collect(),
-            arguments: Vec::new(),
-        }
+        Self { file: config.or_else(usual), environment: std::env::vars_os().collect(), arguments: Vec::new() }
     }
 }
 
@@ -62,10 +58,7 @@ pub fn load(sources: Sources) -> Result<Loaded, ConfigError> {
     let mut layers = Layers::defaults()?;
     if let Some(path) = &sources.file {
         let text = read(path)?;
-        layers.lay(&text, &|line| Place::File {
-            path: path.clone(),
-            line,
-        })?;
+        layers.lay(&text, &|line| Place::File { path: path.clone(), line })?;
     }
     for (name, value) in &sources.environment {
         layers.lay_variable(name, value)?;
@@ -90,10 +83,7 @@ impl Loaded {
     pub(super) fn from_toml(text: &str) -> Result<Self, ConfigError> {
         let mut layers = Layers::defaults()?;
         let path = PathBuf::from("(text)");
-        layers.lay(text, &|line| Place::File {
-            path: path.clone(),
-            line,
-        })?;
+        layers.lay(text, &|line| Place::File { path: path.clone(), line })?;
         layers.finish(BTreeMap::new())
     }
 
@@ -115,8 +105,7 @@ impl Loaded {
     /// Uses this secret instead of whatever source was configured.
     pub(crate) fn set_jwt_secret(&mut self, flag: &str, secret: String) {
         self.raw.auth.set_secret(secret);
-        self.places
-            .insert("auth.jwt.secret".to_owned(), Place::Argument(flag.to_owned()));
+        self.places.insert("auth.jwt.secret".to_owned(), Place::Argument(flag.to_owned()));
     }
 
     /// Everything in force as TOML that can be read back, secrets masked.
@@ -163,9 +152,7 @@ impl Raw {
     fn check(&self, environment: &BTreeMap<OsString, OsString>) -> Result<Config, Fault> {
         let outside = Outside { environment };
         let server = self.server.check()?;
-        let limits = self
-            .limits
-            .check(&self.liveness, server.environment.reclaim_interval())?;
+        let limits = self.limits.check(&self.liveness, server.environment.reclaim_interval())?;
         Ok(Config {
             server,
             limits,
@@ -187,10 +174,7 @@ struct Layers {
 
 impl Layers {
     fn defaults() -> Result<Self, ConfigError> {
-        let mut layers = Self {
-            table: toml::Table::new(),
-            places: BTreeMap::new(),
-        };
+        let mut layers = Self { table: toml::Table::new(), places: BTreeMap::new() };
         layers.lay(reference::DEFAULT, &|_| Place::Default)?;
         Ok(layers)
     }
@@ -205,12 +189,7 @@ impl Layers {
         let _: Raw = serde_path_to_error::deserialize(deserializer).map_err(|error| wrong(text, &error, place))?;
         let table: toml::Table = toml::from_str(text).map_err(|error| syntax(&error))?;
         let lines = DeTable::parse(text).map_err(|error| syntax(&error))?;
-        note_places(
-            lines.get_ref(),
-            "",
-            &|offset| place(line_at(text, offset)),
-            &mut self.places,
-        );
+        note_places(lines.get_ref(), "", &|offset| place(line_at(text, offset)), &mut self.places);
         merge(&mut self.table, table);
         Ok(())
     }
@@ -253,23 +232,14 @@ impl Layers {
     }
 
     fn finish(self, environment: BTreeMap<OsString, OsString>) -> Result<Loaded, ConfigError> {
-        let raw = Raw::deserialize(self.table).map_err(|error| ConfigError::Syntax {
-            place: Place::Default,
-            why: error.message().to_owned(),
-        })?;
-        Ok(Loaded {
-            raw,
-            places: self.places,
-            environment,
-        })
+        let raw = Raw::deserialize(self.table)
+            .map_err(|error| ConfigError::Syntax { place: Place::Default, why: error.message().to_owned() })?;
+        Ok(Loaded { raw, places: self.places, environment })
     }
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    let unreadable = |why: String| ConfigError::Unreadable {
-        path: path.to_owned(),
-        why,
-    };
+    let unreadable = |why: String| ConfigError::Unreadable { path: path.to_owned(), why };
     match std::fs::metadata(path) {
         Err(error) => Err(unreadable(error.to_string())),
         Ok(found) if !found.is_file() => Err(unreadable("it is not a file".to_owned())),
@@ -290,9 +260,7 @@ fn wrong(
         path if path == "." => String::new(),
         path => path,
     };
-    let unknown = message
-        .strip_prefix("unknown field `")
-        .and_then(|rest| rest.split('`').next());
+    let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
     match unknown {
         Some(name) => {
             let is_in_path = path == name || path.ends_with(&format!(".{name}"));
@@ -301,11 +269,7 @@ fn wrong(
                 (false, true) => name.to_owned(),
                 (false, false) => format!("{path}.{name}"),
             };
-            ConfigError::UnknownKey {
-                place,
-                nearest: reference::nearest(&key),
-                key,
-            }
+            ConfigError::UnknownKey { place, nearest: reference::nearest(&key), key }
         }
         None => ConfigError::Value {
             place,

@@ -35,10 +35,7 @@ pub(super) struct RawLog {
 impl RawLog {
     pub(super) fn check(&self) -> Result<Log, Fault> {
         match EnvFilter::builder().parse(&self.level) {
-            Ok(_) => Ok(Log {
-                format: self.format,
-                level: self.level.clone(),
-            }),
+            Ok(_) => Ok(Log { format: self.format, level: self.level.clone() }),
             Err(error) => Err(Fault::value(
                 "log.level",
                 format!("is {:?}, which is no filter: {error}", self.level),

@@ -81,17 +81,12 @@ pub(super) fn nearest(key: &str) -> Option<String> {
     };
     let bound = (last.chars().count() / 3).max(2);
     let keys = known_keys();
-    let by_letters = keys
-        .iter()
-        .min_by_key(|known| distance(known))
-        .filter(|known| distance(known).0 <= bound);
+    let by_letters = keys.iter().min_by_key(|known| distance(known)).filter(|known| distance(known).0 <= bound);
     // A name that was cut short, such as max_sessions, is many letters away and still the obvious one.
     let likeness = |known: &str| strsim::jaro_winkler(last, split(known).1);
     let by_beginning = || {
         let siblings = keys.iter().filter(|known| split(known).0 == in_reference);
-        siblings
-            .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
-            .filter(|known| likeness(known) >= 0.88)
+        siblings.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|known| likeness(known) >= 0.88)
     };
     let best = by_letters.or_else(by_beginning)?;
     Some(match agent {
@@ -108,11 +103,7 @@ enum Line<'a> {
     Blank,
     Comment(&'a str),
     Section(&'a str),
-    Key {
-        name: &'a str,
-        value: &'a str,
-        is_set: bool,
-    },
+    Key { name: &'a str, value: &'a str, is_set: bool },
 }
 
 impl<'a> Line<'a> {

@@ -72,18 +72,9 @@ impl RawServer {
         let listen = address("server.listen", &self.listen)?;
         let admin_listen = address("server.admin_listen", &self.admin_listen)?;
         if listen == admin_listen && listen.port() != 0 {
-            return Err(Fault::against(
-                "server.admin_listen",
-                "must not be the same as",
-                "server.listen",
-            ));
+            return Err(Fault::against("server.admin_listen", "must not be the same as", "server.listen"));
         }
-        in_range(
-            "server.max_connections_per_address",
-            self.max_connections_per_address,
-            1,
-            usize::MAX,
-        )?;
+        in_range("server.max_connections_per_address", self.max_connections_per_address, 1, usize::MAX)?;
         in_range("server.max_descriptor_percent", self.max_descriptor_percent, 1, 100)?;
         in_range("server.max_unidentified", self.max_unidentified, 1, usize::MAX)?;
         not_zero("server.header_timeout", self.header_timeout.0)?;

@@ -20,11 +20,7 @@ fn error(text: &str) -> String {
 fn environment(pairs: &[(&str, &str)]) -> Sources {
     let secret = ("LYCHGATE__AUTH__JWT__SECRET", "0123456789abcdef0123456789abcdef");
     Sources {
-        environment: pairs
-            .iter()
-            .chain([&secret])
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect(),
+        environment: pairs.iter().chain([&secret]).map(|(name, value)| (name.into(), value.into())).collect(),
         ..Sources::default()
     }
 }
@@ -67,11 +63,7 @@ fn the_reference_lists_exactly_the_keys_that_are_accepted() {
     sections.get_mut("agents.NAME").unwrap().extend(demo);
     sections.remove("agents");
     for (section, known) in sections {
-        let header = if section.is_empty() {
-            String::new()
-        } else {
-            format!("[{section}]\n")
-        };
+        let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
         let text = format!("{header}no_such_key = 1");
         let ours: Result<Accepted, _> = toml::from_str(&text);
         let message = ours.unwrap_err().message().to_owned();
@@ -87,25 +79,15 @@ type Accepted = load::Raw;
 fn the_page_of_the_documentation_is_renewed() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
     let page = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        page == reference::markdown(),
-        "docs/configuration.md is stale; renew it with: {}",
-        reference::RENEW
-    );
+    assert!(page == reference::markdown(), "docs/configuration.md is stale; renew it with: {}", reference::RENEW);
 }
 
 #[test]
 fn an_unknown_key_names_file_line_key_and_the_nearest_one() {
     let file = File::new("unknown.toml", "[server]\n\n[limits]\nmax_sesions_per_user = 25\n");
-    let sources = Sources {
-        file: Some(file.0.clone()),
-        ..Sources::default()
-    };
+    let sources = Sources { file: Some(file.0.clone()), ..Sources::default() };
     let error = load(sources).unwrap_err().to_string();
-    assert!(
-        error.contains("unknown.toml:4: there is no key limits.max_sesions_per_user"),
-        "{error}"
-    );
+    assert!(error.contains("unknown.toml:4: there is no key limits.max_sesions_per_user"), "{error}");
     assert!(error.contains("Did you mean limits.max_sessions_per_user?"), "{error}");
 }
 
@@ -124,26 +106,10 @@ fn a_wrong_value_names_line_and_key() {
     let cases = [
         ("[limits]\nlinger = 10", "(text):2: limits.linger", "10s"),
         ("[limits]\nlinger = \"10\"", "(text):2: limits.linger", "unit"),
-        (
-            "[limits]\nmax_sessions_per_user = -1",
-            "(text):2: limits.max_sessions_per_user",
-            "invalid value",
-        ),
-        (
-            "[limits]\nmax_sessions_per_user = \"many\"",
-            "(text):2: limits.max_sessions_per_user",
-            "invalid type",
-        ),
-        (
-            "[server]\nenvironment = \"prod\"",
-            "(text):2: server.environment",
-            "`production`",
-        ),
-        (
-            "[server]\nlisten = \"localhost\"",
-            "(text):2: server.listen",
-            "127.0.0.1:8787",
-        ),
+        ("[limits]\nmax_sessions_per_user = -1", "(text):2: limits.max_sessions_per_user", "invalid value"),
+        ("[limits]\nmax_sessions_per_user = \"many\"", "(text):2: limits.max_sessions_per_user", "invalid type"),
+        ("[server]\nenvironment = \"prod\"", "(text):2: server.environment", "`production`"),
+        ("[server]\nlisten = \"localhost\"", "(text):2: server.listen", "127.0.0.1:8787"),
         ("[journal]\nkind = \"paper\"", "(text):2: journal.kind", "memory"),
         ("[agents.x]\nkind = \"oracle\"", "(text):2: agents.x.kind", "openai"),
         ("[agents.x]\nmodel = \"m\"", "agents.x.kind is not set", "openai"),
@@ -153,10 +119,7 @@ fn a_wrong_value_names_line_and_key() {
     ];
     for (text, place, detail) in cases {
         let error = error(text);
-        assert!(
-            error.contains(place) && error.contains(detail),
-            "{text:?} gave: {error}"
-        );
+        assert!(error.contains(place) && error.contains(detail), "{text:?} gave: {error}");
         assert!(error.lines().count() <= 3, "{error}");
     }
 }
@@ -174,14 +137,8 @@ fn contradicting_limits_name_both_keys_and_their_places() {
 #[test]
 fn numbers_out_of_their_range_are_refused() {
     for (text, key) in [
-        (
-            "[server]\nmax_descriptor_percent = 101",
-            "server.max_descriptor_percent",
-        ),
-        (
-            "[server]\nmax_connections_per_address = 0",
-            "server.max_connections_per_address",
-        ),
+        ("[server]\nmax_descriptor_percent = 101", "server.max_descriptor_percent"),
+        ("[server]\nmax_connections_per_address = 0", "server.max_connections_per_address"),
         ("[server]\nheader_timeout = \"0s\"", "server.header_timeout"),
         ("[server]\nadmin_listen = \"127.0.0.1:8787\"", "server.admin_listen"),
         ("[websocket]\nmax_message_bytes = 10", "websocket.max_message_bytes"),
@@ -194,10 +151,7 @@ fn numbers_out_of_their_range_are_refused() {
         ("[agents]\ndefault = \"nobody\"", "agents.default"),
         ("[agents.demo]\nmodel = \"m\"", "agents.demo.model"),
         ("[agents.o]\nkind = \"openai\"\nmodel = \"m\"", "agents.o.base_url"),
-        (
-            "[agents.o]\nkind = \"openai\"\nmodel = \"m\"\nbase_url = \"ftp://x\"",
-            "agents.o.base_url",
-        ),
+        ("[agents.o]\nkind = \"openai\"\nmodel = \"m\"\nbase_url = \"ftp://x\"", "agents.o.base_url"),
     ] {
         let error = error(text);
         assert!(error.contains(key), "{text:?} gave: {error}");
@@ -206,10 +160,7 @@ fn numbers_out_of_their_range_are_refused() {
 
 #[test]
 fn the_environment_wins_over_the_file_and_arguments_over_both() {
-    let file = File::new(
-        "order.toml",
-        "[limits]\nmax_sessions_per_user = 21\nlinger = \"11s\"\nwatch_percent = 41\n",
-    );
+    let file = File::new("order.toml", "[limits]\nmax_sessions_per_user = 21\nlinger = \"11s\"\nwatch_percent = 41\n");
     let mut sources = environment(&[
         ("LYCHGATE__LIMITS__LINGER", "12s"),
         ("LYCHGATE__LIMITS__WATCH_PERCENT", "42"),
@@ -228,35 +179,18 @@ fn the_environment_wins_over_the_file_and_arguments_over_both() {
     assert_eq!(config.limits.linger, Duration::from_secs(12));
     assert_eq!(config.limits.watch_percent, 43);
     assert_eq!(config.auth.origins, ["https://a.example"]);
-    assert!(matches!(
-        loaded.place("limits.max_sessions_per_user"),
-        Place::File { line: 2, .. }
-    ));
-    assert_eq!(
-        loaded.place("limits.linger"),
-        Place::Environment("LYCHGATE__LIMITS__LINGER".to_owned())
-    );
-    assert_eq!(
-        loaded.place("limits.watch_percent"),
-        Place::Argument("--watch".to_owned())
-    );
+    assert!(matches!(loaded.place("limits.max_sessions_per_user"), Place::File { line: 2, .. }));
+    assert_eq!(loaded.place("limits.linger"), Place::Environment("LYCHGATE__LIMITS__LINGER".to_owned()));
+    assert_eq!(loaded.place("limits.watch_percent"), Place::Argument("--watch".to_owned()));
     assert_eq!(loaded.place("limits.warn_percent"), Place::Default);
 }
 
 #[test]
 fn a_wrong_variable_of_the_environment_is_named() {
     for (name, value, detail) in [
-        (
-            "LYCHGATE__LIMITS__MAX_SESIONS_PER_USER",
-            "3",
-            "Did you mean limits.max_sessions_per_user?",
-        ),
+        ("LYCHGATE__LIMITS__MAX_SESIONS_PER_USER", "3", "Did you mean limits.max_sessions_per_user?"),
         ("LYCHGATE__LIMITS__LINGER", "10", "limits.linger"),
-        (
-            "LYCHGATE__LIMITS__MAX_SESSIONS_PER_USER",
-            "3\nlinger = 4",
-            "limits.max_sessions_per_user",
-        ),
+        ("LYCHGATE__LIMITS__MAX_SESSIONS_PER_USER", "3\nlinger = 4", "limits.max_sessions_per_user"),
         ("LYCHGATE__", "3", "there is no key"),
     ] {
         let error = load(environment(&[(name, value)])).unwrap_err().to_string();
@@ -267,14 +201,9 @@ fn a_wrong_variable_of_the_environment_is_named() {
 #[test]
 fn a_secret_of_digits_from_the_environment_stays_text() {
     let digits = "11111111111111111111111111111111";
-    let sources = Sources {
-        environment: [("LYCHGATE__AUTH__JWT__SECRET".into(), digits.into())].into(),
-        ..Sources::default()
-    };
-    assert_eq!(
-        load(sources).unwrap().check().unwrap().auth.jwt.secret,
-        digits.as_bytes()
-    );
+    let sources =
+        Sources { environment: [("LYCHGATE__AUTH__JWT__SECRET".into(), digits.into())].into(), ..Sources::default() };
+    assert_eq!(load(sources).unwrap().check().unwrap().auth.jwt.secret, digits.as_bytes());
 }
 
 #[test]
@@ -283,31 +212,20 @@ fn an_environment_profile_sets_the_interval_of_the_reaper_unless_it_is_set() {
     assert_eq!(interval("[server]\nenvironment = \"development\""), 60);
     assert_eq!(interval("[server]\nenvironment = \"production\""), 120);
     assert_eq!(interval("[server]\nenvironment = \"test\""), 1);
-    assert_eq!(
-        interval("[server]\nenvironment = \"test\"\n[limits]\nreclaim_interval = \"7s\""),
-        7
-    );
+    assert_eq!(interval("[server]\nenvironment = \"test\"\n[limits]\nreclaim_interval = \"7s\""), 7);
 }
 
 #[test]
 fn without_a_secret_the_error_says_how_to_make_one() {
     let error = Config::from_toml("").unwrap_err().to_string();
     assert!(error.contains("auth.jwt.secret is not set"), "{error}");
-    assert!(
-        error.contains("openssl rand") && error.contains("lychgate demo"),
-        "{error}"
-    );
+    assert!(error.contains("openssl rand") && error.contains("lychgate demo"), "{error}");
 }
 
 #[test]
 fn exactly_one_source_of_the_secret_may_be_named() {
-    let error = Config::from_toml("[auth.jwt]\nsecret = \"x\"\nsecret_env = \"Y\"")
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("auth.jwt.secret must not be set together with auth.jwt.secret_env"),
-        "{error}"
-    );
+    let error = Config::from_toml("[auth.jwt]\nsecret = \"x\"\nsecret_env = \"Y\"").unwrap_err().to_string();
+    assert!(error.contains("auth.jwt.secret must not be set together with auth.jwt.secret_env"), "{error}");
 }
 
 #[test]
@@ -316,10 +234,7 @@ fn a_short_secret_is_refused_wherever_it_comes_from_and_never_quoted() {
     let from_file = format!("[auth.jwt]\nsecret_file = {:?}", file.0);
     for text in ["[auth.jwt]\nsecret = \"too-short-to-be-safe\"", &from_file] {
         let error = Config::from_toml(text).unwrap_err().to_string();
-        assert!(
-            error.contains("20 bytes") && !error.contains("too-short-to-be-safe"),
-            "{error}"
-        );
+        assert!(error.contains("20 bytes") && !error.contains("too-short-to-be-safe"), "{error}");
     }
 }
 
@@ -333,16 +248,9 @@ fn a_secret_from_a_file_has_no_line_break_at_its_end() {
 
 #[test]
 fn a_secret_that_is_not_there_names_variable_or_file() {
-    let error = Config::from_toml("[auth.jwt]\nsecret_env = \"NOT_SET_AT_ALL\"")
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("auth.jwt.secret_env") && error.contains("NOT_SET_AT_ALL"),
-        "{error}"
-    );
-    let error = Config::from_toml("[auth.jwt]\nsecret_file = \"/no/such/file\"")
-        .unwrap_err()
-        .to_string();
+    let error = Config::from_toml("[auth.jwt]\nsecret_env = \"NOT_SET_AT_ALL\"").unwrap_err().to_string();
+    assert!(error.contains("auth.jwt.secret_env") && error.contains("NOT_SET_AT_ALL"), "{error}");
+    let error = Config::from_toml("[auth.jwt]\nsecret_file = \"/no/such/file\"").unwrap_err().to_string();
     assert!(error.contains("(text):2") && error.contains("/no/such/file"), "{error}");
 }
 
@@ -365,20 +273,14 @@ fn secrets_are_in_no_debug_text_and_in_no_printed_configuration() {
         AgentConfig::Demo(_) => panic!("an agent of kind openai was asked for"),
     }
     for text in [format!("{config:?}"), loaded.to_toml()] {
-        assert!(
-            !text.contains("sk-very-secret") && !text.contains("0123456789abcdef"),
-            "{text}"
-        );
+        assert!(!text.contains("sk-very-secret") && !text.contains("0123456789abcdef"), "{text}");
     }
 }
 
 #[test]
 fn the_printed_configuration_can_be_read_back() {
     let text = load(environment(&[])).unwrap().to_toml();
-    let again = text.replace(
-        &format!("secret = {:?}", value::MASK),
-        "secret = \"0123456789abcdef0123456789abcdef\"",
-    );
+    let again = text.replace(&format!("secret = {:?}", value::MASK), "secret = \"0123456789abcdef0123456789abcdef\"");
     let config = Config::from_toml(&again).unwrap();
     assert_eq!(*config.limits, LimitSpec::default());
 }
@@ -386,10 +288,7 @@ fn the_printed_configuration_can_be_read_back() {
 #[test]
 fn a_file_that_is_missing_too_large_or_a_directory_is_named() {
     for path in ["/no/such/lychgate.toml", "/"] {
-        let sources = Sources {
-            file: Some(path.into()),
-            ..Sources::default()
-        };
+        let sources = Sources { file: Some(path.into()), ..Sources::default() };
         let error = load(sources).unwrap_err().to_string();
         assert!(error.contains(path) && error.contains("--config"), "{error}");
     }

@@ -46,12 +46,7 @@ impl RawWebSocket {
         not_zero("websocket.hello_timeout", self.hello_timeout.0)?;
         in_range("websocket.max_message_bytes", self.max_message_bytes, 1_024, 16_777_216)?;
         in_range("websocket.max_fragments", self.max_fragments, 1, usize::MAX)?;
-        in_range(
-            "websocket.max_pings_per_second",
-            self.max_pings_per_second as usize,
-            1,
-            usize::MAX,
-        )?;
+        in_range("websocket.max_pings_per_second", self.max_pings_per_second as usize, 1, usize::MAX)?;
         in_range("websocket.max_bad_frames", self.max_bad_frames as usize, 1, usize::MAX)?;
         in_range("websocket.window", self.window as usize, 1, usize::MAX)?;
         in_range("websocket.outbox_bytes", self.outbox_bytes, 4_096, usize::MAX)?;

@@ -92,10 +92,7 @@ fn text(messages: &mut Vec<Arc<Message>>, event: &Event, default_role: &str) {
     let Some(message) = index.and_then(|index| messages.get_mut(index)) else {
         return;
     };
-    let content = Arc::make_mut(message)
-        .rest
-        .entry("content")
-        .or_insert_with(|| Value::String(String::new()));
+    let content = Arc::make_mut(message).rest.entry("content").or_insert_with(|| Value::String(String::new()));
     if let (Value::String(content), Some(delta)) = (content, &text.delta) {
         content.push_str(delta);
     }
@@ -126,17 +123,10 @@ fn tool_call(messages: &mut Vec<Arc<Message>>, event: &Event) {
 
 fn open_call(messages: &mut Vec<Arc<Message>>, parent: &str, id: &str, name: &str) {
     let index = position(messages, parent).unwrap_or_else(|| {
-        messages.push(Arc::new(Message {
-            id: parent.to_owned(),
-            role: "assistant".to_owned(),
-            rest: Map::new(),
-        }));
+        messages.push(Arc::new(Message { id: parent.to_owned(), role: "assistant".to_owned(), rest: Map::new() }));
         messages.len() - 1
     });
-    let calls = Arc::make_mut(&mut messages[index])
-        .rest
-        .entry("toolCalls")
-        .or_insert_with(|| Value::Array(Vec::new()));
+    let calls = Arc::make_mut(&mut messages[index]).rest.entry("toolCalls").or_insert_with(|| Value::Array(Vec::new()));
     if let Value::Array(calls) = calls {
         calls.push(json!({"id": id, "type": "function", "function": {"name": name, "arguments": ""}}));
     }
@@ -151,11 +141,8 @@ fn call_arguments<'a>(messages: &'a mut [Arc<Message>], id: Option<&str>) -> Opt
             Some(id) => calls.iter().position(|call| call["id"] == id),
         }
     };
-    let (index, call) = messages
-        .iter()
-        .enumerate()
-        .rev()
-        .find_map(|(index, message)| Some((index, has_call(message)?)))?;
+    let (index, call) =
+        messages.iter().enumerate().rev().find_map(|(index, message)| Some((index, has_call(message)?)))?;
     let calls = Arc::make_mut(&mut messages[index]).rest.get_mut("toolCalls")?;
     calls.get_mut(call)?.get_mut("function")?.get_mut("arguments")
 }
@@ -172,15 +159,8 @@ fn tool_result(messages: &mut Vec<Arc<Message>>, event: &Event) {
     if position(messages, id).is_some() {
         return;
     }
-    let rest = [
-        ("toolCallId".to_owned(), Value::String(call.clone())),
-        ("content".to_owned(), answer.content),
-    ];
-    messages.push(Arc::new(Message {
-        id: id.clone(),
-        role: "tool".to_owned(),
-        rest: rest.into_iter().collect(),
-    }));
+    let rest = [("toolCallId".to_owned(), Value::String(call.clone())), ("content".to_owned(), answer.content)];
+    messages.push(Arc::new(Message { id: id.clone(), role: "tool".to_owned(), rest: rest.into_iter().collect() }));
 }
 
 /// Searched from the end: events speak of what is new.
@@ -247,10 +227,7 @@ mod tests {
             json!({"type": "REASONING_MESSAGE_START", "messageId": "g1", "role": "reasoning"}),
             json!({"type": "REASONING_MESSAGE_CONTENT", "messageId": "g1", "delta": "hm"}),
         ];
-        assert_eq!(
-            folded(&reasoning),
-            json!([{"id": "g1", "role": "reasoning", "content": "hm"}])
-        );
+        assert_eq!(folded(&reasoning), json!([{"id": "g1", "role": "reasoning", "content": "hm"}]));
         let kept = json!([{"id": "x", "role": "system", "content": "only me"}]);
         let snapshot = json!({"type": "MESSAGES_SNAPSHOT", "messages": kept.clone()});
         assert_eq!(folded(&[reasoning.as_slice(), &[snapshot]].concat()), kept);

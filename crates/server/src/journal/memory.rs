@@ -64,10 +64,7 @@ pub struct Memory {
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory")
-            .field("epoch", &self.epoch)
-            .field("bytes", &self.bytes())
-            .finish_non_exhaustive()
+        f.debug_struct("Memory").field("epoch", &self.epoch).field("bytes", &self.bytes()).finish_non_exhaustive()
     }
 }
 
@@ -90,10 +87,7 @@ impl Memory {
     pub fn new(config: &config::Journal, epoch: &str) -> Self {
         Self {
             epoch: epoch.into(),
-            bounds: Bounds {
-                max_events: config.max_events_per_thread,
-                max_messages: config.max_messages_per_thread,
-            },
+            bounds: Bounds { max_events: config.max_events_per_thread, max_messages: config.max_messages_per_thread },
             max_bytes: config.max_bytes,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
@@ -172,9 +166,7 @@ impl Memory {
     fn cool(&self, key: &SessionKey, written: u64, thread: &Thread) {
         let mut shard = lock(self.shard(key));
         shard.warm.push_back((written, Arc::downgrade(thread)));
-        let oldest = (shard.warm.len() > WARM_PER_SHARD)
-            .then(|| shard.warm.pop_front())
-            .flatten();
+        let oldest = (shard.warm.len() > WARM_PER_SHARD).then(|| shard.warm.pop_front()).flatten();
         drop(shard);
         let Some((written, thread)) = oldest.and_then(|(written, thread)| Some((written, thread.upgrade()?))) else {
             return;

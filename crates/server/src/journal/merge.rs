@@ -61,10 +61,7 @@ impl Joined<'_> {
     fn into_entry(self) -> Entry {
         match self.pieces {
             1 => self.last.clone(),
-            _ => Entry {
-                offset: self.last.offset,
-                event: Event::build(&self.piece),
-            },
+            _ => Entry { offset: self.last.offset, event: Event::build(&self.piece) },
         }
     }
 }
@@ -84,11 +81,7 @@ fn join(group: &[Entry], max_bytes: usize, merged: &mut Vec<Entry>) {
                 joined.pieces += 1;
             }
             Some(_) | None => {
-                let next = Joined {
-                    last: entry,
-                    piece,
-                    pieces: 1,
-                };
+                let next = Joined { last: entry, piece, pieces: 1 };
                 merged.extend(open.replace(next).map(Joined::into_entry));
             }
         }
@@ -103,10 +96,7 @@ mod tests {
     use super::*;
 
     fn entries(events: &[Value]) -> Vec<Entry> {
-        let entry = |(i, value): (usize, &Value)| Entry {
-            offset: i as u64 + 1,
-            event: Event::build(value),
-        };
+        let entry = |(i, value): (usize, &Value)| Entry { offset: i as u64 + 1, event: Event::build(value) };
         events.iter().enumerate().map(entry).collect()
     }
 
@@ -131,28 +121,14 @@ mod tests {
             args("{\"n\""),
             args(":1}"),
         ]);
-        let expected = vec![
-            (2, content("a", "He\"llo\n")),
-            (3, content("b", "x")),
-            (4, end),
-            (6, args("{\"n\":1}")),
-        ];
+        let expected = vec![(2, content("a", "He\"llo\n")), (3, content("b", "x")), (4, end), (6, args("{\"n\":1}"))];
         assert_eq!(shown(&merge(log, 1024)), expected);
     }
 
     #[test]
     fn a_joined_text_stays_within_its_bound() {
-        let log = entries(&[
-            content("a", "abcd"),
-            content("a", "efgh"),
-            content("a", "ij"),
-            content("a", "long tail"),
-        ]);
-        let expected = vec![
-            (1, content("a", "abcd")),
-            (3, content("a", "efghij")),
-            (4, content("a", "long tail")),
-        ];
+        let log = entries(&[content("a", "abcd"), content("a", "efgh"), content("a", "ij"), content("a", "long tail")]);
+        let expected = vec![(1, content("a", "abcd")), (3, content("a", "efghij")), (4, content("a", "long tail"))];
         assert_eq!(shown(&merge(log, 7)), expected);
     }
 

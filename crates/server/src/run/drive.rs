@@ -48,23 +48,11 @@ pub(super) async fn run(mut held: Held, mut start: StartRun, ending: Arc<Ending>
     let Some((agent, messages)) = accept(&mut held, &mut start).await else {
         return;
     };
-    let request = RunRequest {
-        key: start.key,
-        run: start.run,
-        messages,
-        input: start.input,
-    };
+    let request = RunRequest { key: start.key, run: start.run, messages, input: start.input };
     drop(start.reply);
     let runs = Arc::clone(&held.runs);
-    let mut run = Run {
-        held: &held,
-        journal: &*runs.journal,
-        open: OpenItems::default(),
-        ready: Vec::new(),
-    };
-    let end = AssertUnwindSafe(run.drive(&*agent, request, &ending))
-        .catch_unwind()
-        .await;
+    let mut run = Run { held: &held, journal: &*runs.journal, open: OpenItems::default(), ready: Vec::new() };
+    let end = AssertUnwindSafe(run.drive(&*agent, request, &ending)).catch_unwind().await;
     run.finish(end.unwrap_or_else(|_| End::Failed(panicked()))).await;
 }
 
@@ -102,12 +90,7 @@ async fn accept(held: &mut Held, start: &mut StartRun) -> Option<(Arc<dyn Agent>
 
 fn refuse_unwritten(start: &StartRun, error: &JournalError) {
     tracing::warn!(key = %start.key, run = %start.run, %error, "a run could not be started");
-    refuse(
-        start,
-        "internal",
-        "The conversation cannot be written at the moment.",
-        Some(BUSY_RETRY_MS),
-    );
+    refuse(start, "internal", "The conversation cannot be written at the moment.", Some(BUSY_RETRY_MS));
 }
 
 /// Leaves in `input` the messages that the thread does not know, each once, and returns all of them in order.
@@ -117,11 +100,7 @@ fn with_new_messages(snapshot: Snapshot, input: &mut RunInput) -> Vec<Arc<Messag
     for known in &messages {
         new.remove(known.id.as_str());
     }
-    let is_new: Vec<bool> = input
-        .messages
-        .iter()
-        .map(|message| new.remove(message.id.as_str()))
-        .collect();
+    let is_new: Vec<bool> = input.messages.iter().map(|message| new.remove(message.id.as_str())).collect();
     let mut is_new = is_new.into_iter();
     input.messages.retain(|_| is_new.next() == Some(true));
     messages.extend(input.messages.iter().cloned().map(Arc::new));
@@ -129,11 +108,7 @@ fn with_new_messages(snapshot: Snapshot, input: &mut RunInput) -> Vec<Arc<Messag
 }
 
 fn panicked() -> AgentError {
-    AgentError {
-        code: "internal".to_owned(),
-        message: "The agent failed unexpectedly.".to_owned(),
-        retry_after: None,
-    }
+    AgentError { code: "internal".to_owned(), message: "The agent failed unexpectedly.".to_owned(), retry_after: None }
 }
 
 fn silent() -> AgentError {
@@ -238,11 +213,7 @@ impl Run<'_> {
             }
         };
         self.held.is_ending();
-        let ready = if ready {
-            std::mem::take(&mut self.ready)
-        } else {
-            Vec::new()
-        };
+        let ready = if ready { std::mem::take(&mut self.ready) } else { Vec::new() };
         let mut open = self.open.clone();
         ready.iter().for_each(|event| open.follow(event));
         let whole = ready.into_iter().chain(open.closers()).chain([terminal]).collect();

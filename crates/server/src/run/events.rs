@@ -34,16 +34,7 @@ pub(super) fn started(key: &SessionKey, run: &RunId, input: &RunInput) -> Event 
         input: &'a RunInput,
     }
     let (thread_id, run_id) = (key.thread().as_str(), run.as_str());
-    Event::build(&Started {
-        kind: "RUN_STARTED",
-        thread_id,
-        run_id,
-        input: Input {
-            thread_id,
-            run_id,
-            input,
-        },
-    })
+    Event::build(&Started { kind: "RUN_STARTED", thread_id, run_id, input: Input { thread_id, run_id, input } })
 }
 
 /// RUN_FINISHED, outcome cancelled.

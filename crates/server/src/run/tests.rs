@@ -56,19 +56,11 @@ fn world_with(journal: Memory, answer: impl Fn(RunRequest) -> EventStream + Send
     let runs = Runs::new(
         journal.clone(),
         Box::new(move |name| matches!(name, None | Some("scripted")).then(|| Arc::clone(&agent))),
-        Timeouts {
-            first_event: Duration::from_secs(30),
-            idle: Duration::from_secs(60),
-        },
+        Timeouts { first_event: Duration::from_secs(30), idle: Duration::from_secs(60) },
         Box::new(move |change| lock(&heard).push(change)),
         Handle::current(),
     );
-    World {
-        journal,
-        runs,
-        changes,
-        reply: Arc::new(Recorder::new()),
-    }
+    World { journal, runs, changes, reply: Arc::new(Recorder::new()) }
 }
 
 fn key(thread: &str) -> SessionKey {
@@ -97,18 +89,11 @@ impl World {
 
     async fn events(&self, thread: &str) -> Vec<Value> {
         let entries = self.journal.read(&key(thread), 0, 10_000).await.unwrap();
-        entries
-            .iter()
-            .map(|entry| serde_json::from_str(entry.event.json().get()).unwrap())
-            .collect()
+        entries.iter().map(|entry| serde_json::from_str(entry.event.json().get()).unwrap()).collect()
     }
 
     async fn kinds(&self, thread: &str) -> Vec<String> {
-        self.events(thread)
-            .await
-            .iter()
-            .map(|event| event["type"].as_str().unwrap().to_owned())
-            .collect()
+        self.events(thread).await.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
     }
 
     async fn last(&self, thread: &str) -> Value {
@@ -119,10 +104,7 @@ impl World {
     async fn at_rest(&self) {
         until("no run in flight", || self.runs.in_flight() == 0).await;
         let changes = lock(&self.changes);
-        let ended = changes
-            .iter()
-            .filter(|change| matches!(change, RunChange::Ended { .. }))
-            .count();
+        let ended = changes.iter().filter(|change| matches!(change, RunChange::Ended { .. })).count();
         assert_eq!(ended * 2, changes.len(), "{changes:?}");
     }
 
@@ -154,9 +136,7 @@ fn event(value: Value) -> Result<Event, AgentError> {
 
 fn text(parts: &[&str]) -> Vec<Result<Event, AgentError>> {
     let part = |delta: &&str| event(json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": *delta}));
-    let mut events = vec![event(
-        json!({"type": "TEXT_MESSAGE_START", "messageId": "m", "role": "assistant"}),
-    )];
+    let mut events = vec![event(json!({"type": "TEXT_MESSAGE_START", "messageId": "m", "role": "assistant"}))];
     events.extend(parts.iter().map(part));
     events
 }
@@ -193,20 +173,11 @@ async fn a_run_is_logged_from_its_start_with_input_to_its_end_under_our_ids() {
     world.at_rest().await;
     let events = world.events("t").await;
     let input = json!({"threadId": "t", "runId": "r", "messages": [{"id": "u1", "role": "user", "content": "hello"}], "tools": [{"name": "f"}]});
-    assert_eq!(
-        events[0],
-        json!({"type": "RUN_STARTED", "threadId": "t", "runId": "r", "input": input})
-    );
+    assert_eq!(events[0], json!({"type": "RUN_STARTED", "threadId": "t", "runId": "r", "input": input}));
     let end = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "usage": [{"inputTokens": 3}]});
     assert_eq!((events.len(), &events[5]), (6, &end));
     let (key, run) = (key("t"), run_id("r"));
-    let changes = [
-        RunChange::Started {
-            key: key.clone(),
-            run: run.clone(),
-        },
-        RunChange::Ended { key, run },
-    ];
+    let changes = [RunChange::Started { key: key.clone(), run: run.clone() }, RunChange::Ended { key, run }];
     assert_eq!(*lock(&world.changes), changes);
     assert!(world.reply.frames().is_empty());
 }
@@ -225,12 +196,7 @@ async fn the_agent_sees_the_whole_thread_and_known_messages_are_added_once() {
     let message = |id: &str| json!({"id": id, "role": "user", "content": "?"});
     world.start_with("t", "r1", None, json!({"messages": [message("a"), message("a")]}));
     world.at_rest().await;
-    world.start_with(
-        "t",
-        "r2",
-        None,
-        json!({"messages": [message("a"), message("m"), message("b")]}),
-    );
+    world.start_with("t", "r2", None, json!({"messages": [message("a"), message("m"), message("b")]}));
     world.at_rest().await;
     let expected = [("a", "a"), ("a m b", "b")].map(|(all, new)| (all.to_owned(), new.to_owned()));
     assert_eq!(*lock(&seen), expected);
@@ -244,10 +210,7 @@ async fn a_run_that_is_sent_again_is_a_no_op_and_another_one_meets_a_busy_thread
     world.start("t", "r1");
     world.start("t", "r2");
     let busy = world.reply.take().remove(0);
-    assert_eq!(
-        (&busy["type"], &busy["code"], &busy["run"]),
-        (&json!("error"), &json!("busy"), &json!("r2"))
-    );
+    assert_eq!((&busy["type"], &busy["code"], &busy["run"]), (&json!("error"), &json!("busy"), &json!("r2")));
     assert!(busy["retry_in"].as_u64().unwrap() > 0);
     world.start("another", "r2");
     until_kinds(&world, "another", 3).await;
@@ -305,9 +268,7 @@ async fn stop_ends_a_run_as_cancelled_and_closes_what_is_open() {
     let world = world(|_| {
         let mut events = vec![event(json!({"type": "STEP_STARTED", "stepName": "s"}))];
         events.extend(text(&["a"]));
-        events.push(event(
-            json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "f"}),
-        ));
+        events.push(event(json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "f"})));
         then_silence(events)
     });
     world.start("t", "r");
@@ -316,10 +277,7 @@ async fn stop_ends_a_run_as_cancelled_and_closes_what_is_open() {
     assert!(world.runs.stop(&key("t"), &run_id("r")));
     world.at_rest().await;
     let kinds = world.kinds("t").await;
-    assert_eq!(
-        kinds[5..],
-        ["TOOL_CALL_END", "TEXT_MESSAGE_END", "STEP_FINISHED", "RUN_FINISHED"]
-    );
+    assert_eq!(kinds[5..], ["TOOL_CALL_END", "TEXT_MESSAGE_END", "STEP_FINISHED", "RUN_FINISHED"]);
     assert_eq!(world.last("t").await["outcome"], json!({"type": "cancelled"}));
     assert!(!world.runs.stop(&key("t"), &run_id("r")));
 }
@@ -337,15 +295,9 @@ async fn an_agent_that_fails_ends_its_run_with_its_code_and_when_to_ask_again() 
     });
     world.start("t", "r");
     world.at_rest().await;
-    assert_eq!(
-        world.kinds("t").await[2..],
-        ["TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END", "RUN_ERROR"]
-    );
+    assert_eq!(world.kinds("t").await[2..], ["TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END", "RUN_ERROR"]);
     let end = world.last("t").await;
-    assert_eq!(
-        (&end["code"], &end["metadata"]["lychgate"]["retry_in"]),
-        (&json!("agent_http_429"), &json!(7_000))
-    );
+    assert_eq!((&end["code"], &end["metadata"]["lychgate"]["retry_in"]), (&json!("agent_http_429"), &json!(7_000)));
     assert_eq!(end["message"].as_str().unwrap().len(), 1_024);
 }
 
@@ -394,10 +346,7 @@ async fn an_agent_that_panics_ends_its_run_and_nothing_else() {
     world.start("t2", "later");
     world.at_rest().await;
     assert_eq!(world.kinds("t1").await, ["RUN_STARTED", "RUN_ERROR"]);
-    assert_eq!(
-        world.kinds("t2").await,
-        ["RUN_STARTED", "TEXT_MESSAGE_START", "TEXT_MESSAGE_END", "RUN_ERROR"]
-    );
+    assert_eq!(world.kinds("t2").await, ["RUN_STARTED", "TEXT_MESSAGE_START", "TEXT_MESSAGE_END", "RUN_ERROR"]);
     assert_eq!(world.last("t2").await["code"], "internal");
     world.start("t1", "next");
     world.at_rest().await;
@@ -484,10 +433,7 @@ async fn a_gateway_that_stops_ends_every_run_with_a_word() {
     assert_eq!(world.runs.shutdown(Duration::from_secs(5)).await, 0);
     for thread in ["t1", "t2", "t3"] {
         let end = world.last(thread).await;
-        assert_eq!(
-            (&end["type"], &end["code"]),
-            (&json!("RUN_ERROR"), &json!("gateway_stopping"))
-        );
+        assert_eq!((&end["type"], &end["code"]), (&json!("RUN_ERROR"), &json!("gateway_stopping")));
     }
     world.start("t4", "r");
     assert_eq!(world.errors(), ["draining"]);

@@ -28,12 +28,7 @@ impl<'a> Frames<'a> {
             unreachable!("text can always be written to memory as JSON");
         }
         thread.extend_from_slice(br#","offset":"#);
-        Self {
-            thread,
-            entries,
-            frames: SmallVec::new(),
-            scratch: Vec::new(),
-        }
+        Self { thread, entries, frames: SmallVec::new(), scratch: Vec::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -48,12 +43,7 @@ impl<'a> Frames<'a> {
         if self.frames.is_empty() {
             self.frames.resize(self.entries.len(), None);
         }
-        let Self {
-            thread,
-            entries,
-            frames,
-            scratch,
-        } = self;
+        let Self { thread, entries, frames, scratch } = self;
         frames[index].get_or_insert_with(|| {
             let entry = &entries[index];
             scratch.clear();

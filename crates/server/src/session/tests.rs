@@ -91,10 +91,7 @@ impl Tab {
 
     /// Opens, where it left off.
     fn attach(&self, sessions: &Sessions) {
-        let resume = self.epoch.as_deref().map(|epoch| Resume {
-            after: self.offset,
-            epoch: epoch.into(),
-        });
+        let resume = self.epoch.as_deref().map(|epoch| Resume { after: self.offset, epoch: epoch.into() });
         let reference = self.opens.fetch_add(1, Ordering::Relaxed) + 1;
         sessions.attach(Attach {
             key: key(),
@@ -103,11 +100,7 @@ impl Tab {
             heartbeat: self.heartbeat,
             resume,
             reference: Some(reference.to_string().into()),
-            usage: Usage {
-                used: 1,
-                limit: 20,
-                level: Pressure::Ok,
-            },
+            usage: Usage { used: 1, limit: 20, level: Pressure::Ok },
         });
     }
 
@@ -142,11 +135,7 @@ impl Tab {
                 if frame["reset"] == true {
                     self.resets += 1;
                     self.offset = after;
-                    let answers = frame["messages"]
-                        .as_array()
-                        .unwrap()
-                        .iter()
-                        .filter(|m| m["role"] == "assistant");
+                    let answers = frame["messages"].as_array().unwrap().iter().filter(|m| m["role"] == "assistant");
                     self.text = answers.map(|message| message["content"].as_str().unwrap()).collect();
                 }
                 assert_eq!(after, self.offset, "a resume starts where the client left off");
@@ -215,18 +204,12 @@ async fn the_first_open_of_a_thread_is_a_reset_and_events_follow_live() {
 async fn a_reset_in_the_middle_of_a_run_continues_with_its_run_started() {
     let journal = Arc::new(memory());
     let sessions = sessions(journal.clone(), WINDOW);
-    journal
-        .append(&key(), vec![start("r1"), piece("one"), finish("r1")])
-        .await
-        .unwrap();
+    journal.append(&key(), vec![start("r1"), piece("one"), finish("r1")]).await.unwrap();
     journal.append(&key(), vec![start("r2"), piece("tw")]).await.unwrap();
     let tab = Tab::open(1, &sessions);
     until("events", || tab.sink.frames().len() == 3).await;
     let frames = tab.sink.take();
-    assert_eq!(
-        (&frames[0]["after"], &frames[0]["head"], &frames[0]["run"]),
-        (&json!(3), &json!(5), &json!("r2"))
-    );
+    assert_eq!((&frames[0]["after"], &frames[0]["head"], &frames[0]["run"]), (&json!(3), &json!(5), &json!("r2")));
     assert_eq!(frames[0]["messages"].as_array().unwrap().len(), 2);
     assert_eq!(frames[1]["event"]["type"], "RUN_STARTED");
     assert_eq!(frames[2]["event"]["delta"], "tw");
@@ -236,16 +219,8 @@ async fn a_reset_in_the_middle_of_a_run_continues_with_its_run_started() {
 async fn a_client_resumes_where_it_left_off_or_is_told_to_start_over() {
     let journal = Arc::new(memory());
     let sessions = sessions(journal.clone(), WINDOW);
-    journal
-        .append(&key(), vec![start("r"), piece("a"), piece("b"), finish("r")])
-        .await
-        .unwrap();
-    let cases = [
-        ("epoch-1", 2, Some(2)),
-        ("epoch-1", 4, Some(4)),
-        ("epoch-1", 5, None),
-        ("another", 2, None),
-    ];
+    journal.append(&key(), vec![start("r"), piece("a"), piece("b"), finish("r")]).await.unwrap();
+    let cases = [("epoch-1", 2, Some(2)), ("epoch-1", 4, Some(4)), ("epoch-1", 5, None), ("another", 2, None)];
     for (n, (epoch, after, resumed)) in cases.into_iter().enumerate() {
         let mut tab = Tab::new(n as u128, Heartbeat::Application, Recorder::new());
         (tab.offset, tab.epoch) = (after, Some(epoch.to_owned()));
@@ -328,11 +303,7 @@ async fn of_three_tabs_the_one_that_stops_acknowledging_is_paused_alone() {
     silent.ack(&sessions);
     until_at(silent, 101).await;
     assert_eq!(silent.text, whole);
-    assert!(
-        silent.kinds.len() < 30,
-        "adjacent pieces are joined for whoever is behind: {}",
-        silent.kinds.len()
-    );
+    assert!(silent.kinds.len() < 30, "adjacent pieces are joined for whoever is behind: {}", silent.kinds.len());
 }
 
 #[tokio::test]
@@ -355,10 +326,7 @@ async fn a_plain_client_is_paused_by_its_sink_and_goes_on_when_there_is_room() {
         until_at(&mut tab, expected).await;
         assert_eq!(tab.offset, expected);
     }
-    assert!(
-        sessions.full.iter().all(|shard| lock(shard).is_empty()),
-        "nobody waits any more"
-    );
+    assert!(sessions.full.iter().all(|shard| lock(shard).is_empty()), "nobody waits any more");
 }
 
 #[tokio::test]
@@ -371,10 +339,7 @@ async fn a_tab_whose_events_are_gone_is_reset_and_never_served_a_hole() {
     for run in 0..4 {
         let text = format!("answer {run}.");
         journal
-            .append(
-                &key(),
-                vec![start(&format!("r{run}")), piece(&text), finish(&format!("r{run}"))],
-            )
+            .append(&key(), vec![start(&format!("r{run}")), piece(&text), finish(&format!("r{run}"))])
             .await
             .unwrap();
         whole.push_str(&text);
@@ -440,19 +405,13 @@ async fn long_history_is_cut_to_its_newest_part_and_says_so() {
     for run in 0..16 {
         let answer = json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": format!("m{run}"), "delta": long});
         let run = format!("r{run}");
-        journal
-            .append(&key(), vec![start(&run), Event::build(&answer), finish(&run)])
-            .await
-            .unwrap();
+        journal.append(&key(), vec![start(&run), Event::build(&answer), finish(&run)]).await.unwrap();
     }
     let tab = Tab::open(1, &sessions);
     until("opened", || !tab.sink.frames().is_empty()).await;
     let opened = tab.sink.take().remove(0);
     let messages = opened["messages"].as_array().unwrap();
-    assert_eq!(
-        (messages.len(), &opened["more"], &messages[15]["id"]),
-        (16, &json!(true), &json!("m15"))
-    );
+    assert_eq!((messages.len(), &opened["more"], &messages[15]["id"]), (16, &json!(true), &json!("m15")));
 }
 
 #[test]
@@ -503,18 +462,12 @@ impl Journal for Faulty {
 
 #[tokio::test]
 async fn a_journal_that_cannot_be_read_is_an_error_and_the_tab_recovers_with_it() {
-    let journal = Arc::new(Faulty {
-        memory: memory(),
-        fails: AtomicBool::new(true),
-    });
+    let journal = Arc::new(Faulty { memory: memory(), fails: AtomicBool::new(true) });
     let sessions = sessions(journal.clone(), WINDOW);
     let mut tab = Tab::open(1, &sessions);
     until("an error", || !tab.sink.frames().is_empty()).await;
     let error = tab.sink.take().remove(0);
-    assert_eq!(
-        (&error["type"], &error["code"], &error["ref"]),
-        (&json!("error"), &json!("internal"), &json!("1"))
-    );
+    assert_eq!((&error["type"], &error["code"], &error["ref"]), (&json!("error"), &json!("internal"), &json!("1")));
     tab.opened = 1;
     journal.fails.store(false, Ordering::SeqCst);
     journal.append(&key(), vec![start("r"), piece("a")]).await.unwrap();
@@ -540,11 +493,7 @@ async fn live_through(mut tab: Tab, sessions: Arc<Sessions>, seed: u64, head: u6
     let mut n = u128::from(seed) << 64;
     let deadline = Instant::now() + Duration::from_secs(20);
     while tab.offset < head {
-        assert!(
-            Instant::now() < deadline,
-            "seed {seed} is stuck at {} of {head}",
-            tab.offset
-        );
+        assert!(Instant::now() < deadline, "seed {seed} is stuck at {} of {head}", tab.offset);
         match random.below(16) {
             0 => {
                 n += 1;
@@ -575,11 +524,7 @@ async fn events_reach_every_tab_exactly_once_whatever_races() {
         let head = 402;
         let mut tasks = Vec::new();
         for n in 0..4 {
-            let heartbeat = if n % 2 == 0 {
-                Heartbeat::Application
-            } else {
-                Heartbeat::Protocol
-            };
+            let heartbeat = if n % 2 == 0 { Heartbeat::Application } else { Heartbeat::Protocol };
             let tab = Tab::new(n, heartbeat, Recorder::with_capacity(7));
             tab.attach(&sessions);
             let seed = seed * 1_000 + n as u64 + 1;
@@ -592,10 +537,7 @@ async fn events_reach_every_tab_exactly_once_whatever_races() {
         while left > 0 {
             let count = (random.below(5) + 1).min(left);
             let texts: Vec<String> = (0..count).map(|n| format!("{} ", left - n)).collect();
-            journal
-                .append(&key(), texts.iter().map(|text| piece(text)).collect())
-                .await
-                .unwrap();
+            journal.append(&key(), texts.iter().map(|text| piece(text)).collect()).await.unwrap();
             whole.extend(texts);
             left -= count;
             tokio::task::yield_now().await;

@@ -29,15 +29,8 @@ impl Recorder {
 
     /// Takes so many events until it is drained.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        let state = State {
-            capacity,
-            waiting: 0,
-            closed: false,
-            frames: Vec::new(),
-        };
-        Self {
-            state: Mutex::new(state),
-        }
+        let state = State { capacity, waiting: 0, closed: false, frames: Vec::new() };
+        Self { state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -49,12 +49,7 @@ where
 /// one [`SessionKey`] that the gate, the journal and the agent use too (M2, M26).
 pub fn event(event: &Event) {
     match event {
-        Event::SessionCreated {
-            key,
-            connection,
-            path,
-            waited,
-        } => created(key, connection, *path, *waited),
+        Event::SessionCreated { key, connection, path, waited } => created(key, connection, *path, *waited),
         Event::SessionAttached { key, connection, path } => debug!(
             user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
             path = path.as_str(), "a connection was attached to a session that was there"
@@ -67,12 +62,7 @@ pub fn event(event: &Event) {
             user = %key.user(), thread = %key.thread(), isolation_key = %key,
             reason = reason.as_str(), "a session ended"
         ),
-        Event::SessionEvicted {
-            key,
-            level,
-            reason,
-            evidence,
-        } => info!(
+        Event::SessionEvicted { key, level, reason, evidence } => info!(
             user = %key.user(), thread = %key.thread(), isolation_key = %key,
             level = level.as_str(), reason = reason.as_str(), evidence = %Proof(evidence), "a session was reclaimed"
         ),
@@ -112,30 +102,17 @@ fn created(
 /// The events that concern a user or one of his connections, and no session.
 fn connection_event(event: &Event) {
     match event {
-        Event::Connected {
-            user,
-            connection,
-            superseded: None,
-        } => info!(%user, %connection, "a connection was registered"),
-        Event::Connected {
-            user,
-            connection,
-            superseded: Some(old),
-        } => info!(%user, %connection, superseded = %old, "a connection replaced an older one of the same tab"),
-        Event::Disconnected {
-            user,
-            connection,
-            reason,
-        } => {
+        Event::Connected { user, connection, superseded: None } => {
+            info!(%user, %connection, "a connection was registered")
+        }
+        Event::Connected { user, connection, superseded: Some(old) } => {
+            info!(%user, %connection, superseded = %old, "a connection replaced an older one of the same tab")
+        }
+        Event::Disconnected { user, connection, reason } => {
             let reason = reason.map_or("ended_by_itself", |reason| reason.as_str());
             info!(%user, %connection, reason, "a connection left");
         }
-        Event::Zombie {
-            user,
-            connection,
-            kind,
-            evidence,
-        } => info!(
+        Event::Zombie { user, connection, kind, evidence } => info!(
             %user, %connection, kind = kind.as_str(), evidence = %Proof(evidence), "a connection is dead"
         ),
         Event::Pressure { user, usage } => match usage.level {
@@ -148,11 +125,7 @@ fn connection_event(event: &Event) {
                 "the user moved into another band of his limit"
             ),
         },
-        Event::Refused {
-            user,
-            connection,
-            refusal,
-        } => refused(user, connection, *refusal),
+        Event::Refused { user, connection, refusal } => refused(user, connection, *refusal),
         Event::CloseUnconfirmed { user, connection } => info!(
             %user, %connection, "a close was not confirmed in time; the socket is torn down"
         ),

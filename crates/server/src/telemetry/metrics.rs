@@ -71,20 +71,11 @@ const PATHS: [AdmissionPath; 7] = [
     AdmissionPath::Reclaimed(ReclaimLevel::Aggressive),
     AdmissionPath::Reclaimed(ReclaimLevel::Force),
 ];
-const KINDS: [ZombieKind; 5] = [
-    ZombieKind::HalfOpen,
-    ZombieKind::Stalled,
-    ZombieKind::Ghost,
-    ZombieKind::Orphan,
-    ZombieKind::StaleLease,
-];
+const KINDS: [ZombieKind; 5] =
+    [ZombieKind::HalfOpen, ZombieKind::Stalled, ZombieKind::Ghost, ZombieKind::Orphan, ZombieKind::StaleLease];
 const REFUSALS: [Refusal; 3] = [
-    Refusal::Draining {
-        retry_in: Duration::ZERO,
-    },
-    Refusal::Overload {
-        retry_in: Duration::ZERO,
-    },
+    Refusal::Draining { retry_in: Duration::ZERO },
+    Refusal::Overload { retry_in: Duration::ZERO },
     Refusal::NotConnected,
 ];
 
@@ -177,13 +168,9 @@ impl Metrics {
             Event::SessionAttached { path, .. } => self.admitted(*path, Duration::ZERO),
             Event::SessionLingers { .. } => {}
             Event::SessionReleased { reason, .. } => count(&self.sessions_ended, Reason::of(*reason)),
-            Event::SessionEvicted { level, reason, .. } => count(
-                &self.evictions,
-                Eviction {
-                    level: level.as_str(),
-                    reason: reason.as_str(),
-                },
-            ),
+            Event::SessionEvicted { level, reason, .. } => {
+                count(&self.evictions, Eviction { level: level.as_str(), reason: reason.as_str() })
+            }
             Event::Connected { .. } => {
                 self.connects.inc();
             }
@@ -193,24 +180,13 @@ impl Metrics {
             }
             Event::Zombie { kind, evidence, .. } => {
                 count(&self.zombies, Kind { kind: kind.as_str() });
-                self.heartbeat_misses
-                    .inc_by(u64::from(evidence.missed_pings) + u64::from(evidence.missed_probes));
+                self.heartbeat_misses.inc_by(u64::from(evidence.missed_pings) + u64::from(evidence.missed_probes));
             }
-            Event::Pressure { usage, .. } => count(
-                &self.pressure,
-                Level {
-                    level: usage.level.as_str(),
-                },
-            ),
+            Event::Pressure { usage, .. } => count(&self.pressure, Level { level: usage.level.as_str() }),
             Event::Waiting { .. } => {
                 self.waits.inc();
             }
-            Event::Refused { refusal, .. } => count(
-                &self.refusals,
-                Reason {
-                    reason: refusal_word(*refusal),
-                },
-            ),
+            Event::Refused { refusal, .. } => count(&self.refusals, Reason { reason: refusal_word(*refusal) }),
             Event::CloseUnconfirmed { .. } => {
                 self.close_unconfirmed.inc();
             }
@@ -278,9 +254,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 impl Reason {
     fn of(reason: EvictReason) -> Self {
-        Self {
-            reason: reason.as_str(),
-        }
+        Self { reason: reason.as_str() }
     }
 }
 

@@ -39,10 +39,7 @@ impl Event {
         if head.kind.is_empty() {
             return Err(serde::de::Error::missing_field("type"));
         }
-        Ok(Self {
-            head: Arc::new(head),
-            json: Arc::from(json),
-        })
+        Ok(Self { head: Arc::new(head), json: Arc::from(json) })
     }
 
     /// Builds an event of ours; `value` serialises to an object with a `type`.

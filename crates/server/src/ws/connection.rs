@@ -226,18 +226,9 @@ impl<H: Handler> Connection<H> {
 
     /// Hands messages to the handler, all answers in one write. After a close nothing is delivered.
     fn deliver(&mut self, bytes: &mut [u8]) -> Received {
-        let bounds = MessageBounds {
-            bytes: self.bounds.max_message_bytes,
-            fragments: self.bounds.max_fragments,
-        };
+        let bounds = MessageBounds { bytes: self.bounds.max_message_bytes, fragments: self.bounds.max_fragments };
         let pings_per_second = self.bounds.max_pings_per_second;
-        let Self {
-            outbox,
-            inbox,
-            handler,
-            next_ping,
-            ..
-        } = self;
+        let Self { outbox, inbox, handler, next_ping, .. } = self;
         let _cork = outbox.cork();
         let mut received = Received::Messages;
         let mut pulse = false;

@@ -65,15 +65,9 @@ async fn what_is_no_handshake_is_told_what_would_be_right() {
 async fn our_subprotocol_is_echoed_and_the_bearer_never() {
     let server = Server::start(Setting::default());
     let offer = [("Sec-WebSocket-Protocol", "chat, lychgate.bearer.a.b.c, lychgate.v1")];
-    let head = Peer::connect(server.address)
-        .await
-        .request("GET / HTTP/1.1", &handshake(&offer))
-        .await;
+    let head = Peer::connect(server.address).await.request("GET / HTTP/1.1", &handshake(&offer)).await;
     assert!(head.contains("sec-websocket-protocol: lychgate.v1\r\n"), "{head}");
-    assert!(
-        head.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-        "{head}"
-    );
+    assert!(head.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
     assert!(!head.contains("a.b.c"), "{head}");
 }
 

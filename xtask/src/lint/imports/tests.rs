@@ -4,14 +4,8 @@ use super::*;
 
 /// What the lint says about these files of the server.
 fn findings(files: &[(&str, &str)]) -> Vec<String> {
-    let rust = files
-        .iter()
-        .map(|(name, text)| Source::new(&format!("{SERVER}{name}"), text))
-        .collect();
-    let tree = Tree {
-        rust,
-        sizes: Vec::new(),
-    };
+    let rust = files.iter().map(|(name, text)| Source::new(&format!("{SERVER}{name}"), text)).collect();
+    let tree = Tree { rust, sizes: Vec::new() };
     check(&tree).iter().map(ToString::to_string).collect()
 }
 
@@ -29,28 +23,13 @@ fn the_table_has_every_room_once() {
 fn what_the_table_allows_passes() {
     let files = [
         ("lib.rs", "pub mod wire; pub use crate::app::Server;"),
-        (
-            "run.rs",
-            "use crate::{agent::{Agent, RunRequest}, journal::Journal, wire::event::Event};",
-        ),
-        (
-            "session.rs",
-            "use lychgate_core::Gate; fn f(j: &dyn crate::journal::Journal) {}",
-        ),
-        (
-            "ws/mod.rs",
-            "use crate::driver::Driver; use crate::auth::Authenticator; mod read;",
-        ),
+        ("run.rs", "use crate::{agent::{Agent, RunRequest}, journal::Journal, wire::event::Event};"),
+        ("session.rs", "use lychgate_core::Gate; fn f(j: &dyn crate::journal::Journal) {}"),
+        ("ws/mod.rs", "use crate::driver::Driver; use crate::auth::Authenticator; mod read;"),
         ("ws/read.rs", "use super::Frame; use crate::ws::limits;"),
-        (
-            "agent/openai.rs",
-            "use super::{Agent, AgentError}; use lychgate_core::{RunId, SessionKey};",
-        ),
+        ("agent/openai.rs", "use super::{Agent, AgentError}; use lychgate_core::{RunId, SessionKey};"),
         ("agent/mod.rs", "mod openai;"),
-        (
-            "app.rs",
-            "use crate::{agent::openai, journal::memory::Memory, ws, driver};",
-        ),
+        ("app.rs", "use crate::{agent::openai, journal::memory::Memory, ws, driver};"),
         ("cli.rs", "use crate::app;"),
     ];
     assert_eq!(findings(&files), Vec::<String>::new());
@@ -92,27 +71,19 @@ fn tests_comments_and_strings_may_name_anything() {
     ] {
         assert_eq!(findings(&[("run.rs", text)]), Vec::<String>::new(), "{text}");
     }
-    assert_eq!(
-        findings(&[("run/tests.rs", "use crate::session::Session;")]),
-        Vec::<String>::new()
-    );
+    assert_eq!(findings(&[("run/tests.rs", "use crate::session::Session;")]), Vec::<String>::new());
 }
 
 #[test]
 fn a_trait_may_be_used_but_not_the_backends_behind_it() {
     let backend = ("journal/memory.rs", "pub struct Memory;");
-    for text in [
-        "use crate::journal::memory::Memory;",
-        "use crate::journal::*;",
-        "use crate::journal::{self, Journal};",
-    ] {
+    for text in
+        ["use crate::journal::memory::Memory;", "use crate::journal::*;", "use crate::journal::{self, Journal};"]
+    {
         let said = findings(&[backend, ("session.rs", text)]);
         assert!(said.iter().any(|line| line.contains("by name")), "{text}: {said:?}");
     }
-    assert_eq!(
-        findings(&[backend, ("session.rs", "use crate::journal::Journal;")]),
-        Vec::<String>::new()
-    );
+    assert_eq!(findings(&[backend, ("session.rs", "use crate::journal::Journal;")]), Vec::<String>::new());
 }
 
 #[test]

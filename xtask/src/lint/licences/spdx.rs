@@ -13,10 +13,7 @@ use anyhow::{Result, bail};
 pub(super) fn allows(expression: &str, allowed: impl Fn(&str) -> bool) -> Result<bool> {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut reader = Reader {
-        words: &words,
-        allowed: &allowed,
-    };
+    let mut reader = Reader { words: &words, allowed: &allowed };
     let result = reader.or()?;
     match reader.words.first() {
         None => Ok(result),

@@ -18,12 +18,7 @@ pub(in crate::lint) struct Path {
 
 /// Every path in these tokens.
 pub(super) fn all(tokens: &[Token]) -> Vec<Path> {
-    let mut reader = Reader {
-        tokens,
-        at: 0,
-        modules: Vec::new(),
-        found: Vec::new(),
-    };
+    let mut reader = Reader { tokens, at: 0, modules: Vec::new(), found: Vec::new() };
     while reader.at < tokens.len() {
         reader.step();
     }
@@ -130,13 +125,7 @@ impl Reader<'_> {
     }
 
     fn push(&mut self, segments: Vec<String>, line: usize, imported: bool) {
-        self.found.push(Path {
-            segments,
-            line,
-            at: self.at,
-            imported,
-            depth: self.modules.len(),
-        });
+        self.found.push(Path { segments, line, at: self.at, imported, depth: self.modules.len() });
     }
 }
 
@@ -147,9 +136,7 @@ mod tests {
 
     fn paths(text: &str) -> Vec<(String, usize, bool, usize)> {
         let found = all(&read(text)).into_iter();
-        found
-            .map(|path| (path.segments.join("::"), path.line, path.imported, path.depth))
-            .collect()
+        found.map(|path| (path.segments.join("::"), path.line, path.imported, path.depth)).collect()
     }
 
     fn names(text: &str) -> Vec<String> {
@@ -159,29 +146,16 @@ mod tests {
     #[test]
     fn use_trees_unfold_to_every_leaf() {
         let text = "pub(crate) use crate::{a, b::c, d::{self, e::*, f as g}, h as _};";
-        let expected = [
-            "crate::a",
-            "crate::b::c",
-            "crate::d",
-            "crate::d::e::*",
-            "crate::d::f",
-            "crate::h",
-        ];
+        let expected = ["crate::a", "crate::b::c", "crate::d", "crate::d::e::*", "crate::d::f", "crate::h"];
         assert_eq!(names(text), expected);
         assert_eq!(names("use ::std::fs; use {x::y, z};"), ["std::fs", "x::y", "z"]);
-        assert_eq!(
-            names("use crate as everything; use self::k; use super::*;"),
-            ["crate", "self::k", "super::*"]
-        );
+        assert_eq!(names("use crate as everything; use self::k; use super::*;"), ["crate", "self::k", "super::*"]);
     }
 
     #[test]
     fn inline_paths_are_found_wherever_they_stand() {
         let text = "fn f(x: &crate::a::B) -> <crate::c::D as E>::F { m!(crate::g::h()); x.y::<crate::i::J>() }";
-        assert_eq!(
-            names(text),
-            ["crate::a::B", "crate::c::D", "crate::g::h", "crate::i::J"]
-        );
+        assert_eq!(names(text), ["crate::a::B", "crate::c::D", "crate::g::h", "crate::i::J"]);
         assert_eq!(names("// crate::a::b\n\"crate::c::d\""), Vec::<String>::new());
         assert_eq!(names("fn f() -> impl T + use<'a, T> {}"), Vec::<String>::new());
     }
@@ -189,15 +163,7 @@ mod tests {
     #[test]
     fn lines_and_the_depth_of_inline_modules_are_known() {
         let text = "use a::{\n b,\n c::d,\n};\nmod m {\n use super::e;\n}\nmod n;\nx::y();";
-        let expected = [
-            ("a::b", 2, true, 0),
-            ("a::c::d", 3, true, 0),
-            ("super::e", 6, true, 1),
-            ("x::y", 9, false, 0),
-        ];
-        assert_eq!(
-            paths(text),
-            expected.map(|(path, line, used, depth)| (path.to_owned(), line, used, depth))
-        );
+        let expected = [("a::b", 2, true, 0), ("a::c::d", 3, true, 0), ("super::e", 6, true, 1), ("x::y", 9, false, 0)];
+        assert_eq!(paths(text), expected.map(|(path, line, used, depth)| (path.to_owned(), line, used, depth)));
     }
 }

@@ -27,12 +27,7 @@ impl Token {
 
 /// Comments, lifetimes and the text of literals are dropped.
 pub(super) fn read(text: &str) -> Vec<Token> {
-    let mut reader = Reader {
-        text: text.chars().collect(),
-        at: 0,
-        line: 1,
-        tokens: Vec::new(),
-    };
+    let mut reader = Reader { text: text.chars().collect(), at: 0, line: 1, tokens: Vec::new() };
     while let Some(next) = reader.peek(0) {
         reader.step(next);
     }
@@ -250,9 +245,7 @@ fn item_end(tokens: &[Token], mut at: usize) -> usize {
         "let",
     ];
     let begin = tokens[at..].iter().take(6);
-    let is_item = begin
-        .clone()
-        .any(|token| token.kind == Kind::Word && ITEMS.contains(&token.text.as_str()));
+    let is_item = begin.clone().any(|token| token.kind == Kind::Word && ITEMS.contains(&token.text.as_str()));
     while let Some(token) = tokens.get(at) {
         match token.text.as_str() {
             _ if token.kind != Kind::Sign => at += 1,
@@ -281,10 +274,7 @@ mod tests {
 
     fn words(text: &str) -> Vec<String> {
         let tokens = read(text).into_iter();
-        tokens
-            .filter(|token| token.kind == Kind::Word)
-            .map(|token| token.text)
-            .collect()
+        tokens.filter(|token| token.kind == Kind::Word).map(|token| token.text).collect()
     }
 
     #[test]
@@ -322,21 +312,6 @@ mod tests {
             .map(|(token, _)| token.text.as_str())
             .filter(|word| !matches!(*word, "fn" | "cfg" | "struct" | "u8"))
             .collect();
-        assert_eq!(
-            kept,
-            [
-                "ships",
-                "not",
-                "test",
-                "also",
-                "any",
-                "test",
-                "unix",
-                "sometimes",
-                "S",
-                "kept",
-                "last"
-            ]
-        );
+        assert_eq!(kept, ["ships", "not", "test", "also", "any", "test", "unix", "sometimes", "S", "kept", "last"]);
     }
 }

@@ -23,16 +23,13 @@ pub(super) async fn connect(url: &str, token: &str) -> Result<Socket, Error> {
         let text = format!("--url {url:?} is not understood; write ws://HOST:PORT/v1/ws (this client speaks no TLS)");
         return Err(Error::Usage(text));
     }
-    let mut request = url
-        .into_client_request()
-        .map_err(|error| Error::Usage(format!("--url {url:?} is not understood: {error}")))?;
+    let mut request =
+        url.into_client_request().map_err(|error| Error::Usage(format!("--url {url:?} is not understood: {error}")))?;
     let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))
         .map_err(|_| Error::Usage("--token holds characters that no token has; paste it again".to_owned()))?;
     bearer.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, bearer);
-    request
-        .headers_mut()
-        .insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
@@ -40,9 +37,7 @@ pub(super) async fn connect(url: &str, token: &str) -> Result<Socket, Error> {
     match timeout(HANDSHAKE, connect_async_with_config(request, Some(config), true)).await {
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(error)) => Err(Error::Chat(why(url, &error))),
-        Err(_) => Err(Error::Chat(format!(
-            "{url} does not answer; is this a gateway of Lychgate?"
-        ))),
+        Err(_) => Err(Error::Chat(format!("{url} does not answer; is this a gateway of Lychgate?"))),
     }
 }
 

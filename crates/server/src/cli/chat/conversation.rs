@@ -180,9 +180,7 @@ impl<O: Write, N: Write> Conversation<O, N> {
                 self.standing = Standing::Closed;
                 self.advance(outgoing);
                 let ping = frame["ping"].as_u64().unwrap_or(20_000);
-                return Ok(Next::Greeted {
-                    ping: Duration::from_millis(ping),
-                });
+                return Ok(Next::Greeted { ping: Duration::from_millis(ping) });
             }
             "opened" => self.on_opened(frame, outgoing)?,
             "event" => self.on_event(frame, outgoing)?,
@@ -248,15 +246,10 @@ impl<O: Write, N: Write> Conversation<O, N> {
             self.screen.note("the answer is shown again from its beginning");
         }
         question.started = false;
-        let Some(asked) = messages
-            .iter()
-            .position(|message| message["id"] == question.message.as_str())
-        else {
+        let Some(asked) = messages.iter().position(|message| message["id"] == question.message.as_str()) else {
             return Ok(());
         };
-        let answers = messages[asked + 1..]
-            .iter()
-            .filter(|message| message["role"] == "assistant");
+        let answers = messages[asked + 1..].iter().filter(|message| message["role"] == "assistant");
         for answer in answers {
             self.screen.answer(text(answer, "content"))?;
         }
@@ -302,24 +295,15 @@ impl<O: Write, N: Write> Conversation<O, N> {
         match text(frame, "code") {
             "limit" => match text(frame, "level") {
                 "ok" => {}
-                _ => self.screen.note(&format!(
-                    "{} of your {} conversations are open",
-                    number("used"),
-                    number("limit")
-                )),
+                _ => {
+                    self.screen.note(&format!("{} of your {} conversations are open", number("used"), number("limit")))
+                }
             },
-            "queued" => self.screen.note(&format!(
-                "waiting for a place, number {} in the queue",
-                number("position")
-            )),
-            "expiring" => self
-                .screen
-                .note(&format!("your login expires in {} s", number("expires_in"))),
+            "queued" => self.screen.note(&format!("waiting for a place, number {} in the queue", number("position"))),
+            "expiring" => self.screen.note(&format!("your login expires in {} s", number("expires_in"))),
             "reconnect" => {
                 self.screen.note("the server asks to move; the conversation goes on");
-                return Next::Lost {
-                    retry_in: Some(Duration::from_millis(number("retry_in"))),
-                };
+                return Next::Lost { retry_in: Some(Duration::from_millis(number("retry_in"))) };
             }
             _ => match text(frame, "message") {
                 "" => {}
@@ -373,10 +357,7 @@ impl<O: Write, N: Write> Conversation<O, N> {
                 Ok(Next::Go)
             }
             "on_demand" => self.evicted(),
-            _ => Err(Error::Chat(format!(
-                "The conversation was closed: {}.",
-                text(frame, "reason")
-            ))),
+            _ => Err(Error::Chat(format!("The conversation was closed: {}.", text(frame, "reason")))),
         }
     }
 
@@ -401,9 +382,7 @@ impl<O: Write, N: Write> Conversation<O, N> {
             (false, code) => {
                 let word = text(&reason, "reason").replace('_', " ");
                 let word = if word.is_empty() { "no reason given" } else { &word };
-                Err(Error::Chat(format!(
-                    "The gateway closed the connection: {word} (code {code})."
-                )))
+                Err(Error::Chat(format!("The gateway closed the connection: {word} (code {code}).")))
             }
         }
     }

@@ -15,11 +15,7 @@ pub struct Screen<O, N> {
 impl<O: Write, N: Write> Screen<O, N> {
     /// Nothing written yet.
     pub fn new(out: O, notes: N) -> Self {
-        Self {
-            out,
-            notes,
-            in_line: false,
-        }
+        Self { out, notes, in_line: false }
     }
 
     /// A part of an answer, shown at once.
@@ -28,17 +24,11 @@ impl<O: Write, N: Write> Screen<O, N> {
     /// [`Error::OutputClosed`] when whoever read us has gone.
     pub(super) fn answer(&mut self, text: &str) -> Result<(), Error> {
         // An answer may hold anything; escape sequences would take the terminal over.
-        let plain: String = text
-            .chars()
-            .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
-            .collect();
+        let plain: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
         if let Some(last) = plain.chars().last() {
             self.in_line = last != '\n';
         }
-        self.out
-            .write_all(plain.as_bytes())
-            .and_then(|()| self.out.flush())
-            .map_err(super::super::output_error)
+        self.out.write_all(plain.as_bytes()).and_then(|()| self.out.flush()).map_err(super::super::output_error)
     }
 
     /// Ends the line that an answer is in.

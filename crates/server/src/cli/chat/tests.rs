@@ -26,9 +26,7 @@ impl Gateway {
         accept_hdr_async(stream, |request: &Request, mut response: Response| {
             assert_eq!(request.headers()["authorization"], "Bearer t0ken");
             assert_eq!(request.headers()["sec-websocket-protocol"], "lychgate.v1");
-            response
-                .headers_mut()
-                .insert("sec-websocket-protocol", HeaderValue::from_static("lychgate.v1"));
+            response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("lychgate.v1"));
             Ok(response)
         })
         .await
@@ -39,11 +37,7 @@ impl Gateway {
     async fn welcome(&self, connection: &str, opened: &Value) -> (Peer, Value, Value) {
         let mut peer = self.accept().await;
         let hello = expect(&mut peer, "hello").await;
-        say(
-            &mut peer,
-            &json!({ "type": "hello", "connection": connection, "user": "ann", "ping": 20_000 }),
-        )
-        .await;
+        say(&mut peer, &json!({ "type": "hello", "connection": connection, "user": "ann", "ping": 20_000 })).await;
         let open = expect(&mut peer, "open").await;
         say(&mut peer, opened).await;
         (peer, hello, open)
@@ -78,11 +72,7 @@ async fn expect(peer: &mut Peer, kind: &str) -> Value {
 }
 
 async fn event(peer: &mut Peer, offset: u64, event: Value) {
-    say(
-        peer,
-        &json!({ "type": "event", "thread": "t1", "offset": offset, "event": event }),
-    )
-    .await;
+    say(peer, &json!({ "type": "event", "thread": "t1", "offset": offset, "event": event })).await;
 }
 
 fn started(run: &Value) -> Value {
@@ -98,10 +88,7 @@ fn finished(run: &Value) -> Value {
 }
 
 async fn close(mut peer: Peer, code: u16, reason: &str) {
-    let frame = CloseFrame {
-        code: code.into(),
-        reason: reason.to_owned().into(),
-    };
+    let frame = CloseFrame { code: code.into(), reason: reason.to_owned().into() };
     peer.close(Some(frame)).await.unwrap();
     while let Some(Ok(_)) = peer.next().await {}
 }
@@ -145,12 +132,7 @@ fn start(url: &str, message: &[&str]) -> Running {
     };
     let screen = Screen::new(answers.clone(), notes.clone());
     let task = tokio::spawn(async move { run(&args, receiver, screen).await });
-    Running {
-        answers,
-        notes,
-        lines,
-        task,
-    }
+    Running { answers, notes, lines, task }
 }
 
 impl Running {
@@ -194,10 +176,7 @@ async fn an_answer_goes_on_where_the_lost_connection_left_it() {
     assert_eq!(hello["prev"], "c_1");
     assert_eq!((&open["after"], &open["epoch"]), (&json!(2), &json!("e1")));
     let again = expect(&mut peer, "run").await;
-    assert_eq!(
-        again["run"], run["run"],
-        "the run is the same one, so that it is not run twice"
-    );
+    assert_eq!(again["run"], run["run"], "the run is the same one, so that it is not run twice");
     event(&mut peer, 3, delta("day")).await;
     event(&mut peer, 4, finished(&run)).await;
     expect(&mut peer, "leave").await;
@@ -232,11 +211,7 @@ async fn an_answer_that_ended_while_we_were_away_is_read_from_the_reset() {
 #[tokio::test]
 async fn a_terminal_close_ends_with_its_reason_and_exit_code_1() {
     for (code, reason, words) in [
-        (
-            4501,
-            r#"{"reason":"unauthorized","reconnect":false}"#,
-            "unauthorized (code 4501)",
-        ),
+        (4501, r#"{"reason":"unauthorized","reconnect":false}"#, "unauthorized (code 4501)"),
         (4510, "", "no reason given (code 4510)"),
         (1000, "", "no reason given (code 1000)"),
     ] {
@@ -258,18 +233,11 @@ async fn a_failed_run_ends_with_the_agents_sentence_and_exit_code_1() {
     let (mut peer, _, _) = gateway.welcome("c_1", &opened(0)).await;
     let run = expect(&mut peer, "run").await;
     event(&mut peer, 1, started(&run)).await;
-    event(
-        &mut peer,
-        2,
-        json!({ "type": "RUN_ERROR", "message": "the model is asleep", "code": "agent_timeout" }),
-    )
-    .await;
+    event(&mut peer, 2, json!({ "type": "RUN_ERROR", "message": "the model is asleep", "code": "agent_timeout" }))
+        .await;
     let (ended, _, _) = client.end().await;
     let error = ended.unwrap_err();
-    assert_eq!(
-        (error.to_string().as_str(), error.exit_code()),
-        ("the model is asleep", 1)
-    );
+    assert_eq!((error.to_string().as_str(), error.exit_code()), ("the model is asleep", 1));
 }
 
 #[tokio::test]
@@ -278,11 +246,7 @@ async fn a_busy_thread_is_asked_again_with_the_same_run() {
     let client = start(&url, &["hello"]);
     let (mut peer, _, _) = gateway.welcome("c_1", &opened(0)).await;
     let run = expect(&mut peer, "run").await;
-    say(
-        &mut peer,
-        &json!({ "type": "error", "code": "busy", "message": "wait", "retry_in": 1 }),
-    )
-    .await;
+    say(&mut peer, &json!({ "type": "error", "code": "busy", "message": "wait", "retry_in": 1 })).await;
     assert_eq!(expect(&mut peer, "run").await["run"], run["run"]);
     event(&mut peer, 1, started(&run)).await;
     event(&mut peer, 2, finished(&run)).await;
@@ -302,26 +266,14 @@ async fn lines_are_asked_one_by_one_and_other_peoples_answers_are_not_mixed_in()
     for (offset, asked) in [(1, "one"), (11, "two")] {
         let run = expect(&mut peer, "run").await;
         assert_eq!(run["input"]["messages"][0]["content"], asked);
-        event(
-            &mut peer,
-            offset,
-            json!({ "type": "RUN_STARTED", "runId": "of another tab" }),
-        )
-        .await;
+        event(&mut peer, offset, json!({ "type": "RUN_STARTED", "runId": "of another tab" })).await;
         event(&mut peer, offset + 1, delta("not for us")).await;
-        event(
-            &mut peer,
-            offset + 2,
-            json!({ "type": "RUN_FINISHED", "runId": "of another tab" }),
-        )
-        .await;
+        event(&mut peer, offset + 2, json!({ "type": "RUN_FINISHED", "runId": "of another tab" })).await;
         event(&mut peer, offset + 3, started(&run)).await;
         event(&mut peer, offset + 4, delta(&format!("answer {asked}"))).await;
         event(&mut peer, offset + 5, finished(&run)).await;
     }
-    let Running {
-        answers, task, lines, ..
-    } = client;
+    let Running { answers, task, lines, .. } = client;
     drop(lines);
     expect(&mut peer, "leave").await;
     drop(peer);
@@ -383,11 +335,7 @@ async fn notices_are_shown_in_plain_words() {
     let run = expect(&mut peer, "run").await;
     let limit = json!({ "type": "notice", "code": "limit", "used": 14, "limit": 20, "level": "high" });
     say(&mut peer, &limit).await;
-    say(
-        &mut peer,
-        &json!({ "type": "notice", "code": "queued", "thread": "t1", "position": 2 }),
-    )
-    .await;
+    say(&mut peer, &json!({ "type": "notice", "code": "queued", "thread": "t1", "position": 2 })).await;
     event(&mut peer, 1, started(&run)).await;
     event(&mut peer, 2, finished(&run)).await;
     expect(&mut peer, "leave").await;

@@ -97,10 +97,7 @@ impl Log {
             floor,
             flight: None,
             finished: None,
-            body: Body::Open {
-                events: VecDeque::new(),
-                messages: Vec::new(),
-            },
+            body: Body::Open { events: VecDeque::new(), messages: Vec::new() },
             runs: VecDeque::new(),
             more: false,
             dead: false,
@@ -140,19 +137,13 @@ impl Log {
         self.unpack();
         let ends = events.last().is_some_and(ends_run);
         if self.make_places(events.len(), bounds.max_events) < events.len() && !ends {
-            let why = format!(
-                "the run has more than {} events that cannot be joined",
-                bounds.max_events
-            );
+            let why = format!("the run has more than {} events that cannot be joined", bounds.max_events);
             return Err(JournalError::Unavailable(why));
         }
         let mut appended = Vec::with_capacity(events.len());
         for event in events {
             self.head += 1;
-            let entry = Entry {
-                offset: self.head,
-                event,
-            };
+            let entry = Entry { offset: self.head, event };
             self.event_bytes += weight(&entry.event);
             if let Body::Open { events, .. } = &mut self.body {
                 events.push_back(entry.clone());
@@ -175,10 +166,7 @@ impl Log {
                         self.runs.pop_front();
                     }
                     self.runs.push_back(hash(&run));
-                    self.flight = Some(Flight {
-                        run,
-                        start: entry.offset,
-                    });
+                    self.flight = Some(Flight { run, start: entry.offset });
                 }
             }
             "RUN_FINISHED" | "RUN_ERROR" => self.end_flight(bounds),
@@ -206,10 +194,7 @@ impl Log {
         if messages.len() > bounds.max_messages {
             let mut cut = messages.len() - bounds.max_messages;
             // Models refuse a history that begins with the result of a call that it does not show.
-            cut += messages[cut..]
-                .iter()
-                .take_while(|message| message.role == "tool")
-                .count();
+            cut += messages[cut..].iter().take_while(|message| message.role == "tool").count();
             messages.drain(..cut);
             self.more = true;
         }
@@ -314,10 +299,7 @@ impl Log {
         self.event_bytes = events.len();
         self.message_bytes = messages.len();
         self.runs.shrink_to_fit();
-        self.body = Body::Packed {
-            events: events.into(),
-            messages: messages.into(),
-        };
+        self.body = Body::Packed { events: events.into(), messages: messages.into() };
     }
 
     /// Lets go of every event of a thread at rest; its messages stay.

@@ -16,11 +16,7 @@ fn journal(change: impl FnOnce(&mut config::Journal)) -> Memory {
 }
 
 async fn run(journal: &Memory, key: &SessionKey, run: &str) {
-    let events = vec![
-        started(run, "question"),
-        content(&format!("m-{run}"), "answer"),
-        finished(run),
-    ];
+    let events = vec![started(run, "question"), content(&format!("m-{run}"), "answer"), finished(run)];
     journal.append(key, events).await.unwrap();
 }
 
@@ -44,20 +40,14 @@ async fn a_packed_thread_answers_as_it_did_before() {
         run(&journal, &key, r).await;
     }
     let text = |entries: &[Entry]| -> Vec<String> {
-        entries
-            .iter()
-            .map(|e| format!("{} {}", e.offset, e.event.json()))
-            .collect()
+        entries.iter().map(|e| format!("{} {}", e.offset, e.event.json())).collect()
     };
     let before = journal.snapshot(&key).await.unwrap();
     let events = journal.read(&key, 3, 10).await.unwrap();
     assert_eq!(events.len(), 3);
     pack_all(&journal);
     let after = journal.snapshot(&key).await.unwrap();
-    assert_eq!(
-        (after.head, after.cut, &after.messages),
-        (before.head, before.cut, &before.messages)
-    );
+    assert_eq!((after.head, after.cut, &after.messages), (before.head, before.cut, &before.messages));
     assert_eq!(text(&journal.read(&key, 3, 10).await.unwrap()), text(&events));
     run(&journal, &key, "r3").await;
     assert_eq!(journal.snapshot(&key).await.unwrap().messages.len(), 6);
@@ -114,10 +104,7 @@ async fn a_run_longer_than_the_bound_is_joined_and_still_starts_with_its_start()
     assert!(entries.len() <= 64);
     assert_eq!(entries[0].event.kind(), "RUN_STARTED");
     let delta = |entry: &Entry| {
-        serde_json::from_str::<Value>(entry.event.json().get()).unwrap()["delta"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        serde_json::from_str::<Value>(entry.event.json().get()).unwrap()["delta"].as_str().unwrap().to_owned()
     };
     assert_eq!(entries[1..].iter().map(delta).collect::<String>(), answer);
     assert_eq!(
@@ -147,20 +134,14 @@ async fn a_run_of_events_that_cannot_be_joined_ends_at_the_bound() {
     assert!(matches!(refused, JournalError::Unavailable(_)));
     assert_eq!(taken, 7);
     journal.append(&key, vec![finished("r")]).await.unwrap();
-    assert!(
-        journal.snapshot(&key).await.unwrap().run.is_none(),
-        "its end is recorded all the same"
-    );
+    assert!(journal.snapshot(&key).await.unwrap().run.is_none(), "its end is recorded all the same");
 }
 
 #[tokio::test]
 async fn a_full_journal_lets_go_of_the_least_recently_written_and_never_of_a_run_in_flight() {
     let journal = journal(|config| config.max_bytes = 200_000);
     let flying = key("ann", "flying");
-    journal
-        .append(&flying, vec![started("r", "q"), content("m", "half")])
-        .await
-        .unwrap();
+    journal.append(&flying, vec![started("r", "q"), content("m", "half")]).await.unwrap();
     for thread in 0..1_000 {
         run(&journal, &key("ann", &format!("t{thread}")), "r").await;
         assert!(journal.bytes() <= 200_000, "{} after {thread}", journal.bytes());
@@ -220,24 +201,13 @@ async fn history_is_bounded_and_never_begins_with_an_orphaned_tool_result() {
     let key = key("ann", "t");
     let call = json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "f"});
     let result = json!({"type": "TOOL_CALL_RESULT", "messageId": "t", "toolCallId": "c", "content": "1"});
-    let events = vec![
-        started("r1", "q"),
-        Event::build(&call),
-        Event::build(&result),
-        content("m", "a"),
-        finished("r1"),
-    ];
+    let events =
+        vec![started("r1", "q"), Event::build(&call), Event::build(&result), content("m", "a"), finished("r1")];
     journal.append(&key, events).await.unwrap();
     let roles = |snapshot: &Snapshot| snapshot.messages.iter().map(|m| m.role.clone()).collect::<Vec<_>>();
     let snapshot = journal.snapshot(&key).await.unwrap();
-    assert_eq!(
-        (roles(&snapshot), snapshot.more),
-        (vec!["assistant".into(), "tool".into(), "assistant".into()], true)
-    );
-    journal
-        .append(&key, vec![started("r2", "q"), finished("r2")])
-        .await
-        .unwrap();
+    assert_eq!((roles(&snapshot), snapshot.more), (vec!["assistant".into(), "tool".into(), "assistant".into()], true));
+    journal.append(&key, vec![started("r2", "q"), finished("r2")]).await.unwrap();
     assert_eq!(roles(&journal.snapshot(&key).await.unwrap()), ["assistant", "user"]);
 }
 

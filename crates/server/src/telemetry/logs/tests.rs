@@ -23,19 +23,12 @@ impl Write for Lines {
 
 fn logged(level: &str, events: &[Event]) -> Vec<Value> {
     let lines = Lines::default();
-    let config = Log {
-        format: LogFormat::Json,
-        level: level.to_owned(),
-    };
+    let config = Log { format: LogFormat::Json, level: level.to_owned() };
     let writer = lines.clone();
     let subscriber = subscriber(&config, move || writer.clone()).unwrap();
     tracing::subscriber::with_default(subscriber, || events.iter().for_each(event));
     let bytes = lines.0.lock().unwrap().clone();
-    String::from_utf8(bytes)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn key() -> SessionKey {
@@ -59,52 +52,19 @@ fn every_event() -> Vec<Event> {
             path: AdmissionPath::Reclaimed(ReclaimLevel::Aggressive),
             waited: Duration::from_millis(1_040),
         },
-        Event::SessionAttached {
-            key: key.clone(),
-            connection,
-            path: AdmissionPath::Attach,
-        },
+        Event::SessionAttached { key: key.clone(), connection, path: AdmissionPath::Attach },
         Event::SessionLingers { key: key.clone() },
-        Event::SessionReleased {
-            key: key.clone(),
-            reason: EvictReason::Left,
-        },
-        Event::SessionEvicted {
-            key: key.clone(),
-            level: ReclaimLevel::Force,
-            reason: EvictReason::MadeRoom,
-            evidence,
-        },
-        Event::Waiting {
-            key: key.clone(),
-            connection,
-        },
-        Event::Connected {
-            user: user.clone(),
-            connection,
-            superseded: Some(ConnectionId::from_random(6)),
-        },
-        Event::Disconnected {
-            user: user.clone(),
-            connection,
-            reason: None,
-        },
-        Event::Zombie {
-            user: user.clone(),
-            connection,
-            kind: ZombieKind::HalfOpen,
-            evidence,
-        },
-        Event::Pressure {
-            user: user.clone(),
-            usage: Limits::default().usage(10),
-        },
+        Event::SessionReleased { key: key.clone(), reason: EvictReason::Left },
+        Event::SessionEvicted { key: key.clone(), level: ReclaimLevel::Force, reason: EvictReason::MadeRoom, evidence },
+        Event::Waiting { key: key.clone(), connection },
+        Event::Connected { user: user.clone(), connection, superseded: Some(ConnectionId::from_random(6)) },
+        Event::Disconnected { user: user.clone(), connection, reason: None },
+        Event::Zombie { user: user.clone(), connection, kind: ZombieKind::HalfOpen, evidence },
+        Event::Pressure { user: user.clone(), usage: Limits::default().usage(10) },
         Event::Refused {
             user: user.clone(),
             connection,
-            refusal: Refusal::Overload {
-                retry_in: Duration::from_secs(5),
-            },
+            refusal: Refusal::Overload { retry_in: Duration::from_secs(5) },
         },
         Event::CloseUnconfirmed { user, connection },
     ]
@@ -125,10 +85,7 @@ fn a_line_about_a_session_carries_the_one_isolation_key() {
     let lines = logged("debug", &every_event());
     for line in &lines[..6] {
         assert_eq!(line["fields"]["thread"], "t1", "{line}");
-        assert_eq!(
-            line["fields"]["isolation_key"], "org%3A105945141827451681156:t1",
-            "{line}"
-        );
+        assert_eq!(line["fields"]["isolation_key"], "org%3A105945141827451681156:t1", "{line}");
     }
 }
 
@@ -152,10 +109,7 @@ fn only_a_refusal_that_is_our_own_fault_wakes_somebody() {
 fn text_lines_have_no_colour_codes() {
     let lines = Lines::default();
     let writer = lines.clone();
-    let config = Log {
-        format: LogFormat::Text,
-        level: "info".to_owned(),
-    };
+    let config = Log { format: LogFormat::Text, level: "info".to_owned() };
     let subscriber = subscriber(&config, move || writer.clone()).unwrap();
     tracing::subscriber::with_default(subscriber, || event(&every_event()[0]));
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();

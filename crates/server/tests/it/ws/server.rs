@@ -162,11 +162,7 @@ impl Server {
             match Upgrade::from_request(&mut request, &["lychgate.v1"]) {
                 Ok(upgrade) => upgrade.serve(&bounds, move |outbox| {
                     let _ = outbox_in.try_send(Arc::clone(&outbox));
-                    Recorder {
-                        outbox,
-                        told: told_in,
-                        identified: Arc::new(AtomicBool::new(setting.identified)),
-                    }
+                    Recorder { outbox, told: told_in, identified: Arc::new(AtomicBool::new(setting.identified)) }
                 }),
                 Err(rejection) => rejection.into_response(),
             }
@@ -178,14 +174,7 @@ impl Server {
         let stop = CancellationToken::new();
         let pool = listener.pool();
         let task = tokio::spawn(listener.serve(Router::new().route("/", any(accept)), stop.clone(), setting.grace));
-        Self {
-            address,
-            pool,
-            stop,
-            task,
-            outboxes,
-            told,
-        }
+        Self { address, pool, stop, task, outboxes, told }
     }
 
     /// The outbox of the next connection.

@@ -32,10 +32,7 @@ async fn aimock_is_understood() {
 
     let (events, error) = says("greet").await;
     assert_eq!(error, None);
-    assert_eq!(
-        joined(&events, "TEXT_MESSAGE_CONTENT"),
-        "Hello from the mock, in several pieces."
-    );
+    assert_eq!(joined(&events, "TEXT_MESSAGE_CONTENT"), "Hello from the mock, in several pieces.");
     let usage = json!([{ "model": "mock", "inputTokens": 11, "outputTokens": 7, "totalTokens": 18 }]);
     assert_eq!(events.last().unwrap()["usage"], usage);
     println!("checked: text in pieces, usage in a chunk without choices");
