@@ -7,8 +7,8 @@ use lychgate::outbox::{Frame, Outbox, Sent};
 use lychgate::ws::{Ending, Violation};
 use lychgate_core::{PingOutcome, WriteProgress};
 
-pub mod peer;
-pub mod server;
+pub(crate) mod peer;
+pub(crate) mod server;
 
 use peer::{BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, Peer, TEXT, close_payload, frame, header};
 use server::{PANIC, Server, Setting, Told};
