@@ -28,7 +28,7 @@ impl Step<'_> {
             Decision::Refuse => self.refuse_waiter(waiter),
             Decision::Attach => self.attach(waiter),
             Decision::Admit => self.create(waiter, AdmissionPath::Free),
-            Decision::Reclaim { need } => self.climb(waiter, need),
+            Decision::Reclaim { .. } => self.climb(waiter),
         }
     }
 
