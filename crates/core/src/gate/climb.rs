@@ -5,7 +5,7 @@
 //!    Conservative, Moderate: enough? -> evict, admit, at once
 //!    Aggressive: ask every connection twice; the newcomer waits for the round that begins after it asked
 //!      all answered, or the probe deadline -> evict what is gone, else Force -> admit
-//!      the ladder's deadline (we stalled)  -> Force with what is known -> admit
+//!      the ladder's deadline               -> Force with what is known -> admit
 //! ```
 
 use crate::admission::{self, Decision};
@@ -165,9 +165,9 @@ impl Step<'_> {
         }
     }
 
-    /// Serves those whose ladder has taken too long, with what is known: only our own stall leads here.
+    /// Serves those whose ladder has taken too long, with what is known: round after round of the others' probes.
     pub(super) fn serve_overdue(&mut self) {
-        let overdue = |waiter: &Waiter| self.clock.now.since(waiter.since) >= self.limits.ladder_deadline;
+        let overdue = |waiter: &Waiter| waiter.deadline(&self.clock, self.limits) <= self.clock.now;
         let count = self.user.waiting.iter().filter(|waiter| overdue(waiter)).count();
         for _ in 0..count {
             self.admit_first(ReclaimLevel::Force);

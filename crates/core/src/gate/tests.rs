@@ -562,12 +562,26 @@ fn the_ladder_ends_within_its_deadline_even_while_we_stall() {
     world.silent.extend((1..=20).map(socket));
     world.connect(21);
     world.open(21, Some("new"), None);
-    for _ in 0..6 {
+    for _ in 0..18 {
         world.now = world.now + Duration::from_millis(500);
         world.input(Input::Stalled { lag: Duration::from_millis(500) });
         world.advance(Duration::ZERO);
     }
     assert_eq!(world.opened("new"), Some(AdmissionPath::Reclaimed(ReclaimLevel::Force)));
+}
+
+#[test]
+fn a_stall_in_the_middle_of_a_ladder_costs_no_live_session_while_a_dead_one_is_there() {
+    let mut world = World::new();
+    world.fill(20);
+    world.silent.insert(socket(20));
+    world.connect(21);
+    world.open(21, Some("new"), None);
+    world.now = world.now + Duration::from_secs(4);
+    world.input(Input::Stalled { lag: Duration::from_secs(4) });
+    world.advance(Duration::from_secs(1));
+    assert_eq!(world.opened("new"), Some(AdmissionPath::Reclaimed(ReclaimLevel::Aggressive)));
+    assert_eq!(world.evicted(), [("t20".to_owned(), ReclaimLevel::Aggressive)]);
 }
 
 #[test]
