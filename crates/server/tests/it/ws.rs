@@ -1,14 +1,14 @@
 //! The WebSocket layer against a client that is made of bytes.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use lychgate::outbox::{Frame, Outbox, Sent};
 use lychgate::ws::{Ending, Violation};
 use lychgate_core::{PingOutcome, WriteProgress};
 
-pub mod peer;
-pub mod server;
+pub(crate) mod peer;
+pub(crate) mod server;
 
 use peer::{BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, Peer, TEXT, close_payload, frame, header};
 use server::{PANIC, Server, Setting, Told};
@@ -296,4 +296,40 @@ async fn identity_frees_the_hello_deadline_and_the_place_among_strangers() {
     assert_eq!(server.pool.occupancy().strangers, 0);
     assert_eq!(server.pool.occupancy().connections, 1);
     assert!(outbox.is_open());
+}
+
+#[tokio::test]
+async fn a_stranger_may_say_hello_but_not_fill_our_memory() {
+    let setting = Setting {
+        identified: false,
+        ..Setting::default()
+    };
+    let (_server, mut peer, _outbox) = pair(setting.clone()).await;
+    peer.write(&header(FINAL | TEXT, 20_000)).await;
+    assert_eq!(peer.read_text().await, "you are told first");
+    peer.expect_close(1009).await;
+    let (_server, mut peer, _outbox) = pair(setting).await;
+    let long = "x".repeat(20_000);
+    let bytes = [frame(FINAL | TEXT, b"it is me"), frame(FINAL | TEXT, long.as_bytes())].concat();
+    peer.write(&bytes).await;
+    assert_eq!(peer.read_text().await, "it is me");
+    assert_eq!(peer.read_text().await, long);
+}
+
+#[tokio::test]
+async fn a_busy_socket_does_not_starve_the_others_of_its_thread() {
+    let (server, peer, _outbox) = pair(Setting::default()).await;
+    let mut busy = peer.into_std();
+    let flood = std::thread::spawn(move || {
+        let bytes = frame(FINAL | BINARY, b"more").repeat(10_000);
+        while busy.write_all(&bytes).is_ok() {}
+    });
+    for _ in 0..20 {
+        let mut other = Peer::open(server.address).await;
+        other.write(&frame(FINAL | TEXT, b"my turn")).await;
+        assert_eq!(other.read_text().await, "my turn");
+    }
+    server.stop.cancel();
+    server.task.await.unwrap();
+    flood.join().unwrap();
 }
