@@ -95,7 +95,7 @@ async fn our_close_frees_the_slot_before_the_peer_answers() {
 
 #[tokio::test]
 async fn a_peer_that_never_answers_a_close_is_reset_at_the_deadline() {
-    let (mut server, mut peer, outbox) = pair(Setting::default()).await;
+    let (mut server, mut peer, outbox) = pair(Setting::hasty()).await;
     outbox.close(4001, "");
     peer.expect_close(4001).await;
     let end = peer.read_end().await.unwrap_err();
@@ -105,7 +105,7 @@ async fn a_peer_that_never_answers_a_close_is_reset_at_the_deadline() {
 
 #[tokio::test]
 async fn a_blocked_peer_does_not_hold_up_its_close() {
-    let (mut server, _peer, outbox) = pair(Setting::default()).await;
+    let (mut server, _peer, outbox) = pair(Setting::hasty()).await;
     fill(&outbox, &Frame::binary(&[0; 16_384]));
     outbox.close(4003, "");
     server.expect_end(Ending::ClosedByServer).await;
@@ -250,7 +250,7 @@ async fn violations_are_told_to_the_handler_and_then_closed_with_their_code() {
 
 #[tokio::test]
 async fn a_peer_that_goes_on_sending_after_a_violation_is_reset_at_the_deadline() {
-    let (mut server, mut peer, _outbox) = pair(Setting::default()).await;
+    let (mut server, mut peer, _outbox) = pair(Setting::hasty()).await;
     peer.write(&frame(FINAL | 0x3, b"")).await;
     assert_eq!(peer.read_text().await, "you are told first");
     peer.expect_close(1002).await;
@@ -275,7 +275,7 @@ async fn a_panic_in_a_callback_ends_the_connection_exactly_once() {
 async fn a_peer_that_never_says_who_it_is_is_closed_at_the_hello_deadline() {
     let (mut server, mut peer, _outbox) = pair(Setting {
         identified: false,
-        ..Setting::default()
+        ..Setting::hasty()
     })
     .await;
     peer.expect_close(4005).await;
@@ -324,7 +324,7 @@ async fn a_busy_socket_does_not_starve_the_others_of_its_thread() {
         let bytes = frame(FINAL | BINARY, b"more").repeat(10_000);
         while busy.write_all(&bytes).is_ok() {}
     });
-    for _ in 0..20 {
+    for _ in 0..5 {
         let mut other = Peer::open(server.address).await;
         other.write(&frame(FINAL | TEXT, b"my turn")).await;
         assert_eq!(other.read_text().await, "my turn");

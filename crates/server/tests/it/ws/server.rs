@@ -23,6 +23,10 @@ use super::peer::soon;
 /// More than any test records.
 const RECORD: usize = 4096;
 
+/// A deadline that no test reaches, and one that a test waits for.
+const PATIENT: Duration = Duration::from_secs(60);
+const HASTY: Duration = Duration::from_millis(100);
+
 /// A text that makes the handler panic.
 pub(crate) const PANIC: &str = "panic";
 
@@ -63,20 +67,31 @@ impl Default for Setting {
     fn default() -> Self {
         Self {
             websocket: config::WebSocket {
-                hello_timeout: Duration::from_millis(200),
+                hello_timeout: PATIENT,
                 max_message_bytes: 65_536,
                 max_fragments: 16,
                 max_pings_per_second: 10,
                 max_bad_frames: 8,
                 window: 512,
                 outbox_bytes: 65_536,
-                close_timeout: Duration::from_millis(200),
+                close_timeout: PATIENT,
             },
-            header_timeout: Duration::from_millis(200),
+            header_timeout: PATIENT,
             max_unidentified: 1024,
-            grace: Duration::from_millis(200),
+            grace: HASTY,
             identified: true,
         }
+    }
+}
+
+impl Setting {
+    /// For tests that wait for the deadline of the header, of `hello` or of the close.
+    pub(crate) fn hasty() -> Self {
+        let mut setting = Self::default();
+        setting.header_timeout = HASTY;
+        setting.websocket.hello_timeout = HASTY;
+        setting.websocket.close_timeout = HASTY;
+        setting
     }
 }
 
