@@ -87,8 +87,10 @@ impl Default for Setting {
 impl Setting {
     /// For tests that wait for the deadline of the header, of `hello` or of the close.
     pub(crate) fn hasty() -> Self {
-        let mut setting = Self::default();
-        setting.header_timeout = HASTY;
+        let mut setting = Self {
+            header_timeout: HASTY,
+            ..Self::default()
+        };
         setting.websocket.hello_timeout = HASTY;
         setting.websocket.close_timeout = HASTY;
         setting
