@@ -116,11 +116,7 @@ impl Listener {
     ///
     /// Every request carries [`ConnectInfo<SocketAddr>`] and its [`Seat`] as extensions.
     pub async fn serve(self, router: Router, stop: CancellationToken, grace: Duration) {
-        let Self {
-            socket,
-            header_timeout,
-            pool,
-        } = self;
+        let Self { socket, header_timeout, pool } = self;
         // Not hyper-util's `auto::Builder`: with upgrades it waits for the first bytes to tell HTTP/1 from HTTP/2, even
         // when only HTTP/1 is allowed, and under no deadline at all (hazard R22).
         let mut http = http1::Builder::new();
@@ -153,10 +149,7 @@ impl Listener {
         drop(socket);
         let ended = pool.close(grace).await;
         if ended > 0 {
-            tracing::warn!(
-                connections = ended,
-                "connections were ended because they outlived the drain"
-            );
+            tracing::warn!(connections = ended, "connections were ended because they outlived the drain");
         }
     }
 }
@@ -218,10 +211,8 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     // Frames are gathered before they are written; what is written should leave.
     socket.set_tcp_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_RETRIES);
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_RETRIES);
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
@@ -229,7 +220,8 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// The share of the process's descriptor limit that connections may take: the rest is for files, agents and peers.
-fn max_connections(percent: usize) -> usize {
+#[must_use]
+pub fn max_connections(percent: usize) -> usize {
     match getrlimit(Resource::Nofile).current {
         Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).saturating_mul(percent) / 100,
         None => usize::MAX,

@@ -52,10 +52,7 @@ impl Outbox {
     /// Takes over a connected socket. `bound` is `websocket.outbox_bytes`.
     #[must_use]
     pub fn new(socket: TcpStream, bound: usize) -> Arc<Self> {
-        Arc::new(Self {
-            bound,
-            state: Mutex::new(State::new(socket)),
-        })
+        Arc::new(Self { bound, state: Mutex::new(State::new(socket)) })
     }
 
     /// Sends an event; refuses beyond the bound.

@@ -3,8 +3,18 @@
 //! An agent yields the events between RUN_STARTED (which [`crate::run`] writes) and the end. It may yield RUN_FINISHED
 //! or RUN_ERROR itself; when its stream ends without, or fails, [`crate::run`] writes the terminal event. Dropping the
 //! stream cancels the work.
+//!
+//! ```text
+//! registry --named--> deadline( demo | openai ) --events--> run
+//!                                      |
+//!                        http (status, Retry-After) -> sse (bounded lines) -> chunk -> answer
+//! ```
+//!
+//! A backend that fails yields one [`AgentError`] and nothing after it; what was open then (a message, a tool call) stays
+//! open in its stream, because only [`crate::run`] knows whether a half message is worth closing.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
@@ -12,6 +22,17 @@ use lychgate_core::{RunId, SessionKey};
 
 use crate::wire::event::Event;
 use crate::wire::{Message, RunInput};
+
+mod deadline;
+mod demo;
+mod emit;
+mod failure;
+mod http;
+mod openai;
+mod registry;
+mod sse;
+
+pub use registry::{Agents, AgentsError, UnknownAgent};
 
 /// Everything that an agent needs to answer.
 #[derive(Clone, Debug)]
@@ -21,7 +42,7 @@ pub struct RunRequest {
     /// Which run.
     pub run: RunId,
     /// The thread's messages so far, the new ones last.
-    pub messages: Vec<Message>,
+    pub messages: Vec<Arc<Message>>,
     /// The input as the client gave it; its `messages` are the new ones only.
     pub input: RunInput,
 }

@@ -71,12 +71,7 @@ impl Seats {
 
 impl Pool {
     pub(super) fn new(max_strangers: usize, max_connections: usize) -> Arc<Self> {
-        Arc::new(Self {
-            max_strangers,
-            max_connections,
-            tasks: TaskTracker::new(),
-            seats: Mutex::default(),
-        })
+        Arc::new(Self { max_strangers, max_connections, tasks: TaskTracker::new(), seats: Mutex::default() })
     }
 
     /// Takes a seat for a new connection; none when everybody here has said who he is and the node is full.
@@ -87,10 +82,7 @@ impl Pool {
     pub(super) fn take_seat(self: &Arc<Self>) -> Option<Seat> {
         let mut seats = self.lock();
         if seats.strangers.len() >= self.max_strangers && seats.turn_out_oldest_stranger() {
-            tracing::debug!(
-                max_unidentified = self.max_strangers,
-                "the oldest stranger was turned out"
-            );
+            tracing::debug!(max_unidentified = self.max_strangers, "the oldest stranger was turned out");
         }
         if seats.taken.len() >= self.max_connections && !seats.turn_out_oldest_stranger() {
             return None;
@@ -100,20 +92,14 @@ impl Pool {
         seats.taken.insert(number, Taken::default());
         seats.strangers.insert(number);
         drop(seats);
-        Some(Seat(Arc::new(Guard {
-            pool: Arc::clone(self),
-            number,
-        })))
+        Some(Seat(Arc::new(Guard { pool: Arc::clone(self), number })))
     }
 
     /// How full the listener is now.
     #[must_use]
     pub fn occupancy(&self) -> Occupancy {
         let seats = self.lock();
-        Occupancy {
-            connections: seats.taken.len(),
-            strangers: seats.strangers.len(),
-        }
+        Occupancy { connections: seats.taken.len(), strangers: seats.strangers.len() }
     }
 
     /// Waits until every connection has ended, for `grace` at most; then ends those that are left. Answers how many
@@ -128,10 +114,7 @@ impl Pool {
             self.lock().turn_out(*number);
         }
         if timeout(ABORT_GRACE, self.tasks.wait()).await.is_err() {
-            tracing::error!(
-                tasks = self.tasks.len(),
-                "connection tasks did not end when they were aborted"
-            );
+            tracing::error!(tasks = self.tasks.len(), "connection tasks did not end when they were aborted");
         }
         left.len()
     }
@@ -204,13 +187,7 @@ mod tests {
         });
         let _third = pool.take_seat().unwrap();
         assert!(end.await.is_err(), "the first stranger's task is aborted");
-        assert_eq!(
-            pool.occupancy(),
-            Occupancy {
-                connections: 2,
-                strangers: 2
-            }
-        );
+        assert_eq!(pool.occupancy(), Occupancy { connections: 2, strangers: 2 });
         drop((first, second));
         assert_eq!(pool.occupancy().connections, 1);
     }
@@ -223,13 +200,7 @@ mod tests {
         let _stranger = pool.take_seat().unwrap();
         let newcomer = pool.take_seat().expect("the stranger's seat is free for a newcomer");
         newcomer.identify();
-        assert_eq!(
-            pool.occupancy(),
-            Occupancy {
-                connections: 2,
-                strangers: 0
-            }
-        );
+        assert_eq!(pool.occupancy(), Occupancy { connections: 2, strangers: 0 });
         assert!(pool.take_seat().is_none(), "the node is full of known people");
     }
 

@@ -22,10 +22,7 @@ pub(super) struct Queue {
 impl Queue {
     /// Starts with a chunk of whole frames, of which the kernel has the first `written` bytes.
     pub(super) fn push(&mut self, chunk: Bytes, written: usize) {
-        debug_assert!(
-            written == 0 || self.chunks.is_empty(),
-            "only the first chunk can be half written"
-        );
+        debug_assert!(written == 0 || self.chunks.is_empty(), "only the first chunk can be half written");
         if written < chunk.len() {
             self.written += written;
             self.bytes += chunk.len() - written;

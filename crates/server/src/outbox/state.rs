@@ -258,9 +258,7 @@ impl State {
             return Poll::Ready(Ok(0));
         };
         let mut buffer = ReadBuf::new(buffer);
-        Pin::new(socket)
-            .poll_read(cx, &mut buffer)
-            .map_ok(|()| buffer.filled().len())
+        Pin::new(socket).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
     }
 
     /// Tells the peer that nothing follows, and keeps the socket for reading.

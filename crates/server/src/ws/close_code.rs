@@ -41,10 +41,7 @@ mod tests {
     #[test]
     fn only_codes_that_a_client_may_send_are_accepted() {
         for code in [1000, 1001, 1003, 1007, 1011, 3000, 4999] {
-            assert_eq!(
-                CloseFrame::parse(&u16::to_be_bytes(code)),
-                Ok(CloseFrame { code: Some(code) })
-            );
+            assert_eq!(CloseFrame::parse(&u16::to_be_bytes(code)), Ok(CloseFrame { code: Some(code) }));
         }
         for code in [0, 999, 1004, 1005, 1006, 1012, 1015, 1016, 2999, 5000, 65_535] {
             assert!(CloseFrame::parse(&u16::to_be_bytes(code)).is_err(), "{code}");

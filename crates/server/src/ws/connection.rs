@@ -234,22 +234,10 @@ impl<H: Handler> Connection<H> {
     /// Hands messages to the handler, all answers in one write. After a close nothing is delivered.
     fn deliver(&mut self, bytes: &mut [u8]) -> Received {
         let pings_per_second = self.bounds.max_pings_per_second;
-        let known = MessageBounds {
-            bytes: self.bounds.max_message_bytes,
-            fragments: self.bounds.max_fragments,
-        };
-        let stranger = MessageBounds {
-            bytes: known.bytes.min(STRANGER_MESSAGE_BYTES),
-            ..known
-        };
+        let known = MessageBounds { bytes: self.bounds.max_message_bytes, fragments: self.bounds.max_fragments };
+        let stranger = MessageBounds { bytes: known.bytes.min(STRANGER_MESSAGE_BYTES), ..known };
         let bounds_for = |handler: &H| if handler.is_identified() { known } else { stranger };
-        let Self {
-            outbox,
-            inbox,
-            handler,
-            next_ping,
-            ..
-        } = self;
+        let Self { outbox, inbox, handler, next_ping, .. } = self;
         let bounds = Cell::new(bounds_for(handler));
         let _cork = outbox.cork();
         let mut received = Received::Messages;
@@ -372,11 +360,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(
-            size_of::<Connection<Nothing>>() <= 96,
-            "{}",
-            size_of::<Connection<Nothing>>()
-        );
+        assert!(size_of::<Connection<Nothing>>() <= 96, "{}", size_of::<Connection<Nothing>>());
         assert!(size_of::<Outbox>() <= 128, "{}", size_of::<Outbox>());
     }
 

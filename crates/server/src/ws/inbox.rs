@@ -255,21 +255,14 @@ impl Kind {
     fn item(self, bytes: &[u8]) -> Result<Item<'_>, Violation> {
         match self {
             Self::Binary => Ok(Item::Binary(bytes)),
-            Self::Text => std::str::from_utf8(bytes)
-                .map(Item::Text)
-                .map_err(|_| Violation::InvalidText),
+            Self::Text => std::str::from_utf8(bytes).map(Item::Text).map_err(|_| Violation::InvalidText),
         }
     }
 }
 
 impl Message {
     fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            bytes: Vec::new(),
-            checked: 0,
-            fragments: 0,
-        }
+        Self { kind, bytes: Vec::new(), checked: 0, fragments: 0 }
     }
 
     /// Fails with the first byte that no further byte can make UTF-8.

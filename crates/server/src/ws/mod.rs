@@ -9,8 +9,10 @@
 //!
 //! Everything here is RFC 6455 and nothing above it: what a message means is the [`Handler`]'s business.
 
+pub mod chat;
 mod close_code;
 mod connection;
+pub mod endpoint;
 mod handler;
 mod inbox;
 pub mod upgrade;

@@ -58,18 +58,9 @@ impl Upgrade {
         let accept = accept(headers).ok_or(Rejection::Key)?;
         let protocols: Vec<&str> = items(headers, &header::SEC_WEBSOCKET_PROTOCOL).collect();
         let protocol = offered.iter().copied().find(|ours| protocols.contains(ours));
-        let bearer = protocols
-            .iter()
-            .find_map(|protocol| protocol.strip_prefix(BEARER))
-            .map(str::to_owned);
+        let bearer = protocols.iter().find_map(|protocol| protocol.strip_prefix(BEARER)).map(str::to_owned);
         let seat = request.extensions_mut().remove::<Seat>().ok_or(Rejection::Listener)?;
-        Ok(Self {
-            accept,
-            protocol,
-            bearer,
-            on_upgrade: hyper::upgrade::on(request),
-            seat,
-        })
+        Ok(Self { accept, protocol, bearer, on_upgrade: hyper::upgrade::on(request), seat })
     }
 
     /// The subprotocol that we will echo; none if the client names none of ours.
@@ -91,13 +82,7 @@ impl Upgrade {
         H: Handler,
         F: FnOnce(Arc<Outbox>) -> H + Send + 'static,
     {
-        let Self {
-            accept,
-            protocol,
-            bearer: _,
-            on_upgrade,
-            seat,
-        } = self;
+        let Self { accept, protocol, bearer: _, on_upgrade, seat } = self;
         let bounds = Arc::clone(bounds);
         seat.clone().spawn(async move {
             // The client may go before it has our answer; then there is nothing to serve.
@@ -120,9 +105,7 @@ impl Upgrade {
         if let Some(protocol) = protocol {
             response = response.header(header::SEC_WEBSOCKET_PROTOCOL, protocol);
         }
-        response
-            .body(Body::empty())
-            .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+        response.body(Body::empty()).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
     }
 }
 
@@ -208,7 +191,7 @@ impl IntoResponse for Rejection {
 }
 
 /// The items of a comma-separated header, over all its lines.
-fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+pub(super) fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)
         .iter()

@@ -25,10 +25,7 @@ async fn a_header_that_is_too_long_is_refused() {
 
 #[tokio::test]
 async fn the_oldest_stranger_goes_when_the_pool_is_full() {
-    let server = Server::start(Setting {
-        max_unidentified: 2,
-        ..Setting::default()
-    });
+    let server = Server::start(Setting { max_unidentified: 2, ..Setting::default() });
     let mut first = Peer::connect(server.address).await;
     let _second = Peer::connect(server.address).await;
     let _third = Peer::open(server.address).await;
@@ -64,15 +61,9 @@ async fn what_is_no_handshake_is_told_what_would_be_right() {
 async fn our_subprotocol_is_echoed_and_the_bearer_never() {
     let server = Server::start(Setting::default());
     let offer = [("Sec-WebSocket-Protocol", "chat, lychgate.bearer.a.b.c, lychgate.v1")];
-    let head = Peer::connect(server.address)
-        .await
-        .request("GET / HTTP/1.1", &handshake(&offer))
-        .await;
+    let head = Peer::connect(server.address).await.request("GET / HTTP/1.1", &handshake(&offer)).await;
     assert!(head.contains("sec-websocket-protocol: lychgate.v1\r\n"), "{head}");
-    assert!(
-        head.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-        "{head}"
-    );
+    assert!(head.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
     assert!(!head.contains("a.b.c"), "{head}");
 }
 

@@ -22,9 +22,7 @@ async fn pair(setting: Setting) -> (Server, Peer, Arc<Outbox>) {
 
 /// Sends until the kernel takes no more and the bound is reached. Answers how many frames were taken.
 fn fill(outbox: &Outbox, frame: &Frame) -> usize {
-    (0..100_000)
-        .find(|_| outbox.send(frame) == Sent::Full)
-        .expect("a peer that does not read fills every bound")
+    (0..100_000).find(|_| outbox.send(frame) == Sent::Full).expect("a peer that does not read fills every bound")
 }
 
 #[tokio::test]
@@ -32,8 +30,7 @@ async fn fragments_with_a_ping_between_them_are_one_message() {
     let (mut server, mut peer, _outbox) = pair(Setting::default()).await;
     peer.write(&frame(TEXT, "h\u{fc}".as_bytes().split_at(2).0)).await;
     peer.write(&frame(FINAL | PING, b"there?")).await;
-    peer.write(&frame(CONTINUATION, "\u{fc}".as_bytes().split_at(1).1))
-        .await;
+    peer.write(&frame(CONTINUATION, "\u{fc}".as_bytes().split_at(1).1)).await;
     peer.write(&frame(FINAL | CONTINUATION, b"!")).await;
     assert_eq!(peer.read_frame().await, (FINAL | PONG, b"there?".to_vec()));
     assert_eq!(peer.read_text().await, "h\u{fc}!");
@@ -202,10 +199,7 @@ async fn violations_are_told_to_the_handler_and_then_closed_with_their_code() {
     let too_large = header(FINAL | TEXT, 65_537);
     let huge = [FINAL | TEXT, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff].to_vec();
     let grown = [frame(BINARY, &[0; 65_000]), header(CONTINUATION, 537)].concat();
-    let split = frame(BINARY, b"")
-        .into_iter()
-        .chain(frame(CONTINUATION, b"").repeat(16))
-        .collect();
+    let split = frame(BINARY, b"").into_iter().chain(frame(CONTINUATION, b"").repeat(16)).collect();
     let cases = [
         (1002, unmasked),
         (1002, frame(FINAL | 0x3, b"")),
@@ -255,9 +249,7 @@ async fn a_peer_that_goes_on_sending_after_a_violation_is_reset_at_the_deadline(
     assert_eq!(peer.read_text().await, "you are told first");
     peer.expect_close(1002).await;
     peer.write(&frame(FINAL | TEXT, b"never mind")).await;
-    server
-        .expect_end(Ending::Failed(Violation::Protocol("the opcode is reserved")))
-        .await;
+    server.expect_end(Ending::Failed(Violation::Protocol("the opcode is reserved"))).await;
 }
 
 #[tokio::test]
@@ -273,11 +265,7 @@ async fn a_panic_in_a_callback_ends_the_connection_exactly_once() {
 
 #[tokio::test]
 async fn a_peer_that_never_says_who_it_is_is_closed_at_the_hello_deadline() {
-    let (mut server, mut peer, _outbox) = pair(Setting {
-        identified: false,
-        ..Setting::hasty()
-    })
-    .await;
+    let (mut server, mut peer, _outbox) = pair(Setting { identified: false, ..Setting::hasty() }).await;
     peer.expect_close(4005).await;
     assert_eq!(server.told().await, Told::HelloTimeout);
     server.expect_end(Ending::ClosedByServer).await;
@@ -285,11 +273,7 @@ async fn a_peer_that_never_says_who_it_is_is_closed_at_the_hello_deadline() {
 
 #[tokio::test]
 async fn identity_frees_the_hello_deadline_and_the_place_among_strangers() {
-    let (server, mut peer, outbox) = pair(Setting {
-        identified: false,
-        ..Setting::default()
-    })
-    .await;
+    let (server, mut peer, outbox) = pair(Setting { identified: false, ..Setting::default() }).await;
     assert_eq!(server.pool.occupancy().strangers, 1);
     peer.write(&frame(FINAL | TEXT, b"it is me")).await;
     peer.read_text().await;
@@ -300,10 +284,7 @@ async fn identity_frees_the_hello_deadline_and_the_place_among_strangers() {
 
 #[tokio::test]
 async fn a_stranger_may_say_hello_but_not_fill_our_memory() {
-    let setting = Setting {
-        identified: false,
-        ..Setting::default()
-    };
+    let setting = Setting { identified: false, ..Setting::default() };
     let (_server, mut peer, _outbox) = pair(setting.clone()).await;
     peer.write(&header(FINAL | TEXT, 20_000)).await;
     assert_eq!(peer.read_text().await, "you are told first");

@@ -2,10 +2,7 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
 use super::*;
 
-const BOUNDS: MessageBounds = MessageBounds {
-    bytes: 1024,
-    fragments: 8,
-};
+const BOUNDS: MessageBounds = MessageBounds { bytes: 1024, fragments: 8 };
 
 #[derive(Clone, Debug, PartialEq)]
 enum Seen {
@@ -58,12 +55,9 @@ fn feed(bytes: &[u8], sizes: &[usize]) -> (Vec<Seen>, Result<(), Violation>, Inb
 
 #[test]
 fn nothing_is_owned_once_everything_is_complete() {
-    let bytes = [
-        frame(0x01, [1, 2, 3, 4], b"frag"),
-        frame(0x8a, [5, 6, 7, 8], b""),
-        frame(0x80, [9, 9, 9, 9], b"ment"),
-    ]
-    .concat();
+    let bytes =
+        [frame(0x01, [1, 2, 3, 4], b"frag"), frame(0x8a, [5, 6, 7, 8], b""), frame(0x80, [9, 9, 9, 9], b"ment")]
+            .concat();
     let (seen, result, inbox) = feed(&bytes, &[1]);
     assert_eq!(seen, [Seen::Pong, Seen::Text("fragment".to_owned())]);
     assert_eq!(result, Ok(()));
@@ -82,10 +76,7 @@ fn text_fails_with_the_first_byte_that_cannot_become_utf8() {
 #[test]
 fn text_that_ends_inside_a_character_fails() {
     for sizes in [1, 100] {
-        assert_eq!(
-            feed(&frame(0x81, [7; 4], b"\xce"), &[sizes]).1,
-            Err(Violation::InvalidText)
-        );
+        assert_eq!(feed(&frame(0x81, [7; 4], b"\xce"), &[sizes]).1, Err(Violation::InvalidText));
     }
 }
 
@@ -110,12 +101,7 @@ fn any_frames() -> impl Strategy<Value = (Vec<u8>, Vec<Seen>)> {
     let payload = proptest::collection::vec(any::<u8>(), 0..300);
     let fragmented = (payload, any::<[u8; 4]>(), 0_usize..300).prop_map(|(payload, mask, cut)| {
         let (head, tail) = payload.split_at(cut.min(payload.len()));
-        let bytes = [
-            frame(0x02, mask, head),
-            frame(0x89, mask, b"?"),
-            frame(0x80, mask, tail),
-        ]
-        .concat();
+        let bytes = [frame(0x02, mask, head), frame(0x89, mask, b"?"), frame(0x80, mask, tail)].concat();
         (bytes, vec![Seen::Ping(b"?".to_vec()), Seen::Binary(payload)])
     });
     let close = Just((frame(0x88, [1; 4], &[0x03, 0xe8]), vec![Seen::Close(Some(1000))]));

@@ -67,10 +67,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// A TCP connection and nothing more.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self {
-            socket: soon(TcpStream::connect(address)).await.unwrap(),
-            unread: Vec::new(),
-        }
+        Self { socket: soon(TcpStream::connect(address)).await.unwrap(), unread: Vec::new() }
     }
 
     /// Through the handshake.
@@ -178,10 +175,7 @@ fn parse(bytes: &[u8]) -> Option<((u8, Vec<u8>), usize)> {
     assert_eq!(second & 0x80, 0, "a server never masks");
     let (head, length) = match second {
         126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().unwrap()))),
-        127 => (
-            10,
-            usize::try_from(u64::from_be_bytes(bytes.get(2..10)?.try_into().unwrap())).unwrap(),
-        ),
+        127 => (10, usize::try_from(u64::from_be_bytes(bytes.get(2..10)?.try_into().unwrap())).unwrap()),
         short => (2, usize::from(short)),
     };
     let payload = bytes.get(head..head + length)?.to_vec();

@@ -87,10 +87,7 @@ impl Default for Setting {
 impl Setting {
     /// For tests that wait for the deadline of the header, of `hello` or of the close.
     pub(crate) fn hasty() -> Self {
-        let mut setting = Self {
-            header_timeout: HASTY,
-            ..Self::default()
-        };
+        let mut setting = Self { header_timeout: HASTY, ..Self::default() };
         setting.websocket.hello_timeout = HASTY;
         setting.websocket.close_timeout = HASTY;
         setting
@@ -179,11 +176,7 @@ impl Server {
             match Upgrade::from_request(&mut request, &["lychgate.v1"]) {
                 Ok(upgrade) => upgrade.serve(&bounds, move |outbox| {
                     let _ = outbox_in.try_send(Arc::clone(&outbox));
-                    Recorder {
-                        outbox,
-                        told: told_in,
-                        identified: Arc::new(AtomicBool::new(setting.identified)),
-                    }
+                    Recorder { outbox, told: told_in, identified: Arc::new(AtomicBool::new(setting.identified)) }
                 }),
                 Err(rejection) => rejection.into_response(),
             }
@@ -195,14 +188,7 @@ impl Server {
         let stop = CancellationToken::new();
         let pool = listener.pool();
         let task = tokio::spawn(listener.serve(Router::new().route("/", any(accept)), stop.clone(), setting.grace));
-        Self {
-            address,
-            pool,
-            stop,
-            task,
-            outboxes,
-            told,
-        }
+        Self { address, pool, stop, task, outboxes, told }
     }
 
     /// The outbox of the next connection.

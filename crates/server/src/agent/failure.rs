@@ -1,0 +1,166 @@
+//! What can go wrong with a backend, and the one table that turns it into a code and a sentence for people.
+
+use std::time::Duration;
+
+use super::AgentError;
+
+/// Characters of a backend's own words that a person is shown at most.
+const MAX_SAID_CHARS: usize = 200;
+
+/// How a backend failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Nobody listens there, the name is unknown, or TLS failed.
+    Unreachable,
+    /// It took the request and closed the connection without an answer.
+    HungUp,
+    /// It did not answer in time.
+    Late(Late),
+    /// It answered with a status that is no success.
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// Its `Retry-After`.
+        retry_after: Option<Duration>,
+        /// Its own words, already cleaned by [`plain`].
+        said: Option<String>,
+    },
+    /// It answered, but not in its protocol; the text ends the sentence "the agent's answer ...".
+    BadStream(&'static str),
+    /// Its answer stopped in the middle.
+    Cut,
+    /// It reported an error instead of, or in the middle of, an answer.
+    Reported {
+        /// Its own words, already cleaned by [`plain`].
+        said: Option<String>,
+    },
+}
+
+/// What took too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// The connection.
+    Connect,
+    /// The first event.
+    First,
+    /// The next event.
+    Next,
+}
+
+impl From<Failure> for AgentError {
+    fn from(failure: Failure) -> Self {
+        let (code, message) = match &failure {
+            Failure::Unreachable => ("agent_unavailable".to_owned(), "The agent cannot be reached.".to_owned()),
+            Failure::HungUp => {
+                ("agent_unavailable".to_owned(), "The agent closed the connection without an answer.".to_owned())
+            }
+            Failure::Late(late) => ("agent_timeout".to_owned(), late.sentence().to_owned()),
+            Failure::Status { status, said, .. } => (format!("agent_http_{status}"), refused(*status, said.as_deref())),
+            Failure::BadStream(what) => ("agent_bad_stream".to_owned(), format!("The agent's answer {what}.")),
+            Failure::Cut => ("agent_eof".to_owned(), "The agent's answer stopped before it was complete.".to_owned()),
+            Failure::Reported { said } => {
+                ("agent_error".to_owned(), with_words("The agent reported an error", said.as_deref()))
+            }
+        };
+        let retry_after = match failure {
+            Failure::Status { retry_after, .. } => retry_after,
+            Failure::Unreachable
+            | Failure::HungUp
+            | Failure::Late(_)
+            | Failure::BadStream(_)
+            | Failure::Cut
+            | Failure::Reported { .. } => None,
+        };
+        Self { code, message, retry_after }
+    }
+}
+
+impl Late {
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Connect => "The agent did not accept the connection in time.",
+            Self::First => "The agent did not begin to answer in time.",
+            Self::Next => "The agent went quiet in the middle of its answer.",
+        }
+    }
+}
+
+/// The sentence for a status. A backend's own words reach people only where they are about the people's request; what it
+/// says about keys, organisations and its own faults is for the log.
+fn refused(status: u16, said: Option<&str>) -> String {
+    match status {
+        300..=399 => "The agent points to another address, which the gateway does not follow.".to_owned(),
+        401 | 403 => "The agent does not accept the gateway's credentials.".to_owned(),
+        404 => "The agent's address or model does not exist.".to_owned(),
+        408 | 504 => "The agent took too long.".to_owned(),
+        429 => "The agent is asked too much at the moment.".to_owned(),
+        500..=599 => format!("The agent has a fault of its own ({status})."),
+        _ => with_words(&format!("The agent refused the request ({status})"), said),
+    }
+}
+
+fn with_words(sentence: &str, said: Option<&str>) -> String {
+    match said {
+        Some(said) => format!("{sentence}: {said}"),
+        None => format!("{sentence}."),
+    }
+}
+
+/// Makes a backend's own words fit to be shown: one line, at most 200 characters, without the key and without words that
+/// look like one. `None` when nothing is left.
+pub(super) fn plain(said: &str, secret: Option<&str>) -> Option<String> {
+    let mut clean = String::new();
+    for word in said.split(|c: char| c.is_whitespace() || c.is_control()) {
+        let hidden = word.contains("sk-") || secret.is_some_and(|secret| word.contains(secret));
+        match (word.is_empty(), hidden) {
+            (true, _) => continue,
+            (false, true) => clean.push_str("[hidden]"),
+            (false, false) => clean.push_str(word),
+        }
+        clean.push(' ');
+        if clean.len() > 4 * MAX_SAID_CHARS {
+            break;
+        }
+    }
+    let clean = clean.trim_end();
+    match clean.char_indices().nth(MAX_SAID_CHARS) {
+        Some((end, _)) => Some(format!("{}…", &clean[..end])),
+        None if clean.is_empty() => None,
+        None => Some(clean.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backends_words_are_shown_on_one_line_without_its_key() {
+        let said = "Incorrect API key provided:\r\n my-secret-key, or was it sk-abc***xyz?";
+        assert_eq!(
+            plain(said, Some("my-secret-key")).unwrap(),
+            "Incorrect API key provided: [hidden] or was it [hidden]"
+        );
+        assert_eq!(plain(" \n\0", None), None);
+    }
+
+    #[test]
+    fn a_backends_words_are_cut_after_two_hundred_characters() {
+        let shown = plain(&"ä".repeat(100_000), None).unwrap();
+        assert_eq!(shown.chars().count(), MAX_SAID_CHARS + 1);
+        assert!(shown.ends_with('…'));
+    }
+
+    #[test]
+    fn what_a_backend_says_about_credentials_never_reaches_people() {
+        for status in [401, 403, 404, 429, 500, 503] {
+            let error = AgentError::from(Failure::Status {
+                status,
+                retry_after: None,
+                said: Some("organisation org-4711".to_owned()),
+            });
+            assert_eq!(error.code, format!("agent_http_{status}"));
+            assert!(!error.message.contains("org-4711"), "{error}");
+        }
+    }
+}

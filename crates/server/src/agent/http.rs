@@ -1,0 +1,359 @@
+//! One HTTP endpoint of a backend: a client that is built when it is first needed, one request, one checked answer.
+//!
+//! ```text
+//! post --no connection--> agent_unavailable | agent_timeout
+//!      --no 2xx---------> agent_http_<status> (+ Retry-After)
+//!      --2xx------------> Reply { kind by Content-Type, body }
+//! ```
+//!
+//! Redirects are not followed: a POST would carry the conversation, and on the same host the key, to an address that
+//! nobody configured. Nothing is sent twice: whether a model was already at work cannot be known.
+
+use std::error::Error as _;
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Certificate, Client, Response, Url, redirect};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use super::AgentError;
+use super::failure::{Failure, Late, plain};
+
+/// Bytes of an error's body that are read at most, and for how long: enough for a sentence.
+const MAX_ERROR_BYTES: usize = 16 * 1024;
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Unused connections that are kept per backend (R24: the library's default has no bound).
+const MAX_IDLE_CONNECTIONS: usize = 64;
+/// The longest `Retry-After` that is believed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where a backend listens.
+pub(super) struct Endpoint {
+    url: Url,
+    key: Option<Key>,
+    connect_timeout: Duration,
+    client: OnceCell<Client>,
+}
+
+struct Key {
+    text: String,
+    header: HeaderValue,
+}
+
+/// Why an address or key of the configuration cannot be used. The text starts with the key of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadEndpoint {
+    /// `base_url` is no http or https URL.
+    Url,
+    /// `api_key` holds characters that no HTTP header can carry.
+    Key,
+}
+
+impl fmt::Display for BadEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url => f.write_str(
+                "base_url is not an address like https://host/v1; write one that starts with http:// or https://",
+            ),
+            Self::Key => f.write_str(
+                "api_key holds a character that cannot stand in an HTTP header; look for a line break at its end",
+            ),
+        }
+    }
+}
+
+/// A successful answer, not yet read.
+pub(super) struct Reply {
+    /// What the body claims to be.
+    pub(super) kind: Kind,
+    /// The answer itself.
+    pub(super) response: Response,
+}
+
+/// What a body claims to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `text/event-stream`, or nothing said: small servers leave it out.
+    Events,
+    /// `application/json`: the server ignored that a stream was asked for.
+    Json,
+}
+
+impl Endpoint {
+    /// `base_url` with `path` added to it (a query of `base_url` is kept), and `api_key` as bearer token.
+    pub(super) fn new(
+        base_url: &str,
+        path: &[&str],
+        api_key: Option<&str>,
+        connect_timeout: Duration,
+    ) -> Result<Self, BadEndpoint> {
+        let mut url = Url::parse(base_url).map_err(|_| BadEndpoint::Url)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(BadEndpoint::Url);
+        }
+        url.path_segments_mut().map_err(|()| BadEndpoint::Url)?.pop_if_empty().extend(path);
+        let key = match api_key {
+            Some(text) => Some(Key::new(text)?),
+            None => None,
+        };
+        Ok(Self { url, key, connect_timeout, client: OnceCell::new() })
+    }
+
+    /// The key, to be kept out of what people see.
+    pub(super) fn secret(&self) -> Option<&str> {
+        self.key.as_ref().map(|key| key.text.as_str())
+    }
+
+    /// Sends a JSON body and waits for the head of the answer, without a deadline of its own beyond connecting: the
+    /// caller's deadline, or dropping the future, ends it.
+    ///
+    /// # Errors
+    /// `agent_unavailable`, `agent_timeout` (connecting), `agent_http_<status>`, `agent_bad_stream`.
+    pub(super) async fn post(&self, body: Vec<u8>) -> Result<Reply, AgentError> {
+        let mut request = self
+            .client()
+            .await?
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "text/event-stream, application/json")
+            .body(body);
+        if let Some(key) = &self.key {
+            request = request.header(AUTHORIZATION, key.header.clone());
+        }
+        let response = request.send().await.map_err(|error| not_sent(&error))?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await.into());
+        }
+        let kind = kind(response.headers())?;
+        Ok(Reply { kind, response })
+    }
+
+    /// Built on first use and off the runtime's threads, because it reads the machine's certificates from disk.
+    async fn client(&self) -> Result<&Client, AgentError> {
+        let build = || async {
+            let connect_timeout = self.connect_timeout;
+            let proxied = !is_loopback(&self.url);
+            match tokio::task::spawn_blocking(move || build_client(connect_timeout, proxied)).await {
+                Ok(Ok(client)) => Ok(client),
+                Ok(Err(error)) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "no HTTP client for agents");
+                    Err(Failure::Unreachable.into())
+                }
+                Err(_) => Err(Failure::Unreachable.into()),
+            }
+        };
+        self.client.get_or_try_init(build).await
+    }
+
+    async fn refusal(&self, response: Response) -> Failure {
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers(), jiff::Timestamp::now());
+        let body = tokio::time::timeout(ERROR_BODY_TIMEOUT, read_up_to(response, MAX_ERROR_BYTES)).await;
+        let said = match body {
+            Ok(Body::Whole(bytes)) => {
+                serde_json::from_slice(&bytes).ok().and_then(|body: Value| plain(words(&body)?, self.secret()))
+            }
+            Ok(Body::TooLong | Body::Broken) | Err(_) => None,
+        };
+        tracing::debug!(host = self.url.host_str(), status, said, "an agent refused a request");
+        Failure::Status { status, retry_after, said }
+    }
+}
+
+impl Key {
+    fn new(text: &str) -> Result<Self, BadEndpoint> {
+        let mut header = HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| BadEndpoint::Key)?;
+        header.set_sensitive(true);
+        Ok(Self { text: text.to_owned(), header })
+    }
+}
+
+/// A body that was read to its end, or not.
+pub(super) enum Body {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// It is longer than was allowed.
+    TooLong,
+    /// The connection ended before the body did.
+    Broken,
+}
+
+/// Reads a body of at most `limit` bytes.
+pub(super) async fn read_up_to(mut response: Response, limit: usize) -> Body {
+    let mut bytes = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > limit => return Body::TooLong,
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => return Body::Whole(bytes),
+            Err(_) => return Body::Broken,
+        }
+    }
+}
+
+/// The sentence in an error's body, in the shapes that compatible servers use: `error.message`, `error`, `message`,
+/// `detail`.
+pub(super) fn words(body: &Value) -> Option<&str> {
+    let error = body.get("error");
+    [error.and_then(|error| error.get("message")), error, body.get("message"), body.get("detail")]
+        .into_iter()
+        .flatten()
+        .find_map(Value::as_str)
+}
+
+/// A client with the machine's certificates or, on a machine that has none, with the ones of Mozilla that are built in:
+/// without this step even plain http to a neighbour would fail there.
+fn build_client(connect_timeout: Duration, proxied: bool) -> reqwest::Result<Client> {
+    let builder = || {
+        let builder = Client::builder()
+            .connect_timeout(connect_timeout)
+            .redirect(redirect::Policy::none())
+            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
+            .user_agent(concat!("lychgate/", env!("CARGO_PKG_VERSION")));
+        match proxied {
+            true => builder,
+            false => builder.no_proxy(),
+        }
+    };
+    builder().build().or_else(|error| {
+        tracing::info!(
+            error = &error as &dyn std::error::Error,
+            "no certificates on this machine, using the built-in ones"
+        );
+        builder().tls_certs_only(built_in_roots()?).build()
+    })
+}
+
+fn built_in_roots() -> reqwest::Result<Vec<Certificate>> {
+    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|certificate| Certificate::from_der(certificate)).collect()
+}
+
+/// A proxy of the environment cannot reach our own loopback.
+fn is_loopback(url: &Url) -> bool {
+    match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => {
+            host.trim_matches(['[', ']']).parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+        }
+        None => false,
+    }
+}
+
+fn not_sent(error: &reqwest::Error) -> AgentError {
+    tracing::debug!(error = error as &dyn std::error::Error, "a request to an agent failed");
+    let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let garbled = causes.any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse));
+    let failure = match (error.is_connect(), error.is_timeout(), garbled) {
+        (true, true, _) => Failure::Late(Late::Connect),
+        (true, false, _) => Failure::Unreachable,
+        (false, _, true) => Failure::BadStream("is not HTTP"),
+        (false, _, false) => Failure::HungUp,
+    };
+    failure.into()
+}
+
+fn kind(headers: &HeaderMap) -> Result<Kind, AgentError> {
+    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
+    if encoded {
+        return Err(Failure::BadStream("is compressed, which was not asked for").into());
+    }
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Ok(Kind::Events);
+    };
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    match essence.trim().to_ascii_lowercase().as_str() {
+        "text/event-stream" => Ok(Kind::Events),
+        "application/json" => Ok(Kind::Json),
+        "text/html" => Err(Failure::BadStream("is a web page; the configured address may be wrong").into()),
+        _ => Err(Failure::BadStream("is neither an event stream nor JSON").into()),
+    }
+}
+
+/// `Retry-After` in seconds or as an HTTP date (RFC 9110, section 10.2.3); a date that has passed means now, more than a
+/// day means a day.
+fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Digits alone that are no number are too many digits.
+        true if value.is_empty() => return None,
+        true => Duration::from_secs(value.parse().unwrap_or(u64::MAX)),
+        false => {
+            let then = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+            Duration::try_from(then.duration_since(now)).unwrap_or_default()
+        }
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: reqwest::header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        let now: jiff::Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        for (value, expected) in [
+            ("7", Some(7)),
+            ("0", Some(0)),
+            ("Fri, 20 Nov 2026 12:01:30 GMT", Some(90)),
+            ("Fri, 20 Nov 2026 11:00:00 GMT", Some(0)),
+            ("99999999999999999999999999", Some(86_400)),
+            ("soon", None),
+            ("", None),
+            ("-3", None),
+        ] {
+            let seen = retry_after(&headers(RETRY_AFTER, value), now);
+            assert_eq!(seen, expected.map(Duration::from_secs), "{value:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn the_kind_of_an_answer_follows_its_content_type() {
+        let kind_of = |value: &str| kind(&headers(CONTENT_TYPE, value)).map_err(|error| error.code);
+        assert_eq!(kind_of("text/event-stream; charset=utf-8"), Ok(Kind::Events));
+        assert_eq!(kind_of("Application/JSON"), Ok(Kind::Json));
+        assert_eq!(kind_of("text/html"), Err("agent_bad_stream".to_owned()));
+        assert_eq!(kind_of("image/png"), Err("agent_bad_stream".to_owned()));
+        assert_eq!(kind(&HeaderMap::new()).map_err(|error| error.code), Ok(Kind::Events));
+    }
+
+    #[test]
+    fn the_path_is_added_to_the_base_address_and_its_query_kept() {
+        for (base_url, expected) in [
+            ("http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1/chat/completions"),
+            ("http://127.0.0.1:1/v1/", "http://127.0.0.1:1/v1/chat/completions"),
+            ("http://127.0.0.1:1", "http://127.0.0.1:1/chat/completions"),
+            ("https://h/d?api-version=2", "https://h/d/chat/completions?api-version=2"),
+        ] {
+            let endpoint = Endpoint::new(base_url, &["chat", "completions"], None, Duration::from_secs(5)).unwrap();
+            assert_eq!(endpoint.url.as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_never_asked_for_our_own_loopback() {
+        for (url, expected) in [
+            ("http://localhost:1/", true),
+            ("http://127.0.0.9/", true),
+            ("http://[::1]/", true),
+            ("http://10.0.0.1/", false),
+            ("https://api.example.org/", false),
+        ] {
+            assert_eq!(is_loopback(&url.parse().unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_machine_without_certificates_uses_the_built_in_ones() {
+        let roots = built_in_roots().unwrap();
+        assert!(roots.len() > 50);
+        Client::builder().tls_certs_only(roots).build().unwrap();
+    }
+}

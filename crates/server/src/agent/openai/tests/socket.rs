@@ -1,0 +1,286 @@
+//! The agent against real sockets on loopback that misbehave in every way that a backend can.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::agent::deadline::Deadline;
+
+/// What a server does after it has read the request and sent its bytes.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    /// Closes the connection.
+    Close,
+    /// Sends nothing more until the other side closes.
+    Hold,
+}
+
+/// A server that gives every request the same bytes.
+struct Server {
+    base_url: String,
+    /// The requests as they came.
+    requests: mpsc::Receiver<String>,
+    /// Tells each connection that the other side closed while it was held.
+    hang_ups: mpsc::Receiver<()>,
+}
+
+impl Server {
+    async fn start(answer: impl Into<Vec<u8>>, then: Then) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let (asked, requests) = mpsc::channel(8);
+        let (hung_up, hang_ups) = mpsc::channel(8);
+        let answer = answer.into();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let Some(request) = read_request(&mut socket).await else {
+                    continue;
+                };
+                asked.send(request).await.unwrap();
+                // The client may be gone before it has read everything; that is its right.
+                let _sent = socket.write_all(&answer).await;
+                match then {
+                    Then::Close => {}
+                    Then::Hold => {
+                        let _end = socket.read(&mut [0]).await;
+                        hung_up.send(()).await.unwrap();
+                    }
+                }
+            }
+        });
+        Self { base_url, requests, hang_ups }
+    }
+
+    fn agent(&self) -> OpenAi {
+        agent(&self.base_url)
+    }
+
+    async fn failure(&self) -> AgentError {
+        collect(self.agent().run(request("hello"))).await.1.unwrap()
+    }
+}
+
+fn agent(base_url: &str) -> OpenAi {
+    OpenAi::new(&config::OpenAi {
+        base_url: base_url.to_owned(),
+        model: "m".to_owned(),
+        api_key: Some("the-key".to_owned()),
+        system_prompt: Some("Be brief.".to_owned()),
+        connect_timeout: Duration::from_secs(5),
+    })
+    .unwrap()
+}
+
+async fn read_request(socket: &mut TcpStream) -> Option<String> {
+    let mut bytes = Vec::new();
+    loop {
+        if socket.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+        if body.len() >= length.parse().unwrap() {
+            return Some(text);
+        }
+    }
+}
+
+/// An answer that ends when the connection does.
+fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {status}\r\nconnection: close\r\n{headers}\r\n").into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn events(body: &[u8]) -> Vec<u8> {
+    answer("200 OK", "content-type: text/event-stream\r\n", body)
+}
+
+fn hello() -> Vec<u8> {
+    body(&[delta(json!({ "content": "Hello" })), finish("stop")])
+}
+
+#[tokio::test]
+async fn an_answer_is_streamed_and_the_question_arrives_with_the_key() {
+    let mut server = Server::start(events(&hello()), Then::Close).await;
+    let (seen, error) = collect(server.agent().run(request("hello"))).await;
+    assert_eq!((joined(&seen, "TEXT_MESSAGE_CONTENT").as_str(), error), ("Hello", None));
+
+    let asked = server.requests.recv().await.unwrap();
+    let (head, body) = asked.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1"), "{head}");
+    assert!(head.contains("authorization: Bearer the-key"), "{head}");
+    assert_eq!(
+        serde_json::from_str::<Value>(body).unwrap(),
+        json!({
+            "model": "m", "stream": true, "stream_options": { "include_usage": true },
+            "messages": [{ "role": "system", "content": "Be brief." }, { "role": "user", "content": "hello" }],
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_is_unavailable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let (seen, error) = collect(agent(&format!("http://{address}/v1")).run(request("hello"))).await;
+    assert_eq!((seen, error.unwrap().code.as_str()), (vec![], "agent_unavailable"));
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has_is_unavailable() {
+    let (_, error) = collect(agent("http://nobody.invalid/v1").run(request("hello"))).await;
+    assert_eq!(error.unwrap().code, "agent_unavailable");
+}
+
+#[tokio::test]
+async fn a_server_that_closes_without_an_answer_is_unavailable() {
+    let server = Server::start("", Then::Close).await;
+    assert_eq!(server.failure().await.code, "agent_unavailable");
+}
+
+#[tokio::test]
+async fn a_slow_first_byte_times_out_and_closes_the_connection() {
+    let mut server = Server::start("", Then::Hold).await;
+    let wait = Duration::from_millis(20);
+    let patient = Deadline::new(Arc::new(server.agent()), wait, wait);
+    let (_, error) = collect(patient.run(request("hello"))).await;
+    assert_eq!(error.unwrap().code, "agent_timeout");
+    server.hang_ups.recv().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_stops_in_the_middle_times_out_and_closes_the_connection() {
+    let half = body(&[delta(json!({ "content": "Hel" }))]);
+    let mut server = Server::start(events(&half), Then::Hold).await;
+    let patient = Deadline::new(Arc::new(server.agent()), Duration::from_secs(30), Duration::from_millis(20));
+    let (seen, error) = collect(patient.run(request("hello"))).await;
+    assert_eq!(joined(&seen, "TEXT_MESSAGE_CONTENT"), "Hel");
+    assert_eq!(error.unwrap().code, "agent_timeout");
+    server.hang_ups.recv().await.unwrap();
+}
+
+#[tokio::test]
+async fn dropping_the_stream_cancels_the_request() {
+    let half = body(&[delta(json!({ "content": "Hel" }))]);
+    for sent in [events(&half), Vec::new()] {
+        let mut server = Server::start(sent.clone(), Then::Hold).await;
+        let mut answer = server.agent().run(request("hello"));
+        if sent.is_empty() {
+            tokio::select! {
+                _ = answer.next() => panic!("nothing was sent"),
+                asked = server.requests.recv() => assert!(asked.is_some()),
+            }
+        } else {
+            answer.next().await.unwrap().unwrap();
+        }
+        drop(answer);
+        server.hang_ups.recv().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_is_no_success_names_itself_and_keeps_retry_after() {
+    let said = br#"{"error":{"message":"too long by 5 tokens"}}"#;
+    for (status, headers, code, retry_after, shown) in [
+        ("500 Oops", "", "agent_http_500", None, false),
+        ("429 Slow", "retry-after: 7\r\n", "agent_http_429", Some(7), false),
+        ("503 Later", "retry-after: 2\r\n", "agent_http_503", Some(2), false),
+        ("401 Who", "", "agent_http_401", None, false),
+        ("400 Bad", "", "agent_http_400", None, true),
+    ] {
+        let error = Server::start(answer(status, headers, said), Then::Close).await.failure().await;
+        assert_eq!(error.code, code);
+        assert_eq!(error.retry_after, retry_after.map(Duration::from_secs));
+        assert_eq!(error.message.contains("too long by 5 tokens"), shown, "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_whose_body_never_ends_is_a_refusal_all_the_same() {
+    let refusal = "HTTP/1.1 500 Oops\r\ncontent-length: 100\r\n\r\n{";
+    let error = Server::start(refusal, Then::Hold).await.failure().await;
+    assert_eq!(error.code, "agent_http_500");
+}
+
+#[tokio::test]
+async fn the_conversation_and_the_key_do_not_follow_a_redirect() {
+    let mut elsewhere = Server::start(events(&hello()), Then::Close).await;
+    let location = format!("location: {}/chat/completions\r\n", elsewhere.base_url);
+    let server = Server::start(answer("307 There", &location, b""), Then::Close).await;
+    assert_eq!(server.failure().await.code, "agent_http_307");
+    assert!(elsewhere.requests.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_is_no_event_stream_is_a_bad_stream_in_plain_words() {
+    let html = b"<html><script>alert(1)</script></html>";
+    for sent in [
+        answer("200 OK", "content-type: text/html\r\n", html),
+        answer("200 OK", "content-type: image/png\r\n", html),
+        answer("200 OK", "content-type: text/event-stream\r\ncontent-encoding: br\r\n", html),
+        answer("200 OK", "content-type: application/json\r\n", html),
+        b"SSH-2.0-OpenSSH\r\n".to_vec(),
+    ] {
+        let error = Server::start(sent, Then::Close).await.failure().await;
+        assert_eq!(error.code, "agent_bad_stream");
+        assert!(!error.message.contains('<'), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_body_and_half_a_stream_are_cut_answers() {
+    let half = body(&[delta(json!({ "content": "Hel" }))]);
+    let mut chunked = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n",
+        half.len()
+    )
+    .into_bytes();
+    chunked.extend_from_slice(&half);
+    for sent in [events(b""), events(&half), chunked] {
+        let error = Server::start(sent, Then::Close).await.failure().await;
+        assert_eq!(error.code, "agent_eof");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_one_piece_is_read_too() {
+    let whole = json!({
+        "model": "m",
+        "choices": [{ "index": 0, "finish_reason": "tool_calls", "message": {
+            "role": "assistant", "content": "Hello", "reasoning_content": "Hm.",
+            "tool_calls": [{ "id": "c1", "type": "function", "function": { "name": "f", "arguments": "{}" } }],
+        } }],
+        "usage": { "prompt_tokens": 1, "completion_tokens": 2 },
+    });
+    let sent = answer("200 OK", "content-type: application/json\r\n", whole.to_string().as_bytes());
+    let server = Server::start(sent, Then::Close).await;
+    let (seen, error) = collect(server.agent().run(request("hello"))).await;
+    assert_eq!(error, None);
+    assert_eq!(joined(&seen, "TEXT_MESSAGE_CONTENT"), "Hello");
+    assert_eq!(arguments(&seen, "c1"), "{}");
+    assert_eq!(seen.last().unwrap()["usage"][0]["totalTokens"], 3);
+
+    let error = json!({ "error": { "message": "no" } }).to_string();
+    let sent = answer("200 OK", "content-type: application/json\r\n", error.as_bytes());
+    assert_eq!(Server::start(sent, Then::Close).await.failure().await.code, "agent_error");
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_given_up() {
+    let mut line = b"data: ".to_vec();
+    line.resize(2 * 1024 * 1024, b'x');
+    let long_json = answer("200 OK", "content-type: application/json\r\n", &line);
+    for sent in [events(&line), long_json] {
+        let mut server = Server::start(sent, Then::Hold).await;
+        assert_eq!(server.failure().await.code, "agent_bad_stream");
+        server.hang_ups.recv().await.unwrap();
+    }
+}
