@@ -51,7 +51,7 @@ struct Section {
 ///
 /// # Errors
 /// When a case failed, or when the suite could not be installed or run. Without Python 2.7 it says so and succeeds.
-pub fn run(root: &Path) -> Result<()> {
+pub(crate) fn run(root: &Path) -> Result<()> {
     let home = root.join("target").join("autobahn");
     let Some(python) = find_python() else {
         println!("autobahn: SKIPPED, because there is no Python 2.7 here (`pyenv install 2.7.18` brings it)");

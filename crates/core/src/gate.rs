@@ -247,6 +247,8 @@ impl Gate {
             random: &mut self.random,
         };
         change(&mut step);
+        // Not from within the change: an admission that an eviction sets off would take the slot of the one it serves.
+        step.on_probe_answer();
         step.serve_waiters();
         step.note_pressure();
         if cfg!(debug_assertions)

@@ -173,7 +173,7 @@ impl User {
     pub(crate) fn deadline(&self, clock: &Clock, limits: &Limits) -> Option<Time> {
         let connections = self.connections.iter().map(|connection| connection.deadline(clock, limits));
         let sessions = self.sessions.iter().filter_map(Session::deadline);
-        let waiters = self.waiting.iter().map(|waiter| waiter.since + limits.ladder_deadline);
+        let waiters = self.waiting.iter().map(|waiter| waiter.deadline(clock, limits));
         let round = self.round.iter().map(|round| {
             let after = if round.second_asked { limits.probe_deadline } else { limits.probe_gap };
             clock.wall(round.started_awake + after)

@@ -5,26 +5,28 @@
 //!    Conservative, Moderate: enough? -> evict, admit, at once
 //!    Aggressive: ask every connection twice; the newcomer waits for the round that begins after it asked
 //!      all answered, or the probe deadline -> evict what is gone, else Force -> admit
-//!      the ladder's deadline (we stalled)  -> Force with what is known -> admit
+//!      the ladder's deadline               -> Force with what is known -> admit
 //! ```
 
 use crate::admission::{self, Decision};
 use crate::gate::Step;
 use crate::gate::io::{AdmissionPath, Event, Output};
+use crate::liveness::Liveness;
 use crate::queue::{Asked, Round, Waiter};
 use crate::reclaim::{self, ReclaimLevel};
 use crate::user::push_tight;
 
 impl Step<'_> {
-    pub(super) fn climb(&mut self, waiter: Waiter, need: usize) {
-        if self.user.waiting.is_empty()
-            && let Some(level) = self.reclaim(ReclaimLevel::Moderate, need)
-        {
-            return self.create(waiter, AdmissionPath::Reclaimed(level));
-        }
+    pub(super) fn climb(&mut self, waiter: Waiter) {
         let key = waiter.context.key().clone();
-        self.tell(Event::Waiting { key, connection: waiter.connection() });
+        let connection = waiter.connection();
+        // It waits even while its own admission evicts: a waiting open keeps the newcomer's socket open when the
+        // session that goes was the last one on it.
         push_tight(&mut self.user.waiting, waiter);
+        if self.user.waiting.len() == 1 && self.admit_first(ReclaimLevel::Moderate) {
+            return;
+        }
+        self.tell(Event::Waiting { key, connection });
         if self.user.round.is_none() {
             self.start_round();
         }
@@ -64,21 +66,32 @@ impl Step<'_> {
         }
     }
 
-    /// Admits the first waiter if `level` suffices.
+    /// Admits the first waiter if `level` suffices; true if it waits no longer.
     fn admit_first(&mut self, level: ReclaimLevel) -> bool {
+        let Some(first) = self.user.waiting.first() else {
+            return false;
+        };
+        let connection = first.connection();
+        // Nobody who lives goes for the sake of an open whose own socket is dead.
+        if let Some(Liveness::Zombie(kind)) =
+            self.user.connection(connection).map(|connection| connection.liveness(&self.clock, self.limits))
+        {
+            self.bury(connection, kind);
+            return true;
+        }
+        let decision = admission::decide(&admission::Question { others_wait: false, ..self.question(first) });
+        let path = match decision {
+            Decision::Refuse | Decision::Attach | Decision::Admit => AdmissionPath::Free,
+            Decision::Reclaim { need } => match self.reclaim(level, need) {
+                Some(level) => AdmissionPath::Reclaimed(level),
+                None => return false,
+            },
+        };
         let waiter = self.user.waiting.remove(0);
-        let question = admission::Question { others_wait: false, ..self.question(&waiter) };
-        match admission::decide(&question) {
+        match decision {
             Decision::Refuse => self.refuse_waiter(waiter),
             Decision::Attach => self.attach(waiter),
-            Decision::Admit => self.create(waiter, AdmissionPath::Free),
-            Decision::Reclaim { need } => match self.reclaim(level, need) {
-                Some(level) => self.create(waiter, AdmissionPath::Reclaimed(level)),
-                None => {
-                    self.user.waiting.insert(0, waiter);
-                    return false;
-                }
-            },
+            Decision::Admit | Decision::Reclaim { .. } => self.create(waiter, path),
         }
         true
     }
@@ -152,9 +165,9 @@ impl Step<'_> {
         }
     }
 
-    /// Serves those whose ladder has taken too long, with what is known: only our own stall leads here.
+    /// Serves those whose ladder has taken too long, with what is known: round after round of the others' probes.
     pub(super) fn serve_overdue(&mut self) {
-        let overdue = |waiter: &Waiter| self.clock.now.since(waiter.since) >= self.limits.ladder_deadline;
+        let overdue = |waiter: &Waiter| waiter.deadline(&self.clock, self.limits) <= self.clock.now;
         let count = self.user.waiting.iter().filter(|waiter| overdue(waiter)).count();
         for _ in 0..count {
             self.admit_first(ReclaimLevel::Force);

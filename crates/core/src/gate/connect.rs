@@ -19,7 +19,8 @@ impl Step<'_> {
         if let Some(retry_in) = self.draining {
             return self.refuse(id, None, None, Refusal::Draining { retry_in });
         }
-        if self.user.connection(id).is_some() {
+        // An id is drawn once: the same one again is a mistake of the driver, and no second socket.
+        if self.user.connection(id).is_some() || self.user.closing.iter().any(|closing| closing.connection == id) {
             return;
         }
         let jitter = self.draw();
@@ -85,9 +86,6 @@ impl Step<'_> {
         };
         if connection.is_life(sign) {
             connection.on_life(now);
-            if self.user.round.is_some() {
-                self.on_probe_answer();
-            }
         }
         if sign == Sign::Visible {
             let attached = |session: &&mut crate::session::Session| session.attachment(id).is_some();

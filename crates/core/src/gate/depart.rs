@@ -29,9 +29,7 @@ impl Step<'_> {
         let reason = EvictReason::Left;
         let key = self.user.key(thread);
         self.emit(Output::Closed { key, connection, reason, session_ended });
-        if session_ended {
-            self.release(thread, reason);
-        }
+        self.on_detached(thread, Orphans::End(reason));
     }
 
     pub(super) fn on_disconnect(&mut self, id: ConnectionId, end: End) {
@@ -113,9 +111,6 @@ impl Step<'_> {
             self.emit(Output::Detached { key, connection: id });
             self.on_detached(&thread, orphans);
         }
-        if self.user.round.is_some() {
-            self.on_probe_answer();
-        }
     }
 
     fn on_detached(&mut self, thread: &ThreadId, orphans: Orphans) {
@@ -124,6 +119,11 @@ impl Step<'_> {
         };
         let session = &mut self.user.sessions[index];
         if !session.attached.is_empty() {
+            // Whoever took it over and has not opened it yet is all that is left: the linger begins anew.
+            if session.attached.iter().all(|attachment| attachment.claim.is_some()) {
+                let until = Some(self.clock.now + self.limits.linger);
+                session.attached.iter_mut().for_each(|attachment| attachment.claim = until);
+            }
             return;
         }
         match orphans {

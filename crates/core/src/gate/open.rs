@@ -23,12 +23,12 @@ impl Step<'_> {
         let Some(context) = self.same_open(context, reference.as_deref()) else {
             return;
         };
-        let waiter = Waiter { context, reference, resume, since: self.clock.now };
+        let waiter = Waiter { context, reference, resume, since: self.clock.now, since_awake: self.clock.awake() };
         match admission::decide(&self.question(&waiter)) {
             Decision::Refuse => self.refuse_waiter(waiter),
             Decision::Attach => self.attach(waiter),
             Decision::Admit => self.create(waiter, AdmissionPath::Free),
-            Decision::Reclaim { need } => self.climb(waiter, need),
+            Decision::Reclaim { .. } => self.climb(waiter),
         }
     }
 
@@ -66,7 +66,7 @@ impl Step<'_> {
 
     /// Attaches to the session in place (M4).
     pub(super) fn attach(&mut self, waiter: Waiter) {
-        let Waiter { context, reference, resume, since } = waiter;
+        let Waiter { context, reference, resume, since, .. } = waiter;
         let Some(index) = self.user.session_index(context.thread()) else {
             return;
         };
@@ -98,7 +98,7 @@ impl Step<'_> {
         if self.user.connection(waiter.connection()).is_none() {
             return;
         }
-        let Waiter { context, reference, resume, since } = waiter;
+        let Waiter { context, reference, resume, since, .. } = waiter;
         let connection = context.connection();
         let attachment = Attachment { connection, claim: None, reference: reference.clone() };
         let session = Session::new(context.thread().clone(), attachment, self.clock.now);

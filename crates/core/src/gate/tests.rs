@@ -527,6 +527,21 @@ fn a_newcomer_that_is_found_dead_itself_takes_no_slot() {
 }
 
 #[test]
+fn nobody_who_lives_goes_for_an_open_whose_own_socket_is_dead() {
+    let mut world = World::with(LimitSpec { max_sessions_per_user: 1, ..LimitSpec::default() });
+    for n in [1, 2] {
+        world.connect(n);
+        world.open(n, Some("shared"), None);
+    }
+    world.advance(Duration::from_secs(1));
+    world.silent.insert(socket(2));
+    world.open(2, Some("new"), None);
+    world.advance(Duration::from_secs(2));
+    assert_eq!((world.opened("new"), world.evicted()), (None, vec![]));
+    assert_eq!(world.closed_sockets(), [(socket(2), EvictReason::Unresponsive, Manner::Abort)]);
+}
+
+#[test]
 fn opens_of_one_thread_that_wait_together_get_one_session() {
     let mut world = World::new();
     world.fill(20);
@@ -547,12 +562,59 @@ fn the_ladder_ends_within_its_deadline_even_while_we_stall() {
     world.silent.extend((1..=20).map(socket));
     world.connect(21);
     world.open(21, Some("new"), None);
-    for _ in 0..6 {
+    for _ in 0..18 {
         world.now = world.now + Duration::from_millis(500);
         world.input(Input::Stalled { lag: Duration::from_millis(500) });
         world.advance(Duration::ZERO);
     }
     assert_eq!(world.opened("new"), Some(AdmissionPath::Reclaimed(ReclaimLevel::Force)));
+}
+
+#[test]
+fn a_stall_in_the_middle_of_a_ladder_costs_no_live_session_while_a_dead_one_is_there() {
+    let mut world = World::new();
+    world.fill(20);
+    world.silent.insert(socket(20));
+    world.connect(21);
+    world.open(21, Some("new"), None);
+    world.now = world.now + Duration::from_secs(4);
+    world.input(Input::Stalled { lag: Duration::from_secs(4) });
+    world.advance(Duration::from_secs(1));
+    assert_eq!(world.opened("new"), Some(AdmissionPath::Reclaimed(ReclaimLevel::Aggressive)));
+    assert_eq!(world.evicted(), [("t20".to_owned(), ReclaimLevel::Aggressive)]);
+}
+
+#[test]
+fn a_session_that_makes_room_for_an_open_of_its_own_socket_leaves_the_socket_open() {
+    let mut world = World::new();
+    world.connect(1);
+    world.open(1, Some("t1"), None);
+    world.advance(Duration::from_secs(1));
+    for n in 2..=20 {
+        world.connect(n);
+        world.open(n, Some(&format!("t{n}")), None);
+    }
+    world.open(1, Some("new"), None);
+    world.advance(Duration::from_secs(1));
+    assert_eq!(world.opened("new"), Some(AdmissionPath::Reclaimed(ReclaimLevel::Force)));
+    assert!(world.closed_sockets().is_empty());
+    assert_eq!(world.gate.session_count(&user()), 20);
+}
+
+#[test]
+fn a_session_that_was_taken_over_and_lost_its_other_tab_lingers_from_then_on() {
+    let mut world = World::new();
+    for n in [1, 2] {
+        world.connect(n);
+        world.open(n, Some("t"), None);
+    }
+    world.connect_after(3, Some(1));
+    world.advance(Duration::from_secs(9));
+    world.input(Input::Disconnect { user: user(), connection: socket(2), end: End::Lost });
+    world.advance(Duration::from_secs(9));
+    assert_eq!(world.gate.session_count(&user()), 1);
+    world.advance(Duration::from_secs(1));
+    assert_eq!(world.gate.session_count(&user()), 0);
 }
 
 #[test]

@@ -159,8 +159,9 @@ impl Gateway {
 impl Log {
     fn take(&mut self, line: String) {
         const TAIL: usize = 40;
-        let says_error = || serde_json::from_str::<Value>(&line).is_ok_and(|line| line["level"] == "ERROR");
-        if self.errors.len() < ERRORS_KEPT && (line.contains("panicked at") || says_error()) {
+        let is_error = serde_json::from_str::<Value>(&line).is_ok_and(|line| line["level"] == "ERROR")
+            || line.contains("panicked at");
+        if is_error && self.errors.len() < ERRORS_KEPT {
             self.errors.push(line.clone());
         }
         if self.tail.len() == TAIL {

@@ -6,7 +6,7 @@ use lychgate_core::{ConnectionId, Resume, SessionKey};
 
 use super::frames::{Frames, opened, unreadable};
 use super::{Attachment, Sessions, State};
-use crate::journal::merge::merge;
+use crate::journal::merge_adjacent;
 use crate::journal::{Entry, JournalError, Snapshot};
 use crate::outbox::Sent;
 
@@ -42,7 +42,7 @@ pub(super) async fn catch_up(sessions: Arc<Sessions>, place: Place) {
         let goes_on = match sessions.journal.read(&place.key, after, BATCH).await {
             Ok(entries) => {
                 let is_end = entries.len() < BATCH;
-                deliver(&sessions, &place, &merge(entries, JOINED_BYTES), is_end)
+                deliver(&sessions, &place, &merge_adjacent(entries, JOINED_BYTES), is_end)
             }
             // The log let go of what this client still needs: it is told to start over, never served a hole (R19).
             Err(JournalError::Trimmed(_)) => answer_opened(&sessions, &place, Opening::default()).await,

@@ -15,28 +15,28 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Any mask will do.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-pub const TEXT: u8 = 0x1;
-pub const BINARY: u8 = 0x2;
-pub const CONTINUATION: u8 = 0x0;
-pub const CLOSE: u8 = 0x8;
-pub const PING: u8 = 0x9;
-pub const PONG: u8 = 0xa;
-pub const FINAL: u8 = 0x80;
+pub(crate) const TEXT: u8 = 0x1;
+pub(crate) const BINARY: u8 = 0x2;
+pub(crate) const CONTINUATION: u8 = 0x0;
+pub(crate) const CLOSE: u8 = 0x8;
+pub(crate) const PING: u8 = 0x9;
+pub(crate) const PONG: u8 = 0xa;
+pub(crate) const FINAL: u8 = 0x80;
 
 /// Waits, but not for ever.
-pub async fn soon<F: Future>(future: F) -> F::Output {
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     timeout(PATIENCE, future).await.expect("it should have happened by now")
 }
 
 /// A masked frame; `first` is the first byte: flags and opcode.
-pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = header(first, payload.len());
     bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     bytes
 }
 
 /// The header of a masked frame that claims `length` bytes.
-pub fn header(first: u8, length: usize) -> Vec<u8> {
+pub(crate) fn header(first: u8, length: usize) -> Vec<u8> {
     let mut bytes = vec![first];
     match length {
         0..=125 => bytes.push(0x80 | u8::try_from(length).unwrap()),
@@ -54,24 +54,24 @@ pub fn header(first: u8, length: usize) -> Vec<u8> {
 }
 
 /// The payload of a close frame.
-pub fn close_payload(code: u16, reason: &str) -> Vec<u8> {
+pub(crate) fn close_payload(code: u16, reason: &str) -> Vec<u8> {
     [&code.to_be_bytes(), reason.as_bytes()].concat()
 }
 
 /// A client's side of one TCP connection.
-pub struct Peer {
+pub(crate) struct Peer {
     socket: TcpStream,
     unread: Vec<u8>,
 }
 
 impl Peer {
     /// A TCP connection and nothing more.
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self { socket: soon(TcpStream::connect(address)).await.unwrap(), unread: Vec::new() }
     }
 
     /// Through the handshake.
-    pub async fn open(address: SocketAddr) -> Self {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
         let mut peer = Self::connect(address).await;
         let head = peer.request("GET / HTTP/1.1", &handshake(&[])).await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
@@ -79,7 +79,7 @@ impl Peer {
     }
 
     /// Sends a request and answers the head of the response.
-    pub async fn request(&mut self, line: &str, headers: &[(&str, &str)]) -> String {
+    pub(crate) async fn request(&mut self, line: &str, headers: &[(&str, &str)]) -> String {
         let mut request = format!("{line}\r\nHost: test\r\n");
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
@@ -95,19 +95,19 @@ impl Peer {
         }
     }
 
-    pub async fn write(&mut self, bytes: &[u8]) {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
         soon(self.socket.write_all(bytes)).await.unwrap();
     }
 
     /// What one `recv` with a large buffer brings.
-    pub async fn read_once(&mut self) -> Vec<u8> {
+    pub(crate) async fn read_once(&mut self) -> Vec<u8> {
         assert!(self.unread.is_empty());
         self.fill().await.unwrap();
         std::mem::take(&mut self.unread)
     }
 
     /// The next frame: its first byte and its payload.
-    pub async fn read_frame(&mut self) -> (u8, Vec<u8>) {
+    pub(crate) async fn read_frame(&mut self) -> (u8, Vec<u8>) {
         loop {
             if let Some((frame, length)) = parse(&self.unread) {
                 self.unread.drain(..length);
@@ -117,20 +117,20 @@ impl Peer {
         }
     }
 
-    pub async fn read_text(&mut self) -> String {
+    pub(crate) async fn read_text(&mut self) -> String {
         let (first, payload) = self.read_frame().await;
         assert_eq!(first, FINAL | TEXT);
         String::from_utf8(payload).unwrap()
     }
 
     /// The next frame is a close with this code.
-    pub async fn expect_close(&mut self, code: u16) {
+    pub(crate) async fn expect_close(&mut self, code: u16) {
         let (first, payload) = self.read_frame().await;
         assert_eq!((first, &payload[..2]), (FINAL | CLOSE, &code.to_be_bytes()[..]));
     }
 
     /// Nothing follows: how the connection ends.
-    pub async fn read_end(&mut self) -> io::Result<()> {
+    pub(crate) async fn read_end(&mut self) -> io::Result<()> {
         match self.fill().await {
             Ok(0) => Ok(()),
             Ok(_) => panic!("the connection should have ended, but this came: {:?}", self.unread),
@@ -139,8 +139,15 @@ impl Peer {
     }
 
     /// Goes with RST.
-    pub fn reset(self) {
+    pub(crate) fn reset(self) {
         SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// For a thread that blocks.
+    pub(crate) fn into_std(self) -> std::net::TcpStream {
+        let socket = self.socket.into_std().unwrap();
+        socket.set_nonblocking(false).unwrap();
+        socket
     }
 
     async fn fill(&mut self) -> io::Result<usize> {
@@ -152,7 +159,7 @@ impl Peer {
 }
 
 /// The headers of a good handshake, and some more.
-pub fn handshake<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn handshake<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let mut headers = vec![
         ("Connection", "keep-alive, Upgrade"),
         ("Upgrade", "websocket"),

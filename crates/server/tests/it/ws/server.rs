@@ -1,6 +1,6 @@
 //! A server on a free port whose handler echoes text and records what it is told.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use lychgate::config;
-use lychgate::listener::{Listener, Pool};
+use lychgate::listener::{self, Listener, Pool};
 use lychgate::outbox::{Frame, Outbox};
 use lychgate::ws::{Ending, Handler, Upgrade, Violation};
 use lychgate_core::WriteProgress;
@@ -23,12 +23,16 @@ use super::peer::soon;
 /// More than any test records.
 const RECORD: usize = 4096;
 
+/// A deadline that no test reaches, and one that a test waits for.
+const PATIENT: Duration = Duration::from_secs(60);
+const HASTY: Duration = Duration::from_millis(100);
+
 /// A text that makes the handler panic.
-pub const PANIC: &str = "panic";
+pub(crate) const PANIC: &str = "panic";
 
 /// What the handler was told.
 #[derive(Debug, PartialEq)]
-pub enum Told {
+pub(crate) enum Told {
     Text(String),
     Binary(Vec<u8>),
     Pulse,
@@ -40,43 +44,53 @@ pub enum Told {
     Gone,
 }
 
-pub struct Server {
-    pub address: SocketAddr,
-    pub pool: Arc<Pool>,
-    pub stop: CancellationToken,
-    pub task: JoinHandle<()>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<()>,
     outboxes: mpsc::Receiver<Arc<Outbox>>,
     told: mpsc::Receiver<Told>,
 }
 
 /// What a test may want otherwise.
 #[derive(Clone)]
-pub struct Setting {
-    pub websocket: config::WebSocket,
-    pub header_timeout: Duration,
-    pub max_unidentified: usize,
-    pub grace: Duration,
-    pub identified: bool,
+pub(crate) struct Setting {
+    pub(crate) websocket: config::WebSocket,
+    pub(crate) header_timeout: Duration,
+    pub(crate) max_unidentified: usize,
+    pub(crate) grace: Duration,
+    pub(crate) identified: bool,
 }
 
 impl Default for Setting {
     fn default() -> Self {
         Self {
             websocket: config::WebSocket {
-                hello_timeout: Duration::from_millis(200),
+                hello_timeout: PATIENT,
                 max_message_bytes: 65_536,
                 max_fragments: 16,
                 max_pings_per_second: 10,
                 max_bad_frames: 8,
                 window: 512,
                 outbox_bytes: 65_536,
-                close_timeout: Duration::from_millis(200),
+                close_timeout: PATIENT,
             },
-            header_timeout: Duration::from_millis(200),
+            header_timeout: PATIENT,
             max_unidentified: 1024,
-            grace: Duration::from_millis(200),
+            grace: HASTY,
             identified: true,
         }
+    }
+}
+
+impl Setting {
+    /// For tests that wait for the deadline of the header, of `hello` or of the close.
+    pub(crate) fn hasty() -> Self {
+        let mut setting = Self { header_timeout: HASTY, ..Self::default() };
+        setting.websocket.hello_timeout = HASTY;
+        setting.websocket.close_timeout = HASTY;
+        setting
     }
 }
 
@@ -141,10 +155,10 @@ impl Handler for Recorder {
 }
 
 impl Server {
-    pub fn start(setting: Setting) -> Self {
+    pub(crate) fn start(setting: Setting) -> Self {
         let (outbox_in, outboxes) = mpsc::channel(RECORD);
         let (told_in, told) = mpsc::channel(RECORD);
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = socket.local_addr().unwrap();
         let server = config::Server {
             listen: address,
@@ -178,17 +192,17 @@ impl Server {
     }
 
     /// The outbox of the next connection.
-    pub async fn outbox(&mut self) -> Arc<Outbox> {
+    pub(crate) async fn outbox(&mut self) -> Arc<Outbox> {
         soon(self.outboxes.recv()).await.unwrap()
     }
 
     /// The next thing that any handler was told.
-    pub async fn told(&mut self) -> Told {
+    pub(crate) async fn told(&mut self) -> Told {
         soon(self.told.recv()).await.expect("a handler goes on")
     }
 
     /// Skips what comes before the end, then expects the end, the closed descriptor, and nothing else.
-    pub async fn expect_end(&mut self, ending: Ending) {
+    pub(crate) async fn expect_end(&mut self, ending: Ending) {
         loop {
             if let Told::End(told) = self.told().await {
                 assert_eq!(told, ending);
