@@ -26,11 +26,7 @@ const DEFAULT_LIMIT: Round = Round {
     cases: &["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"],
     max_message_bytes: 256 * 1024,
 };
-const RAISED_LIMIT: Round = Round {
-    name: "raised",
-    cases: &["9.*"],
-    max_message_bytes: 16 * 1024 * 1024,
-};
+const RAISED_LIMIT: Round = Round { name: "raised", cases: &["9.*"], max_message_bytes: 16 * 1024 * 1024 };
 
 struct Round {
     name: &'static str,
@@ -77,17 +73,11 @@ fn find_python() -> Option<PathBuf> {
         (None, None) => None,
     };
     let versions = pyenv.map(|pyenv| pyenv.join("versions/2.7.18/bin/python2.7"));
-    versions
-        .into_iter()
-        .chain([PathBuf::from("python2.7")])
-        .find(|python| is_python(python))
+    versions.into_iter().chain([PathBuf::from("python2.7")]).find(|python| is_python(python))
 }
 
 fn is_python(python: &Path) -> bool {
-    Command::new(python)
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success())
+    Command::new(python).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 /// Makes a Python home with the suite in it, unless it is there already. Answers the path of `wstest`.
