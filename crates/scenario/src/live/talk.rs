@@ -49,9 +49,14 @@ pub(super) async fn continue_answer(
     timeout(ANSWERED_WITHIN, whole).await.context("the answer did not end")?
 }
 
-/// The next event of a thread.
+/// The next event of a thread; a refusal that names the thread, or none, comes as an error.
 pub(super) async fn next_event(client: &mut Client, thread: &str) -> Result<Event, Trouble> {
-    client.until(PATIENCE, |frame| frame.event_of(thread).cloned()).await
+    let next = client.until(PATIENCE, |frame| {
+        let refused = frame.refusal().filter(|refused| refused.thread.as_deref().is_none_or(|about| about == thread));
+        let refused = refused.map(|refused| Err(Trouble::Refused(Box::new(refused.clone()))));
+        refused.or_else(|| frame.event_of(thread).map(|event| Ok(event.clone())))
+    });
+    next.await?
 }
 
 /// The next refusal.
