@@ -23,8 +23,13 @@ const CHECKS: usize = 8;
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Installs and starts aimock, runs the test that needs it, and ends it again. Skips, loudly, where npm is missing.
-pub fn run(root: &Path) -> Result<()> {
-    if Command::new("npm").arg("--version").stdout(Stdio::null()).status().is_err() {
+pub(crate) fn run(root: &Path) -> Result<()> {
+    if Command::new("npm")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_err()
+    {
         eprintln!("SKIPPED: aimock. npm is not installed, so the openai agent was not tried against a real peer.");
         return Ok(());
     }
@@ -33,7 +38,15 @@ pub fn run(root: &Path) -> Result<()> {
     let peer = Peer::start(&program, &fixtures)?;
     let output = Command::new(env!("CARGO"))
         .current_dir(root)
-        .args(["test", "--package", "lychgate", "--lib", "agent::openai::tests::peer", "--", "--nocapture"])
+        .args([
+            "test",
+            "--package",
+            "lychgate",
+            "--lib",
+            "agent::openai::tests::peer",
+            "--",
+            "--nocapture",
+        ])
         .env("LYCHGATE_AIMOCK_URL", format!("{}/v1", peer.address))
         .stderr(Stdio::inherit())
         .output()
