@@ -1,1 +1,81 @@
-fn main() {}
+//! The project's own commands: `cargo xtask demo | test | lint | sim | e2e`.
+//!
+//! Built on std, anyhow, serde_json and toml alone, so that the first command on a fresh clone starts in seconds.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+mod aimock;
+mod autobahn;
+mod demo;
+mod e2e;
+mod install;
+mod lint;
+mod run;
+mod sim;
+mod test;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  demo [ARGS...]               build the gateway and start `lychgate demo ARGS...` on loopback
+  test                         everything that CI runs, with a table at the end
+  lint [NAME...]               all lints, or those named
+  sim [--seed N] [--plans N]   simulate random plans against the reference model
+  e2e                          live plans and a third-party client against a real gateway
+
+`cargo xtask <command> --help` says more.";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let command = words.next();
+    let rest: Vec<String> = words.collect();
+    match dispatch(command.as_deref(), &rest) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Option<&str>, rest: &[String]) -> Result<ExitCode> {
+    let Some(command) = command else {
+        eprintln!("{HELP}");
+        return Ok(ExitCode::from(2));
+    };
+    if let "help" | "--help" | "-h" = command {
+        println!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (help, run): (&str, Command) = match command {
+        "demo" => (demo::HELP, demo::run),
+        "test" => (test::HELP, test::run),
+        "lint" => (lint::HELP, lint::run),
+        "sim" => (sim::HELP, sim::run),
+        "e2e" => (e2e::HELP, e2e::run),
+        unknown => {
+            eprintln!("xtask: there is no command `{unknown}`\n\n{HELP}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    // `demo` hands its arguments on; what `lychgate demo` understands, its own --help says.
+    if command != "demo" && rest.iter().any(|word| word == "--help" || word == "-h") {
+        println!("{help}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    run(&root()?, rest)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A command of ours: the workspace's root, and the words that followed its name.
+type Command = fn(&Path, &[String]) -> Result<()>;
+
+/// The workspace's root, wherever in it cargo was called.
+fn root() -> Result<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = own.parent().context("xtask lies directly under the root of the workspace")?;
+    Ok(root.to_path_buf())
+}

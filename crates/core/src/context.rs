@@ -133,6 +133,13 @@ impl SessionContext {
         &self.origin
     }
 
+    /// The same request on the connection that replaced its own.
+    #[must_use]
+    pub(crate) fn with_connection(mut self, connection: ConnectionId) -> Self {
+        self.connection = connection;
+        self
+    }
+
     /// The same request, aimed at a thread that is known already: an `open` that was sent again with its `ref` is the
     /// same open and must not make a second thread.
     #[must_use]
@@ -158,14 +165,8 @@ mod tests {
             component,
             unix_ms: 0,
         };
-        let one = Entropy {
-            sequence: 1,
-            random: 10,
-        };
-        let two = Entropy {
-            sequence: 2,
-            random: 20,
-        };
+        let one = Entropy { sequence: 1, random: 10 };
+        let two = Entropy { sequence: 2, random: 20 };
         let socket = SessionContext::from_websocket_request(&request("ws"), one).unwrap();
         let database = SessionContext::from_websocket_request(&request("journal"), two).unwrap();
         assert_eq!(socket.key(), database.key());
@@ -184,10 +185,7 @@ mod tests {
             component: "ws",
             unix_ms: 0,
         };
-        let entropy = Entropy {
-            sequence: 5,
-            random: 0xabcd << 64,
-        };
+        let entropy = Entropy { sequence: 5, random: 0xabcd << 64 };
         let context = SessionContext::from_websocket_request(&request, entropy).unwrap();
         assert_eq!(context.thread().as_str(), "thread_websocket_session_5_000000000000abcd");
         assert!(context.origin().thread_made_here);

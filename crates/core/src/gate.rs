@@ -1,35 +1,313 @@
-//! (to come)
-use crate::limits::Limits;
-use crate::timer::Time;
+//! Takes inputs and time, gives outputs and a deadline. All branching of the core starts here; the leaves that it asks
+//! are pure.
+//!
+//! ```text
+//!                     +-- connect   takeover, bounds on connections
+//!  Input --> Gate ----+-- open      attach, admit --> admission
+//!  time  -->          +-- climb     probes, waiters --> reclaim, liveness, health
+//!                     +-- depart    leave, disconnect, evict
+//!                     +-- time      heartbeats, linger, expiry, background reclaim
+//! ```
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
+
+use crate::check;
+use crate::id::{ConnectionId, UserId};
+use crate::limits::{Limits, Usage};
+use crate::stats::Census;
+use crate::timer::{Clock, Time, Timers};
+use crate::user::{User, Worth};
+
+mod climb;
+mod connect;
+mod depart;
 pub mod io;
+mod open;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
 use io::{Input, Output};
 
-/// The gate.
+/// Decides who may hold a session. See the crate's documentation for how to drive it.
 #[derive(Debug)]
-pub struct Gate {}
+pub struct Gate {
+    limits: Limits,
+    clock: Clock,
+    /// Set by [`Input::Drain`].
+    draining: Option<Duration>,
+    /// Looked up, never iterated: its order depends on the seed.
+    index: HashMap<UserId, usize, FixedState>,
+    /// Users at stable places, so that timers can name them.
+    users: Vec<Option<Box<User>>>,
+    vacant: Vec<usize>,
+    timers: Timers,
+    outputs: VecDeque<Output>,
+    random: u64,
+}
 
 impl Gate {
-    /// An empty gate. The seed spreads hashes and jitter.
+    /// An empty gate. The seed spreads hashes and the jitter of heartbeats; with the same seed and the same inputs a
+    /// gate gives the same outputs.
     #[must_use]
-    pub fn new(_limits: Limits, _seed: u64) -> Self {
-        Self {}
+    pub fn new(limits: Limits, seed: u64) -> Self {
+        Self {
+            limits,
+            clock: Clock::default(),
+            draining: None,
+            index: HashMap::with_hasher(FixedState::with_seed(seed)),
+            users: Vec::new(),
+            vacant: Vec::new(),
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            random: seed,
+        }
     }
-    /// Takes one input; drain the outputs after it.
-    pub fn handle_input(&mut self, _now: Time, _input: Input) {}
-    /// Lets deadlines pass.
-    pub fn handle_timeout(&mut self, _now: Time) {}
-    /// The next thing to do, in order.
+
+    /// Takes one input; drain [`Gate::poll_output`] after it. A time before the last one counts as the last one.
+    pub fn handle_input(&mut self, now: Time, input: Input) {
+        self.clock.now = self.clock.now.max(now);
+        match input {
+            Input::Stalled { lag } => self.clock.stalled(lag),
+            Input::Drain { retry_in } => self.on_drain(retry_in),
+            Input::Connect { user, connection, prev, heartbeat, expires } => {
+                self.step(&user, Presence::Made, |step| step.on_connect(connection, prev, heartbeat, expires));
+            }
+            Input::Open { context, reference, resume } => {
+                let user = context.user().clone();
+                self.step(&user, Presence::Made, |step| step.on_open(context, reference, resume));
+            }
+            Input::Leave { user, connection, thread } => {
+                self.step(&user, Presence::Known, |step| step.on_leave(connection, &thread));
+            }
+            Input::Disconnect { user, connection, end } => {
+                self.step(&user, Presence::Known, |step| step.on_disconnect(connection, end));
+            }
+            Input::Heard { user, connection, sign } => {
+                self.step(&user, Presence::Known, |step| step.on_heard(connection, sign));
+            }
+            Input::PingResult { user, connection, outcome } => {
+                self.step(&user, Presence::Known, |step| step.on_ping_result(connection, outcome));
+            }
+            Input::Backlog { user, connection, progress } => {
+                self.step(&user, Presence::Known, |step| step.on_backlog(connection, progress));
+            }
+            Input::RunStarted { key, run } => {
+                self.step(key.user(), Presence::Made, |step| step.on_run_started(key.thread(), run));
+            }
+            Input::RunEnded { key, run } => {
+                self.step(key.user(), Presence::Known, |step| step.on_run_ended(key.thread(), &run));
+            }
+            Input::Used { key } => self.step(key.user(), Presence::Known, |step| step.on_used(key.thread())),
+            Input::Renew { user, connection, expires } => {
+                self.step(&user, Presence::Known, |step| step.on_renew(connection, expires));
+            }
+            Input::Expel { user, connection, reason } => {
+                self.step(&user, Presence::Known, |step| step.on_expel(connection, reason));
+            }
+            Input::EvictionDone { user, connection } => {
+                self.step(&user, Presence::Known, |step| step.on_eviction_done(connection));
+            }
+            Input::EvictionFailed { user, connection } => {
+                self.step(&user, Presence::Known, |step| step.on_eviction_failed(connection));
+            }
+        }
+    }
+
+    /// Lets every deadline up to `now` pass; drain [`Gate::poll_output`] after it.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.clock.now = self.clock.now.max(now);
+        while let Some(slot) = self.timers.pop_due(self.clock.now) {
+            if let Some(user) = self.users[slot].as_mut() {
+                user.timer = None;
+            }
+            self.step_at(slot, |step| step.on_timeout());
+        }
+    }
+
+    /// The next thing to do or to tell, in order.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.outputs.pop_front()
     }
-    /// When to call [`Gate::handle_timeout`] next.
+
+    /// When to call [`Gate::handle_timeout`] next; none while nothing can fall due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        None
+        self.timers.earliest()
     }
-    /// Sessions that the user holds.
+
+    /// The user's sessions against his limit, recounted.
     #[must_use]
-    pub fn session_count(&self, _user: &crate::id::UserId) -> usize {
-        0
+    pub fn usage(&self, user: &UserId) -> Usage {
+        let used = self.user(user).map_or(0, |user| user.sessions.len());
+        self.limits.usage(used)
+    }
+
+    /// Sessions that the user holds, recounted.
+    #[must_use]
+    pub fn session_count(&self, user: &UserId) -> usize {
+        self.usage(user).used
+    }
+
+    /// How much would be lost with a connection; none when it is not known. Bounds that reach across users (address,
+    /// node) compare these: the lowest goes first.
+    #[must_use]
+    pub fn worth(&self, user: &UserId, connection: ConnectionId) -> Option<Worth> {
+        let user = self.user(user)?;
+        user.connection(connection).map(|connection| user.worth(connection, &self.clock, &self.limits))
+    }
+
+    /// Every connection with its user.
+    #[must_use]
+    pub fn connections(&self) -> Vec<(UserId, ConnectionId)> {
+        let users = self.users.iter().flatten();
+        users.flat_map(|user| user.connections.iter().map(|connection| (user.id.clone(), connection.id))).collect()
+    }
+
+    /// The least worthy connection but `spared` among `count` users from place `from` on (modulo their number).
+    /// Bounded work: a node that is full must not scan everybody for each newcomer (hazard R13).
+    #[must_use]
+    pub fn least_worthy(&self, from: usize, count: usize, spared: ConnectionId) -> Option<(Worth, UserId)> {
+        let places = self.users.len();
+        let start = if places == 0 { 0 } else { from % places };
+        let end = (start + count).min(places);
+        self.users[start..end]
+            .iter()
+            .flatten()
+            .flat_map(|user| user.connections.iter().map(move |connection| (user, connection)))
+            .filter(|(_, connection)| connection.id != spared)
+            .map(|(user, connection)| (user.worth(connection, &self.clock, &self.limits), user))
+            .min_by_key(|(worth, _)| *worth)
+            .map(|(worth, user)| (worth, user.id.clone()))
+    }
+
+    /// What the gate holds, recounted; takes time in proportion to the number of users.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        self.users.iter().flatten().for_each(|user| census.count(user));
+        census
+    }
+
+    /// Recounts every invariant.
+    ///
+    /// # Errors
+    /// Names the first one that does not hold. That is a defect of this crate, never of an input.
+    pub fn check(&self) -> Result<(), String> {
+        self.users.iter().flatten().try_for_each(|user| check::check(user, &self.limits))
+    }
+
+    fn user(&self, user: &UserId) -> Option<&User> {
+        self.users[*self.index.get(user)?].as_deref()
+    }
+
+    fn on_drain(&mut self, retry_in: Duration) {
+        self.draining = Some(retry_in);
+        for slot in 0..self.users.len() {
+            self.step_at(slot, |step| step.on_drain(retry_in));
+        }
+    }
+
+    fn step(&mut self, user: &UserId, presence: Presence, change: impl FnOnce(&mut Step<'_>)) {
+        let slot = match (self.index.get(user), presence) {
+            (Some(slot), Presence::Made | Presence::Known) => *slot,
+            (None, Presence::Made) => self.add_user(user),
+            (None, Presence::Known) => return,
+        };
+        self.step_at(slot, change);
+    }
+
+    fn add_user(&mut self, user: &UserId) -> usize {
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.users.push(None);
+            self.users.len() - 1
+        });
+        self.users[slot] = Some(Box::new(User::new(user.clone())));
+        self.index.insert(user.clone(), slot);
+        slot
+    }
+
+    /// One change of one user, with everything that follows from it: those who wait are served, the pressure is told,
+    /// the timer is set, the invariants are recounted.
+    fn step_at(&mut self, slot: usize, change: impl FnOnce(&mut Step<'_>)) {
+        let Some(user) = self.users[slot].as_deref_mut() else {
+            return;
+        };
+        let mut step = Step {
+            user,
+            limits: &self.limits,
+            clock: self.clock,
+            draining: self.draining,
+            out: &mut self.outputs,
+            random: &mut self.random,
+        };
+        change(&mut step);
+        // Not from within the change: an admission that an eviction sets off would take the slot of the one it serves.
+        step.on_probe_answer();
+        step.serve_waiters();
+        step.note_pressure();
+        if cfg!(debug_assertions)
+            && let Err(broken) = check::check(step.user, step.limits)
+        {
+            panic!("a gate invariant does not hold: {broken}");
+        }
+        let user = &mut *step.user;
+        if user.is_idle() {
+            self.timers.reset(slot, user.timer, None);
+            self.index.remove(&user.id);
+            self.users[slot] = None;
+            self.vacant.push(slot);
+            return;
+        }
+        // A deadline in the past would spin; a millisecond later the same step runs again and nothing is lost.
+        let next = user.deadline(&self.clock, &self.limits);
+        let next = next.map(|at| at.max(self.clock.now + Duration::from_millis(1)));
+        self.timers.reset(slot, user.timer, next);
+        user.timer = next;
+    }
+}
+
+/// Whether a step may bring its user into being.
+#[derive(Clone, Copy)]
+enum Presence {
+    Made,
+    Known,
+}
+
+/// One change of one user: the record, what it may read, and where its outputs go.
+struct Step<'a> {
+    user: &'a mut User,
+    limits: &'a Limits,
+    clock: Clock,
+    draining: Option<Duration>,
+    out: &'a mut VecDeque<Output>,
+    random: &'a mut u64,
+}
+
+impl Step<'_> {
+    fn emit(&mut self, output: Output) {
+        self.out.push_back(output);
+    }
+
+    fn tell(&mut self, event: io::Event) {
+        self.emit(Output::Event(event));
+    }
+
+    fn usage(&self) -> Usage {
+        self.limits.usage(self.user.sessions.len())
+    }
+
+    /// The next 64 bits of SplitMix64 (Steele, Lea, Flood 2014): for jitter, never for secrets.
+    fn draw(&mut self) -> u64 {
+        *self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = *self.random;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
     }
 }

@@ -244,14 +244,7 @@ mod tests {
 
     #[test]
     fn colons_and_percent_signs_never_make_two_keys_equal() {
-        let pairs = [
-            ("a:b", "c"),
-            ("a", "b:c"),
-            ("a%3Ab", "c"),
-            ("a%", "3Ab:c"),
-            ("a%25", "c"),
-            ("ü:", ":"),
-        ];
+        let pairs = [("a:b", "c"), ("a", "b:c"), ("a%3Ab", "c"), ("a%", "3Ab:c"), ("a%25", "c"), ("ü:", ":")];
         let texts: std::collections::BTreeSet<String> = pairs.iter().map(|(u, t)| key(u, t).to_string()).collect();
         assert_eq!(texts.len(), pairs.len());
         for (user, thread) in pairs {
@@ -271,12 +264,7 @@ mod tests {
     fn a_connection_id_reads_back_what_it_wrote_and_nothing_else() {
         let id = ConnectionId::from_random(7);
         assert_eq!(id.to_string().parse(), Ok(id));
-        for bad in [
-            "",
-            "c_",
-            "c_+0000000000000000000000000000007",
-            "r_00000000000000000000000000000007",
-        ] {
+        for bad in ["", "c_", "c_+0000000000000000000000000000007", "r_00000000000000000000000000000007"] {
             assert_eq!(bad.parse::<ConnectionId>(), Err(IdError::Malformed));
         }
     }

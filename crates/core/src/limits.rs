@@ -92,8 +92,8 @@ impl fmt::Display for LimitError {
 
 impl std::error::Error for LimitError {}
 
-/// Numbers that do not contradict each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Numbers that do not contradict each other; the defaults do not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits(LimitSpec);
 
 impl Limits {
@@ -120,25 +120,14 @@ impl Limits {
             ("close_confirm", spec.close_confirm),
             ("reclaim_interval", spec.reclaim_interval),
         ];
-        if let Some((key, _)) = at_least_a_millisecond
-            .into_iter()
-            .find(|(_, v)| *v < Duration::from_millis(1))
-        {
+        if let Some((key, _)) = at_least_a_millisecond.into_iter().find(|(_, v)| *v < Duration::from_millis(1)) {
             return fail(key, None, "must be at least 1ms");
         }
         if spec.max_connections_per_user < spec.max_connections_per_session {
-            return fail(
-                "max_connections_per_user",
-                Some("max_connections_per_session"),
-                "must not be below",
-            );
+            return fail("max_connections_per_user", Some("max_connections_per_session"), "must not be below");
         }
         if spec.missed_pings < 2 {
-            return fail(
-                "missed_pings",
-                None,
-                "must be at least 2: one missed answer proves nothing",
-            );
+            return fail("missed_pings", None, "must be at least 2: one missed answer proves nothing");
         }
         if spec.ping_answer >= spec.ping_interval {
             return fail("ping_answer", Some("ping_interval"), "must be shorter than");
@@ -177,17 +166,7 @@ impl Limits {
     /// What a user is told about his limit.
     #[must_use]
     pub fn usage(&self, used: usize) -> Usage {
-        Usage {
-            used,
-            limit: self.max_sessions_per_user,
-            level: self.pressure(used),
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self(LimitSpec::default())
+        Usage { used, limit: self.max_sessions_per_user, level: self.pressure(used) }
     }
 }
 
@@ -250,15 +229,9 @@ mod tests {
 
     #[test]
     fn a_contradiction_names_both_keys() {
-        let spec = LimitSpec {
-            probe_deadline: Duration::from_secs(4),
-            ..LimitSpec::default()
-        };
+        let spec = LimitSpec { probe_deadline: Duration::from_secs(4), ..LimitSpec::default() };
         let error = Limits::new(spec).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "probe_deadline must not be longer than ladder_deadline"
-        );
+        assert_eq!(error.to_string(), "probe_deadline must not be longer than ladder_deadline");
     }
 
     #[test]

@@ -49,6 +49,53 @@ impl Sub<Duration> for Time {
     }
 }
 
+/// Time during which we ourselves ran: the clock of silence.
+///
+/// Whoever judges a peer by its silence subtracts the time in which he was deaf (hazards R7, R30). A point on this
+/// clock is a point on the driver's clock less all stalls that were reported before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(crate) struct Awake(Time);
+
+impl Awake {
+    /// How long we ran since `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        self.0.since(earlier.0)
+    }
+}
+
+impl Add<Duration> for Awake {
+    type Output = Self;
+
+    fn add(self, by: Duration) -> Self {
+        Self(self.0 + by)
+    }
+}
+
+/// What time it is, on both clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Clock {
+    /// The driver's clock.
+    pub(crate) now: Time,
+    stalled: Duration,
+}
+
+impl Clock {
+    /// The clock of silence.
+    pub(crate) fn awake(&self) -> Awake {
+        Awake(self.now - self.stalled)
+    }
+
+    /// When `at` will be on the driver's clock if we do not stall again.
+    pub(crate) fn wall(&self, at: Awake) -> Time {
+        at.0 + self.stalled
+    }
+
+    /// Takes a stall off the clock of silence.
+    pub(crate) fn stalled(&mut self, lag: Duration) {
+        self.stalled += lag;
+    }
+}
+
 /// At most one deadline per slot, earliest first. Ties go to the lower slot, so that two runs with the same inputs
 /// fire in the same order.
 #[derive(Debug, Default)]

@@ -1,1 +1,271 @@
-//! (to come)
+//! Assembles, binds, serves, drains: the one place that knows every part.
+//!
+//! ```text
+//!  config -> journal <-follows- sessions <-attach, detach- driver <-run started, ended- runs -> agents
+//!                                             ^ reaper thread
+//!  listener -> /v1/ws -> chat -> driver, sessions, runs        admin listener -> health, metrics
+//! ```
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lychgate_core::{ConnectionId, Event, EvictReason, SessionKey};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::Agents;
+use crate::api::{self, Admin, Health};
+use crate::auth::JwtAuthenticator;
+use crate::config::{Config, JournalKind};
+use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Lag, Reaper};
+use crate::error::Error;
+use crate::journal::Journal;
+use crate::journal::memory::Memory;
+use crate::listener::{Listener, Pool, max_connections};
+use crate::run::{RunChange, Runs, Timeouts};
+use crate::session::{Attach, Sessions};
+use crate::telemetry::{Metrics, Population, logs};
+use crate::ws::chat::Services;
+use crate::ws::endpoint::{Door, routes};
+
+/// A runtime that did not run for so long delivers nothing: the node is not ready.
+const STALLED: Duration = Duration::from_secs(5);
+
+/// How long closes and terminal events may take at the end.
+const LAST_ORDERS: Duration = Duration::from_secs(3);
+
+/// How often a draining node looks whether its runs have ended.
+const DRAIN_POLL: Duration = Duration::from_millis(50);
+
+/// Where the listeners ended up.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// For browsers.
+    pub listen: SocketAddr,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+}
+
+/// Serves until SIGTERM or SIGINT, then stops in order: nobody new, a notice to everybody, time for runs to end, close
+/// 4001. A second signal skips the waiting. Calls `ready` once, when both listeners accept.
+///
+/// # Errors
+/// [`Error::Listen`] when an address cannot be had, [`Error::System`] when the system denies a thread or a signal.
+pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(), Error> {
+    let user_socket = bind("server.listen", config.server.listen)?;
+    let admin_socket = bind("server.admin_listen", config.server.admin_listen)?;
+    let node = Node::assemble(&config)?;
+    let health = Arc::clone(&node.health);
+    let _reaper = Reaper::start(Arc::clone(&node.driver), node.lag_watch())
+        .map_err(|source| Error::System { what: "start the reaper thread", source })?;
+    let mut signals = Signals::listen()?;
+
+    let listener = listen(user_socket, &config)?;
+    let admin_listener = listen(admin_socket, &config)?;
+    let addresses = Ready { listen: address(&listener)?, admin: address(&admin_listener)? };
+    let admin = Admin {
+        health: Arc::clone(&health),
+        metrics: Arc::clone(&node.metrics),
+        population: node.population(listener.pool()),
+    };
+    let door = Door {
+        services: node.services(&config),
+        bounds: Arc::new(config.websocket.clone()),
+        origins: config.auth.origins.clone().into(),
+    };
+    let stop = CancellationToken::new();
+    let stop_admin = CancellationToken::new();
+    let users = tokio::spawn(listener.serve(routes(door).merge(api::user()), stop.clone(), LAST_ORDERS));
+    let operators = tokio::spawn(admin_listener.serve(api::admin(admin), stop_admin.clone(), LAST_ORDERS));
+    tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
+    ready(addresses);
+
+    signals.next().await;
+    node.drain(config.server.drain_timeout, &mut signals).await;
+    stop.cancel();
+    node.runs.shutdown(LAST_ORDERS).await;
+    finish(users).await;
+    stop_admin.cancel();
+    finish(operators).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits for a listener that was told to stop; it bounds itself.
+async fn finish(listener: tokio::task::JoinHandle<()>) {
+    if listener.await.is_err() {
+        tracing::error!("a listener ended by a panic");
+    }
+}
+
+fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).map_err(|source| Error::listen(key, address, source))
+}
+
+fn listen(socket: TcpListener, config: &Config) -> Result<Listener, Error> {
+    Listener::new(socket, &config.server).map_err(|source| Error::System { what: "use a listening socket", source })
+}
+
+fn address(listener: &Listener) -> Result<SocketAddr, Error> {
+    listener.local_addr().map_err(|source| Error::System { what: "name a listening socket", source })
+}
+
+/// Every part of a running node.
+struct Node {
+    driver: Arc<Driver>,
+    sessions: Arc<Sessions>,
+    runs: Arc<Runs>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+}
+
+impl Node {
+    fn assemble(config: &Config) -> Result<Self, Error> {
+        let metrics = Arc::new(Metrics::new());
+        let agents = Agents::new(&config.agents).map_err(|error| Error::Failed(error.to_string()))?;
+        let journal: Arc<dyn Journal> = match config.journal.kind {
+            JournalKind::Memory => Arc::new(Memory::new(&config.journal, &epoch())),
+        };
+        let runtime = tokio::runtime::Handle::current();
+        let sessions = Sessions::new(Arc::clone(&journal), runtime.clone(), config.websocket.window);
+        journal.follow(Arc::clone(&sessions) as Arc<dyn crate::journal::Follower>);
+        let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
+        let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
+        let driver = Driver::new(&config.limits, connection_bounds(config), greeting, Arc::new(effects));
+        let runs = {
+            let driver = Arc::clone(&driver);
+            let on_change = move |change: RunChange| match change {
+                RunChange::Started { key, run } => driver.run_started(&key, &run),
+                RunChange::Ended { key, run } => driver.run_ended(&key, &run),
+            };
+            let timeouts =
+                Timeouts { first_event: config.agents.first_event_timeout, idle: config.agents.idle_timeout };
+            let find = move |name: Option<&str>| agents.named(name).ok().map(|(_, agent)| agent);
+            Runs::new(journal, Box::new(find), timeouts, Box::new(on_change), runtime)
+        };
+        Ok(Self { driver, sessions, runs, metrics, health: Arc::new(Health::default()) })
+    }
+
+    fn services(&self, config: &Config) -> Arc<Services> {
+        Arc::new(Services {
+            driver: Arc::clone(&self.driver),
+            sessions: Arc::clone(&self.sessions),
+            runs: Arc::clone(&self.runs),
+            authenticator: Arc::new(JwtAuthenticator::new(&config.auth.jwt)),
+            metrics: Arc::clone(&self.metrics),
+            max_bad_frames: config.websocket.max_bad_frames,
+        })
+    }
+
+    fn lag_watch(&self) -> impl Fn(Lag) + Send + 'static {
+        let (metrics, health) = (Arc::clone(&self.metrics), Arc::clone(&self.health));
+        move |lag| {
+            metrics.set_reaper_lag(lag.reaper);
+            metrics.set_runtime_lag(lag.runtime);
+            health.stalled.store(lag.runtime >= STALLED, Ordering::Relaxed);
+        }
+    }
+
+    fn population(&self, pool: Arc<Pool>) -> Arc<dyn Fn() -> Population + Send + Sync> {
+        let driver = Arc::clone(&self.driver);
+        Arc::new(move || {
+            let census = driver.census();
+            Population {
+                sessions: census.sessions,
+                connections: census.connections,
+                runs: census.runs,
+                unidentified: pool.occupancy().strangers,
+            }
+        })
+    }
+
+    /// Tells everybody, gives runs their time, closes everybody with 4001.
+    async fn drain(&self, drain_timeout: Duration, signals: &mut Signals) {
+        self.health.draining.store(true, Ordering::Relaxed);
+        let census = self.driver.census();
+        tracing::info!(connections = census.connections, runs = census.runs, "draining");
+        self.driver.drain(drain_timeout);
+        let deadline = Instant::now() + drain_timeout;
+        let runs_end = async {
+            while self.driver.census().runs > 0 {
+                sleep_until(Instant::now() + DRAIN_POLL).await;
+            }
+        };
+        let waited = tokio::select! {
+            waited = timeout(deadline - Instant::now(), runs_end) => waited.is_ok(),
+            () = signals.next() => false,
+        };
+        if !waited {
+            tracing::warn!(runs = self.driver.census().runs, "runs are ended before their time");
+        }
+        self.driver.close_all(EvictReason::Draining);
+    }
+}
+
+/// Names this incarnation of the memory journal.
+fn epoch() -> String {
+    format!("{:016x}", crate::driver::random_bits() as u64)
+}
+
+/// The listener bounds all sockets, the driver those that proved who they are. The driver's bound is the lower one: a
+/// full node must still hear who the newcomer is, because the newest wins and the least worthy goes.
+fn connection_bounds(config: &Config) -> ConnectionBounds {
+    let sockets = max_connections(config.server.max_descriptor_percent);
+    ConnectionBounds {
+        per_address: config.server.max_connections_per_address,
+        per_node: sockets - config.server.max_unidentified.min(sockets / 10),
+    }
+}
+
+/// What the driver causes outside of sockets.
+struct Wiring {
+    sessions: Arc<Sessions>,
+    metrics: Arc<Metrics>,
+}
+
+impl Effects for Wiring {
+    fn attach(&self, admitted: Admitted) {
+        let Admitted { context, reference, resume, path: _, usage, outbox, heartbeat } = admitted;
+        self.sessions.attach(Attach {
+            key: context.key().clone(),
+            connection: context.connection(),
+            sink: outbox,
+            heartbeat,
+            resume,
+            reference,
+            usage,
+        });
+    }
+
+    fn detach(&self, key: &SessionKey, connection: ConnectionId) {
+        self.sessions.detach(key, connection);
+    }
+
+    fn event(&self, event: &Event) {
+        self.metrics.on_event(event);
+        logs::event(event);
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(|source| Error::System { what: "listen for signals", source });
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

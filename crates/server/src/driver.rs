@@ -1,1 +1,370 @@
-//! (to come)
+//! Drives the gates: lock, one input, drain the outputs into non-blocking sends, unlock.
+//!
+//! ```text
+//!  ws, run --Input--> [shard: Mutex<Gate + links>] --Output--> outbox   (hello, ping, notice, close)
+//!                        ^            |            \--------> Effects  (attach, detach; then events, unlocked)
+//!  reaper thread --------'            '--- deadline ---> reaper thread
+//! ```
+//!
+//! Gates are sharded by user. There is no await between check and take, and no second owner of a count: see the
+//! contract in [`lychgate_core`].
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lychgate_core::{
+    AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Gate, Heartbeat, Input, Limits, Resume,
+    RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Usage, UserId, WriteProgress,
+};
+
+use crate::outbox::Outbox;
+
+mod bounds;
+mod drain;
+mod reaper;
+
+#[cfg(test)]
+mod tests;
+
+pub use bounds::ConnectionBounds;
+pub use reaper::{Lag, Reaper};
+
+/// Shards per node: enough that two cores seldom meet on one lock.
+const SHARDS: usize = 64;
+
+/// What an admitted open brings to the session.
+#[derive(Debug)]
+pub struct Admitted {
+    /// All ids of the open.
+    pub context: SessionContext,
+    /// The client's name for it.
+    pub reference: Option<Box<str>>,
+    /// Where the client left off.
+    pub resume: Option<Resume>,
+    /// How it was admitted.
+    pub path: AdmissionPath,
+    /// The user's sessions against his limit.
+    pub usage: Usage,
+    /// Where to send to.
+    pub outbox: Arc<Outbox>,
+    /// What counts as life on this connection.
+    pub heartbeat: Heartbeat,
+}
+
+/// What the driver causes outside of sockets. Assembly wires it to sessions, logs and metrics.
+pub trait Effects: Send + Sync + 'static {
+    /// A connection is attached to a session. Called under the shard's lock: must not block, must not call back.
+    fn attach(&self, admitted: Admitted);
+
+    /// A connection is attached to a session no longer. Called under the shard's lock, as [`Effects::attach`].
+    fn detach(&self, key: &SessionKey, connection: ConnectionId);
+
+    /// Something happened. Called without any lock, so it may write a log line.
+    fn event(&self, event: &Event);
+}
+
+/// What the driver tells clients at `hello`.
+#[derive(Clone, Copy, Debug)]
+pub struct Greeting {
+    /// Between two pings.
+    pub ping_interval: Duration,
+    /// Unacknowledged events per connection and thread.
+    pub window: u64,
+}
+
+/// A socket that proved who it is.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The verified user.
+    pub user: UserId,
+    /// Its id.
+    pub connection: ConnectionId,
+    /// The connection that it replaces.
+    pub prev: Option<ConnectionId>,
+    /// What counts as life on it.
+    pub heartbeat: Heartbeat,
+    /// Until its token expires.
+    pub expires_in: Option<Duration>,
+    /// Where it came from; bounds how many one address may hold.
+    pub address: IpAddr,
+    /// Where to send to.
+    pub outbox: Arc<Outbox>,
+}
+
+/// What the driver knows of a connection beside the gate's record.
+struct Link {
+    outbox: Arc<Outbox>,
+    heartbeat: Heartbeat,
+    expires_in: Option<Duration>,
+}
+
+struct Shard {
+    gate: Gate,
+    links: HashMap<ConnectionId, Link>,
+}
+
+/// Owns the gates.
+pub struct Driver {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    origin: Instant,
+    sequence: AtomicU64,
+    greeting: Greeting,
+    effects: Arc<dyn Effects>,
+    bounds: bounds::Addresses,
+    alarm: reaper::Alarm,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("shards", &self.shards.len()).finish_non_exhaustive()
+    }
+}
+
+impl Driver {
+    /// Empty gates. Start its [`Reaper`] too: without it no deadline passes.
+    #[must_use]
+    pub fn new(limits: &Limits, bounds: ConnectionBounds, greeting: Greeting, effects: Arc<dyn Effects>) -> Arc<Self> {
+        let hasher = RandomState::new();
+        let shard = |n: usize| {
+            let gate = Gate::new(limits.clone(), hasher.hash_one(n));
+            Mutex::new(Shard { gate, links: HashMap::new() })
+        };
+        Arc::new(Self {
+            shards: (0..SHARDS).map(shard).collect(),
+            hasher,
+            origin: Instant::now(),
+            sequence: AtomicU64::new(0),
+            greeting,
+            effects,
+            bounds: bounds::Addresses::new(bounds),
+            alarm: reaper::Alarm::default(),
+        })
+    }
+
+    /// Registers a connection; `hello`, or the refusal, is on its way when this returns. The connection leaves the
+    /// count when the returned registration is dropped, however that comes about.
+    #[must_use = "dropping the registration disconnects"]
+    pub fn connect(self: &Arc<Self>, arrival: Arrival) -> Registration {
+        let Arrival { user, connection, prev, heartbeat, expires_in, address, outbox } = arrival;
+        let registration = Registration {
+            driver: Arc::clone(self),
+            user: user.clone(),
+            connection,
+            address,
+            heartbeat,
+            end: End::Lost,
+        };
+        let expires = expires_in.map(|after| self.now() + after);
+        self.with_shard(&user, |shard| {
+            shard.links.insert(connection, Link { outbox, heartbeat, expires_in });
+            Some(Input::Connect { user: user.clone(), connection, prev, heartbeat, expires })
+        });
+        self.bound_address(address, &user, connection);
+        self.bound_node(&user, connection);
+        registration
+    }
+
+    /// Random numbers for one context.
+    #[must_use]
+    pub fn entropy(&self) -> Entropy {
+        Entropy { sequence: self.sequence.fetch_add(1, Ordering::Relaxed), random: random_bits() }
+    }
+
+    /// A run began.
+    pub fn run_started(&self, key: &SessionKey, run: &RunId) {
+        self.input(key.user(), Input::RunStarted { key: key.clone(), run: run.clone() });
+    }
+
+    /// A run ended.
+    pub fn run_ended(&self, key: &SessionKey, run: &RunId) {
+        self.input(key.user(), Input::RunEnded { key: key.clone(), run: run.clone() });
+    }
+
+    /// The user's sessions against his limit, recounted.
+    #[must_use]
+    pub fn usage(&self, user: &UserId) -> Usage {
+        self.shard(user).gate.usage(user)
+    }
+
+    /// What the node holds, recounted; takes time in proportion to the number of users.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        for shard in &self.shards {
+            census.add(&lock(shard).gate.census());
+        }
+        census
+    }
+
+    /// Admits nobody new any more and tells everybody who is here to come back, elsewhere, after about `retry_in`.
+    pub fn drain(&self, retry_in: Duration) {
+        self.for_each_shard(|_| Input::Drain { retry_in });
+    }
+
+    /// Closes every connection, each with its close handshake.
+    pub fn close_all(&self, reason: EvictReason) {
+        for shard in &self.shards {
+            let everybody = lock(shard).gate.connections();
+            for (user, connection) in everybody {
+                self.input(&user.clone(), Input::Expel { user, connection, reason });
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn shard_of(&self, user: &UserId) -> &Mutex<Shard> {
+        let place = self.hasher.hash_one(user) as usize % self.shards.len();
+        &self.shards[place]
+    }
+
+    fn shard(&self, user: &UserId) -> MutexGuard<'_, Shard> {
+        lock(self.shard_of(user))
+    }
+
+    fn input(&self, user: &UserId, input: Input) {
+        self.with_shard(user, |_| Some(input));
+    }
+
+    fn for_each_shard(&self, input: impl Fn(&Shard) -> Input) {
+        for shard in &self.shards {
+            self.change(shard, |shard| Some(input(shard)));
+        }
+    }
+
+    fn with_shard(&self, user: &UserId, prepare: impl FnOnce(&mut Shard) -> Option<Input>) {
+        self.change(self.shard_of(user), prepare);
+    }
+
+    /// The one place where a gate changes: lock, input (none: time), drain, unlock, tell.
+    fn change(&self, shard: &Mutex<Shard>, prepare: impl FnOnce(&mut Shard) -> Option<Input>) {
+        let (events, deadline) = {
+            let mut shard = lock(shard);
+            let now = self.now();
+            match prepare(&mut shard) {
+                Some(input) => shard.gate.handle_input(now, input),
+                None => shard.gate.handle_timeout(now),
+            }
+            let events = self.drain_outputs(&mut shard, now);
+            (events, shard.gate.poll_timeout())
+        };
+        if let Some(deadline) = deadline {
+            self.alarm.not_after(deadline);
+        }
+        for event in events {
+            self.effects.event(&event);
+        }
+    }
+}
+
+/// A gate's state is changed by one function that upholds its invariants step by step; after a panic in it, going on
+/// serves the other users of the shard better than poisoning them all.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// 128 bits from the operating system.
+///
+/// # Panics
+/// When the operating system has no randomness: no id would be safe.
+#[must_use]
+pub fn random_bits() -> u128 {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    u128::from_ne_bytes(bytes)
+}
+
+/// A connection in the count; dropping it takes it out, on every path (hazard R3).
+#[derive(Debug)]
+pub struct Registration {
+    driver: Arc<Driver>,
+    user: UserId,
+    connection: ConnectionId,
+    address: IpAddr,
+    heartbeat: Heartbeat,
+    end: End,
+}
+
+impl Registration {
+    /// Whose connection it is.
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    /// What counts as life on it.
+    #[must_use]
+    pub fn heartbeat(&self) -> Heartbeat {
+        self.heartbeat
+    }
+
+    /// Asks for a session.
+    pub fn open(&self, context: SessionContext, reference: Option<Box<str>>, resume: Option<Resume>) {
+        self.input(Input::Open { context, reference, resume });
+    }
+
+    /// Lets a session go.
+    pub fn leave(&self, thread: ThreadId) {
+        self.input(Input::Leave { user: self.user.clone(), connection: self.connection, thread });
+    }
+
+    /// The peer spoke.
+    pub fn heard(&self, sign: Sign) {
+        self.input(Input::Heard { user: self.user.clone(), connection: self.connection, sign });
+    }
+
+    /// A person used the session: a run was sent or stopped.
+    pub fn used(&self, key: SessionKey) {
+        self.input(Input::Used { key });
+    }
+
+    /// A ping that had to wait behind other bytes was written.
+    pub fn ping_written(&self) {
+        let outcome = lychgate_core::PingOutcome::Written;
+        self.input(Input::PingResult { user: self.user.clone(), connection: self.connection, outcome });
+    }
+
+    /// The kernel takes no more, or took some, or all.
+    pub fn backlog(&self, progress: WriteProgress) {
+        self.input(Input::Backlog { user: self.user.clone(), connection: self.connection, progress });
+    }
+
+    /// The client brought a new token.
+    pub fn renew(&self, expires_in: Option<Duration>) {
+        let expires = expires_in.map(|after| self.driver.now() + after);
+        self.input(Input::Renew { user: self.user.clone(), connection: self.connection, expires });
+    }
+
+    /// Says how the socket ended; without it, the end counts as lost.
+    pub fn ended(&mut self, end: End) {
+        self.end = end;
+    }
+
+    fn input(&self, input: Input) {
+        self.driver.input(&self.user, input);
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.driver.bounds.remove(self.address, self.connection);
+        let (user, connection, end) = (self.user.clone(), self.connection, self.end);
+        self.driver.with_shard(&self.user, |shard| {
+            shard.links.remove(&connection);
+            Some(Input::Disconnect { user, connection, end })
+        });
+    }
+}

@@ -16,6 +16,7 @@ pub mod listener;
 pub mod outbox;
 pub mod run;
 pub mod session;
+pub mod sink;
 pub mod telemetry;
 pub mod wire;
 pub mod ws;

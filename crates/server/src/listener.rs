@@ -1,1 +1,229 @@
-//! (to come)
+//! Our own accept loop: everything is bounded before anybody has said who he is.
+//!
+//! ```text
+//!  accept ─► seat in the Pool ─► socket options ─► HTTP/1.1 under a header deadline ─► axum::Router
+//!     │           └─ full: the oldest stranger goes                 └─ upgrade: the socket leaves HTTP, the seat stays
+//!     └─ out of descriptors: pause, longer each time
+//! ```
+//!
+//! `axum::serve` sets no header deadline, so that a silent socket would stay for ever (hazard R22), and forgets upgraded
+//! sockets at shutdown (hazard R23). Here every task sits on a [`Seat`], and [`Listener::serve`] returns when all have
+//! ended.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, getrlimit};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::config;
+
+mod backoff;
+mod pool;
+
+use backoff::AcceptBackoff;
+pub use pool::{Occupancy, Pool, Seat};
+
+/// Room for a request's head, a token among its headers included (hazard R31).
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// Connections that the kernel completes before we accept them. The standard library's 128 overflow in a storm, and
+/// whoever comes then waits a second for his next try.
+const BACKLOG: i32 = 1024;
+
+/// When an idle connection is asked by the kernel whether its host is still there, and how often before it gives up.
+/// Our own heartbeat notices earlier; this is for sockets outside its reach, such as HTTP keep-alive.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_RETRIES: u32 = 4;
+
+/// How long the kernel keeps bytes that nobody acknowledges. Longer than `liveness.write_stall`, so that the gate judges
+/// first, and the kernel only what nobody judged.
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a full node says to somebody whom it cannot even give a seat.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n\
+    Content-Type: application/json\r\nContent-Length: 81\r\n\r\n\
+    {\"type\":\"error\",\"code\":\"overload\",\"message\":\"This node is full.\",\"retry_in\":5000}";
+
+/// Binds a listening socket that a storm of connects does not overflow.
+///
+/// # Errors
+/// What the kernel says, for example that the address is in use.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A bound socket and the connections that came through it.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    header_timeout: Duration,
+    pool: Arc<Pool>,
+}
+
+impl Listener {
+    /// Takes a socket that is bound and listens already, so that the caller knows its port. Must be called inside a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// What the kernel says about the socket.
+    pub fn new(socket: std::net::TcpListener, server: &config::Server) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket: TcpListener::from_std(socket)?,
+            header_timeout: server.header_timeout,
+            pool: Pool::new(server.max_unidentified, max_connections(server.max_descriptor_percent)),
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// What the kernel says about the socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// The connections, for metrics.
+    #[must_use]
+    pub fn pool(&self) -> Arc<Pool> {
+        Arc::clone(&self.pool)
+    }
+
+    /// Accepts and serves until `stop`, then closes the listening socket and waits until every connection has ended,
+    /// for `grace` at most; what is left then is ended. Whoever owns the WebSockets closes them meanwhile, with a code
+    /// that says when to come back (hazard R11).
+    ///
+    /// Every request carries [`ConnectInfo<SocketAddr>`] and its [`Seat`] as extensions.
+    pub async fn serve(self, router: Router, stop: CancellationToken, grace: Duration) {
+        let Self { socket, header_timeout, pool } = self;
+        // Not hyper-util's `auto::Builder`: with upgrades it waits for the first bytes to tell HTTP/1 from HTTP/2, even
+        // when only HTTP/1 is allowed, and under no deadline at all (hazard R22).
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(header_timeout)
+            .max_header_size(MAX_HEAD_BYTES)
+            .max_buf_size(MAX_HEAD_BYTES);
+        let mut backoff = AcceptBackoff::default();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    backoff.reset();
+                    admit(&pool, stream, peer, &http, &router, &stop);
+                }
+                Err(error) => {
+                    if let Some(pause) = backoff.pause_after(&error) {
+                        tokio::select! {
+                            () = stop.cancelled() => break,
+                            () = sleep(pause) => {}
+                        }
+                    }
+                }
+            }
+        }
+        drop(socket);
+        let ended = pool.close(grace).await;
+        if ended > 0 {
+            tracing::warn!(connections = ended, "connections were ended because they outlived the drain");
+        }
+    }
+}
+
+/// Gives the connection a seat and a task, or tells it that the node is full.
+fn admit(
+    pool: &Arc<Pool>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    http: &http1::Builder,
+    router: &Router,
+    stop: &CancellationToken,
+) {
+    let Some(seat) = pool.take_seat() else {
+        // Best effort: whoever does not get these bytes sees a closed connection.
+        let _ = stream.try_write(FULL);
+        tracing::debug!(%peer, "refused: every connection of this node is identified, and the node is full");
+        return;
+    };
+    if let Err(error) = set_options(&stream) {
+        // It only fails on a socket that is gone already.
+        tracing::debug!(%peer, %error, "socket options");
+        return;
+    }
+    let connection = serve_http(stream, peer, seat.clone(), http.clone(), router.clone(), stop.clone());
+    seat.spawn(connection);
+}
+
+/// Speaks HTTP until the connection ends or leaves HTTP by an upgrade.
+async fn serve_http(
+    stream: TcpStream,
+    peer: SocketAddr,
+    seat: Seat,
+    http: http1::Builder,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(seat.clone());
+        let response = router.call(request.map(Body::new));
+        async move { Ok::<_, Infallible>(response.await.unwrap_or_else(|never| match never {})) }
+    });
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%peer, %error, "the HTTP connection ended early");
+    }
+}
+
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    // Frames are gathered before they are written; what is written should leave.
+    socket.set_tcp_nodelay(true)?;
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_RETRIES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
+}
+
+/// The share of the process's descriptor limit that connections may take: the rest is for files, agents and peers.
+#[must_use]
+pub fn max_connections(percent: usize) -> usize {
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).saturating_mul(percent) / 100,
+        None => usize::MAX,
+    }
+}

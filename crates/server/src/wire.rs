@@ -4,37 +4,84 @@
 //! client is an error that names the ones we know.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lychgate_core::Usage;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub mod event;
+#[cfg(test)]
+mod tests;
 
 /// What a client says.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[derive(Debug)]
 pub enum Client {
     /// First frame, within five seconds; later, with a token, a refresh.
     Hello(Hello),
     /// Attach to `user:thread`; without a thread, to a new one.
     Open(Open),
     /// Detach; the slot is free now.
-    Leave {
-        /// Which thread.
-        thread: String,
-    },
+    Leave(Leave),
     /// Start a run on an open thread.
-    Run(Run),
+    Run(Box<Run>),
     /// Cancel a run.
-    Stop {
-        /// On which thread.
-        thread: String,
-        /// Which run.
-        run: String,
-    },
+    Stop(Stop),
     /// Alive, and processed up to these offsets.
     Ack(Ack),
+}
+
+/// The one field that is read first.
+#[derive(Deserialize)]
+struct Tag {
+    #[serde(rename = "type")]
+    kind: Kind,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Hello,
+    Open,
+    Leave,
+    Run,
+    Stop,
+    Ack,
+}
+
+impl Client {
+    /// Reads one text frame: the `type` first, then the rest from the same text. An internally tagged enum would
+    /// buffer the frame, and what we pass on as it came ([`RawValue`]) cannot be read from a buffer.
+    ///
+    /// # Errors
+    /// Says what is wrong, where, and which types there are.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        let tag: Tag = serde_json::from_str(text)?;
+        Ok(match tag.kind {
+            Kind::Hello => Self::Hello(serde_json::from_str(text)?),
+            Kind::Open => Self::Open(serde_json::from_str(text)?),
+            Kind::Leave => Self::Leave(serde_json::from_str(text)?),
+            Kind::Run => Self::Run(serde_json::from_str(text)?),
+            Kind::Stop => Self::Stop(serde_json::from_str(text)?),
+            Kind::Ack => Self::Ack(serde_json::from_str(text)?),
+        })
+    }
+}
+
+/// `leave` from a client.
+#[derive(Debug, Deserialize)]
+pub struct Leave {
+    /// Which thread.
+    pub thread: String,
+}
+
+/// `stop` from a client.
+#[derive(Debug, Deserialize)]
+pub struct Stop {
+    /// On which thread.
+    pub thread: String,
+    /// Which run.
+    pub run: String,
 }
 
 /// `hello` from a client.
@@ -187,6 +234,17 @@ pub enum Server<'a> {
     Ping,
 }
 
+impl Server<'_> {
+    /// The frame's text.
+    ///
+    /// # Panics
+    /// Never: these types have no map with keys that are not text and no fallible serialiser.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a frame of ours always serialises")
+    }
+}
+
 /// `opened` to a client.
 #[derive(Debug, Serialize)]
 pub struct Opened<'a> {
@@ -211,7 +269,7 @@ pub struct Opened<'a> {
     pub reset: bool,
     /// The thread's messages, with `reset`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub messages: Option<&'a [Message]>,
+    pub messages: Option<&'a [Arc<Message>]>,
     /// The thread's state, with `reset`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<&'a RawValue>,
@@ -277,10 +335,6 @@ pub struct Limits {
 
 impl From<Usage> for Limits {
     fn from(usage: Usage) -> Self {
-        Self {
-            used: usage.used,
-            limit: usage.limit,
-            level: usage.level.as_str(),
-        }
+        Self { used: usage.used, limit: usage.limit, level: usage.level.as_str() }
     }
 }

@@ -144,6 +144,11 @@ pub enum Input {
         /// Which run.
         run: RunId,
     },
+    /// A person used a session: a run was sent or stopped.
+    Used {
+        /// Which.
+        key: SessionKey,
+    },
     /// A connection brought a new token.
     Renew {
         /// Whose.
@@ -273,6 +278,14 @@ pub enum Output {
         reason: EvictReason,
         /// Whether the session itself ended; otherwise only this connection left it.
         session_ended: bool,
+    },
+    /// The connection is attached to the session no longer, and nobody is told: it is gone itself, or its successor
+    /// holds the session.
+    Detached {
+        /// Which session.
+        key: SessionKey,
+        /// Which connection.
+        connection: ConnectionId,
     },
     /// Answer an open, or a connect (`thread` is none), with a refusal.
     Refused {

@@ -124,10 +124,7 @@ mod tests {
 
     async fn silence(words: usize) -> (Vec<Result<Event, AgentError>>, Duration, bool) {
         let dropped = Arc::new(AtomicBool::new(false));
-        let quiet = Arc::new(Quiet {
-            words,
-            dropped: dropped.clone(),
-        });
+        let quiet = Arc::new(Quiet { words, dropped: dropped.clone() });
         let mut events = Deadline::new(quiet, FIRST, IDLE).run(request("hello"));
         let start = Instant::now();
         let mut seen = Vec::new();

@@ -4,6 +4,7 @@
 //! client can be tried against every kind of answer: `error` fails in the middle, `stall` goes quiet for ever, `tool`
 //! calls a tool between two status steps. The first of these three that applies, in this order, decides.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, future, stream};
@@ -125,10 +126,11 @@ impl Agent for Demo {
                     tokio::time::sleep(delay).await;
                     None
                 }
-                Beat::Fail => Some(Err(Failure::Reported {
-                    said: Some("this is the error that you asked for.".to_owned()),
+                Beat::Fail => {
+                    Some(Err(
+                        Failure::Reported { said: Some("this is the error that you asked for.".to_owned()) }.into()
+                    ))
                 }
-                .into())),
                 Beat::Stall => future::pending().await,
             }
         }))
@@ -136,12 +138,9 @@ impl Agent for Demo {
 }
 
 /// The text of the last user message; of a message in parts, its text parts.
-fn last_question(messages: &[Message]) -> String {
-    let content = messages
-        .iter()
-        .rev()
-        .find(|message| message.role == "user")
-        .and_then(|message| message.rest.get("content"));
+fn last_question(messages: &[Arc<Message>]) -> String {
+    let content =
+        messages.iter().rev().find(|message| message.role == "user").and_then(|message| message.rest.get("content"));
     match content {
         Some(serde_json::Value::String(text)) => text.clone(),
         Some(serde_json::Value::Array(parts)) => {
@@ -153,11 +152,8 @@ fn last_question(messages: &[Message]) -> String {
 }
 
 fn wish(asked: &str) -> Wish {
-    let has = |keyword: &str| {
-        asked
-            .split(|c: char| !c.is_alphanumeric())
-            .any(|word| word.eq_ignore_ascii_case(keyword))
-    };
+    let has =
+        |keyword: &str| asked.split(|c: char| !c.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case(keyword));
     [("error", Wish::Error), ("stall", Wish::Stall), ("tool", Wish::Tool)]
         .into_iter()
         .find(|(keyword, _)| has(keyword))

@@ -50,25 +50,17 @@ pub(super) enum Late {
 impl From<Failure> for AgentError {
     fn from(failure: Failure) -> Self {
         let (code, message) = match &failure {
-            Failure::Unreachable => (
-                "agent_unavailable".to_owned(),
-                "The agent cannot be reached.".to_owned(),
-            ),
-            Failure::HungUp => (
-                "agent_unavailable".to_owned(),
-                "The agent closed the connection without an answer.".to_owned(),
-            ),
+            Failure::Unreachable => ("agent_unavailable".to_owned(), "The agent cannot be reached.".to_owned()),
+            Failure::HungUp => {
+                ("agent_unavailable".to_owned(), "The agent closed the connection without an answer.".to_owned())
+            }
             Failure::Late(late) => ("agent_timeout".to_owned(), late.sentence().to_owned()),
             Failure::Status { status, said, .. } => (format!("agent_http_{status}"), refused(*status, said.as_deref())),
             Failure::BadStream(what) => ("agent_bad_stream".to_owned(), format!("The agent's answer {what}.")),
-            Failure::Cut => (
-                "agent_eof".to_owned(),
-                "The agent's answer stopped before it was complete.".to_owned(),
-            ),
-            Failure::Reported { said } => (
-                "agent_error".to_owned(),
-                with_words("The agent reported an error", said.as_deref()),
-            ),
+            Failure::Cut => ("agent_eof".to_owned(), "The agent's answer stopped before it was complete.".to_owned()),
+            Failure::Reported { said } => {
+                ("agent_error".to_owned(), with_words("The agent reported an error", said.as_deref()))
+            }
         };
         let retry_after = match failure {
             Failure::Status { retry_after, .. } => retry_after,
@@ -79,11 +71,7 @@ impl From<Failure> for AgentError {
             | Failure::Cut
             | Failure::Reported { .. } => None,
         };
-        Self {
-            code,
-            message,
-            retry_after,
-        }
+        Self { code, message, retry_after }
     }
 }
 

@@ -96,20 +96,12 @@ impl Endpoint {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(BadEndpoint::Url);
         }
-        url.path_segments_mut()
-            .map_err(|()| BadEndpoint::Url)?
-            .pop_if_empty()
-            .extend(path);
+        url.path_segments_mut().map_err(|()| BadEndpoint::Url)?.pop_if_empty().extend(path);
         let key = match api_key {
             Some(text) => Some(Key::new(text)?),
             None => None,
         };
-        Ok(Self {
-            url,
-            key,
-            connect_timeout,
-            client: OnceCell::new(),
-        })
+        Ok(Self { url, key, connect_timeout, client: OnceCell::new() })
     }
 
     /// The key, to be kept out of what people see.
@@ -163,17 +155,13 @@ impl Endpoint {
         let retry_after = retry_after(response.headers(), jiff::Timestamp::now());
         let body = tokio::time::timeout(ERROR_BODY_TIMEOUT, read_up_to(response, MAX_ERROR_BYTES)).await;
         let said = match body {
-            Ok(Body::Whole(bytes)) => serde_json::from_slice(&bytes)
-                .ok()
-                .and_then(|body: Value| plain(words(&body)?, self.secret())),
+            Ok(Body::Whole(bytes)) => {
+                serde_json::from_slice(&bytes).ok().and_then(|body: Value| plain(words(&body)?, self.secret()))
+            }
             Ok(Body::TooLong | Body::Broken) | Err(_) => None,
         };
         tracing::debug!(host = self.url.host_str(), status, said, "an agent refused a request");
-        Failure::Status {
-            status,
-            retry_after,
-            said,
-        }
+        Failure::Status { status, retry_after, said }
     }
 }
 
@@ -181,10 +169,7 @@ impl Key {
     fn new(text: &str) -> Result<Self, BadEndpoint> {
         let mut header = HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| BadEndpoint::Key)?;
         header.set_sensitive(true);
-        Ok(Self {
-            text: text.to_owned(),
-            header,
-        })
+        Ok(Self { text: text.to_owned(), header })
     }
 }
 
@@ -215,15 +200,10 @@ pub(super) async fn read_up_to(mut response: Response, limit: usize) -> Body {
 /// `detail`.
 pub(super) fn words(body: &Value) -> Option<&str> {
     let error = body.get("error");
-    [
-        error.and_then(|error| error.get("message")),
-        error,
-        body.get("message"),
-        body.get("detail"),
-    ]
-    .into_iter()
-    .flatten()
-    .find_map(Value::as_str)
+    [error.and_then(|error| error.get("message")), error, body.get("message"), body.get("detail")]
+        .into_iter()
+        .flatten()
+        .find_map(Value::as_str)
 }
 
 /// A client with the machine's certificates or, on a machine that has none, with the ones of Mozilla that are built in:
@@ -251,20 +231,16 @@ fn build_client(connect_timeout: Duration, proxied: bool) -> reqwest::Result<Cli
 }
 
 fn built_in_roots() -> reqwest::Result<Vec<Certificate>> {
-    webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .map(|certificate| Certificate::from_der(certificate))
-        .collect()
+    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|certificate| Certificate::from_der(certificate)).collect()
 }
 
 /// A proxy of the environment cannot reach our own loopback.
 fn is_loopback(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost") => true,
-        Some(host) => host
-            .trim_matches(['[', ']'])
-            .parse()
-            .is_ok_and(|address: std::net::IpAddr| address.is_loopback()),
+        Some(host) => {
+            host.trim_matches(['[', ']']).parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+        }
         None => false,
     }
 }
@@ -283,9 +259,7 @@ fn not_sent(error: &reqwest::Error) -> AgentError {
 }
 
 fn kind(headers: &HeaderMap) -> Result<Kind, AgentError> {
-    let encoded = headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|encoding| encoding != "identity");
+    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
     if encoded {
         return Err(Failure::BadStream("is compressed, which was not asked for").into());
     }
@@ -360,10 +334,7 @@ mod tests {
             ("http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1/chat/completions"),
             ("http://127.0.0.1:1/v1/", "http://127.0.0.1:1/v1/chat/completions"),
             ("http://127.0.0.1:1", "http://127.0.0.1:1/chat/completions"),
-            (
-                "https://h/d?api-version=2",
-                "https://h/d/chat/completions?api-version=2",
-            ),
+            ("https://h/d?api-version=2", "https://h/d/chat/completions?api-version=2"),
         ] {
             let endpoint = Endpoint::new(base_url, &["chat", "completions"], None, Duration::from_secs(5)).unwrap();
             assert_eq!(endpoint.url.as_str(), expected);

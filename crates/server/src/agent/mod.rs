@@ -14,6 +14,7 @@
 //! open in its stream, because only [`crate::run`] knows whether a half message is worth closing.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
@@ -42,7 +43,7 @@ pub struct RunRequest {
     /// Which run.
     pub run: RunId,
     /// The thread's messages so far, the new ones last.
-    pub messages: Vec<Message>,
+    pub messages: Vec<Arc<Message>>,
     /// The input as the client gave it; its `messages` are the new ones only.
     pub input: RunInput,
 }

@@ -55,10 +55,7 @@ impl Agents {
                 config::AgentConfig::OpenAi(openai) => match OpenAi::new(openai) {
                     Ok(agent) => Arc::new(agent),
                     Err(reason) => {
-                        return Err(AgentsError::BadEndpoint {
-                            name: name.clone(),
-                            reason,
-                        });
+                        return Err(AgentsError::BadEndpoint { name: name.clone(), reason });
                     }
                 },
             };
@@ -66,10 +63,7 @@ impl Agents {
             named.insert(Arc::from(name.as_str()), Arc::new(agent));
         }
         match named.get_key_value(config.default.as_str()) {
-            Some((default, _)) => Ok(Self {
-                default: default.clone(),
-                named,
-            }),
+            Some((default, _)) => Ok(Self { default: default.clone(), named }),
             None => Err(AgentsError::NoDefault(config.default.clone())),
         }
     }
@@ -94,10 +88,7 @@ impl Agents {
 
 impl fmt::Debug for Agents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Agents")
-            .field("default", &self.default)
-            .field("named", &self.named.keys())
-            .finish()
+        f.debug_struct("Agents").field("default", &self.default).field("named", &self.named.keys()).finish()
     }
 }
 

@@ -16,11 +16,8 @@ pub(super) fn request(text: &str) -> RunRequest {
     RunRequest {
         key: SessionKey::new(UserId::parse("ann").unwrap(), ThreadId::parse("t1").unwrap()),
         run: RunId::parse("r1").unwrap(),
-        messages: vec![message.clone()],
-        input: RunInput {
-            messages: vec![message],
-            ..RunInput::default()
-        },
+        messages: vec![message.clone().into()],
+        input: RunInput { messages: vec![message], ..RunInput::default() },
     }
 }
 
@@ -37,11 +34,7 @@ pub(super) async fn collect(mut events: EventStream) -> (Vec<Value>, Option<Agen
     }
     assert_legal(&seen);
     let finished = seen.last().is_some_and(|last| last["type"] == "RUN_FINISHED");
-    assert_eq!(
-        finished,
-        error.is_none(),
-        "a run ends well or fails: {seen:?} {error:?}"
-    );
+    assert_eq!(finished, error.is_none(), "a run ends well or fails: {seen:?} {error:?}");
     (seen, error)
 }
 
@@ -52,9 +45,7 @@ fn assert_legal(events: &[Value]) {
         assert!(!event.to_string().contains(":null"), "{event}");
         let kind = event["type"].as_str().unwrap();
         let (family, step) = kind.rsplit_once('_').unwrap();
-        let id = ["messageId", "toolCallId", "stepName"]
-            .iter()
-            .find_map(|key| event.get(key));
+        let id = ["messageId", "toolCallId", "stepName"].iter().find_map(|key| event.get(key));
         let id = match family {
             "TOOL_CALL" => event["toolCallId"].to_string(),
             _ => id.map(Value::to_string).unwrap_or_default(),

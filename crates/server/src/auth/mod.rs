@@ -1,1 +1,119 @@
-//! (to come)
+//! Who is it: authenticators behind one trait, and the check of a browser's origin.
+//!
+//! ```text
+//! ws, api --token--> Authenticator::verify --> Identity { user, expires }
+//!                          |                \-> AuthError: a sentence for the client, a detail for the log
+//!                          '- jwt: HS256 from [auth.jwt]
+//! ```
+
+use std::fmt;
+
+use lychgate_core::{IdError, UserId};
+
+use crate::close::Close;
+
+pub mod jwt;
+mod origin;
+
+pub use jwt::JwtAuthenticator;
+pub use origin::{OriginError, check_origin};
+
+/// Who a token speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The verified subject.
+    pub user: UserId,
+    /// When the token stops to be valid, in seconds since 1970; the socket is closed with 4004 then. None: never.
+    pub expires: Option<u64>,
+}
+
+/// Proves who a token speaks for.
+pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
+    /// Checks a token. Does not block: keys are at hand.
+    ///
+    /// # Errors
+    /// [`AuthError`]; every one of them is the token's fault, none is ours.
+    fn verify(&self, token: &str) -> Result<Identity, AuthError>;
+}
+
+/// Why a token proves nothing. `Display` is the detail for the log; [`AuthError::sentence`] is what the client hears.
+/// Neither holds any part of the token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// It is not a JWT.
+    #[error("the token is not a JWT: {0}")]
+    Malformed(String),
+    /// It is longer than any token of ours; carries its length in bytes.
+    #[error("the token has {0} bytes; at most {max} are read", max = jwt::MAX_TOKEN_BYTES)]
+    TooLong(usize),
+    /// It says `alg: none`.
+    #[error("the token is unsigned (alg: none)")]
+    Unsigned,
+    /// It is signed with an algorithm that the configuration does not name.
+    #[error("the token is signed with another algorithm than the configured one")]
+    WrongAlgorithm,
+    /// It was signed with another key, or changed afterwards.
+    #[error("the signature of the token does not match the configured secret")]
+    BadSignature,
+    /// Its header demands an extension that we do not know (RFC 7515, section 4.1.11).
+    #[error("the header of the token marks an extension as critical that is not known here")]
+    UnknownExtension,
+    /// Its time is over.
+    #[error("the token has expired (exp)")]
+    Expired,
+    /// Its time has not come.
+    #[error("the token is not valid yet (nbf)")]
+    NotYetValid,
+    /// It is meant for somebody else.
+    #[error("the token is for another audience (aud)")]
+    WrongAudience,
+    /// Somebody else made it.
+    #[error("the token is of another issuer (iss)")]
+    WrongIssuer,
+    /// A claim that must be there is missing, or has another type than it must have.
+    #[error("the token has no usable claim {0:?}")]
+    MissingClaim(String),
+    /// Its subject is no user id.
+    #[error("the subject of the token (sub) {0}")]
+    BadSubject(IdError),
+}
+
+impl AuthError {
+    /// What the client hears. It tells a person what to do and an attacker nothing: all but expiry sound alike.
+    #[must_use]
+    pub fn sentence(&self) -> &'static str {
+        match self {
+            Self::Expired => "Your login has expired; please log in again.",
+            Self::BadSubject(_) => "Your user id cannot be used here; please tell the operator of this service.",
+            Self::Malformed(_)
+            | Self::TooLong(_)
+            | Self::Unsigned
+            | Self::WrongAlgorithm
+            | Self::BadSignature
+            | Self::UnknownExtension
+            | Self::NotYetValid
+            | Self::WrongAudience
+            | Self::WrongIssuer
+            | Self::MissingClaim(_) => Close::Unauthorized.closing().sentence,
+        }
+    }
+
+    /// The word in logs and metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::TooLong(_) => "too_long",
+            Self::Unsigned => "unsigned",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::BadSignature => "bad_signature",
+            Self::UnknownExtension => "unknown_extension",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongAudience => "wrong_audience",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::MissingClaim(_) => "missing_claim",
+            Self::BadSubject(_) => "bad_subject",
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// The fields of an event that we read.
@@ -39,19 +39,16 @@ impl Event {
         if head.kind.is_empty() {
             return Err(serde::de::Error::missing_field("type"));
         }
-        Ok(Self {
-            head: Arc::new(head),
-            json: Arc::from(json),
-        })
+        Ok(Self { head: Arc::new(head), json: Arc::from(json) })
     }
 
-    /// Builds an event of ours; `value` is an object with a `type`.
+    /// Builds an event of ours; `value` serialises to an object with a `type`.
     ///
     /// # Panics
     /// When `value` is no object with a `type`: that would be our own mistake.
     #[must_use]
-    pub fn build(value: &serde_json::Value) -> Self {
-        let json = serde_json::value::to_raw_value(value).expect("a JSON value always serialises");
+    pub fn build(value: &(impl Serialize + ?Sized)) -> Self {
+        let json = serde_json::value::to_raw_value(value).expect("an event that we build serialises");
         Self::parse(json).expect("an event that we build has a type")
     }
 

@@ -23,15 +23,7 @@ async fn without_a_delay_the_whole_answer_is_there_at_once_in_four_events() {
     let start = Instant::now();
     let (events, error) = ask(Duration::ZERO, "hello there").await;
     assert_eq!(error, None);
-    assert_eq!(
-        kinds(&events),
-        [
-            "TEXT_MESSAGE_START",
-            "TEXT_MESSAGE_CONTENT",
-            "TEXT_MESSAGE_END",
-            "RUN_FINISHED"
-        ]
-    );
+    assert_eq!(kinds(&events), ["TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END", "RUN_FINISHED"]);
     assert!(text(&events).contains("\"hello there\""));
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
@@ -40,10 +32,7 @@ async fn without_a_delay_the_whole_answer_is_there_at_once_in_four_events() {
 async fn with_a_delay_the_same_answer_comes_word_by_word() {
     let start = Instant::now();
     let (events, error) = ask(DELAY, "hello there").await;
-    let words = kinds(&events)
-        .iter()
-        .filter(|kind| **kind == "TEXT_MESSAGE_CONTENT")
-        .count();
+    let words = kinds(&events).iter().filter(|kind| **kind == "TEXT_MESSAGE_CONTENT").count();
     assert_eq!(error, None);
     assert_eq!(text(&events), text(&ask(Duration::ZERO, "hello there").await.0));
     assert!(words > 5);

@@ -82,11 +82,7 @@ impl Answer {
         }
         self.model = chunk.model.or(self.model.take());
         self.usage = chunk.usage.or(self.usage.take());
-        let first = chunk
-            .choices
-            .into_iter()
-            .flatten()
-            .filter(|choice| choice.index.unwrap_or(0) == 0);
+        let first = chunk.choices.into_iter().flatten().filter(|choice| choice.index.unwrap_or(0) == 0);
         for choice in first {
             if let Some(delta) = choice.delta {
                 self.delta(delta, out)?;
@@ -214,11 +210,8 @@ impl Answer {
     /// new id, or a name where one is known already, begins a new call.
     fn find_call(&self, delta: &CallDelta) -> Option<usize> {
         let id = delta.id.as_deref().filter(|id| !id.is_empty());
-        let named = delta
-            .function
-            .as_ref()
-            .and_then(|function| function.name.as_deref())
-            .is_some_and(|name| !name.is_empty());
+        let named =
+            delta.function.as_ref().and_then(|function| function.name.as_deref()).is_some_and(|name| !name.is_empty());
         let by_id = |call: &Call| call.backend_id.as_deref() == id;
         match (delta.index, id) {
             (Some(index), id) => {
@@ -243,12 +236,7 @@ impl Answer {
             Some(id) => id.clone(),
             None => self.make_id("c"),
         };
-        self.calls.push(Call {
-            index: delta.index,
-            backend_id,
-            id,
-            state: CallState::Unnamed(String::new()),
-        });
+        self.calls.push(Call { index: delta.index, backend_id, id, state: CallState::Unnamed(String::new()) });
         self.calls.len() - 1
     }
 
@@ -286,18 +274,10 @@ impl Answer {
     /// AG-UI's list of `TokenUsage`: one entry, for one model was asked.
     fn usage(&self) -> Option<Value> {
         let usage = self.usage.as_ref()?;
-        let total = usage
-            .prompt_tokens
-            .zip(usage.completion_tokens)
-            .map(|(input, output)| input.saturating_add(output));
-        let cached = usage
-            .prompt_tokens_details
-            .as_ref()
-            .and_then(|details| details.cached_tokens);
-        let reasoning = usage
-            .completion_tokens_details
-            .as_ref()
-            .and_then(|details| details.reasoning_tokens);
+        let total =
+            usage.prompt_tokens.zip(usage.completion_tokens).map(|(input, output)| input.saturating_add(output));
+        let cached = usage.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens);
+        let reasoning = usage.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens);
         let counts = [
             ("inputTokens", usage.prompt_tokens),
             ("outputTokens", usage.completion_tokens),
@@ -308,10 +288,7 @@ impl Answer {
         let mut entry: Map<String, Value> = counts
             .into_iter()
             .filter_map(|(name, count)| {
-                Some((
-                    name.to_owned(),
-                    count.filter(|count| *count <= MAX_SAFE_INTEGER)?.into(),
-                ))
+                Some((name.to_owned(), count.filter(|count| *count <= MAX_SAFE_INTEGER)?.into()))
             })
             .collect();
         if entry.is_empty() {

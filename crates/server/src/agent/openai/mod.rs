@@ -48,16 +48,9 @@ impl OpenAi {
     /// Checks address and key; opens no connection.
     pub(super) fn new(config: &config::OpenAi) -> Result<Self, BadEndpoint> {
         let path = ["chat", "completions"];
-        let endpoint = Endpoint::new(
-            &config.base_url,
-            &path,
-            config.api_key.as_deref(),
-            config.connect_timeout,
-        )?;
+        let endpoint = Endpoint::new(&config.base_url, &path, config.api_key.as_deref(), config.connect_timeout)?;
         let config = config.clone();
-        Ok(Self {
-            shared: Arc::new(Shared { endpoint, config }),
-        })
+        Ok(Self { shared: Arc::new(Shared { endpoint, config }) })
     }
 }
 
@@ -73,14 +66,8 @@ impl Shared {
         let body = request::body(&self.config, &request);
         let answer = Answer::new(request, self.endpoint.secret());
         match self.endpoint.post(body).await {
-            Ok(Reply {
-                kind: Kind::Events,
-                response,
-            }) => translate(Box::pin(response.bytes_stream()), answer),
-            Ok(Reply {
-                kind: Kind::Json,
-                response,
-            }) => whole(read_up_to(response, MAX_EVENT_BYTES).await, answer),
+            Ok(Reply { kind: Kind::Events, response }) => translate(Box::pin(response.bytes_stream()), answer),
+            Ok(Reply { kind: Kind::Json, response }) => whole(read_up_to(response, MAX_EVENT_BYTES).await, answer),
             Err(error) => Box::pin(stream::iter([Err(error)])),
         }
     }
@@ -92,12 +79,7 @@ where
     S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
     E: Send + 'static,
 {
-    let reader = Reader {
-        body: Box::pin(sse::decode(body)),
-        answer,
-        ready: VecDeque::new(),
-        state: State::Reading,
-    };
+    let reader = Reader { body: Box::pin(sse::decode(body)), answer, ready: VecDeque::new(), state: State::Reading };
     Box::pin(stream::unfold(reader, Reader::next))
 }
 
@@ -161,10 +143,7 @@ where
     /// Reads one event of the server.
     async fn step(&mut self) -> State {
         let next = match self.answer.is_finished() {
-            true => tokio::time::timeout(USAGE_TIMEOUT, self.body.next())
-                .await
-                .ok()
-                .flatten(),
+            true => tokio::time::timeout(USAGE_TIMEOUT, self.body.next()).await.ok().flatten(),
             false => self.body.next().await,
         };
         let mut events = Vec::new();

@@ -4,6 +4,7 @@
 //! must not be able to choose the model or its price.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -56,13 +57,9 @@ fn messages(system_prompt: Option<&str>, request: &RunRequest) -> Vec<Value> {
     out
 }
 
-fn results(messages: &[Message]) -> Results<'_> {
+fn results(messages: &[Arc<Message>]) -> Results<'_> {
     let mut results = Results::new();
-    for (place, message) in messages
-        .iter()
-        .enumerate()
-        .filter(|(_, message)| message.role == "tool")
-    {
+    for (place, message) in messages.iter().enumerate().filter(|(_, message)| message.role == "tool") {
         let Some(call) = message.rest.get("toolCallId").and_then(Value::as_str) else {
             continue;
         };
@@ -120,9 +117,7 @@ fn part(part: &Value) -> Value {
     let source: Option<Source> = part.get("source").and_then(|source| Source::deserialize(source).ok());
     let spoken = match (kind, source) {
         ("text", _) => part.get("text").map(|text| json!({ "type": "text", "text": text })),
-        ("image", Some(source)) => source
-            .url()
-            .map(|url| json!({ "type": "image_url", "image_url": { "url": url } })),
+        ("image", Some(source)) => source.url().map(|url| json!({ "type": "image_url", "image_url": { "url": url } })),
         ("audio", Some(source)) => source.audio(),
         ("document", Some(source)) => source.file(),
         // Parts that are in the words of a chat completion already.
@@ -209,10 +204,7 @@ fn tools(raw: Option<&RawValue>) -> Vec<Value> {
     let tools: Vec<ToolIn> = read_raw_list(raw);
     let said = tools.into_iter().map(|tool| {
         let mut function = json!({ "name": tool.name });
-        for (key, value) in [
-            ("description", tool.description.map(Value::from)),
-            ("parameters", tool.parameters),
-        ] {
+        for (key, value) in [("description", tool.description.map(Value::from)), ("parameters", tool.parameters)] {
             if let Some(value) = value {
                 function[key] = value;
             }
@@ -233,10 +225,7 @@ struct ContextIn {
 /// What the front end knows and the model should, as a part of the system prompt.
 fn context(raw: Option<&RawValue>) -> Option<String> {
     let items: Vec<ContextIn> = read_raw_list(raw);
-    let lines: Vec<String> = items
-        .iter()
-        .map(|item| format!("- {}: {}", item.description, item.value))
-        .collect();
+    let lines: Vec<String> = items.iter().map(|item| format!("- {}: {}", item.description, item.value)).collect();
     (!lines.is_empty()).then(|| format!("Context from the application:\n{}", lines.join("\n")))
 }
 

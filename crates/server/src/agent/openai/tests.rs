@@ -18,10 +18,7 @@ fn joined(events: &[Value], kind: &str) -> String {
 
 /// An SSE body of these chunks, without `[DONE]`.
 fn body(chunks: &[Value]) -> Vec<u8> {
-    chunks
-        .iter()
-        .flat_map(|chunk| format!("data: {chunk}\n\n").into_bytes())
-        .collect()
+    chunks.iter().flat_map(|chunk| format!("data: {chunk}\n\n").into_bytes()).collect()
 }
 
 fn delta(delta: Value) -> Value {
@@ -38,11 +35,7 @@ fn call(index: u64, id: Value, name: Value, arguments: Value) -> Value {
 
 async fn translated(pieces: Vec<Vec<u8>>) -> (Vec<Value>, Option<AgentError>) {
     let pieces = pieces.into_iter().map(|piece| Ok::<_, Broken>(Bytes::from(piece)));
-    collect(translate(
-        stream::iter(pieces),
-        Answer::new(request("hello"), Some("the-key")),
-    ))
-    .await
+    collect(translate(stream::iter(pieces), Answer::new(request("hello"), Some("the-key")))).await
 }
 
 async fn answered(chunks: &[Value]) -> Vec<Value> {
@@ -88,10 +81,7 @@ async fn usage_beside_choices_is_read_too() {
     let mut last = finish("stop");
     last["usage"] = json!({ "prompt_tokens": 1 });
     let events = answered(&[delta(json!({ "content": "x" })), last]).await;
-    assert_eq!(
-        events.last().unwrap()["usage"],
-        json!([{ "model": "m", "inputTokens": 1 }])
-    );
+    assert_eq!(events.last().unwrap()["usage"], json!([{ "model": "m", "inputTokens": 1 }]));
 }
 
 #[tokio::test]
@@ -130,11 +120,7 @@ async fn interleaved_tool_calls_are_told_apart_by_their_index() {
 }
 
 fn arguments(events: &[Value], id: &str) -> String {
-    let own: Vec<Value> = events
-        .iter()
-        .filter(|event| event["toolCallId"] == id)
-        .cloned()
-        .collect();
+    let own: Vec<Value> = events.iter().filter(|event| event["toolCallId"] == id).cloned().collect();
     joined(&own, "TOOL_CALL_ARGS")
 }
 
@@ -148,10 +134,7 @@ async fn calls_without_ids_get_ids_and_share_one_parent() {
         finish("tool_calls"),
     ])
     .await;
-    let starts: Vec<&Value> = events
-        .iter()
-        .filter(|event| event["type"] == "TOOL_CALL_START")
-        .collect();
+    let starts: Vec<&Value> = events.iter().filter(|event| event["type"] == "TOOL_CALL_START").collect();
     assert_eq!(starts.len(), 2);
     assert_ne!(starts[0]["toolCallId"], starts[1]["toolCallId"]);
     assert_eq!(starts[0]["parentMessageId"], starts[1]["parentMessageId"]);
@@ -191,18 +174,13 @@ async fn arguments_that_come_before_the_name_wait_for_it() {
         finish("tool_calls"),
     ])
     .await;
-    assert_eq!(
-        kinds(&events),
-        ["TOOL_CALL_START", "TOOL_CALL_ARGS", "TOOL_CALL_END", "RUN_FINISHED"]
-    );
+    assert_eq!(kinds(&events), ["TOOL_CALL_START", "TOOL_CALL_ARGS", "TOOL_CALL_END", "RUN_FINISHED"]);
     assert_eq!(arguments(&events, "c"), r#"{"a":1}"#);
 }
 
 #[tokio::test]
 async fn an_answer_that_calls_tools_without_end_is_given_up() {
-    let chunks: Vec<Value> = (0..1_000)
-        .map(|n| call(n, Value::Null, json!("f"), json!("")))
-        .collect();
+    let chunks: Vec<Value> = (0..1_000).map(|n| call(n, Value::Null, json!("f"), json!(""))).collect();
     assert_eq!(failed(&body(&chunks)).await.code, "agent_bad_stream");
 }
 
@@ -289,10 +267,7 @@ async fn a_server_that_keeps_the_connection_after_its_answer_does_not_keep_the_r
     let told = Bytes::from(body(&[delta(json!({ "content": "Hello" })), finish("stop")]));
     let stays_open = stream::iter([Ok::<_, Broken>(told)]).chain(stream::pending());
     let (events, error) = collect(translate(stays_open, Answer::new(request("hello"), None))).await;
-    assert_eq!(
-        (joined(&events, "TEXT_MESSAGE_CONTENT").as_str(), error),
-        ("Hello", None)
-    );
+    assert_eq!((joined(&events, "TEXT_MESSAGE_CONTENT").as_str(), error), ("Hello", None));
 }
 
 #[tokio::test]
@@ -319,10 +294,7 @@ fn awkward() -> Vec<u8> {
     bytes.extend(b"\r\rid: 7\r\ndata:");
     bytes.extend(delta(json!({ "content": "naïve 🪦 tëxt" })).to_string().into_bytes());
     bytes.extend(b"\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"<\xFF\xFE>\"}}]}\r\n\r\n");
-    bytes.extend(body(&[
-        call(0, json!("c1"), json!("f"), json!("{\"a\":\"ß\"}")),
-        finish("stop"),
-    ]));
+    bytes.extend(body(&[call(0, json!("c1"), json!("f"), json!("{\"a\":\"ß\"}")), finish("stop")]));
     bytes.extend(b"data: {\"choices\":[],\ndata: \"usage\":{\"prompt_tokens\":1}}\r\rdata: [DONE]\r\r");
     bytes
 }
@@ -337,14 +309,8 @@ async fn awkward_events() -> Vec<Value> {
 async fn a_byte_order_mark_lone_carriage_returns_and_invalid_utf8_are_survived() {
     let events = awkward_events().await;
     assert_eq!(joined(&events, "REASONING_MESSAGE_CONTENT"), "Grübeln …");
-    assert_eq!(
-        joined(&events, "TEXT_MESSAGE_CONTENT"),
-        "naïve 🪦 tëxt<\u{FFFD}\u{FFFD}>"
-    );
-    assert_eq!(
-        events.last().unwrap()["usage"],
-        json!([{ "model": "m", "inputTokens": 1 }])
-    );
+    assert_eq!(joined(&events, "TEXT_MESSAGE_CONTENT"), "naïve 🪦 tëxt<\u{FFFD}\u{FFFD}>");
+    assert_eq!(events.last().unwrap()["usage"], json!([{ "model": "m", "inputTokens": 1 }]));
 }
 
 #[tokio::test]
@@ -357,10 +323,7 @@ async fn a_stream_means_the_same_wherever_it_is_cut_in_two() {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
 
 proptest! {

@@ -158,10 +158,7 @@ fn what_the_application_knows_stands_behind_the_system_prompt() {
     request.input.context = raw(json!([{ "description": "the page", "value": "/cart" }]));
     let messages = said(Some("Be brief."), &request)["messages"].take();
     assert_eq!(messages[0]["role"], "system");
-    assert_eq!(
-        messages[0]["content"],
-        "Be brief.\n\nContext from the application:\n- the page: /cart"
-    );
+    assert_eq!(messages[0]["content"], "Be brief.\n\nContext from the application:\n- the page: /cart");
     assert_eq!(messages[1]["content"], "hi");
 }
 

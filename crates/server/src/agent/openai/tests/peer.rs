@@ -32,10 +32,7 @@ async fn aimock_is_understood() {
 
     let (events, error) = says("greet").await;
     assert_eq!(error, None);
-    assert_eq!(
-        joined(&events, "TEXT_MESSAGE_CONTENT"),
-        "Hello from the mock, in several pieces."
-    );
+    assert_eq!(joined(&events, "TEXT_MESSAGE_CONTENT"), "Hello from the mock, in several pieces.");
     let usage = json!([{ "model": "mock", "inputTokens": 11, "outputTokens": 7, "totalTokens": 18 }]);
     assert_eq!(events.last().unwrap()["usage"], usage);
     println!("checked: text in pieces, usage in a chunk without choices");
@@ -82,7 +79,7 @@ fn answered_call() -> RunRequest {
         json!({ "id": "a1", "role": "assistant", "toolCalls": [call] }),
         json!({ "id": "t1", "role": "tool", "toolCallId": "call_1", "content": "sunny" }),
     ] {
-        request.messages.push(serde_json::from_value(message).unwrap());
+        request.messages.push(Arc::new(serde_json::from_value(message).unwrap()));
     }
     request
 }

@@ -51,11 +51,7 @@ impl Server {
                 }
             }
         });
-        Self {
-            base_url,
-            requests,
-            hang_ups,
-        }
+        Self { base_url, requests, hang_ups }
     }
 
     fn agent(&self) -> OpenAi {
@@ -169,11 +165,7 @@ async fn a_slow_first_byte_times_out_and_closes_the_connection() {
 async fn an_answer_that_stops_in_the_middle_times_out_and_closes_the_connection() {
     let half = body(&[delta(json!({ "content": "Hel" }))]);
     let mut server = Server::start(events(&half), Then::Hold).await;
-    let patient = Deadline::new(
-        Arc::new(server.agent()),
-        Duration::from_secs(30),
-        Duration::from_millis(20),
-    );
+    let patient = Deadline::new(Arc::new(server.agent()), Duration::from_secs(30), Duration::from_millis(20));
     let (seen, error) = collect(patient.run(request("hello"))).await;
     assert_eq!(joined(&seen, "TEXT_MESSAGE_CONTENT"), "Hel");
     assert_eq!(error.unwrap().code, "agent_timeout");
@@ -209,10 +201,7 @@ async fn a_status_that_is_no_success_names_itself_and_keeps_retry_after() {
         ("401 Who", "", "agent_http_401", None, false),
         ("400 Bad", "", "agent_http_400", None, true),
     ] {
-        let error = Server::start(answer(status, headers, said), Then::Close)
-            .await
-            .failure()
-            .await;
+        let error = Server::start(answer(status, headers, said), Then::Close).await.failure().await;
         assert_eq!(error.code, code);
         assert_eq!(error.retry_after, retry_after.map(Duration::from_secs));
         assert_eq!(error.message.contains("too long by 5 tokens"), shown, "{error}");
@@ -242,11 +231,7 @@ async fn what_is_no_event_stream_is_a_bad_stream_in_plain_words() {
     for sent in [
         answer("200 OK", "content-type: text/html\r\n", html),
         answer("200 OK", "content-type: image/png\r\n", html),
-        answer(
-            "200 OK",
-            "content-type: text/event-stream\r\ncontent-encoding: br\r\n",
-            html,
-        ),
+        answer("200 OK", "content-type: text/event-stream\r\ncontent-encoding: br\r\n", html),
         answer("200 OK", "content-type: application/json\r\n", html),
         b"SSH-2.0-OpenSSH\r\n".to_vec(),
     ] {
@@ -281,11 +266,7 @@ async fn an_answer_in_one_piece_is_read_too() {
         } }],
         "usage": { "prompt_tokens": 1, "completion_tokens": 2 },
     });
-    let sent = answer(
-        "200 OK",
-        "content-type: application/json\r\n",
-        whole.to_string().as_bytes(),
-    );
+    let sent = answer("200 OK", "content-type: application/json\r\n", whole.to_string().as_bytes());
     let server = Server::start(sent, Then::Close).await;
     let (seen, error) = collect(server.agent().run(request("hello"))).await;
     assert_eq!(error, None);
@@ -295,10 +276,7 @@ async fn an_answer_in_one_piece_is_read_too() {
 
     let error = json!({ "error": { "message": "no" } }).to_string();
     let sent = answer("200 OK", "content-type: application/json\r\n", error.as_bytes());
-    assert_eq!(
-        Server::start(sent, Then::Close).await.failure().await.code,
-        "agent_error"
-    );
+    assert_eq!(Server::start(sent, Then::Close).await.failure().await.code, "agent_error");
 }
 
 #[tokio::test]
@@ -319,10 +297,7 @@ fn a_machine_without_certificates_reaches_its_agents_all_the_same() {
     let nowhere = "/nonexistent/certificates";
     let name = "an_answer_is_streamed_and_the_question_arrives_with_the_key";
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            &format!("{}::{name}", module_path!().trim_start_matches("lychgate::")),
-        ])
+        .args(["--exact", &format!("{}::{name}", module_path!().trim_start_matches("lychgate::"))])
         .envs([("SSL_CERT_FILE", nowhere), ("SSL_CERT_DIR", nowhere)])
         .output()
         .unwrap();

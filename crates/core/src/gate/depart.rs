@@ -1,0 +1,201 @@
+//! Somebody goes: a connection leaves a session, a socket ends, a session is evicted. The record goes first; the socket
+//! is an effect that may be slow or fail (hazards R4, R29).
+
+use crate::gate::Step;
+use crate::gate::io::{End, Event, Manner, Output};
+use crate::id::{ConnectionId, ThreadId};
+use crate::liveness::{Evidence, Liveness, ZombieKind};
+use crate::reclaim::ReclaimLevel;
+use crate::refusal::EvictReason;
+use crate::user::{Closing, push_tight};
+
+/// What becomes of a session that lost its last connection.
+#[derive(Clone, Copy)]
+enum Orphans {
+    Linger,
+    End(EvictReason),
+}
+
+impl Step<'_> {
+    pub(super) fn on_leave(&mut self, connection: ConnectionId, thread: &ThreadId) {
+        self.user.waiting.retain(|waiter| waiter.connection() != connection || waiter.context.thread() != thread);
+        let Some(index) = self.user.session_index(thread) else {
+            return;
+        };
+        if !self.user.sessions[index].detach(connection) {
+            return;
+        }
+        let session_ended = self.user.sessions[index].attached.is_empty();
+        let reason = EvictReason::Left;
+        let key = self.user.key(thread);
+        self.emit(Output::Closed { key, connection, reason, session_ended });
+        self.on_detached(thread, Orphans::End(reason));
+    }
+
+    pub(super) fn on_disconnect(&mut self, id: ConnectionId, end: End) {
+        if self.user.connection(id).is_none() {
+            return self.on_eviction_done(id);
+        }
+        let orphans = match end {
+            End::ClientClosed => Orphans::End(EvictReason::ClientClosed),
+            End::Lost => Orphans::Linger,
+        };
+        self.forget(id, None, orphans);
+    }
+
+    pub(super) fn on_expel(&mut self, id: ConnectionId, reason: EvictReason) {
+        if self.user.connection(id).is_some() {
+            self.drop_connection(id, reason, Manner::Handshake);
+        }
+    }
+
+    pub(super) fn on_eviction_done(&mut self, id: ConnectionId) {
+        self.user.closing.retain(|closing| closing.connection != id);
+    }
+
+    pub(super) fn on_eviction_failed(&mut self, id: ConnectionId) {
+        let now = self.clock.now;
+        if let Some(closing) = self.user.closing.iter_mut().find(|closing| closing.connection == id) {
+            closing.deadline = now;
+            self.abort_unconfirmed();
+        }
+    }
+
+    /// Tears down every socket whose close was not confirmed in time.
+    pub(super) fn abort_unconfirmed(&mut self) {
+        let now = self.clock.now;
+        let due: Vec<_> = self.user.closing.extract_if(.., |closing| closing.deadline <= now).collect();
+        for Closing { connection, .. } in due {
+            let user = self.user.id.clone();
+            self.tell(Event::CloseUnconfirmed { user: user.clone(), connection });
+            let reason = EvictReason::Unresponsive;
+            self.emit(Output::CloseSocket { user, connection, reason, manner: Manner::Abort });
+        }
+    }
+
+    /// Takes a connection out of the count and has its socket closed.
+    pub(super) fn drop_connection(&mut self, id: ConnectionId, reason: EvictReason, manner: Manner) {
+        let orphans = match reason {
+            EvictReason::Unresponsive
+            | EvictReason::Slow
+            | EvictReason::TokenExpired
+            | EvictReason::Superseded
+            | EvictReason::MadeRoom
+            | EvictReason::MadeRoomForConnection
+            | EvictReason::Draining => Orphans::Linger,
+            EvictReason::Left | EvictReason::ClientClosed | EvictReason::LingerEnded | EvictReason::ByAdmin => {
+                Orphans::End(reason)
+            }
+        };
+        self.forget(id, Some(reason), orphans);
+        let deadline = self.clock.now + self.limits.close_confirm;
+        push_tight(&mut self.user.closing, Closing { connection: id, deadline });
+        let user = self.user.id.clone();
+        self.emit(Output::CloseSocket { user, connection: id, reason, manner });
+    }
+
+    /// Removes a connection's record, its waiting opens and its place in every session.
+    fn forget(&mut self, id: ConnectionId, reason: Option<EvictReason>, orphans: Orphans) {
+        self.user.connections.retain(|connection| connection.id != id);
+        self.user.waiting.retain(|waiter| waiter.connection() != id);
+        let user = self.user.id.clone();
+        self.tell(Event::Disconnected { user, connection: id, reason });
+        let threads: Vec<_> = self
+            .user
+            .sessions
+            .iter_mut()
+            .filter_map(|session| session.detach(id).then(|| session.thread.clone()))
+            .collect();
+        for thread in threads {
+            let key = self.user.key(&thread);
+            self.emit(Output::Detached { key, connection: id });
+            self.on_detached(&thread, orphans);
+        }
+    }
+
+    fn on_detached(&mut self, thread: &ThreadId, orphans: Orphans) {
+        let Some(index) = self.user.session_index(thread) else {
+            return;
+        };
+        let session = &mut self.user.sessions[index];
+        if !session.attached.is_empty() {
+            // Whoever took it over and has not opened it yet is all that is left: the linger begins anew.
+            if session.attached.iter().all(|attachment| attachment.claim.is_some()) {
+                let until = Some(self.clock.now + self.limits.linger);
+                session.attached.iter_mut().for_each(|attachment| attachment.claim = until);
+            }
+            return;
+        }
+        match orphans {
+            Orphans::Linger => {
+                session.lingers_until = Some(self.clock.now + self.limits.linger);
+                let key = self.user.key(thread);
+                self.tell(Event::SessionLingers { key });
+            }
+            Orphans::End(reason) => self.release(thread, reason),
+        }
+    }
+
+    /// Ends a session that nobody is attached to.
+    pub(super) fn release(&mut self, thread: &ThreadId, reason: EvictReason) {
+        let Some(index) = self.user.session_index(thread) else {
+            return;
+        };
+        self.user.sessions.remove(index);
+        let key = self.user.key(thread);
+        self.tell(Event::SessionReleased { key, reason });
+    }
+
+    /// Reclaims a session: tells its connections, frees the slot, and closes those sockets that are dead or serve
+    /// nothing else.
+    pub(super) fn evict(&mut self, thread: &ThreadId, level: ReclaimLevel) {
+        let Some(index) = self.user.session_index(thread) else {
+            return;
+        };
+        let session = self.user.sessions.remove(index);
+        let best = self.user.best_evidence(&session, &self.clock, self.limits);
+        let reason = match best {
+            Some((Liveness::Zombie(ZombieKind::Stalled), _)) => EvictReason::Slow,
+            Some((Liveness::Zombie(_), _)) => EvictReason::Unresponsive,
+            Some((Liveness::Alive | Liveness::Suspect, _)) | None => EvictReason::MadeRoom,
+        };
+        let evidence = best.map_or_else(Evidence::default, |(_, evidence)| evidence);
+        let key = self.user.key(thread);
+        self.tell(Event::SessionEvicted { key: key.clone(), level, reason, evidence });
+        for attachment in session.attached {
+            let connection = attachment.connection;
+            self.emit(Output::Closed { key: key.clone(), connection, reason, session_ended: true });
+            self.close_if_useless(connection);
+        }
+    }
+
+    fn close_if_useless(&mut self, id: ConnectionId) {
+        let Some(connection) = self.user.connection(id) else {
+            return;
+        };
+        match connection.liveness(&self.clock, self.limits) {
+            Liveness::Zombie(kind) => self.bury(id, kind),
+            Liveness::Alive | Liveness::Suspect if self.user.is_wanted(id) => {}
+            Liveness::Alive | Liveness::Suspect => {
+                self.drop_connection(id, EvictReason::MadeRoom, Manner::Handshake);
+            }
+        }
+    }
+
+    /// Drops a dead connection without waiting for its peer.
+    pub(super) fn bury(&mut self, id: ConnectionId, kind: ZombieKind) {
+        let Some(connection) = self.user.connection(id) else {
+            return;
+        };
+        let evidence = connection.evidence(&self.clock);
+        let user = self.user.id.clone();
+        self.tell(Event::Zombie { user, connection: id, kind, evidence });
+        let reason = match kind {
+            ZombieKind::Stalled => EvictReason::Slow,
+            ZombieKind::HalfOpen | ZombieKind::Ghost | ZombieKind::Orphan | ZombieKind::StaleLease => {
+                EvictReason::Unresponsive
+            }
+        };
+        self.drop_connection(id, reason, Manner::Abort);
+    }
+}

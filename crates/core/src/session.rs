@@ -1,0 +1,49 @@
+//! The record of one session: who is attached, and until when it lingers.
+
+use crate::id::{ConnectionId, ThreadId};
+use crate::timer::Time;
+
+/// A connection of a session.
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    pub(crate) connection: ConnectionId,
+    /// It came over by `prev` and has to be opened by then.
+    pub(crate) claim: Option<Time>,
+    /// The client's name for the open that attached it.
+    pub(crate) reference: Option<Box<str>>,
+}
+
+/// One `user:thread` that holds a slot. It is attached, or it lingers; it is never both, and never neither.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) thread: ThreadId,
+    pub(crate) attached: Vec<Attachment>,
+    pub(crate) lingers_until: Option<Time>,
+    pub(crate) last_used: Time,
+}
+
+impl Session {
+    pub(crate) fn new(thread: ThreadId, first: Attachment, now: Time) -> Self {
+        Self { thread, attached: vec![first], lingers_until: None, last_used: now }
+    }
+
+    pub(crate) fn attachment(&self, connection: ConnectionId) -> Option<&Attachment> {
+        self.attached.iter().find(|attachment| attachment.connection == connection)
+    }
+
+    pub(crate) fn attachment_mut(&mut self, connection: ConnectionId) -> Option<&mut Attachment> {
+        self.attached.iter_mut().find(|attachment| attachment.connection == connection)
+    }
+
+    /// Detaches a connection; says whether it was attached.
+    pub(crate) fn detach(&mut self, connection: ConnectionId) -> bool {
+        let before = self.attached.len();
+        self.attached.retain(|attachment| attachment.connection != connection);
+        self.attached.len() != before
+    }
+
+    /// When something falls due here.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.attached.iter().filter_map(|attachment| attachment.claim).chain(self.lingers_until).min()
+    }
+}

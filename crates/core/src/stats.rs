@@ -1,0 +1,53 @@
+//! Counts, recounted from the records when somebody asks: nothing increments or decrements them (cause C9).
+
+use crate::limits::Pressure;
+
+/// What a gate holds at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Users with any record.
+    pub users: usize,
+    /// Sessions, lingering ones included.
+    pub sessions: usize,
+    /// Sessions without a connection.
+    pub lingering: usize,
+    /// Connections.
+    pub connections: usize,
+    /// Runs in flight.
+    pub runs: usize,
+    /// Opens that wait.
+    pub waiting: usize,
+    /// Users in each band, from [`Pressure::Ok`] to [`Pressure::Full`].
+    pub by_pressure: [usize; 5],
+}
+
+impl Census {
+    pub(crate) fn count(&mut self, user: &crate::user::User) {
+        self.users += 1;
+        self.sessions += user.sessions.len();
+        self.lingering += user.sessions.iter().filter(|session| session.lingers_until.is_some()).count();
+        self.connections += user.connections.len();
+        self.runs += user.runs.len();
+        self.waiting += user.waiting.len();
+        let band = match user.pressure {
+            Pressure::Ok => 0,
+            Pressure::Watch => 1,
+            Pressure::Warn => 2,
+            Pressure::High => 3,
+            Pressure::Full => 4,
+        };
+        self.by_pressure[band] += 1;
+    }
+
+    /// Adds another gate's census: gates are sharded by user.
+    pub fn add(&mut self, other: &Self) {
+        let Self { users, sessions, lingering, connections, runs, waiting, by_pressure } = other;
+        self.users += users;
+        self.sessions += sessions;
+        self.lingering += lingering;
+        self.connections += connections;
+        self.runs += runs;
+        self.waiting += waiting;
+        self.by_pressure.iter_mut().zip(by_pressure).for_each(|(mine, theirs)| *mine += theirs);
+    }
+}

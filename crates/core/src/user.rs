@@ -1,0 +1,193 @@
+//! One user: the unit of atomicity and of sharding. Records and questions about them; [`crate::gate`] changes them.
+
+use crate::connection::Connection;
+use crate::health;
+use crate::id::{ConnectionId, RunId, SessionKey, ThreadId, UserId};
+use crate::limits::{Limits, Pressure};
+use crate::liveness::{Evidence, Liveness};
+use crate::queue::{Round, Waiter};
+use crate::reclaim::{Facts, Standing};
+use crate::session::Session;
+use crate::timer::{Clock, Time};
+
+/// A socket whose record is gone and whose end was not confirmed yet.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    pub(crate) connection: ConnectionId,
+    pub(crate) deadline: Time,
+}
+
+/// How much would be lost with a connection: dead ones first, then those without a session, then the least recently
+/// heard; the last living reader of a running answer never while another choice is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Worth {
+    /// The answer of a run in flight would lose its last living reader.
+    pub is_last_reader: bool,
+    is_alive: bool,
+    is_wanted: bool,
+    heard: Time,
+    /// Which connection.
+    pub connection: ConnectionId,
+}
+
+/// Everything that the gate knows of one user.
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) id: UserId,
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) connections: Vec<Connection>,
+    /// Runs in flight. They belong to threads: an evicted session leaves its run here.
+    pub(crate) runs: Vec<(ThreadId, RunId)>,
+    pub(crate) waiting: Vec<Waiter>,
+    pub(crate) round: Option<Box<Round>>,
+    pub(crate) closing: Vec<Closing>,
+    pub(crate) pressure: Pressure,
+    /// When background reclaim runs next; none below its watermark.
+    pub(crate) reclaim_at: Option<Time>,
+    /// The deadline that stands in the timer queue.
+    pub(crate) timer: Option<Time>,
+}
+
+impl User {
+    pub(crate) fn new(id: UserId) -> Self {
+        Self {
+            id,
+            sessions: Vec::new(),
+            connections: Vec::new(),
+            runs: Vec::new(),
+            waiting: Vec::new(),
+            round: None,
+            closing: Vec::new(),
+            pressure: Pressure::Ok,
+            reclaim_at: None,
+            timer: None,
+        }
+    }
+
+    /// Nothing is left of him.
+    pub(crate) fn is_idle(&self) -> bool {
+        let Self { id: _, sessions, connections, runs, waiting, round, closing, pressure: _, reclaim_at: _, timer: _ } =
+            self;
+        sessions.is_empty()
+            && connections.is_empty()
+            && runs.is_empty()
+            && waiting.is_empty()
+            && round.is_none()
+            && closing.is_empty()
+    }
+
+    pub(crate) fn key(&self, thread: &ThreadId) -> SessionKey {
+        SessionKey::new(self.id.clone(), thread.clone())
+    }
+
+    pub(crate) fn connection(&self, id: ConnectionId) -> Option<&Connection> {
+        self.connections.iter().find(|connection| connection.id == id)
+    }
+
+    pub(crate) fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections.iter_mut().find(|connection| connection.id == id)
+    }
+
+    pub(crate) fn session_index(&self, thread: &ThreadId) -> Option<usize> {
+        self.sessions.iter().position(|session| session.thread == *thread)
+    }
+
+    pub(crate) fn has_run(&self, thread: &ThreadId) -> bool {
+        self.runs.iter().any(|(busy, _)| busy == thread)
+    }
+
+    /// Whether anything but its own life keeps the connection open: a session or a waiting open.
+    pub(crate) fn is_wanted(&self, connection: ConnectionId) -> bool {
+        self.sessions.iter().any(|session| session.attachment(connection).is_some())
+            || self.waiting.iter().any(|waiter| waiter.connection() == connection)
+    }
+
+    /// Whether the session's answer would lose its last living reader with this connection.
+    pub(crate) fn is_last_reader(&self, connection: ConnectionId, clock: &Clock, limits: &Limits) -> bool {
+        let alive =
+            |id| self.connection(id).is_some_and(|connection| connection.liveness(clock, limits) == Liveness::Alive);
+        alive(connection)
+            && self.sessions.iter().any(|session| {
+                self.has_run(&session.thread)
+                    && session.attachment(connection).is_some()
+                    && session.attached.iter().all(|other| other.connection == connection || !alive(other.connection))
+            })
+    }
+
+    pub(crate) fn worth(&self, connection: &Connection, clock: &Clock, limits: &Limits) -> Worth {
+        Worth {
+            is_last_reader: self.is_last_reader(connection.id, clock, limits),
+            is_alive: connection.liveness(clock, limits) == Liveness::Alive,
+            is_wanted: self.is_wanted(connection.id),
+            heard: connection.heard,
+            connection: connection.id,
+        }
+    }
+
+    /// The evidence on the session's best connection.
+    pub(crate) fn best_evidence(
+        &self,
+        session: &Session,
+        clock: &Clock,
+        limits: &Limits,
+    ) -> Option<(Liveness, Evidence)> {
+        let rank = |liveness: &Liveness| match liveness {
+            Liveness::Alive => 0,
+            Liveness::Suspect => 1,
+            Liveness::Zombie(_) => 2,
+        };
+        session
+            .attached
+            .iter()
+            .filter_map(|attachment| self.connection(attachment.connection))
+            .map(|connection| (connection.liveness(clock, limits), connection.evidence(clock)))
+            .min_by_key(|(liveness, evidence)| (rank(liveness), evidence.missed_pings, evidence.silent_for))
+    }
+
+    /// The facts about every session, in the order of [`User::sessions`].
+    pub(crate) fn facts(&self, clock: &Clock, limits: &Limits) -> Vec<Facts> {
+        self.sessions.iter().map(|session| self.facts_of(session, clock, limits)).collect()
+    }
+
+    fn facts_of(&self, session: &Session, clock: &Clock, limits: &Limits) -> Facts {
+        let best = self.best_evidence(session, clock, limits);
+        let standing = match best {
+            None => Standing::Detached,
+            Some((Liveness::Alive, _)) => Standing::Alive,
+            Some((Liveness::Suspect, _)) => Standing::Suspect,
+            Some((Liveness::Zombie(_), evidence)) => {
+                let by_probe = evidence.missed_probes > 0 && evidence.missed_pings < limits.missed_pings;
+                Standing::Gone { by_probe }
+            }
+        };
+        let unused_for = clock.now.since(session.last_used);
+        Facts {
+            standing,
+            busy: self.has_run(&session.thread),
+            health: health::score(best.as_ref().map(|(_, evidence)| evidence), unused_for).score,
+            last_used: session.last_used,
+        }
+    }
+
+    /// The earliest thing that falls due.
+    pub(crate) fn deadline(&self, clock: &Clock, limits: &Limits) -> Option<Time> {
+        let connections = self.connections.iter().map(|connection| connection.deadline(clock, limits));
+        let sessions = self.sessions.iter().filter_map(Session::deadline);
+        let waiters = self.waiting.iter().map(|waiter| waiter.deadline(clock, limits));
+        let round = self.round.iter().map(|round| {
+            let after = if round.second_asked { limits.probe_deadline } else { limits.probe_gap };
+            clock.wall(round.started_awake + after)
+        });
+        let closing = self.closing.iter().map(|closing| closing.deadline);
+        connections.chain(sessions).chain(waiters).chain(round).chain(closing).chain(self.reclaim_at).min()
+    }
+}
+
+/// Appends with a capacity that grows by one half instead of doubling from four: most users hold one session on one
+/// connection, and memory per idle connection is a promise.
+pub(crate) fn push_tight<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact((list.len() / 2).max(1));
+    }
+    list.push(item);
+}

@@ -1,0 +1,34 @@
+//! The command line: which driver, and its arguments.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use lychgate_scenario::{live, sim};
+
+/// Tries to lock a user out of Lychgate.
+#[derive(Parser)]
+#[command(name = "lychgate-scenario", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs plans against the gate alone, in virtual time.
+    Sim(sim::Args),
+    /// Runs plans against a running gateway, over real sockets.
+    Live(live::Args),
+    /// Holds sessions until it is silenced; part of `live`.
+    #[command(hide = true)]
+    Hold,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Sim(args) => sim::command(&args),
+        Command::Live(args) => live::command(&args),
+        Command::Hold => live::hold::command(),
+    }
+}

@@ -1,0 +1,98 @@
+//! The promises, and how a broken one is reported.
+
+use std::fmt;
+
+use lychgate_core::Time;
+
+use crate::step::duration_to_text;
+
+/// What was promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// I1: a user never holds more sessions than his limit, at no point within a call.
+    Limit,
+    /// I2: every session that is announced ends exactly once, at once where its last connection let it go, and none
+    /// is left when all have left and the linger is over.
+    Pairing,
+    /// I3: every open is answered within ten seconds, unless its socket died or the node drains.
+    Answer,
+    /// I4: no live session is evicted while a dead one holds a slot; only Force takes live ones, only inside an
+    /// admission, and no more than it needs.
+    LiveBeforeDead,
+    /// I5: no session with a run in flight and a live connection is evicted while another choice is left.
+    Protection,
+    /// I6: the gate's count is the number of sessions that were announced.
+    Count,
+    /// I8: nobody is told of another user's session.
+    Privacy,
+    /// The per-user limit never ends in a refusal.
+    Refusal,
+    /// R7, R8, R30: who answers is never declared dead, whatever the server's own lag, and nobody is after one
+    /// missed answer.
+    Verdict,
+    /// C3, C6: a dead socket, one that takes no bytes, and one whose token expired are found in time.
+    Found,
+    /// M5: a takeover by `prev` happens, for its own user alone, without raising the count; the loser is told.
+    Takeover,
+    /// Every connection leaves exactly once: by its own end, or by one `CloseSocket` for a reason that holds.
+    Close,
+    /// M15: who loses a session is told.
+    Told,
+    /// M4: a session that lost its last connection lingers as long as promised, and no longer.
+    Linger,
+    /// M3: connections per session and per user are bounded.
+    Bounds,
+    /// A deadline that is due makes progress.
+    Timer,
+    /// The gate found itself broken.
+    Panic,
+    /// An `expect` of the plan.
+    Expectation,
+}
+
+impl Rule {
+    /// The word in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Limit => "I1 limit",
+            Self::Pairing => "I2 pairing",
+            Self::Answer => "I3 answer",
+            Self::LiveBeforeDead => "I4 live before dead",
+            Self::Protection => "I5 protection",
+            Self::Count => "I6 count",
+            Self::Privacy => "I8 privacy",
+            Self::Refusal => "refusal",
+            Self::Verdict => "verdict",
+            Self::Found => "found",
+            Self::Takeover => "takeover",
+            Self::Close => "close",
+            Self::Told => "told",
+            Self::Linger => "linger",
+            Self::Bounds => "bounds",
+            Self::Timer => "timer",
+            Self::Panic => "panic",
+            Self::Expectation => "expectation",
+        }
+    }
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub rule: Rule,
+    /// At which step of the plan, counted from 1; one past the last while everybody leaves.
+    pub step: usize,
+    /// When.
+    pub at: Time,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = duration_to_text(self.at.since(Time::ZERO));
+        write!(f, "{} broken at step {} ({at}): {}", self.rule.as_str(), self.step, self.detail)
+    }
+}

@@ -1,0 +1,64 @@
+//! The table at the end.
+
+use std::time::Duration;
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+
+use crate::oracle::Tally;
+
+/// One line: a plan, or many.
+#[derive(Debug)]
+pub(super) struct Row {
+    name: String,
+    pub(super) tally: Tally,
+    took: Duration,
+}
+
+impl Row {
+    pub(super) fn new(name: &str, tally: Tally, took: Duration) -> Self {
+        Self { name: name.to_owned(), tally, took }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let Tally { plans, steps, opens, opened, refused, evicted, longest_wait, violations, .. } = self.tally;
+        let per_second = plans as f64 / self.took.as_secs_f64().max(1e-9);
+        let mut cells = vec![self.name.clone()];
+        cells.extend([plans, steps, opens, opened, refused].map(|count| count.to_string()));
+        cells.extend(evicted.map(|count| count.to_string()));
+        cells.push(format!("{} ms", longest_wait.as_millis()));
+        cells.push(format!("{per_second:.0}"));
+        cells.push(match violations {
+            0 => "kept".to_owned(),
+            broken => format!("{broken} BROKEN"),
+        });
+        cells
+    }
+}
+
+const HEADER: [&str; 13] = [
+    "plan",
+    "plans",
+    "steps",
+    "opens",
+    "opened",
+    "refused",
+    "conservative",
+    "moderate",
+    "aggressive",
+    "force",
+    "longest wait",
+    "plans/s",
+    "promises",
+];
+
+/// Lays the rows out. A refusal is one by a draining node or for a socket that was gone: any other breaks a promise.
+pub(super) fn render(rows: &[Row]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(HEADER);
+    table.add_rows(rows.iter().map(Row::cells));
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}

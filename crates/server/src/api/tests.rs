@@ -1,0 +1,88 @@
+use std::net::SocketAddr;
+
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+/// Serves a router on a free port of loopback for as long as the test's runtime lives.
+async fn serve(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = TowerToHyperService::new(router.clone());
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    address
+}
+
+/// Status line, headers and body of an answer.
+async fn ask(address: SocketAddr, method: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+fn admin_state() -> Admin {
+    Admin {
+        health: Arc::new(Health::default()),
+        metrics: Arc::new(Metrics::new()),
+        population: Arc::new(|| Population { sessions: 7, ..Population::default() }),
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_drains_or_is_stalled_lives_but_is_not_ready() {
+    let state = admin_state();
+    let address = serve(admin(state.clone())).await;
+    assert!(ask(address, "GET", "/readyz").await.starts_with("HTTP/1.1 200"));
+    for (flag, why) in [(&state.health.stalled, "stalled"), (&state.health.draining, "draining")] {
+        flag.store(true, Ordering::Relaxed);
+        let answer = ask(address, "GET", "/readyz").await;
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(why), "{answer}");
+        assert!(ask(address, "GET", "/healthz").await.starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test]
+async fn a_scrape_counts_what_is_there() {
+    let address = serve(admin(admin_state())).await;
+    let answer = ask(address, "GET", "/metrics").await;
+    assert!(answer.contains(metrics::CONTENT_TYPE), "{answer}");
+    assert!(answer.contains("lychgate_sessions 7\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_front_page_says_what_this_is() {
+    let answer = ask(serve(user()).await, "GET", "/").await;
+    assert!(answer.contains("never locks a user out") && answer.contains("/v1/ws"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_an_error_frame() {
+    for (router, method, path, status, code) in [
+        (user(), "GET", "/nothing", "404", "not_found"),
+        (user(), "POST", "/", "405", "method_not_allowed"),
+        (user(), "GET", "/metrics", "404", "not_found"),
+        (admin(admin_state()), "GET", "/v1/ws", "404", "not_found"),
+    ] {
+        let answer = ask(serve(router).await, method, path).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        assert_eq!((&body["type"], &body["code"]), (&"error".into(), &code.into()), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_passes_says_when_to_come_back() {
+    let response = error_response(ErrorCode::Draining);
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()[RETRY_AFTER], "1");
+}

@@ -1,0 +1,135 @@
+//! `lychgate demo`: a gateway that needs nothing, with a token and lines to paste.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use lychgate_core::UserId;
+
+use super::serve::until_stopped;
+use super::{argument, print};
+use crate::app::Ready;
+use crate::auth::jwt;
+use crate::config::{Argument, Sources, load};
+use crate::error::Error;
+
+const USER: &str = "demo";
+const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+const API_KEY: &str = "OPENAI_API_KEY";
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Port on 127.0.0.1; 0 takes any free one
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+    /// Answer with an OpenAI-compatible endpoint instead of the demo agent; uses OPENAI_API_KEY if it is set
+    #[arg(long, value_name = "openai=URL")]
+    agent: Option<String>,
+    /// The model to ask the endpoint for
+    #[arg(long, default_value = "default", requires = "agent")]
+    model: String,
+}
+
+/// Runs on the defaults alone: neither a file nor the environment can make a demo fail. Only the API key is taken from
+/// the environment.
+pub(super) fn run(args: DemoArgs) -> Result<(), Error> {
+    let mut secret = [0_u8; 32];
+    getrandom::fill(&mut secret)
+        .map_err(|error| Error::System { what: "no random numbers", source: std::io::Error::other(error) })?;
+    let mut arguments = vec![
+        argument("--port", "server.listen", format!("127.0.0.1:{}", args.port)),
+        argument("--port", "server.admin_listen", "127.0.0.1:0"),
+        argument("demo", "server.environment", "development"),
+        argument("demo", "auth.jwt.secret", STANDARD.encode(secret)),
+    ];
+    let environment: BTreeMap<_, _> =
+        std::env::var_os(API_KEY).filter(|key| !key.is_empty()).map(|key| (API_KEY.into(), key)).into_iter().collect();
+    if let Some(agent) = &args.agent {
+        arguments.extend(openai(agent, &args.model, !environment.is_empty())?);
+    }
+    let loaded = load(Sources { file: None, environment, arguments })?;
+    let user = UserId::parse(USER).map_err(|error| Error::Failed(error.to_string()))?;
+    let token = jwt::mint(&loaded.check()?.auth.jwt, &user, TOKEN_LIFETIME).map_err(Error::Failed)?;
+    let program = std::env::current_exe().map_or_else(|_| "lychgate".to_owned(), |path| path.display().to_string());
+    until_stopped(&loaded, |ready| {
+        // A closed pipe does not end a gateway that others may be using.
+        let _ = print(&how_to_try(ready, &token, &program));
+    })
+}
+
+fn openai(agent: &str, model: &str, has_key: bool) -> Result<Vec<Argument>, Error> {
+    let Some(url) = agent.strip_prefix("openai=") else {
+        let text = format!("--agent {agent:?} is not understood; write --agent openai=http://127.0.0.1:11434/v1");
+        return Err(Error::Usage(text));
+    };
+    let mut arguments = vec![
+        argument("--agent", "agents.default", "openai"),
+        argument("--agent", "agents.openai.kind", "openai"),
+        argument("--agent", "agents.openai.base_url", url),
+        argument("--model", "agents.openai.model", model),
+    ];
+    if has_key {
+        arguments.push(argument("--agent", "agents.openai.api_key_env", API_KEY));
+    }
+    Ok(arguments)
+}
+
+/// What a person reads first: where it listens, a token, and three ways to talk to it.
+fn how_to_try(ready: Ready, token: &str, program: &str) -> String {
+    let url = format!("ws://{}/v1/ws", ready.listen);
+    let frames = r#"{"type":"hello"} {"type":"open","thread":"t1"} {"type":"run","thread":"t1","run":"r1","input":{"messages":[{"id":"u1","role":"user","content":"hello"}]}}"#;
+    let script = format!(
+        r#"const w=new(require("ws"))("{url}","lychgate.v1",{{headers:{{authorization:"Bearer "+process.env.TOKEN}}}}),id=crypto.randomUUID();w.on("open",()=>[{{type:"hello"}},{{type:"open",thread:"t1"}},{{type:"run",thread:"t1",run:id,input:{{messages:[{{id,role:"user",content:"hello"}}]}}}}].forEach(f=>w.send(JSON.stringify(f)))).on("message",m=>console.log(String(m)))"#
+    );
+    let mut text = String::new();
+    let _ = writeln!(text, "Lychgate is ready: {url}   health and metrics: http://{}/metrics\n", ready.admin);
+    let _ = writeln!(text, "A token for the user {USER:?}, valid for a day:\n\nexport TOKEN={token}\n");
+    let _ = writeln!(text, "Chat in a terminal:\n\n{program} chat --url {url} --token \"$TOKEN\" hello\n");
+    let _ = writeln!(
+        text,
+        "With websocat; then paste the frames, one per line:\n\nwebsocat --protocol lychgate.v1 -H \"Authorization: Bearer $TOKEN\" {url}"
+    );
+    for frame in frames.split(' ') {
+        let _ = writeln!(text, "{frame}");
+    }
+    let _ = writeln!(text, "\nWith Node.js (npm install ws):\n\nnode -e '{script}'\n\nCtrl-C ends it.");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_to_paste_name_address_and_token_and_hold_no_secret_of_the_gateway() {
+        let ready = Ready { listen: "127.0.0.1:4711".parse().unwrap(), admin: "127.0.0.1:4712".parse().unwrap() };
+        let text = how_to_try(ready, "a.b.c", "lychgate");
+        assert!(text.contains("export TOKEN=a.b.c\n"), "{text}");
+        assert!(text.contains("lychgate chat --url ws://127.0.0.1:4711/v1/ws"), "{text}");
+        assert!(text.contains("http://127.0.0.1:4712/metrics"), "{text}");
+        assert_eq!(text.matches("a.b.c").count(), 1, "{text}");
+        for line in text.lines().filter(|line| line.starts_with('{')) {
+            assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_agent_that_is_not_understood_says_how_it_is_written() {
+        let error = openai("ollama", "m", false).unwrap_err();
+        assert!(error.to_string().contains("--agent openai=http"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_named_endpoint_becomes_the_default_agent() {
+        let arguments = openai("openai=http://127.0.0.1:4010/v1", "m", false).unwrap();
+        let config = load(Sources {
+            arguments: [arguments, vec![argument("demo", "auth.jwt.secret", "x".repeat(32))]].concat(),
+            ..Sources::default()
+        });
+        assert_eq!(config.unwrap().check().unwrap().agents.default, "openai");
+    }
+}

@@ -1,0 +1,47 @@
+use clap::CommandFactory;
+
+use super::*;
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_of_the_quickstart_is_understood() {
+    for line in [
+        "lychgate serve",
+        "lychgate serve --config a.toml --listen 127.0.0.1:0",
+        "lychgate demo --port 0 --agent openai=http://127.0.0.1:4010/v1 --model m",
+        "lychgate token --user 105945141827451681156 --expires 1h",
+        "lychgate token --user ann --secret 0123456789abcdef0123456789abcdef",
+        "lychgate config --config a.toml",
+        "lychgate config --reference",
+        "lychgate check-config",
+        "lychgate chat --token t hello there",
+        "lychgate chat --url ws://127.0.0.1:8787/v1/ws --token t --thread t1",
+    ] {
+        assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_exit_code_2() {
+    for line in [
+        "lychgate",
+        "lychgate srve",
+        "lychgate serve --lisen x",
+        "lychgate token",
+        "lychgate token --user a --expires soon",
+    ] {
+        let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_an_end_and_not_a_failure() {
+    let error = output_error(io::ErrorKind::BrokenPipe.into());
+    assert!(matches!(error, Error::OutputClosed));
+    assert_eq!(error.exit_code(), 0);
+}

@@ -1,0 +1,81 @@
+//! `[limits]` and `[liveness]`: what the gate decides by.
+
+use std::time::Duration;
+
+use lychgate_core::{LimitError, LimitSpec, Limits};
+use serde::{Deserialize, Serialize};
+
+use super::error::Fault;
+use super::value::Span;
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawLimits {
+    max_sessions_per_user: usize,
+    max_connections_per_session: usize,
+    max_connections_per_user: usize,
+    max_waiting_opens_per_user: usize,
+    linger: Span,
+    watch_percent: usize,
+    warn_percent: usize,
+    high_percent: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reclaim_interval: Option<Span>,
+    ladder_deadline: Span,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawLiveness {
+    ping_interval: Span,
+    ping_answer: Span,
+    missed_pings: u32,
+    probe_deadline: Span,
+    probe_gap: Span,
+    write_stall: Span,
+    close_confirm: Span,
+}
+
+impl RawLimits {
+    /// Checks both sections together: their numbers bound each other.
+    pub(super) fn check(&self, liveness: &RawLiveness, reclaim_interval: Duration) -> Result<Limits, Fault> {
+        let spec = LimitSpec {
+            max_sessions_per_user: self.max_sessions_per_user,
+            max_connections_per_session: self.max_connections_per_session,
+            max_connections_per_user: self.max_connections_per_user,
+            max_waiting_opens_per_user: self.max_waiting_opens_per_user,
+            linger: self.linger.0,
+            watch_percent: self.watch_percent,
+            warn_percent: self.warn_percent,
+            high_percent: self.high_percent,
+            reclaim_interval: self.reclaim_interval.map_or(reclaim_interval, |span| span.0),
+            ladder_deadline: self.ladder_deadline.0,
+            ping_interval: liveness.ping_interval.0,
+            ping_answer: liveness.ping_answer.0,
+            missed_pings: liveness.missed_pings,
+            probe_deadline: liveness.probe_deadline.0,
+            probe_gap: liveness.probe_gap.0,
+            write_stall: liveness.write_stall.0,
+            close_confirm: liveness.close_confirm.0,
+        };
+        Limits::new(spec).map_err(fault)
+    }
+}
+
+fn fault(error: LimitError) -> Fault {
+    let key = qualified(error.key);
+    match error.against {
+        Some(against) => Fault::against(key, error.rule, qualified(against)),
+        None => Fault::value(key, error.rule, "Change it, or leave it out for the default."),
+    }
+}
+
+/// The gate knows its numbers by name alone; the configuration keeps them in two sections.
+fn qualified(key: &str) -> String {
+    const LIVENESS: [&str; 7] =
+        ["ping_interval", "ping_answer", "missed_pings", "probe_deadline", "probe_gap", "write_stall", "close_confirm"];
+    match LIVENESS.contains(&key) {
+        true => format!("liveness.{key}"),
+        false => format!("limits.{key}"),
+    }
+}

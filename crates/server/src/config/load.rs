@@ -1,0 +1,322 @@
+//! Layers in, one raw configuration out, with the place of every key.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use toml::de::{DeTable, DeValue};
+
+use super::error::{Contradiction, Fault};
+use super::reference;
+use super::secret::Outside;
+use super::{Config, ConfigError, Place, agents, auth, journal, limits, log, server, websocket};
+
+/// The file that is read where `--config` names none.
+const USUAL_FILE: &str = "lychgate.toml";
+const ENVIRONMENT_PREFIX: &str = "LYCHGATE__";
+/// A configuration has a few hundred lines; what is larger is another file, named by mistake.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Where configuration comes from, besides the defaults.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// A file that must exist.
+    pub file: Option<PathBuf>,
+    /// The environment: `LYCHGATE__SECTION__KEY`, and the variables that `secret_env` and `api_key_env` name.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// What the command line says; it wins.
+    pub arguments: Vec<Argument>,
+}
+
+/// A key that was set by an argument of the command line.
+#[derive(Clone, Debug)]
+pub struct Argument {
+    /// The argument, for error messages, for example `--listen`.
+    pub flag: &'static str,
+    /// The key with its sections, for example `server.listen`.
+    pub key: String,
+    /// Its value, spelled as in the environment.
+    pub value: String,
+}
+
+impl Sources {
+    /// What this process was started with: `config`, or else `lychgate.toml` in the working directory if it is there,
+    /// and the environment.
+    #[must_use]
+    pub fn of_process(config: Option<PathBuf>) -> Self {
+        let usual = || Some(PathBuf::from(USUAL_FILE)).filter(|path| path.exists());
+        Self { file: config.or_else(usual), environment: std::env::vars_os().collect(), arguments: Vec::new() }
+    }
+}
+
+/// Reads all layers and merges them. What this returns has known keys and right types; [`Loaded::check`] does the rest.
+///
+/// # Errors
+/// [`ConfigError`] names the place, the key and the remedy.
+pub fn load(sources: Sources) -> Result<Loaded, ConfigError> {
+    let mut layers = Layers::defaults()?;
+    if let Some(path) = &sources.file {
+        let text = read(path)?;
+        layers.lay(&text, &|line| Place::File { path: path.clone(), line })?;
+    }
+    for (name, value) in &sources.environment {
+        layers.lay_variable(name, value)?;
+    }
+    for argument in &sources.arguments {
+        let place = Place::Argument(argument.flag.to_owned());
+        let path: Vec<&str> = argument.key.split('.').collect();
+        layers.lay_value(&path, &argument.value, &place)?;
+    }
+    layers.finish(sources.environment)
+}
+
+/// Configuration with known keys and right types, not yet checked against itself.
+#[derive(Debug)]
+pub struct Loaded {
+    raw: Raw,
+    places: BTreeMap<String, Place>,
+    environment: BTreeMap<OsString, OsString>,
+}
+
+impl Loaded {
+    pub(super) fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let mut layers = Layers::defaults()?;
+        let path = PathBuf::from("(text)");
+        layers.lay(text, &|line| Place::File { path: path.clone(), line })?;
+        layers.finish(BTreeMap::new())
+    }
+
+    /// Ranges, contradictions, secrets: everything that a type alone cannot say. Reads the files and variables that
+    /// hold secrets.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] and [`ConfigError::Contradiction`], of the first fault that is found.
+    pub fn check(&self) -> Result<Config, ConfigError> {
+        self.raw.check(&self.environment).map_err(|fault| self.located(fault))
+    }
+
+    /// Where `key` (with its sections) got its value.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Place {
+        self.places.get(key).cloned().unwrap_or_default()
+    }
+
+    /// Uses this secret instead of whatever source was configured.
+    pub(crate) fn set_jwt_secret(&mut self, flag: &str, secret: String) {
+        self.raw.auth.set_secret(secret);
+        self.places.insert("auth.jwt.secret".to_owned(), Place::Argument(flag.to_owned()));
+    }
+
+    /// Everything in force as TOML that can be read back, secrets masked.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.raw).expect("sections of text, numbers and lists always serialise")
+    }
+
+    fn located(&self, fault: Fault) -> ConfigError {
+        match fault.against {
+            Some(against) => ConfigError::Contradiction(Box::new(Contradiction {
+                place: self.place(&fault.key),
+                against_place: self.place(&against),
+                key: fault.key,
+                against,
+                rule: fault.what,
+            })),
+            None => ConfigError::Value {
+                place: self.place(&fault.key),
+                key: fault.key,
+                what: fault.what,
+                remedy: fault.remedy,
+            },
+        }
+    }
+}
+
+/// All sections as they are written. A layer that leaves a key out gets an empty value here, which nobody sees: only
+/// the merged table, which has every key of `default.toml`, is used.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Raw {
+    server: server::RawServer,
+    limits: limits::RawLimits,
+    liveness: limits::RawLiveness,
+    websocket: websocket::RawWebSocket,
+    auth: auth::RawAuth,
+    agents: agents::RawAgents,
+    journal: journal::RawJournal,
+    log: log::RawLog,
+}
+
+impl Raw {
+    fn check(&self, environment: &BTreeMap<OsString, OsString>) -> Result<Config, Fault> {
+        let outside = Outside { environment };
+        let server = self.server.check()?;
+        let limits = self.limits.check(&self.liveness, server.environment.reclaim_interval())?;
+        Ok(Config {
+            server,
+            limits,
+            websocket: self.websocket.check()?,
+            log: self.log.check()?,
+            journal: self.journal.check()?,
+            agents: self.agents.check(&outside)?,
+            // The secret comes last: whoever has none yet hears of every other mistake first.
+            auth: self.auth.check(&outside)?,
+        })
+    }
+}
+
+/// What was laid so far.
+struct Layers {
+    table: toml::Table,
+    places: BTreeMap<String, Place>,
+}
+
+impl Layers {
+    fn defaults() -> Result<Self, ConfigError> {
+        let mut layers = Self { table: toml::Table::new(), places: BTreeMap::new() };
+        layers.lay(reference::DEFAULT, &|_| Place::Default)?;
+        Ok(layers)
+    }
+
+    /// Checks one document by itself, then merges it. `place` turns a line into where it was said.
+    fn lay(&mut self, text: &str, place: &dyn Fn(usize) -> Place) -> Result<(), ConfigError> {
+        let syntax = |error: &toml::de::Error| ConfigError::Syntax {
+            place: place(line_of(text, error.span())),
+            why: error.message().to_owned(),
+        };
+        let deserializer = toml::Deserializer::parse(text).map_err(|error| syntax(&error))?;
+        let _: Raw = serde_path_to_error::deserialize(deserializer).map_err(|error| wrong(text, &error, place))?;
+        let table: toml::Table = toml::from_str(text).map_err(|error| syntax(&error))?;
+        let lines = DeTable::parse(text).map_err(|error| syntax(&error))?;
+        note_places(lines.get_ref(), "", &|offset| place(line_at(text, offset)), &mut self.places);
+        merge(&mut self.table, table);
+        Ok(())
+    }
+
+    fn lay_variable(&mut self, name: &OsStr, value: &OsStr) -> Result<(), ConfigError> {
+        let name = name.to_string_lossy();
+        let Some(rest) = name.strip_prefix(ENVIRONMENT_PREFIX) else {
+            return Ok(());
+        };
+        let place = Place::Environment(name.clone().into_owned());
+        let lower = rest.to_ascii_lowercase();
+        let path: Vec<&str> = lower.split("__").collect();
+        match value.to_str() {
+            Some(text) => self.lay_value(&path, text, &place),
+            None => Err(ConfigError::Value {
+                place,
+                key: path.join("."),
+                what: "is not UTF-8 text".to_owned(),
+                remedy: "Set the variable to text.".to_owned(),
+            }),
+        }
+    }
+
+    /// One key whose value has no quotes: `25`, `true` and `["a"]` are read as TOML where the key wants that, and as
+    /// text where it wants text. So a secret of digits stays text.
+    fn lay_value(&mut self, path: &[&str], text: &str, place: &Place) -> Result<(), ConfigError> {
+        let document = |value: toml::Value| {
+            let key: Vec<String> = path.iter().map(|part| toml::Value::from(*part).to_string()).collect();
+            format!("{} = {value}", key.join("."))
+        };
+        let as_toml = toml::de::ValueDeserializer::parse(text).and_then(toml::Value::deserialize);
+        let as_text = document(toml::Value::from(text));
+        match as_toml {
+            Ok(value) => match self.lay(&document(value), &|_| place.clone()) {
+                Ok(()) => Ok(()),
+                Err(first) => self.lay(&as_text, &|_| place.clone()).map_err(|_| first),
+            },
+            Err(_) => self.lay(&as_text, &|_| place.clone()),
+        }
+    }
+
+    fn finish(self, environment: BTreeMap<OsString, OsString>) -> Result<Loaded, ConfigError> {
+        let raw = Raw::deserialize(self.table)
+            .map_err(|error| ConfigError::Syntax { place: Place::Default, why: error.message().to_owned() })?;
+        Ok(Loaded { raw, places: self.places, environment })
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |why: String| ConfigError::Unreadable { path: path.to_owned(), why };
+    match std::fs::metadata(path) {
+        Err(error) => Err(unreadable(error.to_string())),
+        Ok(found) if !found.is_file() => Err(unreadable("it is not a file".to_owned())),
+        Ok(found) if found.len() > MAX_FILE_BYTES => Err(unreadable("it is larger than 1 MiB".to_owned())),
+        Ok(_) => std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string())),
+    }
+}
+
+/// Says in our words what serde found wrong.
+fn wrong(
+    text: &str,
+    error: &serde_path_to_error::Error<toml::de::Error>,
+    place: &dyn Fn(usize) -> Place,
+) -> ConfigError {
+    let message = error.inner().message();
+    let place = place(line_of(text, error.inner().span()));
+    let path = match error.path().to_string() {
+        path if path == "." => String::new(),
+        path => path,
+    };
+    let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    match unknown {
+        Some(name) => {
+            let is_in_path = path == name || path.ends_with(&format!(".{name}"));
+            let key = match (is_in_path, path.is_empty()) {
+                (true, _) => path,
+                (false, true) => name.to_owned(),
+                (false, false) => format!("{path}.{name}"),
+            };
+            ConfigError::UnknownKey { place, nearest: reference::nearest(&key), key }
+        }
+        None => ConfigError::Value {
+            place,
+            what: format!("has a wrong value: {message}"),
+            remedy: match reference::nearest(&path).is_some_and(|nearest| nearest == path) {
+                true => format!("`lychgate config` shows how {path} is written."),
+                false => "docs/configuration.md shows how it is written.".to_owned(),
+            },
+            key: path,
+        },
+    }
+}
+
+fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
+    line_at(text, span.map_or(0, |span| span.start))
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
+    1 + before.iter().filter(|byte| **byte == b'\n').count()
+}
+
+fn note_places(
+    table: &DeTable<'_>,
+    parent: &str,
+    place: &dyn Fn(usize) -> Place,
+    places: &mut BTreeMap<String, Place>,
+) {
+    for (name, value) in table {
+        let key = match parent {
+            "" => name.get_ref().to_string(),
+            parent => format!("{parent}.{}", name.get_ref()),
+        };
+        if let DeValue::Table(inner) = value.get_ref() {
+            note_places(inner, &key, place, places);
+        }
+        places.insert(key, place(name.span().start));
+    }
+}
+
+fn merge(under: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (under.get_mut(&key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => merge(below, above),
+            (_, value) => {
+                under.insert(key, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `[server]`: listeners, environment, drain.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Fault, in_range, not_zero};
+use super::value::Span;
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Where browsers connect. Default 127.0.0.1:8787.
+    pub listen: SocketAddr,
+    /// Health and metrics. Default 127.0.0.1:8788.
+    pub admin_listen: SocketAddr,
+    /// development, production or test: sets the interval of the reaper's sweeps. Default production.
+    pub environment: Environment,
+    /// From SIGTERM to the hard stop. Default 10 s.
+    pub drain_timeout: Duration,
+    /// Connections from one address (IPv6: /64); the newest wins. Default 100, at least 1.
+    pub max_connections_per_address: usize,
+    /// Per cent of the process's descriptor limit that connections may take. Default 80, 1 to 100.
+    pub max_descriptor_percent: usize,
+    /// Sockets that have not said who they are, at most. Default 1,024, at least 1.
+    pub max_unidentified: usize,
+    /// From accept to the end of the request's header. Default 5 s, never zero (hazard R22).
+    pub header_timeout: Duration,
+}
+
+/// Which profile of reaper intervals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Environment {
+    /// Sweeps every 60 s.
+    Development,
+    /// Sweeps every 120 s.
+    #[default]
+    Production,
+    /// Sweeps every second.
+    Test,
+}
+
+impl Environment {
+    /// How often background reclaim repeats, unless `limits.reclaim_interval` is set.
+    #[must_use]
+    pub fn reclaim_interval(self) -> Duration {
+        match self {
+            Self::Development => Duration::from_secs(60),
+            Self::Production => Duration::from_secs(120),
+            Self::Test => Duration::from_secs(1),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawServer {
+    listen: String,
+    admin_listen: String,
+    pub(super) environment: Environment,
+    drain_timeout: Span,
+    max_connections_per_address: usize,
+    max_descriptor_percent: usize,
+    max_unidentified: usize,
+    header_timeout: Span,
+}
+
+impl RawServer {
+    pub(super) fn check(&self) -> Result<Server, Fault> {
+        let listen = address("server.listen", &self.listen)?;
+        let admin_listen = address("server.admin_listen", &self.admin_listen)?;
+        if listen == admin_listen && listen.port() != 0 {
+            return Err(Fault::against("server.admin_listen", "must not be the same as", "server.listen"));
+        }
+        in_range("server.max_connections_per_address", self.max_connections_per_address, 1, usize::MAX)?;
+        in_range("server.max_descriptor_percent", self.max_descriptor_percent, 1, 100)?;
+        in_range("server.max_unidentified", self.max_unidentified, 1, usize::MAX)?;
+        not_zero("server.header_timeout", self.header_timeout.0)?;
+        Ok(Server {
+            listen,
+            admin_listen,
+            environment: self.environment,
+            drain_timeout: self.drain_timeout.0,
+            max_connections_per_address: self.max_connections_per_address,
+            max_descriptor_percent: self.max_descriptor_percent,
+            max_unidentified: self.max_unidentified,
+            header_timeout: self.header_timeout.0,
+        })
+    }
+}
+
+fn address(key: &str, text: &str) -> Result<SocketAddr, Fault> {
+    text.parse().map_err(|_| {
+        Fault::value(
+            key,
+            format!("is {text:?}, which is no address with a port"),
+            "Write an IP address and a port, such as \"127.0.0.1:8787\", \"0.0.0.0:8787\" or \"[::]:8787\".",
+        )
+    })
+}

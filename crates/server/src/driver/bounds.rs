@@ -1,0 +1,127 @@
+//! Bounds on connections that reach across users: per address and per node. The newest wins and the least worthy of
+//! the others goes, but never the last living reader of a running answer.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use lychgate_core::{ConnectionId, EvictReason, Input, UserId, Worth};
+
+use super::{Driver, SHARDS, lock};
+use crate::close::Close;
+
+/// Users that are looked at, per shard, when a full node has to choose.
+const SCAN_USERS: usize = 32;
+
+/// Shards that are looked at when a full node has to choose.
+const SCAN_SHARDS: usize = 4;
+
+/// How many connections may be held.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionBounds {
+    /// From one address; IPv6 counts by /64, which one customer commonly holds.
+    pub per_address: usize,
+    /// By the node.
+    pub per_node: usize,
+}
+
+/// Who came from where.
+pub(super) struct Addresses {
+    bounds: ConnectionBounds,
+    held: Mutex<HashMap<IpAddr, Vec<(UserId, ConnectionId)>>>,
+    cursor: AtomicUsize,
+}
+
+impl Addresses {
+    pub(super) fn new(bounds: ConnectionBounds) -> Self {
+        Self { bounds, held: Mutex::default(), cursor: AtomicUsize::new(0) }
+    }
+
+    /// Notes a connection; everybody else from its address, if they are too many now.
+    fn add(&self, address: IpAddr, user: &UserId, connection: ConnectionId) -> Option<Vec<(UserId, ConnectionId)>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = held.entry(network(address)).or_default();
+        let crowd = (list.len() >= self.bounds.per_address).then(|| list.clone());
+        if list.len() == list.capacity() {
+            list.reserve_exact((list.len() / 2).max(1));
+        }
+        list.push((user.clone(), connection));
+        crowd
+    }
+
+    pub(super) fn remove(&self, address: IpAddr, connection: ConnectionId) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let network = network(address);
+        let Some(list) = held.get_mut(&network) else { return };
+        list.retain(|(_, other)| *other != connection);
+        if list.is_empty() {
+            held.remove(&network);
+        }
+    }
+}
+
+/// The unit that is counted.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+impl Driver {
+    pub(super) fn bound_address(&self, address: IpAddr, user: &UserId, newest: ConnectionId) {
+        let Some(crowd) = self.bounds.add(address, user, newest) else { return };
+        let worths = crowd.into_iter().filter_map(|(user, connection)| {
+            let worth = self.shard(&user).gate.worth(&user, connection)?;
+            Some((worth, user))
+        });
+        self.expel_least_worthy(worths.min_by_key(|(worth, _)| *worth), user, newest);
+    }
+
+    /// A full node looks at a few users of a few shards, further on each time: bounded work for each newcomer, and a
+    /// victim that is nearly the least worthy one.
+    pub(super) fn bound_node(&self, user: &UserId, newest: ConnectionId) {
+        if self.connection_count() <= self.bounds.bounds.per_node {
+            return;
+        }
+        let start = self.bounds.cursor.fetch_add(1, Ordering::Relaxed);
+        let worst = (0..SHARDS)
+            .filter_map(|step| {
+                let shard = lock(&self.shards[(start + step) % SHARDS]);
+                let from = (start / SHARDS) * SCAN_USERS;
+                shard.gate.least_worthy(from, SCAN_USERS, newest)
+            })
+            .take(SCAN_SHARDS)
+            .min_by_key(|(worth, _)| *worth);
+        self.expel_least_worthy(worst, user, newest);
+    }
+
+    fn expel_least_worthy(&self, worst: Option<(Worth, UserId)>, user: &UserId, newest: ConnectionId) {
+        match worst {
+            Some((worth, user)) if !worth.is_last_reader => {
+                let connection = worth.connection;
+                let reason = EvictReason::MadeRoomForConnection;
+                self.input(&user.clone(), Input::Expel { user, connection, reason });
+            }
+            // Everybody else is the last reader of a running answer: the newcomer is told when to come back.
+            Some(_) => self.turn_away(user, newest),
+            None => {}
+        }
+    }
+
+    fn turn_away(&self, user: &UserId, connection: ConnectionId) {
+        let closing = Close::Overload.closing().after(Duration::from_secs(5));
+        if let Some(link) = self.shard(user).links.get(&connection) {
+            link.outbox.close(closing.code, &closing.to_json());
+        }
+    }
+
+    fn connection_count(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).links.len()).sum()
+    }
+}

@@ -1,0 +1,169 @@
+//! A plain OS thread that lets deadlines pass, so that a stalled async runtime cannot stop reclaim (cause C5), and that
+//! measures how late it and the runtime are, so that a stalled server never blames its clients (hazards R7, R30).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use lychgate_core::{Input, Time};
+
+use super::{Driver, lock};
+
+/// The longest sleep: a freeze of the process is noticed after at most so long.
+const LONGEST_SLEEP: Duration = Duration::from_millis(250);
+
+/// How often the runtime shows that it runs.
+const BEAT: Duration = Duration::from_millis(100);
+
+/// Below this, being late is the ordinary jitter of a scheduler and is credited to nobody.
+const TOLERANCE: Duration = Duration::from_millis(100);
+
+/// When the thread means to wake, and the bell that wakes it earlier.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    planned: AtomicU64,
+    rung: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self { planned: AtomicU64::new(u64::MAX), rung: Mutex::new(false), bell: Condvar::new() }
+    }
+}
+
+impl Alarm {
+    /// Wakes the thread if it would sleep past `deadline`.
+    pub(super) fn not_after(&self, deadline: Time) {
+        if deadline.as_micros() < self.planned.load(Ordering::Acquire) {
+            self.planned.store(deadline.as_micros(), Ordering::Release);
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.bell.notify_one();
+    }
+
+    fn sleep(&self, at_most: Duration) {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut rung, _) =
+            self.bell.wait_timeout_while(rung, at_most, |rung| !*rung).unwrap_or_else(PoisonError::into_inner);
+        *rung = false;
+    }
+}
+
+/// How late we are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// The thread woke so much later than it meant to.
+    pub reaper: Duration,
+    /// The async runtime did not run for so long beyond its beat.
+    pub runtime: Duration,
+}
+
+/// The running thread; dropping it stops it and waits for it.
+#[derive(Debug)]
+pub struct Reaper {
+    driver: Arc<Driver>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    beat: tokio::task::JoinHandle<()>,
+}
+
+impl Reaper {
+    /// Starts the thread, and the task on this runtime whose beat it watches. `on_lag` hears of every measurement,
+    /// about four times a second, on the thread.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start(driver: Arc<Driver>, on_lag: impl Fn(Lag) + Send + 'static) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let last_beat = Arc::new(AtomicU64::new(driver.now().as_micros()));
+        let beat = tokio::spawn(show_beat(Arc::clone(&driver), Arc::clone(&last_beat)));
+        let mut watch =
+            Watch { driver: Arc::clone(&driver), stop: Arc::clone(&stop), last_beat, credited_until: driver.now() };
+        let thread = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || watch.run(&on_lag))?;
+        Ok(Self { driver, stop, thread: Some(thread), beat })
+    }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        self.beat.abort();
+        self.stop.store(true, Ordering::Release);
+        self.driver.alarm.ring();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the reaper thread panicked: no deadline passed since then");
+        }
+    }
+}
+
+async fn show_beat(driver: Arc<Driver>, last_beat: Arc<AtomicU64>) {
+    let mut every = tokio::time::interval(BEAT);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        last_beat.store(driver.now().as_micros(), Ordering::Release);
+    }
+}
+
+struct Watch {
+    driver: Arc<Driver>,
+    stop: Arc<AtomicBool>,
+    last_beat: Arc<AtomicU64>,
+    /// Every moment of a stall is credited once.
+    credited_until: Time,
+}
+
+impl Watch {
+    fn run(&mut self, on_lag: &dyn Fn(Lag)) {
+        while !self.stop.load(Ordering::Acquire) {
+            let asleep_at = self.driver.now();
+            let planned = asleep_at + self.pause(asleep_at);
+            self.driver.alarm.sleep(planned.since(asleep_at));
+            let now = self.driver.now();
+            let beat = Time::from_micros(self.last_beat.load(Ordering::Acquire));
+            let lag = Lag { reaper: now.since(planned), runtime: now.since(beat + BEAT) };
+            on_lag(lag);
+            self.credit(now, planned, beat + BEAT, lag);
+            self.fire();
+        }
+    }
+
+    /// Until the earliest deadline, at most [`LONGEST_SLEEP`].
+    fn pause(&self, now: Time) -> Duration {
+        // From here on every new deadline rings; those that stand already are read below.
+        let latest = now + LONGEST_SLEEP;
+        self.driver.alarm.planned.store(latest.as_micros(), Ordering::Release);
+        let deadlines = self.driver.shards.iter().filter_map(|shard| lock(shard).gate.poll_timeout());
+        let wake = deadlines.min().unwrap_or(latest).min(latest);
+        self.driver.alarm.planned.fetch_min(wake.as_micros(), Ordering::AcqRel);
+        wake.since(now)
+    }
+
+    /// Tells the gates of the time in which we, or the runtime that hears the clients, did not run.
+    fn credit(&mut self, now: Time, planned: Time, expected_beat: Time, lag: Lag) {
+        let stalls = [(lag.reaper, planned), (lag.runtime, expected_beat)];
+        let since = stalls.into_iter().filter(|(lag, _)| *lag >= TOLERANCE).map(|(_, since)| since).min();
+        if let Some(since) = since {
+            let lag = now.since(since.max(self.credited_until));
+            self.driver.for_each_shard(|_| Input::Stalled { lag });
+            tracing::warn!(lag_ms = lag.as_millis(), "stalled: no silence of this time is held against anybody");
+        }
+        self.credited_until = now;
+    }
+
+    fn fire(&self) {
+        for shard in &self.driver.shards {
+            let due = lock(shard).gate.poll_timeout().is_some_and(|at| at <= self.driver.now());
+            if due {
+                self.driver.change(shard, |_| None);
+            }
+        }
+    }
+}

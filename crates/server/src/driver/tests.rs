@@ -1,0 +1,210 @@
+//! The driver over real sockets and its real thread.
+
+use std::net::Ipv4Addr;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use lychgate_core::{Heartbeat, LimitSpec, WebSocketRequest};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+/// Longer than anything here takes; a test that reaches it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+enum Told {
+    Attached(SessionKey),
+    Detached,
+    Event(Event),
+}
+
+struct Recorder(Mutex<Sender<Told>>);
+
+impl Recorder {
+    fn tell(&self, told: Told) {
+        let _ = self.0.lock().unwrap().send(told);
+    }
+}
+
+impl Effects for Recorder {
+    fn attach(&self, admitted: Admitted) {
+        self.tell(Told::Attached(admitted.context.key().clone()));
+    }
+
+    fn detach(&self, _key: &SessionKey, _connection: ConnectionId) {
+        self.tell(Told::Detached);
+    }
+
+    fn event(&self, event: &Event) {
+        self.tell(Told::Event(event.clone()));
+    }
+}
+
+struct Node {
+    driver: Arc<Driver>,
+    told: Receiver<Told>,
+    sockets: TcpListener,
+    peers: Vec<TcpStream>,
+}
+
+impl Node {
+    async fn start(spec: LimitSpec, bounds: ConnectionBounds) -> Self {
+        let (sender, told) = channel();
+        let greeting = Greeting { ping_interval: spec.ping_interval, window: 512 };
+        let limits = Limits::new(spec).unwrap();
+        let driver = Driver::new(&limits, bounds, greeting, Arc::new(Recorder(Mutex::new(sender))));
+        let sockets = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self { driver, told, sockets, peers: Vec::new() }
+    }
+
+    async fn connect(&mut self, user: &str, n: u128) -> Registration {
+        let (ours, theirs) =
+            tokio::join!(self.sockets.accept(), TcpStream::connect(self.sockets.local_addr().unwrap()));
+        self.peers.push(theirs.unwrap());
+        self.driver.connect(Arrival {
+            user: UserId::parse(user).unwrap(),
+            connection: ConnectionId::from_random(n),
+            prev: None,
+            heartbeat: Heartbeat::Protocol,
+            expires_in: None,
+            address: Ipv4Addr::LOCALHOST.into(),
+            outbox: Outbox::new(ours.unwrap().0, 65_536),
+        })
+    }
+
+    fn open(&self, registration: &Registration, thread: &str) {
+        let request = WebSocketRequest {
+            user: registration.user(),
+            thread: Some(thread),
+            client: None,
+            connection: registration.connection(),
+            operation: "open",
+            component: "test",
+            unix_ms: 0,
+        };
+        let context = SessionContext::from_websocket_request(&request, self.driver.entropy()).unwrap();
+        registration.open(context, None, None);
+    }
+
+    /// Blocks this thread, and with it the runtime of the test, until something of the kind was told.
+    fn wait_for<T>(&self, mut pick: impl FnMut(Told) -> Option<T>) -> T {
+        loop {
+            let told = self.told.recv_timeout(PATIENCE).expect("the driver tells in time");
+            if let Some(picked) = pick(told) {
+                return picked;
+            }
+        }
+    }
+}
+
+fn wide() -> ConnectionBounds {
+    ConnectionBounds { per_address: 1_000, per_node: 1_000 }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::parse(name).unwrap()
+}
+
+#[tokio::test]
+async fn hello_is_on_its_way_when_connect_returns() {
+    let mut node = Node::start(LimitSpec::default(), wide()).await;
+    let _registration = node.connect("ann", 1).await;
+    let mut bytes = [0; 64];
+    let read = node.peers[0].read(&mut bytes).await.unwrap();
+    let text = String::from_utf8_lossy(&bytes[..read]);
+    assert!(text.contains(r#"{"type":"hello","connection":"c_"#), "{text}");
+}
+
+#[tokio::test]
+async fn a_dropped_registration_leaves_the_count_and_its_session_lingers() {
+    let mut node = Node::start(LimitSpec::default(), wide()).await;
+    let registration = node.connect("ann", 1).await;
+    node.open(&registration, "t");
+    assert_eq!(node.driver.usage(&user("ann")).used, 1);
+    drop(registration);
+    let census = node.driver.census();
+    assert_eq!((census.connections, census.sessions, census.lingering), (0, 1, 1));
+    node.wait_for(|told| matches!(told, Told::Attached(key) if key.thread().as_str() == "t").then_some(()));
+    node.wait_for(|told| matches!(told, Told::Detached).then_some(()));
+}
+
+#[tokio::test]
+async fn a_registration_that_unwinds_with_a_panic_leaves_the_count() {
+    let mut node = Node::start(LimitSpec::default(), wide()).await;
+    let registration = node.connect("ann", 1).await;
+    let task = tokio::spawn(async move {
+        let _held = registration;
+        panic!("a task of a connection panics");
+    });
+    assert!(task.await.is_err());
+    assert_eq!(node.driver.census().connections, 0);
+}
+
+#[tokio::test]
+async fn deadlines_pass_on_the_reaper_thread_while_the_runtime_is_stuck() {
+    let spec = LimitSpec { linger: Duration::from_millis(30), ..LimitSpec::default() };
+    let mut node = Node::start(spec, wide()).await;
+    let _reaper = Reaper::start(Arc::clone(&node.driver), |_| {}).unwrap();
+    let registration = node.connect("ann", 1).await;
+    node.open(&registration, "t");
+    drop(registration);
+    // `wait_for` never yields: the runtime of this test stands still from here on.
+    let reason = node.wait_for(|told| match told {
+        Told::Event(Event::SessionReleased { reason, .. }) => Some(reason),
+        Told::Event(_) | Told::Attached(_) | Told::Detached => None,
+    });
+    assert_eq!(reason, EvictReason::LingerEnded);
+    assert_eq!(node.driver.census().users, 0);
+}
+
+#[tokio::test]
+async fn a_stuck_runtime_is_measured_and_its_silence_is_held_against_nobody() {
+    let (send, lags) = channel();
+    let spec = LimitSpec {
+        ping_interval: Duration::from_millis(400),
+        ping_answer: Duration::from_millis(300),
+        ..LimitSpec::default()
+    };
+    let mut node = Node::start(spec, wide()).await;
+    let _reaper = Reaper::start(Arc::clone(&node.driver), move |lag| {
+        let _ = send.send(lag);
+    })
+    .unwrap();
+    let _registration = node.connect("ann", 1).await;
+    // Stuck until two seconds of stall have been measured: three heartbeats would be unanswered by then.
+    while lags.recv_timeout(PATIENCE).unwrap().runtime < Duration::from_secs(2) {}
+    assert_eq!(node.driver.census().connections, 1);
+}
+
+#[tokio::test]
+async fn the_newest_connection_of_an_address_wins() {
+    let mut node = Node::start(LimitSpec::default(), ConnectionBounds { per_address: 3, per_node: 1_000 }).await;
+    let mut held = Vec::new();
+    for n in 1..=4 {
+        let name = format!("user-{n}");
+        held.push(node.connect(&name, n).await);
+    }
+    let expelled = node.wait_for(|told| match told {
+        Told::Event(Event::Disconnected { connection, reason: Some(reason), .. }) => Some((connection, reason)),
+        Told::Event(_) | Told::Attached(_) | Told::Detached => None,
+    });
+    assert_eq!(expelled, (ConnectionId::from_random(1), EvictReason::MadeRoomForConnection));
+    assert_eq!(node.driver.census().connections, 3);
+}
+
+#[tokio::test]
+async fn a_full_node_lets_the_newest_in_and_spares_the_reader_of_a_running_answer() {
+    let mut node = Node::start(LimitSpec::default(), ConnectionBounds { per_address: 1_000, per_node: 2 }).await;
+    let reader = node.connect("reader", 1).await;
+    node.open(&reader, "t");
+    let key = SessionKey::new(user("reader"), ThreadId::parse("t").unwrap());
+    node.driver.run_started(&key, &RunId::parse("r").unwrap());
+    let _idle = node.connect("idle", 2).await;
+    let _newest = node.connect("newest", 3).await;
+    let expelled = node.wait_for(|told| match told {
+        Told::Event(Event::Disconnected { user, reason: Some(_), .. }) => Some(user),
+        Told::Event(_) | Told::Attached(_) | Told::Detached => None,
+    });
+    assert_eq!(expelled, user("idle"));
+    assert_eq!(node.driver.census().connections, 2);
+}

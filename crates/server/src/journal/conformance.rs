@@ -1,0 +1,168 @@
+//! What every journal promises, as one test that each of them runs.
+
+use std::sync::{Arc, Mutex};
+
+use lychgate_core::{RunId, SessionKey, ThreadId, UserId};
+use serde_json::json;
+
+use super::{Entry, Follower, Journal, JournalError};
+use crate::wire::event::Event;
+
+pub(crate) fn key(user: &str, thread: &str) -> SessionKey {
+    SessionKey::new(UserId::parse(user).unwrap(), ThreadId::parse(thread).unwrap())
+}
+
+pub(crate) fn started(run: &str, question: &str) -> Event {
+    let message = json!({"id": format!("u-{run}"), "role": "user", "content": question});
+    Event::build(&json!({"type": "RUN_STARTED", "threadId": "t", "runId": run, "input": {"messages": [message]}}))
+}
+
+pub(crate) fn content(message: &str, delta: &str) -> Event {
+    Event::build(&json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": message, "delta": delta}))
+}
+
+pub(crate) fn finished(run: &str) -> Event {
+    Event::build(&json!({"type": "RUN_FINISHED", "threadId": "t", "runId": run}))
+}
+
+fn kinds(entries: &[Entry]) -> Vec<&str> {
+    entries.iter().map(|entry| entry.event.kind()).collect()
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<(SessionKey, u64)>>);
+
+impl Follower for Heard {
+    fn appended(&self, key: &SessionKey, entries: &[Entry]) {
+        let mut heard = self.0.lock().unwrap();
+        heard.extend(entries.iter().map(|entry| (key.clone(), entry.offset)));
+    }
+}
+
+/// Runs every promise against journals of this kind, each on an empty one.
+pub(crate) async fn conforms(make: impl Fn() -> Arc<dyn Journal>) {
+    an_unwritten_thread_is_empty(&*make()).await;
+    what_was_appended_is_read_in_order(&*make()).await;
+    a_snapshot_is_cut_before_the_run_in_flight(&*make()).await;
+    threads_are_apart(&*make()).await;
+    runs_are_known_once_started(&*make()).await;
+    a_gone_offset_is_said_to_be_gone(&*make()).await;
+    the_follower_hears_everything_in_order(make()).await;
+}
+
+async fn an_unwritten_thread_is_empty(journal: &dyn Journal) {
+    let key = key("ann", "t");
+    let snapshot = journal.snapshot(&key).await.unwrap();
+    assert_eq!((snapshot.head, snapshot.cut, snapshot.oldest), (0, 0, 0));
+    assert!(snapshot.run.is_none() && snapshot.messages.is_empty() && !snapshot.more);
+    assert!(!snapshot.epoch.is_empty());
+    assert!(journal.read(&key, 0, 10).await.unwrap().is_empty());
+}
+
+async fn what_was_appended_is_read_in_order(journal: &dyn Journal) {
+    let key = key("ann", "t");
+    let first = journal.append(&key, vec![started("r", "q"), content("m", "a")]).await.unwrap();
+    let second = journal.append(&key, vec![content("m", "b"), finished("r")]).await.unwrap();
+    let appended: Vec<u64> = first.iter().chain(&second).map(|entry| entry.offset).collect();
+    assert!(appended[0] >= 1 && appended.windows(2).all(|pair| pair[0] < pair[1]), "{appended:?}");
+
+    let all = journal.read(&key, 0, 100).await.unwrap();
+    assert_eq!(all.iter().map(|entry| entry.offset).collect::<Vec<_>>(), appended);
+    assert_eq!(kinds(&all), ["RUN_STARTED", "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_CONTENT", "RUN_FINISHED"]);
+    let tail = journal.read(&key, appended[1], 1).await.unwrap();
+    assert_eq!(tail.iter().map(|entry| entry.offset).collect::<Vec<_>>(), [appended[2]]);
+    assert_eq!(tail[0].event.json().get(), content("m", "b").json().get());
+    let head = journal.snapshot(&key).await.unwrap().head;
+    assert_eq!(head, appended[3]);
+    assert!(journal.read(&key, head, 10).await.unwrap().is_empty());
+    assert!(journal.read(&key, head + 10, 10).await.unwrap().is_empty());
+}
+
+async fn a_snapshot_is_cut_before_the_run_in_flight(journal: &dyn Journal) {
+    let key = key("ann", "t");
+    journal.append(&key, vec![started("r1", "one"), content("m1", "answer"), finished("r1")]).await.unwrap();
+    let rest = journal.snapshot(&key).await.unwrap();
+    assert_eq!((rest.cut, rest.run.is_none(), rest.messages.len()), (rest.head, true, 2));
+
+    let second = journal.append(&key, vec![started("r2", "two"), content("m2", "half an ")]).await.unwrap();
+    let flying = journal.snapshot(&key).await.unwrap();
+    assert_eq!(flying.run, Some((RunId::parse("r2").unwrap(), second[0].offset)));
+    assert_eq!((flying.cut, flying.messages.len()), (rest.head, 2), "what is in flight is no history yet");
+    assert_eq!(flying.messages[1].rest["content"], "answer");
+    let follows = journal.read(&key, flying.cut, 10).await.unwrap();
+    assert_eq!(kinds(&follows), ["RUN_STARTED", "TEXT_MESSAGE_CONTENT"]);
+
+    journal.append(&key, vec![content("m2", "answer"), finished("r2")]).await.unwrap();
+    let done = journal.snapshot(&key).await.unwrap();
+    assert_eq!((done.cut, done.run.is_none(), done.messages.len()), (done.head, true, 4));
+    assert_eq!(done.messages[3].rest["content"], "half an answer");
+}
+
+async fn threads_are_apart(journal: &dyn Journal) {
+    journal.append(&key("ann", "t"), vec![started("r", "mine")]).await.unwrap();
+    for other in [key("bob", "t"), key("ann", "t2"), key("ann:t", "t"), key("ann", ":t")] {
+        assert_eq!(journal.snapshot(&other).await.unwrap().head, 0, "{other}");
+        assert!(journal.read(&other, 0, 10).await.unwrap().is_empty());
+        assert!(!journal.knows_run(&other, &RunId::parse("r").unwrap()).await.unwrap());
+    }
+}
+
+async fn runs_are_known_once_started(journal: &dyn Journal) {
+    let key = key("ann", "t");
+    let [one, two] = ["r1", "r2"].map(|run| RunId::parse(run).unwrap());
+    assert!(!journal.knows_run(&key, &one).await.unwrap());
+    journal.append(&key, vec![started("r1", "q")]).await.unwrap();
+    assert!(journal.knows_run(&key, &one).await.unwrap());
+    journal.append(&key, vec![finished("r1")]).await.unwrap();
+    assert!(journal.knows_run(&key, &one).await.unwrap());
+    assert!(!journal.knows_run(&key, &two).await.unwrap());
+}
+
+async fn a_gone_offset_is_said_to_be_gone(journal: &dyn Journal) {
+    let key = key("ann", "t");
+    for run in 0..20 {
+        let run = format!("r{run}");
+        journal.append(&key, vec![started(&run, "q"), content(&run, "a"), finished(&run)]).await.unwrap();
+    }
+    let snapshot = journal.snapshot(&key).await.unwrap();
+    for after in 0..=snapshot.head {
+        match journal.read(&key, after, 1_000).await {
+            Ok(entries) => {
+                let offsets: Vec<u64> = entries.iter().map(|entry| entry.offset).collect();
+                assert!(after >= snapshot.oldest, "{after} < {}", snapshot.oldest);
+                assert_eq!(offsets, (after + 1..=snapshot.head).collect::<Vec<_>>(), "a silent hole (R19)");
+            }
+            Err(error) => assert_eq!(error, JournalError::Trimmed(snapshot.oldest)),
+        }
+    }
+    assert!(journal.read(&key, snapshot.oldest, 1).await.is_ok());
+}
+
+async fn the_follower_hears_everything_in_order(journal: Arc<dyn Journal>) {
+    let heard = Arc::new(Heard::default());
+    journal.follow(heard.clone());
+    let mut writers = Vec::new();
+    for writer in 0..4 {
+        let (journal, heard) = (Arc::clone(&journal), Arc::clone(&heard));
+        writers.push(tokio::spawn(async move {
+            let key = key("ann", if writer % 2 == 0 { "even" } else { "odd" });
+            for _ in 0..100 {
+                let entries = journal.append(&key, vec![content("m", "x"), content("m", "y")]).await.unwrap();
+                let heard = heard.0.lock().unwrap();
+                for entry in entries {
+                    assert!(heard.contains(&(key.clone(), entry.offset)), "told after the answer");
+                }
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let heard = heard.0.lock().unwrap();
+    for thread in ["even", "odd"] {
+        let offsets: Vec<u64> =
+            heard.iter().filter(|(of, _)| *of == key("ann", thread)).map(|(_, offset)| *offset).collect();
+        assert_eq!(offsets.len(), 400);
+        assert!(offsets.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}

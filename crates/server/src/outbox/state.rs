@@ -1,0 +1,300 @@
+//! What an outbox holds under its lock: the socket, what waits for it, and how far the close has come.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use lychgate_core::WriteProgress;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::frame::Frame;
+use super::queue::{Queue, SLICES};
+
+/// Bytes that a cork gathers before they are written all the same.
+const GATHER_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// The buffer that a cork gathers in. It belongs to the thread, so that an idle connection owns none.
+    static GATHER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// How far a connection's end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Frames are taken.
+    Open,
+    /// The close frame is written or waits; nothing more is taken.
+    Closing,
+    /// The socket is gone.
+    Gone,
+}
+
+/// Whether a frame may wait for the end of a cork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// It leaves with the others.
+    Gathered,
+    /// The caller has to know now whether the kernel has it.
+    Now,
+}
+
+/// What the connection's task learns at the start of a turn.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) phase: Phase,
+    pub(crate) progress: Option<WriteProgress>,
+    pub(crate) ping_written: bool,
+    /// Nothing waits for the kernel.
+    pub(crate) drained: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    /// None once the connection is gone: the descriptor is closed in that moment, whoever still holds the outbox.
+    socket: Option<TcpStream>,
+    /// The connection's task.
+    waker: Option<Waker>,
+    /// What the kernel would not take; none while it takes everything.
+    queue: Option<Box<Queue>>,
+    /// What was sent since the cork was put in.
+    gather: Vec<u8>,
+    corks: u16,
+    pub(super) phase: Phase,
+    /// Whether the task was told that bytes wait.
+    told: bool,
+    ping_written: bool,
+    /// All bytes that the kernel took.
+    pub(super) accepted: u64,
+}
+
+impl State {
+    pub(super) fn new(socket: TcpStream) -> Self {
+        Self {
+            socket: Some(socket),
+            waker: None,
+            queue: None,
+            gather: Vec::new(),
+            corks: 0,
+            phase: Phase::Open,
+            told: false,
+            ping_written: false,
+            accepted: 0,
+        }
+    }
+
+    /// Bytes that were taken from senders and that the kernel does not have.
+    pub(super) fn waiting(&self) -> usize {
+        self.gather.len() + self.queue.as_ref().map_or(0, |queue| queue.bytes())
+    }
+
+    /// Takes a frame. The caller has checked that it may.
+    pub(super) fn push(&mut self, frame: &Frame, urgency: Urgency) {
+        if let Some(queue) = &mut self.queue {
+            queue.push(frame.bytes().clone(), 0);
+            return;
+        }
+        let fits = self.gather.len() + frame.wire_bytes() <= GATHER_BYTES;
+        if self.corks > 0 && urgency == Urgency::Gathered && fits {
+            self.gather.extend_from_slice(frame.bytes());
+        } else {
+            self.write_with_gathered(frame.bytes());
+        }
+    }
+
+    /// Writes the two pings, unless a ping waits already. Answers whether the kernel has them.
+    pub(super) fn push_ping(&mut self) -> bool {
+        if self.queue.as_ref().is_some_and(|queue| queue.has_ping()) {
+            return false;
+        }
+        self.push(&Frame::ping(), Urgency::Now);
+        match &mut self.queue {
+            Some(queue) => {
+                queue.mark_ping();
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// Takes the close frame as the last one.
+    pub(super) fn start_close(&mut self, frame: &Frame) {
+        match self.phase {
+            Phase::Open => {
+                self.push(frame, Urgency::Now);
+                if self.phase == Phase::Open {
+                    self.phase = Phase::Closing;
+                }
+                self.wake();
+            }
+            Phase::Closing | Phase::Gone => {}
+        }
+    }
+
+    /// Forgets what waits, so that a close frame comes through as early as it can.
+    pub(super) fn drop_unbegun(&mut self) {
+        self.gather.clear();
+        if let Some(queue) = &mut self.queue {
+            queue.drop_unbegun();
+            if queue.bytes() == 0 {
+                self.queue = None;
+            }
+        }
+    }
+
+    pub(super) fn cork(&mut self) {
+        if self.corks == 0 {
+            self.gather = GATHER.take();
+        }
+        self.corks += 1;
+    }
+
+    pub(super) fn uncork(&mut self) {
+        self.corks -= 1;
+        if self.corks == 0 {
+            self.write_gathered();
+            GATHER.set(std::mem::take(&mut self.gather));
+        }
+    }
+
+    /// Hands what was gathered to the kernel.
+    pub(super) fn write_gathered(&mut self) {
+        if !self.gather.is_empty() {
+            self.write_with_gathered(&Bytes::new());
+        }
+    }
+
+    /// Hands what was gathered and then `frame` to the kernel; what it does not take becomes the queue.
+    fn write_with_gathered(&mut self, frame: &Bytes) {
+        let gathered = self.gather.len();
+        let total = gathered + frame.len();
+        let mut written = 0;
+        let outcome = loop {
+            let Some(socket) = &self.socket else { break Ok(()) };
+            let result = match gathered.checked_sub(written) {
+                Some(0) | None => socket.try_write(&frame[written - gathered..]),
+                Some(_) if frame.is_empty() => socket.try_write(&self.gather[written..]),
+                Some(_) => socket.try_write_vectored(&[IoSlice::new(&self.gather[written..]), IoSlice::new(frame)]),
+            };
+            match result {
+                Ok(0) => break Err(io::ErrorKind::WriteZero),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+                Err(error) => break Err(error.kind()),
+            }
+            if written == total {
+                break Ok(());
+            }
+        };
+        self.accepted += written as u64;
+        if written < total && outcome.is_ok() && self.socket.is_some() {
+            let mut queue = Box::<Queue>::default();
+            queue.push(Bytes::copy_from_slice(&self.gather), written.min(gathered));
+            queue.push(frame.clone(), written.saturating_sub(gathered));
+            self.queue = Some(queue);
+            self.wake();
+        }
+        self.gather.clear();
+        if outcome.is_err() {
+            self.tear_down();
+        }
+    }
+
+    /// What happened since the last turn; tries to write what waits and asks to be woken when the kernel takes more.
+    pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Turn {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+        let moved = self.flush(cx);
+        let progress = match (self.queue.is_some(), self.told, moved) {
+            (true, false, _) => Some(WriteProgress::Blocked),
+            (true, true, true) => Some(WriteProgress::Moved),
+            // Also where the task never heard of the queue: a sender that was refused waits for this word.
+            (false, true, _) | (false, false, true) => Some(WriteProgress::Cleared),
+            (true, true, false) | (false, false, false) => None,
+        };
+        self.told = self.queue.is_some();
+        Turn {
+            phase: self.phase,
+            progress,
+            ping_written: std::mem::take(&mut self.ping_written),
+            drained: self.queue.is_none(),
+        }
+    }
+
+    /// Writes from the queue until the kernel takes no more. Answers whether it took any.
+    fn flush(&mut self, cx: &mut Context<'_>) -> bool {
+        let before = self.accepted;
+        while let (Some(queue), Some(socket)) = (&mut self.queue, &self.socket) {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = queue.slices(&mut slices);
+            match socket.try_write_vectored(&slices[..count]) {
+                Ok(0) => self.tear_down(),
+                Ok(count) => {
+                    self.ping_written |= queue.advance(count);
+                    self.accepted += count as u64;
+                    if queue.bytes() == 0 {
+                        self.queue = None;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match socket.poll_write_ready(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => self.tear_down(),
+                },
+                Err(_) => self.tear_down(),
+            }
+        }
+        self.accepted > before
+    }
+
+    /// Reads into `buffer`; 0 means that the peer will send nothing more, or that the socket is gone.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let Some(socket) = &mut self.socket else {
+            return Poll::Ready(Ok(0));
+        };
+        let mut buffer = ReadBuf::new(buffer);
+        Pin::new(socket).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
+    }
+
+    /// Tells the peer that nothing follows, and keeps the socket for reading.
+    pub(super) fn half_close(&mut self) {
+        if let Some(socket) = &self.socket
+            && SockRef::from(socket).shutdown(std::net::Shutdown::Write).is_err()
+        {
+            self.tear_down();
+        }
+    }
+
+    /// Makes the kernel forget the connection when the socket goes: RST, nothing lingers.
+    pub(super) fn reset_on_close(&self) {
+        if let Some(socket) = &self.socket {
+            // It can only fail on a socket that is no longer connected, and then there is nothing to reset.
+            let _ = SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
+
+    /// Closes the descriptor now and wakes the task, so that it ends.
+    pub(super) fn tear_down(&mut self) {
+        self.phase = Phase::Gone;
+        self.socket = None;
+        self.queue = None;
+        self.gather.clear();
+        self.wake();
+    }
+
+    /// The task has ended: nobody is to be woken any more.
+    pub(super) fn forget_task(&mut self) {
+        self.waker = None;
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+}

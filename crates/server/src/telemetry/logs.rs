@@ -1,0 +1,178 @@
+//! Log lines: where they go, and one line for every event of the gate.
+//!
+//! Levels say who is concerned: `trace` per message, `debug` per decision, `info` per change that a user feels, `warn`
+//! wakes somebody, `error` is a broken promise. Tokens never appear, message text never above `debug`.
+
+use lychgate_core::{AdmissionPath, Event, Evidence, Pressure, Refusal, SessionKey};
+use tracing::{debug, info, warn};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::{Log, LogFormat};
+
+/// Why logging did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// `log.level` is no filter; the configuration checks it, so this is our own mistake.
+    #[error("log.level is no filter: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Something in this process logs already.
+    #[error("logging was started twice in one process")]
+    Twice,
+}
+
+/// Sends everything that `tracing` is told from now on to standard error, as `[log]` says. Once per process.
+///
+/// # Errors
+/// [`LogError`].
+pub fn install(config: &Log) -> Result<(), LogError> {
+    tracing::subscriber::set_global_default(subscriber(config, std::io::stderr)?).map_err(|_| LogError::Twice)
+}
+
+/// The same to a writer of the caller's choice; the caller installs it.
+///
+/// # Errors
+/// [`LogError::Filter`].
+pub fn subscriber<W>(config: &Log, writer: W) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, LogError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::builder().parse(&config.level)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    Ok(match config.format {
+        LogFormat::Text => Box::new(builder.with_ansi(false).finish()),
+        LogFormat::Json => Box::new(builder.json().finish()),
+    })
+}
+
+/// Writes the line of an event. Every line about a session has `user`, `thread` and `isolation_key`, all made from the
+/// one [`SessionKey`] that the gate, the journal and the agent use too (M2, M26).
+pub fn event(event: &Event) {
+    match event {
+        Event::SessionCreated { key, connection, path, waited } => created(key, connection, *path, *waited),
+        Event::SessionAttached { key, connection, path } => debug!(
+            user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
+            path = path.as_str(), "a connection was attached to a session that was there"
+        ),
+        Event::SessionLingers { key } => debug!(
+            user = %key.user(), thread = %key.thread(), isolation_key = %key,
+            "a session lost its last connection and stays warm"
+        ),
+        Event::SessionReleased { key, reason } => info!(
+            user = %key.user(), thread = %key.thread(), isolation_key = %key,
+            reason = reason.as_str(), "a session ended"
+        ),
+        Event::SessionEvicted { key, level, reason, evidence } => info!(
+            user = %key.user(), thread = %key.thread(), isolation_key = %key,
+            level = level.as_str(), reason = reason.as_str(), evidence = %Proof(evidence), "a session was reclaimed"
+        ),
+        Event::Waiting { key, connection } => info!(
+            user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
+            "an open waits while the user's connections are probed"
+        ),
+        Event::Connected { .. }
+        | Event::Disconnected { .. }
+        | Event::Zombie { .. }
+        | Event::Pressure { .. }
+        | Event::Refused { .. }
+        | Event::CloseUnconfirmed { .. } => connection_event(event),
+    }
+}
+
+fn created(
+    key: &SessionKey,
+    connection: &lychgate_core::ConnectionId,
+    path: AdmissionPath,
+    waited: std::time::Duration,
+) {
+    let waited_ms = waited.as_millis() as u64;
+    match path {
+        AdmissionPath::Attach | AdmissionPath::Takeover | AdmissionPath::Free => info!(
+            user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
+            path = path.as_str(), waited_ms, "a session was opened"
+        ),
+        AdmissionPath::Reclaimed(level) => info!(
+            user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
+            path = "reclaimed", level = level.as_str(), waited_ms,
+            "a session was opened in a slot that was reclaimed for it: a lockout was prevented"
+        ),
+    }
+}
+
+/// The events that concern a user or one of his connections, and no session.
+fn connection_event(event: &Event) {
+    match event {
+        Event::Connected { user, connection, superseded: None } => {
+            info!(%user, %connection, "a connection was registered")
+        }
+        Event::Connected { user, connection, superseded: Some(old) } => {
+            info!(%user, %connection, superseded = %old, "a connection replaced an older one of the same tab")
+        }
+        Event::Disconnected { user, connection, reason } => {
+            let reason = reason.map_or("ended_by_itself", |reason| reason.as_str());
+            info!(%user, %connection, reason, "a connection left");
+        }
+        Event::Zombie { user, connection, kind, evidence } => info!(
+            %user, %connection, kind = kind.as_str(), evidence = %Proof(evidence), "a connection is dead"
+        ),
+        Event::Pressure { user, usage } => match usage.level {
+            Pressure::Ok => debug!(
+                %user, pressure = usage.level.as_str(), used = usage.used, limit = usage.limit,
+                "the user is below every watermark again"
+            ),
+            Pressure::Watch | Pressure::Warn | Pressure::High | Pressure::Full => info!(
+                %user, pressure = usage.level.as_str(), used = usage.used, limit = usage.limit,
+                "the user moved into another band of his limit"
+            ),
+        },
+        Event::Refused { user, connection, refusal } => refused(user, connection, *refusal),
+        Event::CloseUnconfirmed { user, connection } => info!(
+            %user, %connection, "a close was not confirmed in time; the socket is torn down"
+        ),
+        Event::SessionCreated { .. }
+        | Event::SessionAttached { .. }
+        | Event::SessionLingers { .. }
+        | Event::SessionReleased { .. }
+        | Event::SessionEvicted { .. }
+        | Event::Waiting { .. } => {}
+    }
+}
+
+/// A full node wakes somebody: it is the one way in which a user who did nothing wrong is sent away.
+fn refused(user: &lychgate_core::UserId, connection: &lychgate_core::ConnectionId, refusal: Refusal) {
+    match refusal {
+        Refusal::Overload { retry_in } => warn!(
+            %user, %connection, reason = "overload", retry_in_ms = retry_in.as_millis() as u64,
+            "a user was refused because the node or his address is full"
+        ),
+        Refusal::Draining { retry_in } => info!(
+            %user, %connection, reason = "draining", retry_in_ms = retry_in.as_millis() as u64,
+            "a user was sent to another node"
+        ),
+        Refusal::NotConnected => debug!(
+            %user, %connection, reason = "not_connected", "an open came from a connection that had gone"
+        ),
+    }
+}
+
+/// Evidence on one line.
+struct Proof<'a>(&'a Evidence);
+
+impl std::fmt::Display for Proof<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "missed_pings={} missed_probes={} silent_ms={}",
+            self.0.missed_pings,
+            self.0.missed_probes,
+            self.0.silent_for.as_millis()
+        )?;
+        match self.0.blocked_for {
+            Some(blocked) => write!(f, " blocked_ms={}", blocked.as_millis()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

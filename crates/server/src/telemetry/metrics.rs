@@ -1,0 +1,321 @@
+//! All metrics in one list, with their meaning and unit.
+//!
+//! No label ever names a user, a thread or a session (hazard R25): every label takes one of a few fixed words. Gauges
+//! of sessions, connections, runs and waiting sockets are counted from the records when they are scraped; nothing here
+//! counts them up and down (cause C9 of the original failure: counters that drifted from the truth).
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use lychgate_core::{AdmissionPath, Event, EvictReason, ReclaimLevel, Refusal, ZombieKind};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+/// How many records there are, counted when the metrics are scraped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Population {
+    /// Sessions of all users.
+    pub sessions: usize,
+    /// Connections with an identity.
+    pub connections: usize,
+    /// Runs in flight.
+    pub runs: usize,
+    /// Sockets that have not said who they are.
+    pub unidentified: usize,
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// How an open was admitted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Path {
+    path: &'static str,
+}
+
+/// What was evicted and why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Eviction {
+    level: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Level {
+    level: &'static str,
+}
+
+/// Upper bounds in seconds; 1.5 is the promise of an admission with dead sockets, 10 the one of invariant I3.
+const ADMISSION_BUCKETS: [f64; 12] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 1.5, 3.0, 5.0, 8.0, 10.0];
+
+const PATHS: [AdmissionPath; 7] = [
+    AdmissionPath::Attach,
+    AdmissionPath::Takeover,
+    AdmissionPath::Free,
+    AdmissionPath::Reclaimed(ReclaimLevel::Conservative),
+    AdmissionPath::Reclaimed(ReclaimLevel::Moderate),
+    AdmissionPath::Reclaimed(ReclaimLevel::Aggressive),
+    AdmissionPath::Reclaimed(ReclaimLevel::Force),
+];
+const KINDS: [ZombieKind; 5] =
+    [ZombieKind::HalfOpen, ZombieKind::Stalled, ZombieKind::Ghost, ZombieKind::Orphan, ZombieKind::StaleLease];
+const REFUSALS: [Refusal; 3] = [
+    Refusal::Draining { retry_in: Duration::ZERO },
+    Refusal::Overload { retry_in: Duration::ZERO },
+    Refusal::NotConnected,
+];
+
+/// Every number that an operator can watch. Share it in an `Arc`; every method takes `&self` and is cheap.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    sessions: Gauge,
+    connections: Gauge,
+    runs: Gauge,
+    unidentified: Gauge,
+    admissions: Family<Path, Counter>,
+    admission_wait: Family<Path, Histogram, fn() -> Histogram>,
+    waits: Counter,
+    lockouts_prevented: Counter,
+    sessions_ended: Family<Reason, Counter>,
+    evictions: Family<Eviction, Counter>,
+    pressure: Family<Level, Counter>,
+    zombies: Family<Kind, Counter>,
+    connects: Counter,
+    disconnects: Family<Reason, Counter>,
+    refusals: Family<Reason, Counter>,
+    close_unconfirmed: Counter,
+    pings: Counter,
+    heartbeat_misses: Counter,
+    auth_failures: Family<Reason, Counter>,
+    reaper_lag: Seconds,
+    runtime_lag: Seconds,
+    events_sent: Counter,
+    bytes_sent: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    #[must_use]
+    #[rustfmt::skip]
+    pub fn new() -> Self {
+        let mut list = List(Registry::with_prefix("lychgate"));
+        let sessions = list.gauge("sessions", "Sessions that users hold on this node");
+        let connections = list.gauge("connections", "Connections with an identity");
+        let runs = list.gauge("runs", "Runs of agents in flight");
+        let unidentified = list.gauge("unidentified_sockets", "Sockets that have not yet proven who they are");
+        let admissions = list.family("admissions", "Opens that were admitted, by the way they were");
+        let admission_wait = list.histogram("admission_wait", "From open to admission, by the way it was admitted");
+        let waits = list.counter("admissions_delayed", "Opens that had to wait for a probe");
+        let lockouts_prevented = list.counter("lockouts_prevented", "Opens at the limit that got a reclaimed slot");
+        let sessions_ended = list.family("sessions_ended", "Sessions that ended without reclaim, by reason");
+        let evictions = list.family("evictions", "Sessions that were reclaimed, by level and reason");
+        let pressure = list.family("pressure_changes", "Users that moved into a band of their limit, by band");
+        let zombies = list.family("zombies", "Connections found dead, by kind");
+        let connects = list.counter("connects", "Connections that were registered");
+        let disconnects = list.family("disconnects", "Connections that left, by reason");
+        let refusals = list.family("refusals", "Opens and connects that were refused, by reason");
+        let close_unconfirmed = list.counter("close_unconfirmed", "Sockets torn down because no close was confirmed");
+        let pings = list.counter("pings", "Heartbeats and probes that were ordered");
+        let heartbeat_misses = list.counter("heartbeat_misses", "Unanswered heartbeats and probe pings of connections found dead");
+        let auth_failures = list.family("auth_failures", "Tokens that proved nothing, by reason");
+        let reaper_lag = list.seconds("reaper_lag", "How late the reaper thread last ran");
+        let runtime_lag = list.seconds("runtime_lag", "How late the asynchronous runtime last ran");
+        let events_sent = list.counter("events_sent", "Events that were handed to connections");
+        let bytes_sent = list.bytes("sent", "Bytes that were handed to connections");
+        // A series that appears with its first event hides that event from `rate()`: those with few words start at zero.
+        for path in PATHS {
+            let _ = admissions.get_or_create(&Path { path: path.as_str() });
+        }
+        for kind in KINDS {
+            let _ = zombies.get_or_create(&Kind { kind: kind.as_str() });
+        }
+        for reason in REFUSALS {
+            let _ = refusals.get_or_create(&Reason { reason: refusal_word(reason) });
+        }
+        Self {
+            registry: list.0,
+            sessions, connections, runs, unidentified, admissions, admission_wait, waits, lockouts_prevented,
+            sessions_ended, evictions, pressure, zombies, connects, disconnects, refusals, close_unconfirmed, pings,
+            heartbeat_misses, auth_failures, reaper_lag, runtime_lag, events_sent, bytes_sent,
+        }
+    }
+
+    /// Counts what the gate decided.
+    pub fn on_event(&self, event: &Event) {
+        match event {
+            Event::SessionCreated { path, waited, .. } => self.admitted(*path, *waited),
+            Event::SessionAttached { path, .. } => self.admitted(*path, Duration::ZERO),
+            Event::SessionLingers { .. } => {}
+            Event::SessionReleased { reason, .. } => count(&self.sessions_ended, Reason::of(*reason)),
+            Event::SessionEvicted { level, reason, .. } => {
+                count(&self.evictions, Eviction { level: level.as_str(), reason: reason.as_str() })
+            }
+            Event::Connected { .. } => {
+                self.connects.inc();
+            }
+            Event::Disconnected { reason, .. } => {
+                let reason = reason.map_or("ended_by_itself", EvictReason::as_str);
+                count(&self.disconnects, Reason { reason });
+            }
+            Event::Zombie { kind, evidence, .. } => {
+                count(&self.zombies, Kind { kind: kind.as_str() });
+                self.heartbeat_misses.inc_by(u64::from(evidence.missed_pings) + u64::from(evidence.missed_probes));
+            }
+            Event::Pressure { usage, .. } => count(&self.pressure, Level { level: usage.level.as_str() }),
+            Event::Waiting { .. } => {
+                self.waits.inc();
+            }
+            Event::Refused { refusal, .. } => count(&self.refusals, Reason { reason: refusal_word(*refusal) }),
+            Event::CloseUnconfirmed { .. } => {
+                self.close_unconfirmed.inc();
+            }
+        }
+    }
+
+    fn admitted(&self, path: AdmissionPath, waited: Duration) {
+        let label = Path { path: path.as_str() };
+        count(&self.admissions, label.clone());
+        self.admission_wait.get_or_create(&label).observe(waited.as_secs_f64());
+        match path {
+            AdmissionPath::Reclaimed(_) => {
+                self.lockouts_prevented.inc();
+            }
+            AdmissionPath::Attach | AdmissionPath::Takeover | AdmissionPath::Free => {}
+        }
+    }
+
+    /// The gate ordered a ping.
+    pub fn on_ping(&self) {
+        self.pings.inc();
+    }
+
+    /// A token proved nothing; `reason` is the fixed word of `AuthError::as_str`.
+    pub fn on_auth_failure(&self, reason: &'static str) {
+        count(&self.auth_failures, Reason { reason });
+    }
+
+    /// So many events, together of so many bytes, were handed to connections.
+    pub fn on_sent(&self, events: u64, bytes: u64) {
+        self.events_sent.inc_by(events);
+        self.bytes_sent.inc_by(bytes);
+    }
+
+    /// The reaper woke this much later than it wanted to.
+    pub fn set_reaper_lag(&self, lag: Duration) {
+        self.reaper_lag.set(lag.as_secs_f64());
+    }
+
+    /// The asynchronous runtime answered this late.
+    pub fn set_runtime_lag(&self, lag: Duration) {
+        self.runtime_lag.set(lag.as_secs_f64());
+    }
+
+    /// The text of a scrape, in the OpenMetrics format ([`CONTENT_TYPE`]).
+    #[must_use]
+    pub fn encode(&self, population: Population) -> String {
+        let gauges = [
+            (&self.sessions, population.sessions),
+            (&self.connections, population.connections),
+            (&self.runs, population.runs),
+            (&self.unidentified, population.unidentified),
+        ];
+        for (gauge, count) in gauges {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a String does not fail");
+        text
+    }
+}
+
+/// The `Content-Type` of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+impl Reason {
+    fn of(reason: EvictReason) -> Self {
+        Self { reason: reason.as_str() }
+    }
+}
+
+fn refusal_word(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Draining { .. } => "draining",
+        Refusal::Overload { .. } => "overload",
+        Refusal::NotConnected => "not_connected",
+    }
+}
+
+fn count<L>(family: &Family<L, Counter>, label: L)
+where
+    L: Clone + Eq + std::hash::Hash,
+{
+    family.get_or_create(&label).inc();
+}
+
+/// Registers and hands back, so that the list above reads as one.
+struct List(Registry);
+
+impl List {
+    fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn gauge(&mut self, name: &str, help: &str) -> Gauge {
+        self.add(name, help, Gauge::default())
+    }
+
+    fn counter(&mut self, name: &str, help: &str) -> Counter {
+        self.add(name, help, Counter::default())
+    }
+
+    fn family<L>(&mut self, name: &str, help: &str) -> Family<L, Counter>
+    where
+        L: EncodeLabelSet + Clone + Eq + std::hash::Hash + std::fmt::Debug + Send + Sync + 'static,
+    {
+        self.add(name, help, Family::default())
+    }
+
+    fn histogram(&mut self, name: &str, help: &str) -> Family<Path, Histogram, fn() -> Histogram> {
+        let family: Family<Path, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(ADMISSION_BUCKETS));
+        self.0.register_with_unit(name, help, Unit::Seconds, family.clone());
+        family
+    }
+
+    fn seconds(&mut self, name: &str, help: &str) -> Seconds {
+        let gauge = Seconds::default();
+        self.0.register_with_unit(name, help, Unit::Seconds, gauge.clone());
+        gauge
+    }
+
+    fn bytes(&mut self, name: &str, help: &str) -> Counter {
+        let counter = Counter::default();
+        self.0.register_with_unit(name, help, Unit::Bytes, counter.clone());
+        counter
+    }
+}
+
+#[cfg(test)]
+mod tests;

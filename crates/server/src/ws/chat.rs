@@ -1,0 +1,421 @@
+//! The `lychgate.v1` dialogue of one connection: who is it, and what does it want.
+//!
+//! ```text
+//!  upgrade (token?) --> Stranger --hello--> Guest --open, leave, run, stop, ack--> driver, sessions, runs
+//!                          |                  |
+//!                          '- bad token, no hello in time, eight bad frames -> close
+//! ```
+//!
+//! Everything here is synchronous and non-blocking: a frame is turned into one call on a room of the middle, and the
+//! answer comes back through the outbox.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lychgate_core::{
+    ConnectionId, Heartbeat, IdError, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, WebSocketRequest,
+    WriteProgress,
+};
+
+use crate::auth::{Authenticator, Identity};
+use crate::close::{Close, Closing, ErrorCode};
+use crate::driver::{Arrival, Driver, Registration, random_bits};
+use crate::outbox::{Frame, Outbox};
+use crate::run::{Runs, StartRun};
+use crate::session::Sessions;
+use crate::sink::Sink;
+use crate::telemetry::Metrics;
+use crate::wire::{self, Client};
+use crate::ws::{Ending, Handler, Violation};
+
+/// What every dialogue of a node shares.
+pub struct Services {
+    /// Who may hold a session.
+    pub driver: Arc<Driver>,
+    /// Who sees which thread.
+    pub sessions: Arc<Sessions>,
+    /// Who answers.
+    pub runs: Arc<Runs>,
+    /// Who may come in.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Bad frames in a row before 4500.
+    pub max_bad_frames: u32,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Services").finish_non_exhaustive()
+    }
+}
+
+impl Services {
+    /// Checks a token; the error is a sentence for its bearer, the detail goes to the log.
+    ///
+    /// # Errors
+    /// The token proves nothing.
+    pub fn verify(&self, token: &str) -> Result<Identity, &'static str> {
+        self.authenticator.verify(token).map_err(|error| {
+            tracing::debug!(%error, "token refused");
+            self.metrics.on_auth_failure(error.as_str());
+            error.sentence()
+        })
+    }
+}
+
+/// What the request said about its sender.
+#[derive(Debug)]
+pub enum Introduction {
+    /// Nothing: the token comes in `hello`.
+    ByHello,
+    /// Its token is good.
+    Proven(Box<Identity>),
+    /// Its token is not; why, for the client.
+    Failed(&'static str),
+    /// It names subprotocols, but none of ours.
+    WrongVersion,
+}
+
+/// One connection's side of the dialogue; lives in its task.
+pub struct Chat {
+    services: Arc<Services>,
+    outbox: Arc<Outbox>,
+    bad_frames: u32,
+    standing: Standing,
+}
+
+/// How far the dialogue has come.
+enum Standing {
+    /// Not introduced yet; perhaps its request brought an identity.
+    Stranger(Box<Stranger>),
+    /// In the count.
+    Guest(Guest),
+    /// Told to go; nothing that it says counts any more.
+    Dismissed,
+}
+
+struct Stranger {
+    identity: Option<Box<Identity>>,
+    address: IpAddr,
+}
+
+struct Guest {
+    registration: Registration,
+    client: Option<Box<str>>,
+}
+
+/// What is wrong with a frame, in words for its sender.
+type Complaint = (ErrorCode, String);
+
+impl Chat {
+    /// A dialogue that begins, or ends at once with the reason why.
+    #[must_use]
+    pub fn new(services: Arc<Services>, outbox: Arc<Outbox>, address: IpAddr, introduction: Introduction) -> Self {
+        let stranger = |identity| Standing::Stranger(Box::new(Stranger { identity, address }));
+        let mut chat = Self { services, outbox, bad_frames: 0, standing: stranger(None) };
+        match introduction {
+            Introduction::ByHello => {}
+            Introduction::Proven(identity) => chat.standing = stranger(Some(identity)),
+            Introduction::Failed(message) => chat.unauthorized(message),
+            Introduction::WrongVersion => chat.dismiss(&Close::UnsupportedVersion.closing()),
+        }
+        chat
+    }
+
+    fn say(&self, message: &wire::Server<'_>) {
+        self.outbox.send_control(&Frame::text(message.to_json().as_bytes()));
+    }
+
+    fn dismiss(&mut self, closing: &Closing) {
+        self.outbox.close(closing.code, &closing.to_json());
+        if let Standing::Stranger(_) = self.standing {
+            self.standing = Standing::Dismissed;
+        }
+    }
+
+    fn complain(&mut self, (code, message): Complaint) {
+        let row = code.row();
+        let error = wire::Server::Error {
+            code: row.word,
+            message: &message,
+            thread: None,
+            run: None,
+            reference: None,
+            retry_in: None,
+        };
+        self.say(&error);
+        self.bad_frames += 1;
+        if self.bad_frames >= self.services.max_bad_frames {
+            self.dismiss(&Close::BadProtocol.closing());
+        }
+    }
+
+    fn unauthorized(&mut self, message: &str) {
+        let error = wire::Server::Error {
+            code: ErrorCode::Unauthorized.as_str(),
+            message,
+            thread: None,
+            run: None,
+            reference: None,
+            retry_in: None,
+        };
+        self.say(&error);
+        self.dismiss(&Close::Unauthorized.closing());
+    }
+
+    fn on_client(&mut self, message: Client) -> Result<(), Complaint> {
+        match message {
+            Client::Hello(hello) => self.on_hello(hello),
+            Client::Open(open) => self.guest()?.open(&self.services, open),
+            Client::Leave(leave) => self.guest()?.leave(&leave.thread),
+            Client::Run(run) => self.on_run(*run),
+            Client::Stop(stop) => self.guest()?.stop(&self.services, &stop.thread, &stop.run),
+            Client::Ack(ack) => self.guest()?.ack(&self.services, ack),
+        }
+    }
+
+    fn guest(&self) -> Result<&Guest, Complaint> {
+        match &self.standing {
+            Standing::Guest(guest) => Ok(guest),
+            Standing::Stranger(_) | Standing::Dismissed => {
+                Err((ErrorCode::BadFrame, "Say hello first: the first frame is {\"type\":\"hello\"}.".to_owned()))
+            }
+        }
+    }
+
+    fn on_hello(&mut self, hello: wire::Hello) -> Result<(), Complaint> {
+        let heartbeat = match hello.heartbeat.as_deref() {
+            None | Some("ws") => Heartbeat::Protocol,
+            Some("app") => Heartbeat::Application,
+            Some(other) => {
+                return Err((ErrorCode::BadFrame, format!("`heartbeat` is \"app\" or \"ws\", not {other:?}.")));
+            }
+        };
+        match &self.standing {
+            Standing::Dismissed => Ok(()),
+            Standing::Guest(guest) => {
+                let verdict = guest.refresh(&self.services, hello.token.as_deref())?;
+                if let Some(message) = verdict {
+                    self.unauthorized(message);
+                }
+                Ok(())
+            }
+            Standing::Stranger(_) => {
+                self.introduce(&hello, heartbeat);
+                Ok(())
+            }
+        }
+    }
+
+    /// A stranger becomes a guest, or goes. The identity of the request counts before the token of the frame.
+    fn introduce(&mut self, hello: &wire::Hello, heartbeat: Heartbeat) {
+        let Standing::Stranger(stranger) = &mut self.standing else { return };
+        let address = stranger.address;
+        let identity = match (stranger.identity.take(), hello.token.as_deref()) {
+            (Some(identity), _) => Ok(*identity),
+            (None, Some(token)) => self.services.verify(token),
+            (None, None) => Err("There is no token: send one in hello.token, or as subprotocol \
+                 lychgate.bearer.<JWT>, or as Authorization header."),
+        };
+        let identity = match identity {
+            Ok(identity) => identity,
+            Err(message) => return self.unauthorized(message),
+        };
+        let registration = self.services.driver.connect(Arrival {
+            expires_in: expires_in(&identity),
+            user: identity.user,
+            connection: ConnectionId::from_random(random_bits()),
+            // An unknown or malformed one is ignored without an error (protocol.md, rule 3).
+            prev: hello.prev.as_deref().and_then(|prev| prev.parse().ok()),
+            heartbeat,
+            address,
+            outbox: Arc::clone(&self.outbox),
+        });
+        tracing::debug!(
+            connection = %registration.connection(), user = %registration.user(), sdk = hello.sdk.as_deref(), "hello"
+        );
+        self.standing = Standing::Guest(Guest { registration, client: hello.client.as_deref().map(Box::from) });
+    }
+
+    fn on_run(&self, run: wire::Run) -> Result<(), Complaint> {
+        let guest = self.guest()?;
+        let thread = guest.thread(&run.thread)?;
+        let run_id = RunId::parse(&run.run).map_err(|error| bad_id("run", &error))?;
+        let key = SessionKey::new(guest.registration.user().clone(), thread);
+        if !self.services.sessions.is_attached(&key, guest.registration.connection()) {
+            self.not_open(&run.thread, Some(&run.run));
+            return Ok(());
+        }
+        guest.registration.used(key.clone());
+        let reply = Arc::clone(&self.outbox) as Arc<dyn Sink>;
+        self.services.runs.start(StartRun { key, run: run_id, input: run.input, agent: run.agent, reply });
+        Ok(())
+    }
+
+    fn not_open(&self, thread: &str, run: Option<&str>) {
+        let row = ErrorCode::NotOpen.row();
+        self.say(&wire::Server::Error {
+            code: row.word,
+            message: row.sentence,
+            thread: Some(thread),
+            run,
+            reference: None,
+            retry_in: None,
+        });
+    }
+}
+
+impl Guest {
+    fn thread(&self, text: &str) -> Result<ThreadId, Complaint> {
+        ThreadId::parse(text).map_err(|error| bad_id("thread", &error))
+    }
+
+    fn key(&self, thread: &str) -> Result<SessionKey, Complaint> {
+        Ok(SessionKey::new(self.registration.user().clone(), self.thread(thread)?))
+    }
+
+    fn open(&self, services: &Services, open: wire::Open) -> Result<(), Complaint> {
+        let request = WebSocketRequest {
+            user: self.registration.user(),
+            thread: open.thread.as_deref(),
+            client: self.client.as_deref(),
+            connection: self.registration.connection(),
+            operation: "open",
+            component: "ws",
+            unix_ms: unix_ms(),
+        };
+        let context = SessionContext::from_websocket_request(&request, services.driver.entropy())
+            .map_err(|error| bad_id("thread", &error))?;
+        let resume = open.after.zip(open.epoch).map(|(after, epoch)| Resume { after, epoch: epoch.into() });
+        self.registration.open(context, open.reference.map(String::into_boxed_str), resume);
+        Ok(())
+    }
+
+    fn leave(&self, thread: &str) -> Result<(), Complaint> {
+        self.registration.leave(self.thread(thread)?);
+        Ok(())
+    }
+
+    fn stop(&self, services: &Services, thread: &str, run: &str) -> Result<(), Complaint> {
+        let key = self.key(thread)?;
+        let run = RunId::parse(run).map_err(|error| bad_id("run", &error))?;
+        // A run that has ended already has nothing to stop; its terminal event is the answer.
+        services.runs.stop(&key, &run);
+        self.registration.used(key);
+        Ok(())
+    }
+
+    fn ack(&self, services: &Services, ack: wire::Ack) -> Result<(), Complaint> {
+        if ack.visible == Some(true) {
+            self.registration.heard(Sign::Visible);
+        }
+        for (thread, offset) in ack.at {
+            let key = self.key(&thread)?;
+            services.sessions.ack(&key, self.registration.connection(), offset);
+        }
+        Ok(())
+    }
+
+    /// A later hello is a refresh: it brings a token of the same user. Answers what to tell one that is not.
+    fn refresh(&self, services: &Services, token: Option<&str>) -> Result<Option<&'static str>, Complaint> {
+        let Some(token) = token else {
+            return Err((ErrorCode::BadFrame, "A second hello brings a fresh token; this one has none.".to_owned()));
+        };
+        match services.verify(token) {
+            Ok(identity) if identity.user == *self.registration.user() => {
+                self.registration.renew(expires_in(&identity));
+                Ok(None)
+            }
+            Ok(_) => Ok(Some("The fresh token is of another user than this connection.")),
+            Err(sentence) => Ok(Some(sentence)),
+        }
+    }
+}
+
+fn bad_id(field: &str, error: &IdError) -> Complaint {
+    (ErrorCode::BadFrame, format!("`{field}` {error}."))
+}
+
+/// Until the token expires: zero for one that expired within the tolerated clock difference.
+fn expires_in(identity: &Identity) -> Option<Duration> {
+    let left = |at: u64| Duration::from_millis(at.saturating_mul(1000).saturating_sub(unix_ms()));
+    identity.expires.map(left)
+}
+
+fn unix_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
+impl Handler for Chat {
+    fn on_text(&mut self, text: &str) {
+        if let Standing::Guest(guest) = &self.standing {
+            guest.registration.heard(Sign::Data);
+        }
+        let outcome = match Client::parse(text) {
+            Ok(message) => self.on_client(message),
+            Err(error) => Err((ErrorCode::BadFrame, format!("This frame is not of lychgate.v1: {error}."))),
+        };
+        match outcome {
+            Ok(()) => self.bad_frames = 0,
+            Err(complaint) => self.complain(complaint),
+        }
+    }
+
+    fn on_binary(&mut self, _bytes: &[u8]) {
+        self.complain((ErrorCode::BadFrame, "This protocol has text frames only.".to_owned()));
+    }
+
+    fn on_pulse(&mut self) {
+        if let Standing::Guest(guest) = &self.standing {
+            guest.registration.heard(Sign::Pong);
+        }
+    }
+
+    fn on_write(&mut self, progress: WriteProgress) {
+        if let Standing::Guest(guest) = &self.standing {
+            guest.registration.backlog(progress);
+            match progress {
+                WriteProgress::Cleared => self.services.sessions.drained(guest.registration.connection()),
+                WriteProgress::Blocked | WriteProgress::Moved => {}
+            }
+        }
+    }
+
+    fn on_ping_written(&mut self) {
+        if let Standing::Guest(guest) = &self.standing {
+            guest.registration.ping_written();
+        }
+    }
+
+    fn on_violation(&mut self, violation: Violation) {
+        let code = match violation {
+            Violation::TooLarge => ErrorCode::TooLarge,
+            Violation::Protocol(_) | Violation::InvalidText | Violation::TooManyFragments | Violation::TooManyPings => {
+                ErrorCode::BadFrame
+            }
+        };
+        self.complain((code, format!("The connection is closed: {}.", violation.reason())));
+    }
+
+    fn is_identified(&self) -> bool {
+        match self.standing {
+            Standing::Stranger(_) => false,
+            Standing::Guest(_) | Standing::Dismissed => true,
+        }
+    }
+
+    fn on_hello_timeout(&mut self) {
+        self.dismiss(&Close::HelloTimeout.closing());
+    }
+
+    fn on_end(&mut self, ending: Ending) {
+        tracing::trace!(ending = ending.as_str(), "the connection ended");
+        match std::mem::replace(&mut self.standing, Standing::Dismissed) {
+            // Dropping the registration gives the slots back now, not when the close handshake is over.
+            Standing::Guest(mut guest) => guest.registration.ended(ending.end()),
+            Standing::Stranger(_) | Standing::Dismissed => {}
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `GET /v1/ws`: from a request to a dialogue.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use http::header::{AUTHORIZATION, HeaderMap, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use http::{Request, StatusCode};
+
+use super::chat::{Chat, Introduction, Services};
+use super::upgrade::{Upgrade, items};
+use crate::auth::{Identity, check_origin};
+use crate::close::ErrorCode;
+use crate::config;
+use crate::wire;
+
+/// The one subprotocol that we speak.
+pub const PROTOCOL: &str = "lychgate.v1";
+
+/// What the route needs.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// What every dialogue shares.
+    pub services: Arc<Services>,
+    /// Bounds of the WebSocket layer.
+    pub bounds: Arc<config::WebSocket>,
+    /// Origins that may connect from a browser; empty: any.
+    pub origins: Arc<[String]>,
+}
+
+/// The route.
+pub fn routes(door: Door) -> Router {
+    Router::new().route("/v1/ws", any(connect)).with_state(door)
+}
+
+async fn connect(
+    State(door): State<Door>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request<Body>,
+) -> Response {
+    let mut upgrade = match Upgrade::from_request(&mut request, &[PROTOCOL]) {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let headers = request.headers();
+    let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("(not text)"));
+    if let Err(refused) = check_origin(&door.origins, origin) {
+        return foreign_origin(&refused.to_string());
+    }
+    let introduction = match speaks_another_version(headers, upgrade.protocol()) {
+        true => Introduction::WrongVersion,
+        false => introduce(&door.services, bearer(headers).or_else(|| upgrade.take_bearer())),
+    };
+    let services = Arc::clone(&door.services);
+    upgrade.serve(&door.bounds, move |outbox| Chat::new(services, outbox, peer.ip(), introduction))
+}
+
+/// What the request proves. A bad token is answered on the socket, where a browser can read it (hazard R10).
+fn introduce(services: &Services, token: Option<String>) -> Introduction {
+    match token.map(|token| services.verify(&token)) {
+        None => Introduction::ByHello,
+        Some(Ok(identity)) => Introduction::Proven(Box::<Identity>::new(identity)),
+        Some(Err(sentence)) => Introduction::Failed(sentence),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// A client that names subprotocols, but none that we speak, would misunderstand every frame. One that names none (a
+/// tool on a command line) is taken at its word.
+fn speaks_another_version(headers: &HeaderMap, agreed: Option<&str>) -> bool {
+    agreed.is_none()
+        && items(headers, &SEC_WEBSOCKET_PROTOCOL).any(|protocol| !protocol.starts_with("lychgate.bearer."))
+}
+
+fn foreign_origin(message: &str) -> Response {
+    let body = wire::Server::Error {
+        code: ErrorCode::Forbidden.as_str(),
+        message,
+        thread: None,
+        run: None,
+        reference: None,
+        retry_in: None,
+    };
+    (StatusCode::FORBIDDEN, axum::Json(body)).into_response()
+}

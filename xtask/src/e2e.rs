@@ -1,0 +1,123 @@
+//! `cargo xtask e2e`: users against a real gateway, over real sockets.
+//!
+//! ```text
+//! build (release) -> live plans, their own gateway          -> table
+//!                 -> lychgate demo on a free port --url, token--> npm ws --hello, open, run--> streamed answer
+//!                                                 <-TERM, must stop in order
+//! ```
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::{install, run};
+
+pub(crate) const HELP: &str = "\
+cargo xtask e2e
+
+Runs every live plan of lychgate-scenario, then the golden path with a third-party client
+(npm `ws`) against `lychgate demo` on a free port. Builds the release profile.";
+
+const BUILD_WITHIN: Duration = Duration::from_secs(30 * 60);
+const PLANS_WITHIN: Duration = Duration::from_secs(10 * 60);
+const START_WITHIN: Duration = Duration::from_secs(30);
+const CLIENT_WITHIN: Duration = Duration::from_secs(60);
+
+/// The client that proves that we speak WebSocket and not merely to ourselves.
+const WS_VERSION: &str = "8.23.0";
+
+pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
+    if let Some(unknown) = args.first() {
+        bail!("e2e does not know `{unknown}`\n\n{HELP}");
+    }
+    let mut build = run::cargo(root, "build");
+    build.args(["--release", "--package", "lychgate-scenario", "--package", "lychgate"]);
+    run::stream(&mut build, BUILD_WITHIN)?;
+    let plans = live_plans(root);
+    let golden_path = golden_path(root);
+    // Both were tried, so that one run shows everything.
+    plans.and(golden_path)
+}
+
+fn live_plans(root: &Path) -> Result<()> {
+    let mut command = run::cargo(root, "run");
+    command.args(["--release", "--package", "lychgate-scenario", "--", "live", "--plan", "all"]);
+    run::stream(&mut command, PLANS_WITHIN)
+}
+
+/// What the README promises: start the demo, take its token, be answered.
+fn golden_path(root: &Path) -> Result<()> {
+    install::program("node", "nodejs")?;
+    run::stream(
+        Command::new("node").current_dir(root).args([
+            "--test",
+            "--test-reporter=spec",
+            "xtask/peers/transcript.test.mjs",
+        ]),
+        CLIENT_WITHIN,
+    )?;
+    let packages = install::npm(root, "ws", WS_VERSION)?;
+    let gateway = run::target_dir(root)?.join("release").join("lychgate");
+    let mut command = Command::new(gateway);
+    command.current_dir(root).args(["demo", "--port", "0"]);
+    let mut demo = run::Watched::start("demo", &mut command)?;
+    let mut printed = Printed::default();
+    let (url, token) = demo.line(START_WITHIN, |line| printed.read(line))?;
+    let mut client = Command::new("node");
+    client
+        .current_dir(root)
+        .arg("xtask/peers/golden-path.mjs")
+        .env("WS_HOME", &packages)
+        .env("GATEWAY_URL", url)
+        // Not as an argument: those are seen by every user of the machine.
+        .env("GATEWAY_TOKEN", token);
+    let answered = run::stream(&mut client, CLIENT_WITHIN);
+    let stopped = demo.stop();
+    answered.and(stopped)
+}
+
+/// What we look for among the lines that `lychgate demo` prints, in whatever order they come.
+#[derive(Default)]
+struct Printed {
+    url: Option<String>,
+    token: Option<String>,
+}
+
+impl Printed {
+    /// Takes a line; gives address and token once both are known.
+    fn read(&mut self, line: &str) -> Option<(String, String)> {
+        let line = line.trim();
+        if let Some(token) = line.strip_prefix("export TOKEN=").or_else(|| line.strip_prefix("token:")) {
+            self.token = Some(token.trim().to_owned());
+        } else if self.url.is_none() {
+            let mut words = line.split(|sign: char| sign.is_whitespace() || matches!(sign, '"' | '\'' | '`'));
+            self.url = words.find(|word| word.starts_with("ws://")).map(str::to_owned);
+        }
+        self.url.clone().zip(self.token.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(lines: &[&str]) -> Option<(String, String)> {
+        let mut printed = Printed::default();
+        lines.iter().find_map(|line| printed.read(line))
+    }
+
+    #[test]
+    fn address_and_token_are_read_in_whatever_order_they_are_printed() {
+        let found = Some(("ws://127.0.0.1:4567/v1/ws".to_owned(), "a.b.c".to_owned()));
+        assert_eq!(read(&["Lychgate demo", "url: ws://127.0.0.1:4567/v1/ws", "", "token: a.b.c"]), found);
+        assert_eq!(read(&["  token:  a.b.c ", "websocat 'ws://127.0.0.1:4567/v1/ws' -H x"]), found);
+    }
+
+    #[test]
+    fn neither_alone_is_enough() {
+        assert_eq!(read(&["url: ws://127.0.0.1:4567/v1/ws", "the token: comes later"]), None);
+        assert_eq!(read(&["token: a.b.c", "http://127.0.0.1:1/"]), None);
+    }
+}

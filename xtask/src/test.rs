@@ -1,0 +1,137 @@
+//! `cargo xtask test`: everything that CI runs, no more and no less.
+//!
+//! ```text
+//! lint -> unit and integration -> doc tests -> sim -> e2e -> peers -> table -> "N passed, M failed" -> exit code
+//! ```
+//!
+//! A step that fails does not stop the others: one run shows everything that is wrong.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::{aimock, autobahn, e2e, install, lint, run, sim};
+
+pub(crate) const HELP: &str = "\
+cargo xtask test
+
+Lints, unit, property and integration tests, doc tests, simulation, live plans and third-party peers,
+one after the other with their output as it comes, and a table at the end. Needs Rust, a C compiler,
+make, node and npm; what else a step needs it installs below target/. Exit code 1 if anything failed.";
+
+const TESTS_WITHIN: Duration = Duration::from_secs(20 * 60);
+
+/// One line of the table.
+struct Step {
+    name: &'static str,
+    run: fn(&Path) -> Result<()>,
+}
+
+/// All steps, the cheap and telling ones first. A peer is a module with `run(root: &Path) -> anyhow::Result<()>` that
+/// installs what it needs, starts and stops its own processes, and stands after `e2e`.
+const STEPS: [Step; 7] = [
+    Step { name: "lint", run: |root| lint::run(root, &[]) },
+    Step { name: "unit and integration tests", run: tests },
+    Step { name: "doc tests", run: doc_tests },
+    Step { name: "simulation", run: |root| sim::run(root, &[]) },
+    Step { name: "live plans and third-party client", run: |root| e2e::run(root, &[]) },
+    Step { name: "peer: Autobahn (RFC 6455)", run: autobahn::run },
+    Step { name: "peer: aimock (OpenAI protocol)", run: aimock::run },
+];
+
+pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
+    if let Some(unknown) = args.first() {
+        bail!("test does not know `{unknown}`\n\n{HELP}");
+    }
+    install::need_compiler()?;
+    let outcomes: Vec<Outcome> = STEPS.iter().map(|step| take(step, root)).collect();
+    println!("\n{}", table(&outcomes));
+    let failed = outcomes.iter().filter(|outcome| outcome.error.is_some()).count();
+    println!("{} passed, {failed} failed", outcomes.len() - failed);
+    if failed > 0 {
+        bail!("{failed} of {} steps failed", outcomes.len());
+    }
+    Ok(())
+}
+
+/// How a step ended.
+struct Outcome {
+    name: &'static str,
+    error: Option<String>,
+    took: Duration,
+}
+
+fn take(step: &Step, root: &Path) -> Outcome {
+    println!("\n== {}", step.name);
+    let begin = Instant::now();
+    let error = (step.run)(root).err().map(|error| format!("{error:#}"));
+    let took = begin.elapsed();
+    match &error {
+        None => println!("== {}: ok after {:.1} s", step.name, took.as_secs_f64()),
+        Some(error) => println!("== {}: FAILED after {:.1} s: {error}", step.name, took.as_secs_f64()),
+    }
+    Outcome { name: step.name, error, took }
+}
+
+fn table(outcomes: &[Outcome]) -> String {
+    let width = outcomes.iter().map(|outcome| outcome.name.len()).max().unwrap_or_default();
+    let mut text = format!("{:width$}  result  seconds\n", "step");
+    for outcome in outcomes {
+        let result = if outcome.error.is_none() { "ok" } else { "FAILED" };
+        text.push_str(&format!("{:width$}  {result:6}  {:7.1}\n", outcome.name, outcome.took.as_secs_f64()));
+    }
+    for outcome in outcomes {
+        if let Some(error) = &outcome.error {
+            text.push_str(&format!("\n{}: {error}\n", outcome.name));
+        }
+    }
+    text
+}
+
+fn tests(root: &Path) -> Result<()> {
+    let mut command = if run::is_on_path("cargo-nextest") {
+        // nextest wants `--locked` behind its own subcommand.
+        let mut command = run::bare_cargo(root);
+        command.args(["nextest", "run", "--locked", "--workspace", "--no-fail-fast"]);
+        command
+    } else {
+        let mut command = run::cargo(root, "test");
+        command.args(["--workspace", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast"]);
+        command
+    };
+    run::stream(&mut command, TESTS_WITHIN)
+}
+
+fn doc_tests(root: &Path) -> Result<()> {
+    run::stream(run::cargo(root, "test").args(["--workspace", "--doc"]), TESTS_WITHIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(name: &'static str, error: Option<&str>) -> Outcome {
+        Outcome { name, error: error.map(str::to_owned), took: Duration::from_millis(1_500) }
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_step_and_the_reason_of_each_failure() {
+        let text = table(&[outcome("lint", None), outcome("simulation", Some("seed 7 failed"))]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "lint        ok          1.5");
+        assert_eq!(lines[2], "simulation  FAILED      1.5");
+        assert_eq!(lines[4], "simulation: seed 7 failed");
+    }
+
+    #[test]
+    fn a_step_that_fails_is_an_outcome_and_not_the_end() {
+        let step = Step { name: "broken", run: |_| bail!("on purpose") };
+        assert_eq!(take(&step, Path::new(".")).error.as_deref(), Some("on purpose"));
+    }
+
+    #[test]
+    fn words_that_test_does_not_know_are_refused() {
+        assert!(run(Path::new("."), &["--fast".to_owned()]).is_err());
+    }
+}
