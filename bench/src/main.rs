@@ -1,1 +1,98 @@
-fn main() {}
+//! Measures a gateway that it starts itself, and prints tables in plain text: nothing in here passes or fails by a clock.
+//!
+//! ```text
+//! bench idle      bytes of memory per idle connection, before and after ten messages
+//! bench runs      round trips through run and demo agent, open loop
+//! bench zombies   admission when all sessions of a user are dead
+//! bench storm     admission when 64 users open 50 threads each at once
+//! ```
+
+mod idle;
+mod machine;
+mod memory;
+mod runs;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use lychgate_scenario::live::gateway::Gateway;
+use lychgate_scenario::live::{self, Plan, hold};
+use lychgate_scenario::report;
+
+/// Measures a gateway that it starts itself.
+#[derive(Parser)]
+#[command(name = "bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The `lychgate` binary; by default the one beside this program, which is built where it is missing.
+    #[arg(long, global = true)]
+    gateway: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bytes of memory per idle connection.
+    Idle(idle::Args),
+    /// Round trips through run and demo agent.
+    Runs(runs::Args),
+    /// Admission when all sessions of a user are dead.
+    Zombies {
+        /// How often.
+        #[arg(long, default_value_t = 50)]
+        rounds: u32,
+    },
+    /// Admission when 64 users open 50 threads each at once.
+    Storm,
+    /// Everything, with its defaults.
+    All,
+    /// Holds sessions until it is silenced; part of `zombies`.
+    #[command(name = hold::SUBCOMMAND, hide = true)]
+    Hold,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    if let Command::Hold = cli.command {
+        return hold::command();
+    }
+    live::raise_descriptor_limit();
+    println!("{}", machine::describe());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(measure(&cli))
+}
+
+async fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let gateway = cli.gateway.as_deref();
+    match &cli.command {
+        Command::Idle(args) => idle::measure(gateway, args).await?,
+        Command::Runs(args) => runs::measure(gateway, args).await?,
+        Command::Zombies { rounds } => return plans(gateway, &[Plan::TwentyZombies], *rounds).await,
+        Command::Storm => return plans(gateway, &[Plan::Storm], 1).await,
+        Command::All => {
+            idle::measure(gateway, &idle::Args::default()).await?;
+            runs::measure(gateway, &runs::Args::default()).await?;
+            return plans(gateway, &[Plan::TwentyZombies, Plan::Storm], 50).await;
+        }
+        Command::Hold => return hold::command(),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Live plans, in the production profile: their verdicts count here as well, because a number of a gateway that breaks
+/// its promises is worth nothing.
+async fn plans(binary: Option<&std::path::Path>, plans: &[Plan], rounds: u32) -> anyhow::Result<ExitCode> {
+    let gateway = Gateway::start(binary, &[]).await?;
+    let scene = gateway.scene();
+    let mut outcomes = Vec::new();
+    for plan in plans {
+        outcomes.push(live::run(*plan, &scene, rounds).await?);
+    }
+    outcomes.push(gateway.stop().await?);
+    println!("{}\n", report::table(&outcomes));
+    Ok(match outcomes.iter().all(report::Outcome::is_kept) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}

@@ -23,7 +23,7 @@ const CHECKS: usize = 8;
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Installs and starts aimock, runs the test that needs it, and ends it again. Skips, loudly, where npm is missing.
-pub fn run(root: &Path) -> Result<()> {
+pub(crate) fn run(root: &Path) -> Result<()> {
     if Command::new("npm").arg("--version").stdout(Stdio::null()).status().is_err() {
         eprintln!("SKIPPED: aimock. npm is not installed, so the openai agent was not tried against a real peer.");
         return Ok(());
@@ -128,10 +128,7 @@ impl Peer {
             .spawn()
             .with_context(|| format!("{} does not start", program.display()))?;
         // From here on the drop of `peer` ends the process, whatever fails.
-        let mut peer = Self {
-            child,
-            address: String::new(),
-        };
+        let mut peer = Self { child, address: String::new() };
         let stdout = peer.child.stdout.take().context("aimock's output is not piped")?;
         let (tell, told) = mpsc::sync_channel(1);
         // Reads to the end, because a peer whose pipe is full stands still.
@@ -142,9 +139,7 @@ impl Peer {
                 let _full = tell.try_send(address);
             }
         });
-        peer.address = told
-            .recv_timeout(START_TIMEOUT)
-            .context("aimock did not say where it listens")?;
+        peer.address = told.recv_timeout(START_TIMEOUT).context("aimock did not say where it listens")?;
         Ok(peer)
     }
 }

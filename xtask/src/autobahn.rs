@@ -26,11 +26,7 @@ const DEFAULT_LIMIT: Round = Round {
     cases: &["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"],
     max_message_bytes: 256 * 1024,
 };
-const RAISED_LIMIT: Round = Round {
-    name: "raised",
-    cases: &["9.*"],
-    max_message_bytes: 16 * 1024 * 1024,
-};
+const RAISED_LIMIT: Round = Round { name: "raised", cases: &["9.*"], max_message_bytes: 16 * 1024 * 1024 };
 
 struct Round {
     name: &'static str,
@@ -51,7 +47,7 @@ struct Section {
 ///
 /// # Errors
 /// When a case failed, or when the suite could not be installed or run. Without Python 2.7 it says so and succeeds.
-pub fn run(root: &Path) -> Result<()> {
+pub(crate) fn run(root: &Path) -> Result<()> {
     let home = root.join("target").join("autobahn");
     let Some(python) = find_python() else {
         println!("autobahn: SKIPPED, because there is no Python 2.7 here (`pyenv install 2.7.18` brings it)");
@@ -77,17 +73,11 @@ fn find_python() -> Option<PathBuf> {
         (None, None) => None,
     };
     let versions = pyenv.map(|pyenv| pyenv.join("versions/2.7.18/bin/python2.7"));
-    versions
-        .into_iter()
-        .chain([PathBuf::from("python2.7")])
-        .find(|python| is_python(python))
+    versions.into_iter().chain([PathBuf::from("python2.7")]).find(|python| is_python(python))
 }
 
 fn is_python(python: &Path) -> bool {
-    Command::new(python)
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success())
+    Command::new(python).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 /// Makes a Python home with the suite in it, unless it is there already. Answers the path of `wstest`.

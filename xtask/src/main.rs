@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+mod aimock;
+mod autobahn;
 mod demo;
 mod e2e;
 mod install;

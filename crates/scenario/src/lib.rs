@@ -4,13 +4,18 @@
 //!   generate --+                     +--> sim: virtual time, one gate, thousands of plans a second
 //!              +--> plan: [step ...] |
 //!   plans/*.plan                     +--> oracle <-- model: what an observer can say
+//!
+//!   live plans ----> client: real sockets, tokens and faults against a running gateway ----> report
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod generate;
+pub mod live;
 pub mod model;
 pub mod oracle;
 pub mod plan;
 pub mod random;
+pub mod report;
 pub mod sim;
 pub mod step;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lychgate_scenario::sim;
+use lychgate_scenario::{live, sim};
 
 /// Tries to lock a user out of Lychgate.
 #[derive(Parser)]
@@ -18,10 +18,17 @@ struct Cli {
 enum Command {
     /// Runs plans against the gate alone, in virtual time.
     Sim(sim::Args),
+    /// Runs plans against a running gateway, over real sockets.
+    Live(live::Args),
+    /// Holds sessions until it is silenced; part of `live`.
+    #[command(hide = true)]
+    Hold,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Sim(args) => sim::command(&args),
+        Command::Live(args) => live::command(&args),
+        Command::Hold => live::hold::command(),
     }
 }

@@ -6,7 +6,7 @@
 //! cargo run --release -p lychgate --example echo -- --listen 127.0.0.1:9001
 //! ```
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use clap::Parser;
 use lychgate::config;
-use lychgate::listener::Listener;
+use lychgate::listener::{self, Listener};
 use lychgate::outbox::{Frame, Outbox};
 use lychgate::ws::{Ending, Handler, Upgrade, Violation};
 use lychgate_core::WriteProgress;
@@ -94,7 +94,7 @@ async fn main() -> anyhow::Result<()> {
         max_unidentified: 1024,
         header_timeout: Duration::from_secs(5),
     };
-    let listener = Listener::new(TcpListener::bind(arguments.listen)?, &server)?;
+    let listener = Listener::new(listener::bind(arguments.listen)?, &server)?;
     println!("echo listens on {}", listener.local_addr()?);
     let router = Router::new().route("/", get(echo)).with_state(bounds);
     let stop = CancellationToken::new();

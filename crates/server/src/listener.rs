@@ -26,7 +26,7 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +42,10 @@ pub use pool::{Occupancy, Pool, Seat};
 /// Room for a request's head, a token among its headers included (hazard R31).
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
+/// Connections that the kernel completes before we accept them. The standard library's 128 overflow in a storm, and
+/// whoever comes then waits a second for his next try.
+const BACKLOG: i32 = 1024;
+
 /// When an idle connection is asked by the kernel whether its host is still there, and how often before it gives up.
 /// Our own heartbeat notices earlier; this is for sockets outside its reach, such as HTTP keep-alive.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -56,6 +60,18 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n\
     Content-Type: application/json\r\nContent-Length: 81\r\n\r\n\
     {\"type\":\"error\",\"code\":\"overload\",\"message\":\"This node is full.\",\"retry_in\":5000}";
+
+/// Binds a listening socket that a storm of connects does not overflow.
+///
+/// # Errors
+/// What the kernel says, for example that the address is in use.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
 
 /// A bound socket and the connections that came through it.
 #[derive(Debug)]

@@ -17,6 +17,8 @@ use std::task::{Context, Poll};
 use lychgate_core::PingOutcome;
 use tokio::net::TcpStream;
 
+use crate::close::Close;
+
 mod frame;
 mod queue;
 mod state;
@@ -24,9 +26,6 @@ mod state;
 pub use frame::Frame;
 pub(crate) use state::{Phase, Turn};
 use state::{State, Urgency};
-
-/// The code and the reason of a close for not reading (protocol.md, rule 7).
-const SLOW: (u16, &str) = (4002, r#"{"reason":"slow","reconnect":true}"#);
 
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +81,9 @@ impl Outbox {
                 Sent::Accepted
             }
             Sent::Full => {
-                let (code, reason) = SLOW;
+                let slow = Close::Slow.closing();
                 state.drop_unbegun();
-                state.start_close(&Frame::close(Some(code), reason));
+                state.start_close(&Frame::close(Some(slow.code), &slow.to_json()));
                 Sent::Closed
             }
             Sent::Closed => Sent::Closed,

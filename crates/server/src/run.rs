@@ -107,10 +107,21 @@ type Claims = HashMap<SessionKey, Claim>;
 struct Claim {
     run: RunId,
     ending: Arc<Ending>,
-    /// Its terminal event is on its way. Whoever saw that event may start the next run before we are done here: it is
-    /// kept, not told that the thread is busy.
-    is_ending: bool,
+    stage: Stage,
+    /// The next run, kept while it is not known whether the thread is busy.
     next: Option<Box<Next>>,
+}
+
+/// How far a claim has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The journal is asked whether it knows the run. If it does, the claim was for nothing, and the next run must not
+    /// hear that the thread is busy: a client that re-sends what it has not seen answered says both in one breath.
+    Asked,
+    /// RUN_STARTED is in the log or on its way.
+    Running,
+    /// Its terminal event is on its way. Whoever saw that event may start the next run before we are done here.
+    Ending,
 }
 
 /// A run that waits for the end of the one before; it can be stopped already.
@@ -169,13 +180,15 @@ impl Runs {
         if claim.run == start.run || claim.next.as_ref().is_some_and(|next| next.start.run == start.run) {
             return;
         }
-        if claim.is_ending && claim.next.is_none() {
-            let ending = Arc::default();
-            claim.next = Some(Box::new(Next { start, ending }));
-            return;
+        match (claim.stage, &claim.next) {
+            (Stage::Asked | Stage::Ending, None) => {
+                claim.next = Some(Box::new(Next { start, ending: Arc::default() }));
+            }
+            (Stage::Running, _) | (Stage::Asked | Stage::Ending, Some(_)) => {
+                drop(claims);
+                refuse_busy(&start);
+            }
         }
-        drop(claims);
-        refuse(&start, "busy", "The thread is still answering.", Some(BUSY_RETRY_MS));
     }
 
     /// Ends this run with RUN_FINISHED, outcome cancelled. Whether it was in flight.
@@ -226,7 +239,7 @@ impl Runs {
 
     fn claim(&self, claims: &mut Claims, start: StartRun, ending: Arc<Ending>) {
         let Some(me) = self.me.upgrade() else { return };
-        let claim = Claim { run: start.run.clone(), ending: Arc::clone(&ending), is_ending: false, next: None };
+        let claim = Claim { run: start.run.clone(), ending: Arc::clone(&ending), stage: Stage::Asked, next: None };
         claims.insert(start.key.clone(), claim);
         let held = Held { runs: me, key: start.key.clone(), run: start.run.clone(), has_started: false };
         self.tasks.spawn_on(drive::run(held, start, ending), &self.runtime);
@@ -255,16 +268,26 @@ struct Held {
 }
 
 impl Held {
+    /// The run is a new one: whoever came meanwhile hears that the thread is busy.
     fn has_started(&mut self) {
         self.has_started = true;
+        if let Some(next) = self.enter(Stage::Running) {
+            refuse_busy(&next.start);
+        }
         (self.runs.on_change)(RunChange::Started { key: self.key.clone(), run: self.run.clone() });
     }
 
     /// From now on the next run of this thread is kept until this one has ended.
     fn is_ending(&self) {
-        if let Some(claim) = lock(self.runs.shard(&self.key)).get_mut(&self.key) {
-            claim.is_ending = true;
-        }
+        // While a run is under way none is kept, so there is none to be refused here.
+        self.enter(Stage::Ending);
+    }
+
+    fn enter(&self, stage: Stage) -> Option<Box<Next>> {
+        let mut claims = lock(self.runs.shard(&self.key));
+        let claim = claims.get_mut(&self.key)?;
+        claim.stage = stage;
+        claim.next.take()
     }
 }
 
@@ -275,6 +298,10 @@ impl Drop for Held {
         }
         self.runs.release(&self.key);
     }
+}
+
+fn refuse_busy(start: &StartRun) {
+    refuse(start, "busy", "The thread is still answering.", Some(BUSY_RETRY_MS));
 }
 
 fn refuse(start: &StartRun, code: &str, message: &str, retry_in: Option<u64>) {

@@ -70,6 +70,8 @@ enum State {
     AwaitsAck,
     /// Behind; its sink is full.
     AwaitsRoom,
+    /// Not told `opened` yet, because its sink is full.
+    AwaitsRoomToOpen,
     /// The journal failed. Anything that happens on the session makes it start over.
     AwaitsJournal,
     /// Its sink is closed; it is given nothing more and waits to be detached.
@@ -89,6 +91,8 @@ struct Attachment {
     acked: u64,
     heartbeat: Heartbeat,
     state: State,
+    /// What is still to be answered, while the state is [`State::AwaitsRoomToOpen`].
+    opening: Option<Box<catch_up::Opening>>,
 }
 
 impl Attachment {
@@ -174,6 +178,7 @@ impl Sessions {
             acked: 0,
             heartbeat: attach.heartbeat,
             state: State::Reading { again: false },
+            opening: None,
         };
         let place = attachment.place(&attach.key);
         {
@@ -222,7 +227,7 @@ impl Sessions {
             match attachment.state {
                 State::AwaitsAck => self.read_on(key, attachment),
                 State::AwaitsJournal => self.start_over(key, attachment),
-                State::Reading { .. } | State::Live | State::AwaitsRoom | State::Gone => {}
+                State::Reading { .. } | State::Live | State::AwaitsRoom | State::AwaitsRoomToOpen | State::Gone => {}
             }
         });
     }
@@ -233,6 +238,7 @@ impl Sessions {
         for key in keys.unwrap_or_default() {
             self.with(&key, connection, |attachment| match attachment.state {
                 State::AwaitsRoom => self.read_on(&key, attachment),
+                State::AwaitsRoomToOpen => self.open_at_last(&key, attachment),
                 State::AwaitsJournal => self.start_over(&key, attachment),
                 State::Reading { .. } | State::Live | State::AwaitsAck | State::Gone => {}
             });
@@ -283,6 +289,13 @@ impl Sessions {
         }
     }
 
+    /// There is room for the `opened` that is owed.
+    fn open_at_last(&self, key: &SessionKey, attachment: &mut Attachment) {
+        attachment.state = State::Reading { again: false };
+        let opening = attachment.opening.take().map_or_else(catch_up::Opening::default, |opening| *opening);
+        self.open(attachment.place(key), opening);
+    }
+
     /// The journal failed, maybe before the client was told where it stands: it is told anew.
     fn start_over(&self, key: &SessionKey, attachment: &mut Attachment) {
         attachment.state = State::Reading { again: false };
@@ -292,6 +305,8 @@ impl Sessions {
     /// Gives the attachment what is new to it, as far as window and sink allow. The answer says what it waits for;
     /// `Live` means that all of it was taken.
     fn hand_over(&self, key: &SessionKey, attachment: &mut Attachment, frames: &mut Frames<'_>) -> State {
+        let sink = Arc::clone(&attachment.sink);
+        let _cork = (frames.len() > 1).then(|| sink.cork());
         for index in 0..frames.len() {
             let offset = frames.offset(index);
             if offset <= attachment.position {
@@ -337,7 +352,7 @@ impl Follower for Sessions {
                 State::Live => attachment.state = self.hand_over(key, attachment, &mut frames),
                 State::Reading { .. } => attachment.state = State::Reading { again: true },
                 State::AwaitsJournal => self.start_over(key, attachment),
-                State::AwaitsAck | State::AwaitsRoom | State::Gone => {}
+                State::AwaitsAck | State::AwaitsRoom | State::AwaitsRoomToOpen | State::Gone => {}
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What sessions and runs need of an outbox: the smallest seam, so that both can be tried without a socket.
 
-use crate::outbox::{Frame, Outbox, Sent};
+use crate::outbox::{Cork, Frame, Outbox, Sent};
 
 #[cfg(test)]
 pub(crate) mod recorder;
@@ -17,6 +17,11 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Sends an answer or a notice; these have a bound of their own, beyond which the connection is closed as slow.
     fn send_control(&self, frame: &Frame) -> Sent;
+
+    /// Gathers what is sent until the answer is dropped, so that it leaves in one write. None where nothing is gained.
+    fn cork(&self) -> Option<Cork<'_>> {
+        None
+    }
 }
 
 impl Sink for Outbox {
@@ -26,5 +31,9 @@ impl Sink for Outbox {
 
     fn send_control(&self, frame: &Frame) -> Sent {
         Self::send_control(self, frame)
+    }
+
+    fn cork(&self) -> Option<Cork<'_>> {
+        Some(Self::cork(self))
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! assemble   app cli                      everything; imported by nobody outside this row
-//! edge in    listener ws api              handles of the middle, leaf, the auth trait
+//! edge in    listener ws api              handles of the middle, leaf, the auth trait; ws: the listener's seats
 //! middle     driver session run           leaf, core; the traits of the edge out
 //! edge out   auth agent journal cluster   leaf, the ids of core; never each other
-//! leaf       wire close error outbox config telemetry     core, and each other without a cycle
+//! leaf       wire close error outbox sink config telemetry     core, and each other without a cycle
 //! ```
 //!
 //! Code under `#[cfg(test)]` and the two crate roots (`lib.rs`, `main.rs`) may use everything.
@@ -34,9 +34,12 @@ enum Core {
     Ids,
 }
 
-const LEAF: [&str; 6] = ["wire", "close", "error", "outbox", "config", "telemetry"];
+const LEAF: [&str; 7] = ["wire", "close", "error", "outbox", "sink", "config", "telemetry"];
 
-const TABLE: [Row; 7] = [
+const EDGE_IN: [&str; 10] =
+    ["wire", "close", "error", "outbox", "sink", "config", "telemetry", "driver", "session", "run"];
+
+const TABLE: [Row; 8] = [
     Row { layer: "leaf", rooms: &LEAF, core: Core::Whole, whole: &LEAF, traits: &[] },
     Row {
         layer: "edge out",
@@ -48,13 +51,9 @@ const TABLE: [Row; 7] = [
     Row { layer: "middle", rooms: &["driver"], core: Core::Whole, whole: &LEAF, traits: &["cluster"] },
     Row { layer: "middle", rooms: &["session"], core: Core::Whole, whole: &LEAF, traits: &["journal"] },
     Row { layer: "middle", rooms: &["run"], core: Core::Whole, whole: &LEAF, traits: &["agent", "journal"] },
-    Row {
-        layer: "edge in",
-        rooms: &["listener", "ws", "api"],
-        core: Core::Whole,
-        whole: &["wire", "close", "error", "outbox", "config", "telemetry", "driver", "session", "run"],
-        traits: &["auth"],
-    },
+    Row { layer: "edge in", rooms: &["listener", "api"], core: Core::Whole, whole: &EDGE_IN, traits: &["auth"] },
+    // A socket keeps the seat that the listener gave it, and gives it back when it ends.
+    Row { layer: "edge in", rooms: &["ws"], core: Core::Whole, whole: &EDGE_IN, traits: &["auth", "listener"] },
     Row {
         layer: "assemble",
         rooms: &["app", "cli"],
@@ -64,6 +63,7 @@ const TABLE: [Row; 7] = [
             "close",
             "error",
             "outbox",
+            "sink",
             "config",
             "telemetry",
             "auth",

@@ -86,7 +86,7 @@ pub(super) fn nearest(key: &str) -> Option<String> {
     let likeness = |known: &str| strsim::jaro_winkler(last, split(known).1);
     let by_beginning = || {
         let siblings = keys.iter().filter(|known| split(known).0 == in_reference);
-        siblings.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|known| likeness(known) >= 0.88)
+        siblings.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|known| likeness(known) >= 0.85)
     };
     let best = by_letters.or_else(by_beginning)?;
     Some(match agent {

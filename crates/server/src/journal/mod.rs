@@ -17,7 +17,9 @@ use crate::wire::event::Event;
 
 pub mod fold;
 pub mod memory;
-pub mod merge;
+mod merge;
+
+pub use merge::merge as merge_adjacent;
 
 #[cfg(test)]
 mod conformance;

@@ -36,16 +36,24 @@ pub struct Occupancy {
 struct Seats {
     /// Numbers grow, so the lowest is the oldest.
     next: u64,
-    /// The task that serves the connection now; none before it has started.
-    taken: HashMap<u64, Option<AbortHandle>>,
+    taken: HashMap<u64, Taken>,
     strangers: BTreeSet<u64>,
+}
+
+/// A seat in use.
+#[derive(Debug, Default)]
+struct Taken {
+    /// How many tasks the connection has had.
+    tasks: u32,
+    /// The latest of them, once it is known.
+    latest: Option<AbortHandle>,
 }
 
 impl Seats {
     /// The seat is free from now on; the task behind it learns of it later.
     fn turn_out(&mut self, number: u64) {
         self.strangers.remove(&number);
-        if let Some(Some(task)) = self.taken.remove(&number) {
+        if let Some(task) = self.taken.remove(&number).and_then(|taken| taken.latest) {
             task.abort();
         }
     }
@@ -81,7 +89,7 @@ impl Pool {
         }
         let number = seats.next;
         seats.next += 1;
-        seats.taken.insert(number, None);
+        seats.taken.insert(number, Taken::default());
         seats.strangers.insert(number);
         drop(seats);
         Some(Seat(Arc::new(Guard { pool: Arc::clone(self), number })))
@@ -138,11 +146,19 @@ impl Seat {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let task = self.0.pool.tasks.spawn(task).abort_handle();
-        match self.0.pool.lock().taken.get_mut(&self.0.number) {
-            Some(current) => *current = Some(task),
-            // It was turned out in the meantime.
-            None => task.abort(),
+        let Guard { pool, number } = &*self.0;
+        let nth = pool.lock().taken.get_mut(number).map(|taken| {
+            taken.tasks += 1;
+            taken.tasks
+        });
+        // Not under the lock: a runtime that shuts down drops the task here, and with it perhaps this very seat.
+        let task = pool.tasks.spawn(task).abort_handle();
+        match (pool.lock().taken.get_mut(number), nth) {
+            (Some(taken), Some(nth)) if taken.tasks == nth => taken.latest = Some(task),
+            // The task was quick and has handed the connection on already.
+            (Some(_), Some(_)) => {}
+            // The connection was turned out in the meantime.
+            (None, _) | (_, None) => task.abort(),
         }
     }
 }

@@ -3,8 +3,7 @@
 use bytes::Bytes;
 use soketto::base::{Codec, Header, OpCode};
 
-/// The longest reason that fits into a close frame: 125 bytes less the code (RFC 6455, section 5.5).
-const MAX_CLOSE_REASON: usize = 123;
+use crate::close::MAX_REASON_BYTES;
 
 /// `{"type":"ping"}` as a text frame with an empty protocol ping behind it (protocol.md, rule 8).
 const PING: &[u8] = b"\x81\x0f{\"type\":\"ping\"}\x89\x00";
@@ -47,7 +46,7 @@ impl Frame {
         match code {
             None => Self::encode(OpCode::Close, &[]),
             Some(code) => {
-                let reason = &reason[..reason.floor_char_boundary(MAX_CLOSE_REASON)];
+                let reason = &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)];
                 Self::encode(OpCode::Close, &[&code.to_be_bytes(), reason.as_bytes()])
             }
         }

@@ -224,6 +224,32 @@ async fn a_run_that_is_sent_again_is_a_no_op_and_another_one_meets_a_busy_thread
     assert!(world.reply.frames().is_empty());
 }
 
+#[tokio::test]
+async fn a_new_run_right_after_one_that_is_sent_again_is_not_told_busy() {
+    let world = world(|_| whole_answer());
+    world.start("t", "r1");
+    world.at_rest().await;
+    world.start("t", "r1");
+    world.start("t", "r2");
+    world.at_rest().await;
+    let started = |events: Vec<Value>| events.into_iter().filter(|event| event["type"] == "RUN_STARTED");
+    let runs: Vec<_> = started(world.events("t").await).map(|event| event["runId"].clone()).collect();
+    assert_eq!(runs, ["r1", "r2"]);
+    assert!(world.errors().is_empty(), "{:?}", world.errors());
+}
+
+#[tokio::test]
+async fn a_run_right_after_a_new_one_is_told_busy_as_soon_as_that_one_has_started() {
+    let world = world(|_| then_silence(text(&["a"])));
+    world.start("t", "r1");
+    world.start("t", "r2");
+    until_kinds(&world, "t", 3).await;
+    assert_eq!(world.errors(), ["busy"]);
+    assert!(world.runs.stop(&key("t"), &run_id("r1")));
+    world.at_rest().await;
+    assert_eq!(world.kinds("t").await.iter().filter(|kind| *kind == "RUN_STARTED").count(), 1);
+}
+
 /// Starts the next run the moment the end of the last is in the log.
 #[derive(Default)]
 struct Impatient {

@@ -6,8 +6,7 @@ use lychgate_core::{ConnectionId, Resume, SessionKey};
 
 use super::frames::{Frames, opened, unreadable};
 use super::{Attachment, Sessions, State};
-use crate::journal::merge::merge;
-use crate::journal::{Entry, JournalError, Snapshot};
+use crate::journal::{Entry, JournalError, Snapshot, merge_adjacent};
 use crate::outbox::Sent;
 
 /// Entries that one read asks for.
@@ -42,7 +41,7 @@ pub(super) async fn catch_up(sessions: Arc<Sessions>, place: Place) {
         let goes_on = match sessions.journal.read(&place.key, after, BATCH).await {
             Ok(entries) => {
                 let is_end = entries.len() < BATCH;
-                deliver(&sessions, &place, &merge(entries, JOINED_BYTES), is_end)
+                deliver(&sessions, &place, &merge_adjacent(entries, JOINED_BYTES), is_end)
             }
             // The log let go of what this client still needs: it is told to start over, never served a hole (R19).
             Err(JournalError::Trimmed(_)) => answer_opened(&sessions, &place, Opening::default()).await,
@@ -94,23 +93,36 @@ async fn answer_opened(sessions: &Sessions, place: &Place, opening: Opening) -> 
         Ok(snapshot) => snapshot,
         Err(error) => return fail(sessions, place, reference, &error),
     };
-    let after = match opening.resume {
-        Some(resume) => resume_from(sessions, place, &snapshot, &resume).await,
+    let after = match &opening.resume {
+        Some(resume) => resume_from(sessions, place, &snapshot, resume).await,
         None => None,
     };
     let usage = with(sessions, place, |attachment| attachment.usage)?;
     // Made outside of the lock: history may be long.
     let frame = opened(&place.key, &snapshot, after, reference, usage);
+    // History may be long and several threads may be opened at once: a slow link makes them wait, it does not make the
+    // client a slow one.
     with(sessions, place, |attachment| {
-        attachment.position = after.unwrap_or(snapshot.cut);
-        attachment.acked = attachment.position;
-        match attachment.sink.send_control(&frame) {
-            Sent::Accepted => Some(()),
-            Sent::Full | Sent::Closed => {
-                attachment.state = State::Gone;
-                None
+        let sent = match attachment.sink.send(&frame) {
+            Sent::Full => {
+                sessions.await_room(&place.key, place.connection);
+                attachment.sink.send(&frame)
             }
+            sent @ (Sent::Accepted | Sent::Closed) => sent,
+        };
+        match sent {
+            Sent::Accepted => {
+                attachment.position = after.unwrap_or(snapshot.cut);
+                attachment.acked = attachment.position;
+                return Some(());
+            }
+            Sent::Full => {
+                attachment.state = State::AwaitsRoomToOpen;
+                attachment.opening = Some(Box::new(opening));
+            }
+            Sent::Closed => attachment.state = State::Gone,
         }
+        None
     })
     .flatten()
 }

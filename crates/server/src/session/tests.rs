@@ -313,6 +313,7 @@ async fn a_plain_client_is_paused_by_its_sink_and_goes_on_when_there_is_room() {
     let mut tab = Tab::new(1, Heartbeat::Protocol, Recorder::with_capacity(5));
     tab.attach(&sessions);
     until_opened(&mut tab).await;
+    tab.sink.drain();
     journal.append(&key(), vec![start("r")]).await.unwrap();
     for n in 0..20 {
         let step = json!({"type": "CUSTOM", "name": "n", "value": n});
@@ -327,6 +328,24 @@ async fn a_plain_client_is_paused_by_its_sink_and_goes_on_when_there_is_room() {
         assert_eq!(tab.offset, expected);
     }
     assert!(sessions.full.iter().all(|shard| lock(shard).is_empty()), "nobody waits any more");
+}
+
+#[tokio::test]
+async fn an_open_that_finds_no_room_is_answered_with_its_ref_when_there_is_some() {
+    let journal = Arc::new(memory());
+    let sessions = sessions(journal.clone(), 2);
+    let mut tab = Tab::new(1, Heartbeat::Protocol, Recorder::with_capacity(1));
+    tab.sink.fill();
+    tab.attach(&sessions);
+    until("it waits for room", || sessions.full.iter().any(|shard| !lock(shard).is_empty())).await;
+    tab.process();
+    assert_eq!(tab.opened, 0, "nothing was taken, and nobody was closed for it");
+    while tab.opened == 0 {
+        tab.sink.drain();
+        sessions.drained(tab.connection);
+        until_opened(&mut tab).await;
+    }
+    assert_eq!((tab.opened, tab.resets), (1, 1));
 }
 
 #[tokio::test]

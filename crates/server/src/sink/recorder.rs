@@ -27,7 +27,7 @@ impl Recorder {
         Self::with_capacity(usize::MAX)
     }
 
-    /// Takes so many events until it is drained.
+    /// Takes so many frames of `send` until it is drained.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         let state = State { capacity, waiting: 0, closed: false, frames: Vec::new() };
         Self { state: Mutex::new(state) }
@@ -35,6 +35,12 @@ impl Recorder {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes up all room.
+    pub(crate) fn fill(&self) {
+        let mut state = self.lock();
+        state.waiting = state.capacity;
     }
 
     /// Makes room; says whether there was none.

@@ -377,8 +377,10 @@ impl Handler for Chat {
         if let Standing::Guest(guest) = &self.standing {
             guest.registration.backlog(progress);
             match progress {
-                WriteProgress::Cleared => self.services.sessions.drained(guest.registration.connection()),
-                WriteProgress::Blocked | WriteProgress::Moved => {}
+                WriteProgress::Moved | WriteProgress::Cleared => {
+                    self.services.sessions.drained(guest.registration.connection());
+                }
+                WriteProgress::Blocked => {}
             }
         }
     }

@@ -29,8 +29,13 @@ use crate::outbox::{Outbox, Phase};
 /// The size of the buffer that all connections of a thread read into, one after the other.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
-/// Reads after which a connection lets the others of its thread go first.
+/// Reads, and bytes, after which a connection lets the others of its thread go first.
 const READS_PER_POLL: usize = 8;
+const BYTES_PER_POLL: usize = SCRATCH_BYTES;
+
+/// The longest message from somebody who has not said who he is: room for a `hello` with a token. Strangers are many and
+/// unpaid for, so what they make us keep is bounded more tightly (hazard R31).
+const STRANGER_MESSAGE_BYTES: usize = 16 * 1024;
 
 /// Bursts of pings are judged over this span.
 const PING_BURST: Duration = Duration::from_secs(1);
@@ -114,6 +119,7 @@ impl<H: Handler> Connection<H> {
             let mut leftover = std::mem::take(&mut self.leftover);
             self.receive(&mut leftover);
         }
+        let mut bytes = 0;
         for _ in 0..READS_PER_POLL {
             match self.turn(cx) {
                 Step::Read => {}
@@ -124,7 +130,8 @@ impl<H: Handler> Connection<H> {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(count)) if count > 0 => {
                     self.receive(&mut scratch[..count]);
-                    if count == scratch.len() {
+                    bytes += count;
+                    if bytes >= BYTES_PER_POLL {
                         break;
                     }
                 }
@@ -226,13 +233,16 @@ impl<H: Handler> Connection<H> {
 
     /// Hands messages to the handler, all answers in one write. After a close nothing is delivered.
     fn deliver(&mut self, bytes: &mut [u8]) -> Received {
-        let bounds = MessageBounds { bytes: self.bounds.max_message_bytes, fragments: self.bounds.max_fragments };
         let pings_per_second = self.bounds.max_pings_per_second;
+        let known = MessageBounds { bytes: self.bounds.max_message_bytes, fragments: self.bounds.max_fragments };
+        let stranger = MessageBounds { bytes: known.bytes.min(STRANGER_MESSAGE_BYTES), ..known };
+        let bounds_for = |handler: &H| if handler.is_identified() { known } else { stranger };
         let Self { outbox, inbox, handler, next_ping, .. } = self;
+        let bounds = Cell::new(bounds_for(handler));
         let _cork = outbox.cork();
         let mut received = Received::Messages;
         let mut pulse = false;
-        let fed = inbox.feed(bytes, bounds, &mut |item| {
+        let fed = inbox.feed(bytes, &bounds, &mut |item| {
             match (item, outbox.is_open()) {
                 (Item::Close(frame), _) => {
                     received = Received::Close(frame);
@@ -251,6 +261,7 @@ impl<H: Handler> Connection<H> {
                     return ControlFlow::Break(());
                 }
             }
+            bounds.set(bounds_for(handler));
             ControlFlow::Continue(())
         });
         if let Err(violation) = fed {
@@ -324,5 +335,42 @@ impl<H: Handler> Drop for Connection<H> {
         let _ = catch_unwind(AssertUnwindSafe(|| self.end(Ending::TaskEnded)));
         self.outbox.leave();
         let _ = catch_unwind(AssertUnwindSafe(|| self.handler.on_gone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Handler for Nothing {
+        fn on_text(&mut self, _text: &str) {}
+        fn on_binary(&mut self, _bytes: &[u8]) {}
+        fn on_pulse(&mut self) {}
+        fn on_write(&mut self, _progress: lychgate_core::WriteProgress) {}
+        fn on_ping_written(&mut self) {}
+        fn is_identified(&self) -> bool {
+            true
+        }
+        fn on_hello_timeout(&mut self) {}
+        fn on_violation(&mut self, _violation: Violation) {}
+        fn on_end(&mut self, _ending: Ending) {}
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection<Nothing>>() <= 96, "{}", size_of::<Connection<Nothing>>());
+        assert!(size_of::<Outbox>() <= 128, "{}", size_of::<Outbox>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_are_admitted_at_their_rate_and_a_second_of_them_at_once() {
+        let mut next = None;
+        let admitted = (0..100).filter(|_| admit_ping(&mut next, 10)).count();
+        assert_eq!(admitted, 10);
+        tokio::time::advance(Duration::from_millis(100)).await;
+        assert!(admit_ping(&mut next, 10));
+        assert!(!admit_ping(&mut next, 10));
     }
 }

@@ -10,6 +10,7 @@
 //! Lengths are compared with their bounds before a byte of payload is kept, and nothing is reserved for a length that
 //! was only claimed (hazard R31).
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
@@ -78,14 +79,16 @@ enum Kind {
 impl Inbox {
     /// Takes the bytes of one read and hands over every item that they complete, until `sink` breaks.
     ///
+    /// `sink` may change the bounds: they hold from the next frame on.
+    ///
     /// After a break or an error the rest of the bytes is lost, and no further call makes sense.
     pub(super) fn feed(
         &mut self,
         mut bytes: &mut [u8],
-        bounds: MessageBounds,
+        bounds: &Cell<MessageBounds>,
         sink: &mut impl FnMut(Item<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Violation> {
-        while let Some(header) = self.next_header(&mut bytes, bounds)? {
+        while let Some(header) = self.next_header(&mut bytes, bounds.get())? {
             let before = self.0.as_ref().map_or(0, |partial| partial.taken);
             let chunk = advance(&mut bytes, header.payload_len() - before);
             let taken = before + chunk.len();
@@ -291,6 +294,8 @@ fn advance<'a>(bytes: &mut &'a mut [u8], count: usize) -> &'a mut [u8] {
 }
 
 /// Unmasks a part of a payload that starts `offset` bytes into it.
+///
+/// Eight bytes at a time: the codec's own loop over single bytes took a third of an echo's user time.
 fn unmask(header: &Header, offset: usize, part: &mut [u8]) {
     let turn = match offset % 4 {
         0 => 0,
@@ -298,7 +303,13 @@ fn unmask(header: &Header, offset: usize, part: &mut [u8]) {
         2 => 16,
         _ => 24,
     };
-    let mut turned = header.clone();
-    turned.set_mask(header.mask().rotate_left(turn));
-    Codec::apply_mask(&turned, part);
+    let key @ [a, b, c, d] = header.mask().rotate_left(turn).to_be_bytes();
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (words, rest) = part.as_chunks_mut();
+    for word in words {
+        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(key.into_iter().cycle()) {
+        *byte ^= key;
+    }
 }

@@ -6,7 +6,7 @@ use lychgate::ws::Ending;
 
 #[tokio::test]
 async fn a_header_that_never_ends_is_closed_at_the_header_deadline() {
-    let server = Server::start(Setting::default());
+    let server = Server::start(Setting::hasty());
     let mut silent = Peer::connect(server.address).await;
     let mut slow = Peer::connect(server.address).await;
     slow.write(b"GET / HTTP/1.1\r\nHost: te").await;
@@ -25,11 +25,7 @@ async fn a_header_that_is_too_long_is_refused() {
 
 #[tokio::test]
 async fn the_oldest_stranger_goes_when_the_pool_is_full() {
-    let server = Server::start(Setting {
-        max_unidentified: 2,
-        header_timeout: std::time::Duration::from_secs(60),
-        ..Setting::default()
-    });
+    let server = Server::start(Setting { max_unidentified: 2, ..Setting::default() });
     let mut first = Peer::connect(server.address).await;
     let _second = Peer::connect(server.address).await;
     let _third = Peer::open(server.address).await;

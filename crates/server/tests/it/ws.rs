@@ -1,6 +1,6 @@
 //! The WebSocket layer against a client that is made of bytes.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use lychgate::outbox::{Frame, Outbox, Sent};
@@ -92,7 +92,7 @@ async fn our_close_frees_the_slot_before_the_peer_answers() {
 
 #[tokio::test]
 async fn a_peer_that_never_answers_a_close_is_reset_at_the_deadline() {
-    let (mut server, mut peer, outbox) = pair(Setting::default()).await;
+    let (mut server, mut peer, outbox) = pair(Setting::hasty()).await;
     outbox.close(4001, "");
     peer.expect_close(4001).await;
     let end = peer.read_end().await.unwrap_err();
@@ -102,7 +102,7 @@ async fn a_peer_that_never_answers_a_close_is_reset_at_the_deadline() {
 
 #[tokio::test]
 async fn a_blocked_peer_does_not_hold_up_its_close() {
-    let (mut server, _peer, outbox) = pair(Setting::default()).await;
+    let (mut server, _peer, outbox) = pair(Setting::hasty()).await;
     fill(&outbox, &Frame::binary(&[0; 16_384]));
     outbox.close(4003, "");
     server.expect_end(Ending::ClosedByServer).await;
@@ -244,7 +244,7 @@ async fn violations_are_told_to_the_handler_and_then_closed_with_their_code() {
 
 #[tokio::test]
 async fn a_peer_that_goes_on_sending_after_a_violation_is_reset_at_the_deadline() {
-    let (mut server, mut peer, _outbox) = pair(Setting::default()).await;
+    let (mut server, mut peer, _outbox) = pair(Setting::hasty()).await;
     peer.write(&frame(FINAL | 0x3, b"")).await;
     assert_eq!(peer.read_text().await, "you are told first");
     peer.expect_close(1002).await;
@@ -265,7 +265,7 @@ async fn a_panic_in_a_callback_ends_the_connection_exactly_once() {
 
 #[tokio::test]
 async fn a_peer_that_never_says_who_it_is_is_closed_at_the_hello_deadline() {
-    let (mut server, mut peer, _outbox) = pair(Setting { identified: false, ..Setting::default() }).await;
+    let (mut server, mut peer, _outbox) = pair(Setting { identified: false, ..Setting::hasty() }).await;
     peer.expect_close(4005).await;
     assert_eq!(server.told().await, Told::HelloTimeout);
     server.expect_end(Ending::ClosedByServer).await;
@@ -280,4 +280,37 @@ async fn identity_frees_the_hello_deadline_and_the_place_among_strangers() {
     assert_eq!(server.pool.occupancy().strangers, 0);
     assert_eq!(server.pool.occupancy().connections, 1);
     assert!(outbox.is_open());
+}
+
+#[tokio::test]
+async fn a_stranger_may_say_hello_but_not_fill_our_memory() {
+    let setting = Setting { identified: false, ..Setting::default() };
+    let (_server, mut peer, _outbox) = pair(setting.clone()).await;
+    peer.write(&header(FINAL | TEXT, 20_000)).await;
+    assert_eq!(peer.read_text().await, "you are told first");
+    peer.expect_close(1009).await;
+    let (_server, mut peer, _outbox) = pair(setting).await;
+    let long = "x".repeat(20_000);
+    let bytes = [frame(FINAL | TEXT, b"it is me"), frame(FINAL | TEXT, long.as_bytes())].concat();
+    peer.write(&bytes).await;
+    assert_eq!(peer.read_text().await, "it is me");
+    assert_eq!(peer.read_text().await, long);
+}
+
+#[tokio::test]
+async fn a_busy_socket_does_not_starve_the_others_of_its_thread() {
+    let (server, peer, _outbox) = pair(Setting::default()).await;
+    let mut busy = peer.into_std();
+    let flood = std::thread::spawn(move || {
+        let bytes = frame(FINAL | BINARY, b"more").repeat(10_000);
+        while busy.write_all(&bytes).is_ok() {}
+    });
+    for _ in 0..5 {
+        let mut other = Peer::open(server.address).await;
+        other.write(&frame(FINAL | TEXT, b"my turn")).await;
+        assert_eq!(other.read_text().await, "my turn");
+    }
+    server.stop.cancel();
+    server.task.await.unwrap();
+    flood.join().unwrap();
 }

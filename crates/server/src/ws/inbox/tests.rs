@@ -36,7 +36,7 @@ fn feed(bytes: &[u8], sizes: &[usize]) -> (Vec<Seen>, Result<(), Violation>, Inb
     let mut sizes = sizes.iter().cycle();
     while !rest.is_empty() {
         let piece = advance(&mut rest, *sizes.next().unwrap());
-        let fed = inbox.feed(piece, BOUNDS, &mut |item| {
+        let fed = inbox.feed(piece, &Cell::new(BOUNDS), &mut |item| {
             seen.push(match item {
                 Item::Text(text) => Seen::Text(text.to_owned()),
                 Item::Binary(bytes) => Seen::Binary(bytes.to_owned()),

@@ -143,6 +143,13 @@ impl Peer {
         SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
+    /// For a thread that blocks.
+    pub(crate) fn into_std(self) -> std::net::TcpStream {
+        let socket = self.socket.into_std().unwrap();
+        socket.set_nonblocking(false).unwrap();
+        socket
+    }
+
     async fn fill(&mut self) -> io::Result<usize> {
         let mut buffer = vec![0; 1 << 20];
         let count = soon(self.socket.read(&mut buffer)).await?;

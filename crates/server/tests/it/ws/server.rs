@@ -1,6 +1,6 @@
 //! A server on a free port whose handler echoes text and records what it is told.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use lychgate::config;
-use lychgate::listener::{Listener, Pool};
+use lychgate::listener::{self, Listener, Pool};
 use lychgate::outbox::{Frame, Outbox};
 use lychgate::ws::{Ending, Handler, Upgrade, Violation};
 use lychgate_core::WriteProgress;
@@ -22,6 +22,10 @@ use super::peer::soon;
 
 /// More than any test records.
 const RECORD: usize = 4096;
+
+/// A deadline that no test reaches, and one that a test waits for.
+const PATIENT: Duration = Duration::from_secs(60);
+const HASTY: Duration = Duration::from_millis(100);
 
 /// A text that makes the handler panic.
 pub(crate) const PANIC: &str = "panic";
@@ -63,20 +67,30 @@ impl Default for Setting {
     fn default() -> Self {
         Self {
             websocket: config::WebSocket {
-                hello_timeout: Duration::from_millis(200),
+                hello_timeout: PATIENT,
                 max_message_bytes: 65_536,
                 max_fragments: 16,
                 max_pings_per_second: 10,
                 max_bad_frames: 8,
                 window: 512,
                 outbox_bytes: 65_536,
-                close_timeout: Duration::from_millis(200),
+                close_timeout: PATIENT,
             },
-            header_timeout: Duration::from_millis(200),
+            header_timeout: PATIENT,
             max_unidentified: 1024,
-            grace: Duration::from_millis(200),
+            grace: HASTY,
             identified: true,
         }
+    }
+}
+
+impl Setting {
+    /// For tests that wait for the deadline of the header, of `hello` or of the close.
+    pub(crate) fn hasty() -> Self {
+        let mut setting = Self { header_timeout: HASTY, ..Self::default() };
+        setting.websocket.hello_timeout = HASTY;
+        setting.websocket.close_timeout = HASTY;
+        setting
     }
 }
 
@@ -144,7 +158,7 @@ impl Server {
     pub(crate) fn start(setting: Setting) -> Self {
         let (outbox_in, outboxes) = mpsc::channel(RECORD);
         let (told_in, told) = mpsc::channel(RECORD);
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = socket.local_addr().unwrap();
         let server = config::Server {
             listen: address,

@@ -1,0 +1,73 @@
+//! The ways in which a client leaves, most of them rude, and the ways in which it stays without being there.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use super::{Client, PATIENCE, Trouble};
+
+impl Client {
+    /// Behaves like a frozen page from now on: the protocol's pongs still go out while it is read, `ack` does not.
+    pub fn freeze(&mut self) {
+        self.answers_pings = false;
+    }
+
+    /// Closes with a code and waits for the handshake to end.
+    ///
+    /// # Errors
+    /// [`Trouble::Mute`] where the gateway does not answer the close within [`PATIENCE`].
+    pub async fn close(mut self, code: u16) -> Result<(), Trouble> {
+        let close = CloseFrame { code: CloseCode::from(code), reason: "".into() };
+        let handshake = async {
+            self.socket.close(Some(close)).await.map_err(Trouble::from)?;
+            while let Some(Ok(_)) = self.socket.next().await {}
+            Ok(())
+        };
+        timeout(PATIENCE, handshake).await.unwrap_or(Err(Trouble::Mute(PATIENCE)))
+    }
+
+    /// Tears the connection down with RST, as a crashed process behind a strict firewall would.
+    ///
+    /// # Errors
+    /// Those of setting the linger time.
+    pub fn reset(self) -> Result<(), Trouble> {
+        self.socket.get_ref().set_zero_linger().map_err(Trouble::Io)
+    }
+
+    /// Sends FIN without a close frame; the other direction stays open and can be read.
+    ///
+    /// # Errors
+    /// Those of `shutdown`.
+    pub async fn half_close(&mut self) -> Result<(), Trouble> {
+        self.socket.get_mut().shutdown().await.map_err(Trouble::Io)
+    }
+
+    /// Falls silent for good: the socket stays open, neither pings nor closes are answered any more.
+    #[must_use]
+    pub fn silence(self) -> Silent {
+        Silent { stream: self.socket.into_inner() }
+    }
+}
+
+/// A socket that is open and says nothing. Dropping it sends FIN, or RST where unread bytes wait.
+#[derive(Debug)]
+pub struct Silent {
+    stream: TcpStream,
+}
+
+impl Silent {
+    /// Takes what comes and throws it away, until the gateway ends the socket: a zombie that still drains its buffers.
+    ///
+    /// # Errors
+    /// [`Trouble::Mute`] when the socket is still open after `deadline`.
+    pub async fn swallow(&mut self, deadline: Duration) -> Result<(), Trouble> {
+        let mut scratch = [0; 4_096];
+        let ended = async { while matches!(self.stream.read(&mut scratch).await, Ok(1..)) {} };
+        timeout(deadline, ended).await.map_err(|_| Trouble::Mute(deadline))
+    }
+}

@@ -1,0 +1,250 @@
+//! A gateway of our own: the release binary in a process, on free ports, with production defaults and a secret of its own.
+//!
+//! ```text
+//! start: find or build the binary -> spawn -> addresses from its log -> /readyz says 200
+//! stop:  SIGTERM by process id -> bounded wait -> SIGKILL -> what it logged as an error breaks a promise
+//! ```
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::Scene;
+use super::metrics::Admin;
+use crate::client::endpoint::Endpoint;
+use crate::client::token::Tokens;
+use crate::report::Outcome;
+
+/// How long the gateway may take to be ready, and, beyond its own drain timeout of 10 s, to stop.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Log lines of level `error` that are kept to be shown.
+const ERRORS_KEPT: usize = 20;
+
+/// A gateway that we started. Dropping it kills the process.
+#[derive(Debug)]
+pub struct Gateway {
+    child: Child,
+    binary: PathBuf,
+    endpoint: Endpoint,
+    admin: Admin,
+    secret: String,
+    log: Arc<Mutex<Log>>,
+}
+
+/// The last lines of a gateway's log, and its errors.
+#[derive(Debug, Default)]
+struct Log {
+    tail: VecDeque<String>,
+    errors: Vec<String>,
+}
+
+impl Gateway {
+    /// Starts `binary` (none: the one beside this program, built where it is missing) with further settings in the form
+    /// of its environment, such as `("LYCHGATE__AGENTS__DEMO__DELAY", "0s")`, and returns when it is ready.
+    ///
+    /// # Errors
+    /// When it cannot be built, started, or is not ready within 20 s; with the end of its log.
+    pub async fn start(binary: Option<&Path>, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let binary = match binary {
+            Some(binary) => binary.to_owned(),
+            None => find_or_build().await?,
+        };
+        let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        let mut command = Command::new(&binary);
+        // Neither the environment nor a lychgate.toml of whoever starts us may change what is measured.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("LYCHGATE") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
+            .arg("serve")
+            .current_dir(binary.parent().context("a program lies in a directory")?)
+            .env("LYCHGATE__SERVER__LISTEN", "127.0.0.1:0")
+            .env("LYCHGATE__SERVER__ADMIN_LISTEN", "127.0.0.1:0")
+            .env("LYCHGATE__SERVER__ENVIRONMENT", "production")
+            .env("LYCHGATE__AUTH__JWT__SECRET", &secret)
+            .env("LYCHGATE__LOG__FORMAT", "json")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("could not start {}", binary.display()))?;
+        let log = Arc::new(Mutex::new(Log::default()));
+        let (found, mut listening) = mpsc::channel(4);
+        let output = child.stdout.take().context("a child has a standard output")?;
+        let errors = child.stderr.take().context("a child has a standard error")?;
+        tokio::spawn(follow(output, Arc::clone(&log), found.clone()));
+        tokio::spawn(follow(errors, Arc::clone(&log), found));
+        let ready = async {
+            let addresses = listening.recv().await.context("it ended before it listened")?;
+            let admin = Admin(addresses.admin);
+            while !matches!(admin.fetch("/readyz").await, Ok((200, _))) {
+                sleep(Duration::from_millis(20)).await;
+            }
+            anyhow::Ok((addresses.listen, admin))
+        };
+        let ready = timeout(PATIENCE, ready).await.unwrap_or_else(|_| bail!("it was not ready within {PATIENCE:?}"));
+        match ready {
+            Ok((public, admin)) => Ok(Self { child, binary, endpoint: Endpoint::at(public), admin, secret, log }),
+            Err(error) => bail!("{} did not start: {error:#}\n{}", binary.display(), lock(&log).shown()),
+        }
+    }
+
+    /// A scene of users who were never seen before.
+    #[must_use]
+    pub fn scene(&self) -> Scene {
+        Scene::new(self.endpoint.clone(), Tokens::new(&self.secret), Some(self.admin))
+    }
+
+    /// What it says of itself, in one line.
+    ///
+    /// # Errors
+    /// When the binary cannot be asked.
+    pub async fn describe(&self) -> anyhow::Result<String> {
+        let asked = Command::new(&self.binary).arg("--version").output().await?;
+        Ok(format!("gateway: {}", String::from_utf8_lossy(&asked.stdout).trim()))
+    }
+
+    /// Its process id, to look at its memory.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn process(&self) -> anyhow::Result<u32> {
+        self.child.id().context("the gateway is gone")
+    }
+
+    /// Stops it with SIGTERM, with SIGKILL where that takes longer than its drain timeout, and tells what its log and
+    /// its exit say: a line of level `error` is a broken promise.
+    ///
+    /// # Errors
+    /// When the process cannot be signalled or waited for.
+    pub async fn stop(mut self) -> anyhow::Result<Outcome> {
+        let mut outcome = Outcome::new("the gateway");
+        match self.child.try_wait()? {
+            Some(status) => outcome.broke(format!("it had ended before it was told to: {status}")),
+            None => {
+                let pid = Pid::from_raw(i32::try_from(self.process()?)?).context("a process id is positive")?;
+                kill_process(pid, Signal::TERM)?;
+                match timeout(PATIENCE, self.child.wait()).await {
+                    Ok(status) if status.as_ref().is_ok_and(std::process::ExitStatus::success) => {}
+                    Ok(status) => outcome.broke(format!("told to stop, it ended with {}", status?)),
+                    Err(_) => {
+                        outcome.broke(format!("told to stop, it was still there after {PATIENCE:?}"));
+                        self.child.kill().await?;
+                    }
+                }
+            }
+        }
+        let log = lock(&self.log);
+        log.errors.iter().for_each(|line| outcome.broke(format!("it logged an error: {line}")));
+        Ok(outcome)
+    }
+}
+
+impl Log {
+    fn take(&mut self, line: String) {
+        const TAIL: usize = 40;
+        let is_error = serde_json::from_str::<Value>(&line).is_ok_and(|line| line["level"] == "ERROR")
+            || line.contains("panicked at");
+        if is_error && self.errors.len() < ERRORS_KEPT {
+            self.errors.push(line.clone());
+        }
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line);
+    }
+
+    fn shown(&self) -> String {
+        self.tail.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn lock(log: &Mutex<Log>) -> std::sync::MutexGuard<'_, Log> {
+    log.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a gateway listens, as its log says once it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ready {
+    listen: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// Reads a log to its end, so that the gateway never waits for us to take a line.
+async fn follow(lines: impl AsyncRead + Unpin, log: Arc<Mutex<Log>>, found: mpsc::Sender<Ready>) {
+    let mut lines = BufReader::new(lines).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if let Some(ready) = Ready::parse(&line) {
+            // Nobody waits for addresses any more once the gateway is ready.
+            let _ = found.try_send(ready);
+        }
+        lock(&log).take(line);
+    }
+}
+
+impl Ready {
+    fn parse(line: &str) -> Option<Self> {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let address = |name: &str| line["fields"][name].as_str()?.parse().ok();
+        Some(Self { listen: address("listen")?, admin: address("admin")? })
+    }
+}
+
+/// The `lychgate` beside this program; where it is missing, cargo builds it in the same profile's directory.
+async fn find_or_build() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_exe().context("this program's own path is unknown")?;
+    let beside = here.with_file_name("lychgate");
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    eprintln!("{} is missing; building it", beside.display());
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--package", "lychgate"]).current_dir(env!("CARGO_MANIFEST_DIR")).kill_on_drop(true);
+    if here.parent().is_some_and(|directory| directory.ends_with("release")) {
+        build.arg("--release");
+    }
+    ensure!(build.status().await.context("cargo could not be started")?.success(), "cargo could not build the gateway");
+    ensure!(beside.is_file(), "cargo built the gateway somewhere else; name it with --gateway");
+    Ok(beside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_from_the_line_that_names_both() {
+        let line = r#"{"level":"INFO","fields":{"message":"ready","listen":"127.0.0.1:5","admin":"127.0.0.1:6"}}"#;
+        let ready = Ready::parse(line).unwrap();
+        assert_eq!((ready.listen.port(), ready.admin.port()), (5, 6));
+        assert_eq!(Ready::parse(r#"{"level":"INFO","fields":{"message":"ready"}}"#), None);
+        assert_eq!(Ready::parse("plain words"), None);
+    }
+
+    #[test]
+    fn errors_and_panics_of_the_gateway_are_remembered_and_the_rest_only_for_a_while() {
+        let mut log = Log::default();
+        log.take(r#"{"level":"ERROR","fields":{"message":"a promise is broken"}}"#.to_owned());
+        (0..100).for_each(|n| log.take(format!(r#"{{"level":"INFO","fields":{{"message":"{n}"}}}}"#)));
+        log.take("thread 'x' panicked at src/lib.rs:1:1".to_owned());
+        assert_eq!(log.errors.len(), 2);
+        assert_eq!(log.tail.len(), 40);
+    }
+}

@@ -1,0 +1,145 @@
+//! Twenty sessions of one user fall silent at once, and he asks for another: the failure that this gateway exists to end.
+//!
+//! ```text
+//! 20 held, answering --SIGSTOP--> 20 zombies that look alive --the user connects, opens--> admitted
+//! 19 held + 1 live   --SIGSTOP--> 19 zombies                 --the user connects, opens--> admitted, the live one stays
+//! 20 held            --SIGSTOP--> 20 zombies                 --20 opens at once----------> all admitted, none evicts another
+//! ```
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::attend::Attended;
+use super::hold::{Holder, Order};
+use super::talk::open;
+use super::{Scene, User, progress};
+use crate::client::{Client, Open, Trouble};
+use crate::report::Outcome;
+
+/// The limit of the default plan.
+const LIMIT: usize = 20;
+
+pub(super) async fn play(scene: &Scene, rounds: u32) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::new("twenty-zombies");
+    let bar = progress(outcome.plan(), u64::from(rounds) * 2 + 1);
+    for _ in 0..rounds {
+        bar.set_message("all twenty are silent");
+        outcome.absorb(one_more(scene, 0).await?);
+        bar.inc(1);
+        bar.set_message("nineteen are silent, one lives");
+        outcome.absorb(one_more(scene, 1).await?);
+        bar.inc(1);
+    }
+    bar.set_message("twenty come back at once");
+    outcome.absorb(all_come_back(scene).await?);
+    bar.finish_and_clear();
+    Ok(outcome)
+}
+
+/// One round: `living` sessions go on answering, the rest falls silent, and one more is asked for.
+async fn one_more(scene: &Scene, living: usize) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::new("twenty-zombies");
+    let user = scene.user("zombies")?;
+    let mut live = Vec::new();
+    for n in 0..living {
+        let (mut client, _) = user.connect().await?;
+        open(&mut outcome, &mut client, &format!("live-{n}")).await?;
+        live.push(Attended::new(client));
+    }
+    let holder = hold(scene, &user, LIMIT - living).await?;
+    holder.silence().await?;
+
+    let (mut newcomer, welcome) = user.connect().await?;
+    ensure!(welcome.limits.used == LIMIT, "the scene is not set: {} sessions, not {LIMIT}", welcome.limits.used);
+    let admitted = open(&mut outcome, &mut newcomer, "one-more").await;
+    if let Ok(opened) = &admitted
+        && opened.limits.used > opened.limits.limit
+    {
+        outcome.broke(format!("{} sessions are held, {} are allowed", opened.limits.used, opened.limits.limit));
+    }
+    for (n, attended) in live.into_iter().enumerate() {
+        if let Err(error) = still_lives(attended, &format!("live-{n}")).await {
+            outcome.wrongly_evicted(&error);
+        }
+    }
+    holder.end().await?;
+    Ok(outcome)
+}
+
+/// All twenty fall silent and all twenty tabs come back by themselves: each is admitted, and none of them costs another.
+async fn all_come_back(scene: &Scene) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::new("twenty-zombies");
+    let user = scene.user("zombies")?;
+    let holder = hold(scene, &user, LIMIT).await?;
+    holder.silence().await?;
+    let mut tasks = JoinSet::new();
+    for n in 0..LIMIT {
+        let user = user.clone();
+        tasks.spawn(async move {
+            let thread = format!("back-{n}");
+            let came = come_back(&user, &thread).await;
+            (thread, came)
+        });
+    }
+    let mut back = Vec::new();
+    for (thread, came) in tasks.join_all().await {
+        match came {
+            Ok((client, after)) => {
+                outcome.admitted(after);
+                back.push((thread, client));
+            }
+            Err(trouble) => outcome.refused(&trouble),
+        }
+    }
+    for (thread, attended) in back {
+        if let Err(error) = still_lives(attended, &thread).await {
+            outcome.wrongly_evicted(&error);
+        }
+    }
+    holder.end().await?;
+    Ok(outcome)
+}
+
+async fn come_back(user: &User, thread: &str) -> Result<(Attended, Duration), Trouble> {
+    let (mut client, _) = user.connect().await?;
+    let started = Instant::now();
+    client.open(Open { thread: Some(thread), ..Open::default() }).await?;
+    let after = started.elapsed();
+    Ok((Attended::new(client), after))
+}
+
+async fn hold(scene: &Scene, user: &User, sessions: usize) -> anyhow::Result<Holder> {
+    let order = Order {
+        url: scene.endpoint().url(),
+        source: user.caller.source,
+        token: user.token().to_owned(),
+        threads: (0..sessions).map(|n| format!("held-{n}")).collect(),
+    };
+    Holder::start(&order).await
+}
+
+/// A session lives if nobody closed it and it answers a question that only an open session answers.
+async fn still_lives(attended: Attended, thread: &str) -> anyhow::Result<()> {
+    let recalled = attended.recall().await?;
+    if let Some(closed) = recalled.closed().next() {
+        anyhow::bail!("{} was closed: {}", closed.thread, closed.reason);
+    }
+    let mut client: Client = match (recalled.client, recalled.ended) {
+        (Some(client), _) => client,
+        (None, ended) => anyhow::bail!("its socket ended: {}", ended.context("a socket that is gone has ended")?),
+    };
+    // A stop of an unknown run is answered differently on a thread that is not open; `open` would just open it again.
+    client.stop(thread, "never-started").await?;
+    client.open(Open { thread: Some(thread), ..Open::default() }).await?;
+    ensure!(
+        client
+            .until(Duration::ZERO, |frame| frame.refusal().filter(|told| told.code == "not_open").cloned())
+            .await
+            .is_err(),
+        "{thread} was no longer open"
+    );
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! What a plan found: numbers, broken promises, and the table that shows them.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use hdrhistogram::Histogram;
+
+/// Broken promises that are told in words; further ones are counted.
+const TOLD: usize = 12;
+
+/// Durations, kept to three digits from 1 microsecond to 2 minutes.
+#[derive(Debug, Clone)]
+pub struct Latency(Histogram<u64>);
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Latency {
+    /// None yet.
+    ///
+    /// # Panics
+    /// Never: the bounds are constants that the histogram takes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Histogram::new_with_bounds(1, 120_000_000, 3).expect("1 us to 120 s in three digits is a legal histogram"))
+    }
+
+    /// Adds one; what is longer than 2 minutes counts as 2 minutes.
+    pub fn record(&mut self, took: Duration) {
+        self.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Adds all of another.
+    pub fn absorb(&mut self, other: &Self) {
+        self.0 += &other.0;
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The duration that `quantile` (0 to 1) of them do not exceed; zero without any.
+    #[must_use]
+    pub fn quantile(&self, quantile: f64) -> Duration {
+        Duration::from_micros(self.0.value_at_quantile(quantile))
+    }
+
+    /// The longest; zero without any.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        match self.count() {
+            0 => Duration::ZERO,
+            _ => Duration::from_micros(self.0.max()),
+        }
+    }
+}
+
+/// What one plan found.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    plan: &'static str,
+    attempts: u64,
+    admitted: u64,
+    refused: u64,
+    wrongly_evicted: u64,
+    admission: Latency,
+    leaked: Option<u64>,
+    broken: Vec<String>,
+    untold: usize,
+}
+
+impl Outcome {
+    /// Nothing found yet.
+    #[must_use]
+    pub fn new(plan: &'static str) -> Self {
+        Self {
+            plan,
+            attempts: 0,
+            admitted: 0,
+            refused: 0,
+            wrongly_evicted: 0,
+            admission: Latency::new(),
+            leaked: None,
+            broken: Vec::new(),
+            untold: 0,
+        }
+    }
+
+    /// An open was answered with `opened` after so long.
+    pub fn admitted(&mut self, after: Duration) {
+        self.attempts += 1;
+        self.admitted += 1;
+        self.admission.record(after);
+    }
+
+    /// An open was answered with anything else, or not at all: with limits that are per user alone that is a lockout.
+    pub fn refused(&mut self, why: &dyn Display) {
+        self.attempts += 1;
+        self.refused += 1;
+        self.broke(format!("somebody was not let in: {why}"));
+    }
+
+    /// A live session was ended although nothing asked for it.
+    pub fn wrongly_evicted(&mut self, how: &dyn Display) {
+        self.wrongly_evicted += 1;
+        self.broke(format!("a live session was ended: {how}"));
+    }
+
+    /// So many slots were still taken when nobody was left to hold them.
+    pub fn leaked(&mut self, slots: u64) {
+        self.leaked = Some(self.leaked.unwrap_or(0) + slots);
+        if slots > 0 {
+            self.broke(format!("{slots} slots or connections were never given back"));
+        }
+    }
+
+    /// A promise was broken: a sentence that says which and how.
+    pub fn broke(&mut self, sentence: String) {
+        if self.broken.len() < TOLD {
+            self.broken.push(sentence);
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    /// Adds what another part of the same plan found.
+    pub fn absorb(&mut self, part: Self) {
+        self.attempts += part.attempts;
+        self.admitted += part.admitted;
+        self.refused += part.refused;
+        self.wrongly_evicted += part.wrongly_evicted;
+        self.admission.absorb(&part.admission);
+        if let Some(leaked) = part.leaked {
+            self.leaked = Some(self.leaked.unwrap_or(0) + leaked);
+        }
+        self.untold += part.untold;
+        part.broken.into_iter().for_each(|sentence| self.broke(sentence));
+    }
+
+    /// Which plan.
+    #[must_use]
+    pub fn plan(&self) -> &'static str {
+        self.plan
+    }
+
+    /// Whether every promise was kept.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.broken.is_empty()
+    }
+
+    /// How long admissions took, from `open` to `opened`.
+    #[must_use]
+    pub fn admission(&self) -> &Latency {
+        &self.admission
+    }
+}
+
+/// The table of all plans, and below it every broken promise in words.
+#[must_use]
+pub fn table(outcomes: &[Outcome]) -> String {
+    let mut table = plain_table(&[
+        "plan",
+        "attempts",
+        "admitted",
+        "refused",
+        "wrongly evicted",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "slots leaked",
+        "verdict",
+    ]);
+    for outcome in outcomes {
+        let admission = &outcome.admission;
+        table.add_row([
+            outcome.plan.to_owned(),
+            outcome.attempts.to_string(),
+            outcome.admitted.to_string(),
+            outcome.refused.to_string(),
+            outcome.wrongly_evicted.to_string(),
+            milliseconds(admission.quantile(0.5)),
+            milliseconds(admission.quantile(0.99)),
+            milliseconds(admission.longest()),
+            outcome.leaked.map_or_else(|| "not seen".to_owned(), |leaked| leaked.to_string()),
+            outcome.is_kept().to_string(),
+        ]);
+    }
+    let broken = outcomes.iter().flat_map(|outcome| {
+        let more = (outcome.untold > 0).then(|| format!("{}: and {} more", outcome.plan, outcome.untold));
+        outcome.broken.iter().map(|sentence| format!("{}: {sentence}", outcome.plan)).chain(more)
+    });
+    std::iter::once(table.to_string()).chain(broken).collect::<Vec<_>>().join("\n")
+}
+
+/// A table in plain text whose first column is words and whose others are numbers.
+#[must_use]
+pub fn plain_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).force_no_tty().set_header(header.to_vec());
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+}
+
+/// Milliseconds with as many digits as matter.
+#[must_use]
+pub fn milliseconds(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1_000.0;
+    match ms {
+        ms if ms < 10.0 => format!("{ms:.2}"),
+        ms if ms < 100.0 => format!("{ms:.1}"),
+        ms => format!("{ms:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_breaks_the_promise_and_is_told_in_words() {
+        let mut outcome = Outcome::new("storm");
+        outcome.admitted(Duration::from_millis(3));
+        assert!(outcome.is_kept());
+        outcome.refused(&"no_slot");
+        assert!(!outcome.is_kept());
+        let shown = table(&[outcome]);
+        assert!(shown.contains("storm: somebody was not let in: no_slot"), "{shown}");
+        assert!(shown.contains("false"), "{shown}");
+    }
+
+    #[test]
+    fn broken_promises_are_bounded_and_none_is_forgotten() {
+        let mut outcome = Outcome::new("storm");
+        (0..TOLD + 5).for_each(|n| outcome.broke(format!("number {n}")));
+        let mut whole = Outcome::new("storm");
+        whole.absorb(outcome);
+        assert!(table(&[whole]).contains("and 5 more"));
+    }
+
+    #[test]
+    fn slots_that_nobody_counted_are_not_shown_as_none() {
+        assert!(table(&[Outcome::new("storm")]).contains("not seen"));
+    }
+
+    #[test]
+    fn quantiles_of_nothing_are_zero() {
+        let latency = Latency::new();
+        assert_eq!((latency.quantile(0.99), latency.longest()), (Duration::ZERO, Duration::ZERO));
+    }
+}
