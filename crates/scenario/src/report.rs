@@ -73,6 +73,7 @@ pub struct Outcome {
     leaked: Option<u64>,
     broken: Vec<String>,
     untold: usize,
+    notes: Vec<String>,
 }
 
 impl Outcome {
@@ -89,6 +90,7 @@ impl Outcome {
             leaked: None,
             broken: Vec::new(),
             untold: 0,
+            notes: Vec::new(),
         }
     }
 
@@ -97,6 +99,12 @@ impl Outcome {
         self.attempts += 1;
         self.admitted += 1;
         self.admission.record(after);
+    }
+
+    /// An open got its slot and lost it to a newer one before anybody could be told how long it took.
+    pub fn admitted_untold(&mut self) {
+        self.attempts += 1;
+        self.admitted += 1;
     }
 
     /// An open was answered with anything else, or not at all: with limits that are per user alone that is a lockout.
@@ -129,6 +137,11 @@ impl Outcome {
         }
     }
 
+    /// Something worth knowing that breaks no promise: a sentence below the table.
+    pub fn note(&mut self, sentence: String) {
+        self.notes.push(sentence);
+    }
+
     /// Adds what another part of the same plan found.
     pub fn absorb(&mut self, part: Self) {
         self.attempts += part.attempts;
@@ -140,6 +153,7 @@ impl Outcome {
             self.leaked = Some(self.leaked.unwrap_or(0) + leaked);
         }
         self.untold += part.untold;
+        self.notes.extend(part.notes);
         part.broken.into_iter().for_each(|sentence| self.broke(sentence));
     }
 
@@ -162,7 +176,7 @@ impl Outcome {
     }
 }
 
-/// The table of all plans, and below it every broken promise in words.
+/// The table of all plans, and below it every broken promise and every note in words.
 #[must_use]
 pub fn table(outcomes: &[Outcome]) -> String {
     let mut table = plain_table(&[
@@ -194,7 +208,8 @@ pub fn table(outcomes: &[Outcome]) -> String {
     }
     let broken = outcomes.iter().flat_map(|outcome| {
         let more = (outcome.untold > 0).then(|| format!("{}: and {} more", outcome.plan, outcome.untold));
-        outcome.broken.iter().map(|sentence| format!("{}: {sentence}", outcome.plan)).chain(more)
+        let notes = outcome.notes.iter().map(|sentence| format!("{}, note: {sentence}", outcome.plan));
+        outcome.broken.iter().map(|sentence| format!("{}: {sentence}", outcome.plan)).chain(more).chain(notes)
     });
     std::iter::once(table.to_string()).chain(broken).collect::<Vec<_>>().join("\n")
 }

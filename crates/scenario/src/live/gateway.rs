@@ -111,13 +111,21 @@ impl Gateway {
         Scene::new(self.endpoint.clone(), Tokens::new(&self.secret), Some(self.admin))
     }
 
-    /// What it says of itself, in one line.
+    /// What it is, in one line: version and allocator.
     ///
     /// # Errors
-    /// When the binary cannot be asked.
+    /// When the binary cannot be asked or read.
     pub async fn describe(&self) -> anyhow::Result<String> {
         let asked = Command::new(&self.binary).arg("--version").output().await?;
-        Ok(format!("gateway: {}", String::from_utf8_lossy(&asked.stdout).trim()))
+        let version = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
+        // The allocator is linked in; jemalloc's messages all begin with its name.
+        const MARK: &[u8] = b"<jemalloc>";
+        let program = std::fs::read(&self.binary)?;
+        let allocator = match program.windows(MARK.len()).any(|window| window == MARK) {
+            true => "jemalloc",
+            false => "the system's",
+        };
+        Ok(format!("gateway: {version}, allocator: {allocator}"))
     }
 
     /// Its process id, to look at its memory.
