@@ -92,7 +92,11 @@ impl Oracle {
                 self.model.connections[number].expires = *expires;
                 self.tally.connects += 1;
                 let prev = prev.and_then(|id| self.model.connection_number(id));
-                self.turn.connect(&self.model, user, number, prev);
+                let replaced = self.turn.connect(&self.model, user, number, prev);
+                if let Some(old) = replaced.filter(|_| !self.draining) {
+                    // The opens that wait on the old socket wait on the new one from now on.
+                    self.pending.iter_mut().filter(|it| it.connection == old).for_each(|it| it.connection = number);
+                }
             }
             Input::Open { context, reference, .. } => {
                 let Some(connection) = self.model.connection_number(context.connection()) else {

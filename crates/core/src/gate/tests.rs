@@ -316,6 +316,21 @@ fn moved_sessions_that_nobody_opens_are_released_after_the_linger() {
 }
 
 #[test]
+fn a_claim_that_ran_out_is_not_renewed_by_the_end_of_its_connection() {
+    let mut world = World::new();
+    world.connect(1);
+    world.open(1, Some("t"), None);
+    world.connect_after(2, Some(1));
+    let expires = Some(world.now + Duration::from_secs(11));
+    world.input(Input::Renew { user: user(), connection: socket(2), expires });
+    let lag = Duration::from_secs(12);
+    world.now = world.now + lag;
+    world.input(Input::Stalled { lag });
+    world.advance(Duration::ZERO);
+    assert_eq!(world.released(), [("t".to_owned(), EvictReason::LingerEnded)]);
+}
+
+#[test]
 fn nobody_takes_over_a_connection_of_another_user() {
     let mut world = World::new();
     world.fill(1);

@@ -11,10 +11,11 @@ use crate::refusal::EvictReason;
 
 impl Step<'_> {
     pub(super) fn on_timeout(&mut self) {
+        // First, because a connection that goes would give a session whose claim has run out a second linger.
+        self.end_claims();
         self.expire_tokens();
         self.judge_silence();
         self.order_pings();
-        self.end_claims();
         self.end_lingers();
         self.advance_round();
         self.serve_overdue();

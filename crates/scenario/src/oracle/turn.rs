@@ -46,19 +46,16 @@ impl Turn {
         }
     }
 
-    /// A connection arrives and names the one that it replaces.
-    pub(super) fn connect(&mut self, model: &Model, user: usize, new: usize, prev: Option<usize>) {
+    /// A connection arrives and names the one that it replaces; returns that one if the name gives a right.
+    pub(super) fn connect(&mut self, model: &Model, user: usize, new: usize, prev: Option<usize>) -> Option<usize> {
         let is_rightful = |prev: &usize| {
             let old = &model.connections[*prev];
             old.user == user && old.is_registered()
         };
-        self.takeover = Some(Takeover {
-            user,
-            new,
-            rightful: prev.filter(is_rightful),
-            held: model.users[user].held(),
-            announced: false,
-        });
+        let rightful = prev.filter(is_rightful);
+        let held = model.users[user].held();
+        self.takeover = Some(Takeover { user, new, rightful, held, announced: false });
+        rightful
     }
 
     /// Clears everything, keeping the memory.

@@ -92,7 +92,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::agent::{emit, openai};
+    use crate::agent::{emit, tests::request};
 
     const FIRST: Duration = Duration::from_secs(30);
     const IDLE: Duration = Duration::from_secs(60);
@@ -125,7 +125,7 @@ mod tests {
     async fn silence(words: usize) -> (Vec<Result<Event, AgentError>>, Duration, bool) {
         let dropped = Arc::new(AtomicBool::new(false));
         let quiet = Arc::new(Quiet { words, dropped: dropped.clone() });
-        let mut events = Deadline::new(quiet, FIRST, IDLE).run(openai::tests::request("hello"));
+        let mut events = Deadline::new(quiet, FIRST, IDLE).run(request("hello"));
         let start = Instant::now();
         let mut seen = Vec::new();
         while let Some(event) = events.next().await {

@@ -26,6 +26,9 @@ const MAX_ERROR_BYTES: usize = 16 * 1024;
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Unused connections that are kept per backend (R24: the library's default has no bound).
 const MAX_IDLE_CONNECTIONS: usize = 64;
+/// How long an unused connection is kept. Many servers close theirs after 5 s; a question that meets that close in flight
+/// would be lost, and is not sent twice.
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(4);
 /// The longest `Retry-After` that is believed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -211,6 +214,7 @@ fn build_client(connect_timeout: Duration, proxied: bool) -> reqwest::Result<Cli
             .connect_timeout(connect_timeout)
             .redirect(redirect::Policy::none())
             .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
+            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
             .user_agent(concat!("lychgate/", env!("CARGO_PKG_VERSION")));
         match proxied {
             true => builder,

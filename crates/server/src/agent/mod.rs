@@ -32,6 +32,7 @@ mod openai;
 mod registry;
 mod sse;
 
+pub use http::BadEndpoint;
 pub use registry::{Agents, AgentsError, UnknownAgent};
 
 /// Everything that an agent needs to answer.
@@ -67,3 +68,6 @@ pub trait Agent: Send + Sync + 'static {
     /// Starts to answer. Errors come through the stream; nothing is yielded after the first.
     fn run(&self, request: RunRequest) -> EventStream;
 }
+
+#[cfg(test)]
+mod tests;

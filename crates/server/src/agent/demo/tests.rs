@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::agent::AgentError;
-use crate::agent::openai::tests::{collect, kinds, request};
+use crate::agent::tests::{collect, kinds, request};
 
 const DELAY: Duration = Duration::from_millis(30);
 

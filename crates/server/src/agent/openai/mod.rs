@@ -99,6 +99,10 @@ fn whole(body: Body, mut answer: Answer) -> EventStream {
 }
 
 fn read(json: &[u8]) -> Result<chunk::Chunk, Failure> {
+    // A list would be read as the fields of a chunk in their order.
+    if !json.trim_ascii_start().starts_with(b"{") {
+        return Err(Failure::BadStream("cannot be read"));
+    }
     serde_json::from_slice(json).map_err(|error| {
         tracing::debug!(%error, "an agent's chunk could not be read");
         Failure::BadStream("cannot be read")
@@ -173,4 +177,4 @@ where
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

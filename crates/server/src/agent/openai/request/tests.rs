@@ -1,7 +1,7 @@
 //! What the model is asked for which thread.
 
 use super::*;
-use crate::agent::openai::tests::request;
+use crate::agent::tests::request;
 
 fn asked(messages: Value) -> Value {
     let mut request = request("");

@@ -1,4 +1,4 @@
-//! The agent against a server that others wrote: aimock, started by `cargo xtask aimock`, which sets `LYCHGATE_AIMOCK_URL`.
+//! The agent against a server that others wrote: aimock, started by `cargo xtask test`, which sets `LYCHGATE_AIMOCK_URL`.
 //!
 //! Every check prints a line, so that the starter can tell that it was made.
 
@@ -25,7 +25,7 @@ async fn ask(base_url: &str, text: &str, request: RunRequest) -> (Vec<Value>, Op
 #[tokio::test]
 async fn aimock_is_understood() {
     let Ok(base_url) = std::env::var("LYCHGATE_AIMOCK_URL") else {
-        eprintln!("skipped: no LYCHGATE_AIMOCK_URL; `cargo xtask aimock` starts the peer and sets it");
+        eprintln!("skipped: no LYCHGATE_AIMOCK_URL; `cargo xtask test` starts the peer and sets it");
         return;
     };
     let says = |text: &'static str| ask(&base_url, text, request(text));
@@ -79,7 +79,7 @@ fn answered_call() -> RunRequest {
         json!({ "id": "a1", "role": "assistant", "toolCalls": [call] }),
         json!({ "id": "t1", "role": "tool", "toolCallId": "call_1", "content": "sunny" }),
     ] {
-        request.messages.push(serde_json::from_value(message).unwrap());
+        request.messages.push(Arc::new(serde_json::from_value(message).unwrap()));
     }
     request
 }

@@ -1,0 +1,72 @@
+//! What the tests of all agents share: a question, and a reader that holds every answer to the rules of AG-UI.
+
+use futures_util::StreamExt;
+use lychgate_core::{ThreadId, UserId};
+use serde_json::Value;
+
+use super::*;
+
+/// A run `r1` on thread `t1` whose user says `text`.
+pub(super) fn request(text: &str) -> RunRequest {
+    let message = Message {
+        id: "u1".to_owned(),
+        role: "user".to_owned(),
+        rest: serde_json::Map::from_iter([("content".to_owned(), text.into())]),
+    };
+    RunRequest {
+        key: SessionKey::new(UserId::parse("ann").unwrap(), ThreadId::parse("t1").unwrap()),
+        run: RunId::parse("r1").unwrap(),
+        messages: vec![message.clone().into()],
+        input: RunInput { messages: vec![message], ..RunInput::default() },
+    }
+}
+
+/// All events of an answer and the error at its end. Checks on the way that AG-UI's own verifier would accept them.
+pub(super) async fn collect(mut events: EventStream) -> (Vec<Value>, Option<AgentError>) {
+    let mut seen: Vec<Value> = Vec::new();
+    let mut error = None;
+    while let Some(event) = events.next().await {
+        assert_eq!(error, None, "nothing follows an error");
+        match event {
+            Ok(event) => seen.push(serde_json::from_str(event.json().get()).unwrap()),
+            Err(failed) => error = Some(failed),
+        }
+    }
+    assert_legal(&seen);
+    let finished = seen.last().is_some_and(|last| last["type"] == "RUN_FINISHED");
+    assert_eq!(finished, error.is_none(), "a run ends well or fails: {seen:?} {error:?}");
+    (seen, error)
+}
+
+/// The rules of `@ag-ui/client`'s verifier: nothing starts twice, continues unstarted, or is open at the end; nothing is null.
+fn assert_legal(events: &[Value]) {
+    let mut open: Vec<(String, String)> = Vec::new();
+    for event in events {
+        assert!(!event.to_string().contains(":null"), "{event}");
+        let kind = event["type"].as_str().unwrap();
+        let (family, step) = kind.rsplit_once('_').unwrap();
+        let id = ["messageId", "toolCallId", "stepName"].iter().find_map(|key| event.get(key));
+        let id = match family {
+            "TOOL_CALL" => event["toolCallId"].to_string(),
+            _ => id.map(Value::to_string).unwrap_or_default(),
+        };
+        let entity = (family.to_owned(), id);
+        match step {
+            "START" | "STARTED" => {
+                assert!(!open.contains(&entity), "{kind} twice: {events:?}");
+                open.push(entity);
+            }
+            "CONTENT" | "ARGS" => assert!(open.contains(&entity), "{kind} without start: {events:?}"),
+            "END" | "FINISHED" if family != "RUN" => {
+                assert!(open.contains(&entity), "{kind} without start: {events:?}");
+                open.retain(|other| *other != entity);
+            }
+            "FINISHED" => assert!(open.is_empty(), "open at the end: {open:?}"),
+            _ => {}
+        }
+    }
+}
+
+pub(super) fn kinds(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["type"].as_str().unwrap()).collect()
+}
