@@ -25,7 +25,10 @@ async fn play(plan: Plan, settings: &[(&str, &str)]) -> anyhow::Result<Outcome> 
     let config = load(Sources { file: None, environment, arguments: Vec::new() })?.check()?;
     let tokens = Tokens::new(SECRET);
     let (ready, is_ready) = oneshot::channel();
-    tokio::spawn(app::serve(config, move |addresses| drop(ready.send(addresses))));
+    tokio::spawn(app::serve(config, move |addresses| {
+        // Nobody waits for it any more where the test failed meanwhile.
+        let _ = ready.send(addresses);
+    }));
     let addresses = timeout(Duration::from_secs(10), is_ready).await??;
     let scene = Scene::new(Endpoint::at(addresses.listen), tokens, Some(Admin(addresses.admin)));
     live::run(plan, &scene, 1).await
