@@ -80,9 +80,9 @@ pub(crate) async fn measure(binary: Option<&Path>, args: &Args) -> anyhow::Resul
     let scene = gateway.scene();
     let clients = connect(&scene, args.connections).await?;
     let begin = Instant::now();
-    let (paced, given_up, clients) = open_loop(clients, args).await?;
+    let (paced, pace, clients) = open_loop(clients, args).await?;
     let took = begin.elapsed().saturating_sub(WARM_UP);
-    print_paced(args, &paced, given_up, took);
+    print_paced(args, &paced, &pace, took);
     let (flat_out, took) = closed_loop(clients).await?;
     println!(
         "highest rate, {} connections that each start a run when the last one ended: {:.0} runs per second \
@@ -97,10 +97,12 @@ pub(crate) async fn measure(binary: Option<&Path>, args: &Args) -> anyhow::Resul
     Ok(())
 }
 
-fn print_paced(args: &Args, paced: &Measured, given_up: u64, took: Duration) {
+fn print_paced(args: &Args, paced: &Measured, pace: &Pace, took: Duration) {
     let title = format!("{} runs per second, {} connections", args.rate, args.connections);
     let mut table = plain_table(&[&title, "p50 ms", "p99 ms", "p99.9 ms", "max ms"]);
+    let given_up = pace.given_up;
     let stages = [
+        ("the machine alone: due to a thread awake", &pace.late),
         ("due to RUN_STARTED", &paced.accepted),
         ("due to the first words", &paced.first_words),
         ("due to RUN_FINISHED", &paced.finished),
@@ -136,7 +138,7 @@ async fn connect(scene: &Scene, connections: u32) -> anyhow::Result<Vec<Client>>
     Ok(clients)
 }
 
-async fn open_loop(clients: Vec<Client>, args: &Args) -> anyhow::Result<(Measured, u64, Vec<Client>)> {
+async fn open_loop(clients: Vec<Client>, args: &Args) -> anyhow::Result<(Measured, Pace, Vec<Client>)> {
     let mut lanes = Vec::new();
     let mut tasks = JoinSet::new();
     let recorded_from = Instant::now() + WARM_UP;
@@ -153,14 +155,23 @@ async fn open_loop(clients: Vec<Client>, args: &Args) -> anyhow::Result<(Measure
         all.absorb(measured);
         clients.push(client);
     }
-    let given_up = pacer.join().ok().context("the pacer panicked")?;
-    Ok((all, given_up, clients))
+    let pace = pacer.join().ok().context("the pacer panicked")?;
+    Ok((all, pace, clients))
 }
 
-/// Says to one lane after the other that a run is due; returns how many could not be said.
-fn pace(lanes: &[mpsc::Sender<Instant>], rate: u32, lasts: Duration) -> u64 {
+/// What the pacer saw.
+#[derive(Default)]
+struct Pace {
+    /// How late the machine woke it, long before a byte was sent: what no gateway could be faster than.
+    late: Latency,
+    /// Runs that could not be said to be due.
+    given_up: u64,
+}
+
+/// Says to one lane after the other that a run is due.
+fn pace(lanes: &[mpsc::Sender<Instant>], rate: u32, lasts: Duration) -> Pace {
     let begin = Instant::now();
-    let mut given_up = 0;
+    let mut seen = Pace::default();
     for (n, lane) in (0_u32..).zip(lanes.iter().cycle()) {
         let offset = Duration::from_secs_f64(f64::from(n) / f64::from(rate));
         if offset >= lasts {
@@ -168,9 +179,12 @@ fn pace(lanes: &[mpsc::Sender<Instant>], rate: u32, lasts: Duration) -> u64 {
         }
         let due = begin + offset;
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        given_up += u64::from(lane.try_send(due).is_err());
+        if offset >= WARM_UP {
+            seen.late.record(due.elapsed());
+        }
+        seen.given_up += u64::from(lane.try_send(due).is_err());
     }
-    given_up
+    seen
 }
 
 async fn keep_pace(mut client: Client, mut due: mpsc::Receiver<Instant>, recorded_from: Instant) -> (Measured, Client) {
