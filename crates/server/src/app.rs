@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::journal::memory::Memory;
 use crate::listener::{Listener, Pool, max_connections};
-use crate::run::{RunChange, Runs, Timeouts};
+use crate::run::{RunChange, Runs};
 use crate::session::{Attach, Sessions};
 use crate::telemetry::{Metrics, Population, logs};
 use crate::ws::chat::Services;
@@ -141,10 +141,8 @@ impl Node {
                 RunChange::Started { key, run } => driver.run_started(&key, &run),
                 RunChange::Ended { key, run } => driver.run_ended(&key, &run),
             };
-            let timeouts =
-                Timeouts { first_event: config.agents.first_event_timeout, idle: config.agents.idle_timeout };
             let find = move |name: Option<&str>| agents.named(name).ok().map(|(_, agent)| agent);
-            Runs::new(journal, Box::new(find), timeouts, Box::new(on_change), runtime)
+            Runs::new(journal, Box::new(find), Box::new(on_change), runtime)
         };
         Ok(Self { driver, sessions, runs, metrics, health: Arc::new(Health::default()) })
     }

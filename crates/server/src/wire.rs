@@ -198,6 +198,9 @@ pub enum Server<'a> {
     Closed {
         /// Which thread.
         thread: &'a str,
+        /// The client's name for the open that is over.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a str>,
         /// Why, as a word of [`crate::close`].
         reason: &'a str,
         /// Whether and how to come back.
