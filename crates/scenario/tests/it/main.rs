@@ -1,5 +1,6 @@
-//! The simulation, tried out: named plans, fixed seeds, broken gates, the text of plans.
+//! The simulation and the live plans, tried out: named plans, fixed seeds, broken gates, the text of plans, real sockets.
 
+mod live;
 mod mutants;
 mod named;
 mod seeds;
