@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::gateway::client::run_frame;
-use crate::gateway::{Call, Client, Gateway, claims, sign, token};
+use crate::gateway::{Call, Client, Gateway, Heard, claims, sign, token};
 use crate::ws::peer::{FINAL, Peer, TEXT, frame, handshake};
 
 /// An id of a Google account: more digits than 64 bits have (C12, R28).
@@ -25,7 +25,8 @@ async fn a_frame_that_is_not_of_the_protocol_is_answered_with_what_is_wrong() {
         ("hello", "expected"),
         ("{", "EOF"),
         ("null", "invalid type"),
-        ("[]", ""),
+        ("[]", "expected an object"),
+        (r#" ["hello"]"#, "expected an object"),
         ("42", "invalid type"),
         ("\"hello\"", "invalid type"),
         ("{}", "missing field `type`"),
@@ -40,7 +41,8 @@ async fn a_frame_that_is_not_of_the_protocol_is_answered_with_what_is_wrong() {
         (r#"{"type":"open","thread":"\ud800"}"#, ""),
         (r#"{"type":"leave"}"#, "missing field `thread`"),
         (r#"{"type":"run","thread":"t1","run":"r1"}"#, "missing field `input`"),
-        (r#"{"type":"run","thread":"t1","run":"r1","input":[]}"#, ""),
+        (r#"{"type":"run","thread":"t1","run":"r1","input":[]}"#, "expected an object"),
+        (r#"{"type":"run","thread":"t1","run":"r1","input":7}"#, "invalid type"),
         (r#"{"type":"run","thread":"t1","run":"r1","input":{"messages":{}}}"#, "expected a sequence"),
         (r#"{"type":"run","thread":"t1","run":"r1","input":{"messages":[{"id":"m1"}]}}"#, "missing field `role`"),
         (r#"{"type":"stop","thread":"t1"}"#, "missing field `run`"),
@@ -130,14 +132,8 @@ async fn a_message_that_is_too_large_is_named_and_then_closed_with_1009() {
     let largest = client.ask("t1", "r1", &"x".repeat(262_144 - empty)).await;
     assert_eq!(largest.last().unwrap()["event"]["type"], "RUN_FINISHED");
     client.run("t1", "r2", &"x".repeat(262_145 - empty)).await;
-    let mut peer_hears = Vec::new();
-    let error = client.expect_error("too_large").await;
-    peer_hears.push(error["message"].as_str().unwrap().to_owned());
-    assert!(peer_hears[0].contains("closed"), "{peer_hears:?}");
-    match client.hear().await {
-        crate::gateway::Heard::Close(code, _) => assert_eq!(code, 1009),
-        other => panic!("a close was due, not {other:?}"),
-    }
+    assert!(client.expect_error("too_large").await["message"].as_str().unwrap().contains("closed"));
+    assert!(matches!(client.hear().await, Heard::Close(1009, _)));
     gateway.serves_others().await;
 }
 
@@ -256,7 +252,6 @@ fn bad_tokens() -> Vec<(&'static str, String)> {
         ("of another algorithm", format!("{}.{}.x", part(json!({"alg": "RS256"})), part(claims("ann")))),
         ("not a token", "not-a-token".to_owned()),
         ("three dots", "...".to_owned()),
-        ("longer than any token", "x".repeat(17_000)),
     ]
 }
 
@@ -281,6 +276,22 @@ async fn a_token_that_proves_nothing_is_told_so_on_an_accepted_socket() {
             assert_eq!(client.expect_close(4501).await, json!({"reason": "unauthorized", "reconnect": false}));
         }
     }
+    gateway.serves_others().await;
+}
+
+#[tokio::test]
+async fn a_token_longer_than_any_is_refused_before_it_is_looked_at() {
+    let gateway = Gateway::start(&[]).await;
+    let token = "x".repeat(17_000);
+    let mut client = Call::with_token(&token).dial(&gateway).await.unwrap();
+    client.expect_error("unauthorized").await;
+    client.expect_close(4501).await;
+    let mut client = Call::without_token().dial(&gateway).await.unwrap();
+    client.say(json!({"type": "hello", "token": token})).await;
+    client.expect_error("too_large").await;
+    let answer =
+        Peer::connect(gateway.address).await.request("GET /v1/ws HTTP/1.1", &[("X", &"x".repeat(40_000))]).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     gateway.serves_others().await;
 }
 

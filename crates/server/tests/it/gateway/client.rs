@@ -78,10 +78,15 @@ impl Client {
         soon(self.socket.send(message)).await
     }
 
-    /// What comes next, pings aside.
+    /// What comes next, pings aside, before the test loses its patience.
     pub(crate) async fn hear(&mut self) -> Heard {
+        soon(self.hear_late()).await
+    }
+
+    /// What comes next, pings aside, whenever that is. Dropping this future loses nothing.
+    pub(crate) async fn hear_late(&mut self) -> Heard {
         loop {
-            match soon(self.socket.next()).await {
+            match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => match serde_json::from_str::<Value>(&text).unwrap() {
                     ping if ping["type"] == "ping" => {}
                     frame => return Heard::Frame(frame),
@@ -105,14 +110,19 @@ impl Client {
         }
     }
 
-    /// The next frame that is no notice, which has to be of this type.
+    /// The next frame, which has to be of this type; notices of pressure aside, unless they are what is due.
     pub(crate) async fn expect(&mut self, kind: &str) -> Value {
+        self.expect_one_of(&[kind]).await
+    }
+
+    /// The next frame, which has to be of one of these types.
+    pub(crate) async fn expect_one_of(&mut self, kinds: &[&str]) -> Value {
         loop {
             let frame = self.frame().await;
             match frame["type"].as_str().unwrap() {
-                "notice" if kind != "notice" => {}
+                "notice" if !kinds.contains(&"notice") => {}
                 found => {
-                    assert_eq!(found, kind, "{frame}");
+                    assert!(kinds.contains(&found), "{kinds:?} was due, not {frame}");
                     return frame;
                 }
             }
