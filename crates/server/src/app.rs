@@ -86,7 +86,6 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     signals.next().await;
     node.drain(config.server.drain_timeout, &mut signals).await;
     stop.cancel();
-    node.runs.shutdown(LAST_ORDERS).await;
     finish(users).await;
     stop_admin.cancel();
     finish(operators).await;
@@ -180,7 +179,7 @@ impl Node {
         })
     }
 
-    /// Tells everybody, gives runs their time, closes everybody with 4001.
+    /// Tells everybody, gives runs their time, ends those that are left, closes everybody with 4001.
     async fn drain(&self, drain_timeout: Duration, signals: &mut Signals) {
         self.health.draining.store(true, Ordering::Relaxed);
         let census = self.driver.census();
@@ -199,6 +198,8 @@ impl Node {
         if !waited {
             tracing::warn!(runs = self.driver.census().runs, "runs are ended before their time");
         }
+        // Before the sockets: whoever still reads an answer is told how it ended (hazard R18).
+        self.runs.shutdown(LAST_ORDERS).await;
         self.driver.close_all(EvictReason::Draining);
     }
 }
