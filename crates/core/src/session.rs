@@ -35,11 +35,10 @@ impl Session {
         self.attached.iter_mut().find(|attachment| attachment.connection == connection)
     }
 
-    /// Detaches a connection; says whether it was attached.
-    pub(crate) fn detach(&mut self, connection: ConnectionId) -> bool {
-        let before = self.attached.len();
-        self.attached.retain(|attachment| attachment.connection != connection);
-        self.attached.len() != before
+    /// Detaches a connection, if it was attached.
+    pub(crate) fn detach(&mut self, connection: ConnectionId) -> Option<Attachment> {
+        let index = self.attached.iter().position(|attachment| attachment.connection == connection)?;
+        Some(self.attached.remove(index))
     }
 
     /// When something falls due here.

@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::journal::memory::Memory;
 use crate::listener::{Listener, Pool, max_connections};
-use crate::run::{RunChange, Runs, Timeouts};
+use crate::run::{RunChange, Runs};
 use crate::session::{Attach, Sessions};
 use crate::telemetry::{Metrics, Population, logs};
 use crate::ws::chat::Services;
@@ -86,7 +86,6 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     signals.next().await;
     node.drain(config.server.drain_timeout, &mut signals).await;
     stop.cancel();
-    node.runs.shutdown(LAST_ORDERS).await;
     finish(users).await;
     stop_admin.cancel();
     finish(operators).await;
@@ -141,10 +140,8 @@ impl Node {
                 RunChange::Started { key, run } => driver.run_started(&key, &run),
                 RunChange::Ended { key, run } => driver.run_ended(&key, &run),
             };
-            let timeouts =
-                Timeouts { first_event: config.agents.first_event_timeout, idle: config.agents.idle_timeout };
             let find = move |name: Option<&str>| agents.named(name).ok().map(|(_, agent)| agent);
-            Runs::new(journal, Box::new(find), timeouts, Box::new(on_change), runtime)
+            Runs::new(journal, Box::new(find), Box::new(on_change), runtime)
         };
         Ok(Self { driver, sessions, runs, metrics, health: Arc::new(Health::default()) })
     }
@@ -182,7 +179,7 @@ impl Node {
         })
     }
 
-    /// Tells everybody, gives runs their time, closes everybody with 4001.
+    /// Tells everybody, gives runs their time, ends those that are left, closes everybody with 4001.
     async fn drain(&self, drain_timeout: Duration, signals: &mut Signals) {
         self.health.draining.store(true, Ordering::Relaxed);
         let census = self.driver.census();
@@ -201,6 +198,8 @@ impl Node {
         if !waited {
             tracing::warn!(runs = self.driver.census().runs, "runs are ended before their time");
         }
+        // Before the sockets: whoever still reads an answer is told how it ended (hazard R18).
+        self.runs.shutdown(LAST_ORDERS).await;
         self.driver.close_all(EvictReason::Draining);
     }
 }

@@ -193,9 +193,10 @@ impl Closing {
 
     /// The `closed` frame that tells a connection it is attached to `thread` no longer.
     #[must_use]
-    pub fn to_frame<'a>(&'a self, thread: &'a str) -> wire::Server<'a> {
+    pub fn to_frame<'a>(&'a self, thread: &'a str, reference: Option<&'a str>) -> wire::Server<'a> {
         wire::Server::Closed {
             thread,
+            reference,
             reason: self.reason,
             reconnect: self.reconnect,
             retry_in: self.retry_ms(),

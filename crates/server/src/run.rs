@@ -77,22 +77,12 @@ pub type FindAgent = Box<dyn Fn(Option<&str>) -> Option<Arc<dyn Agent>> + Send +
 /// Hears of runs. Must not block.
 pub type OnChange = Box<dyn Fn(RunChange) + Send + Sync>;
 
-/// How long an agent may be silent.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// From the start of a run to its first event: [`crate::config::agents::Agents::first_event_timeout`].
-    pub first_event: Duration,
-    /// Between two events: [`crate::config::agents::Agents::idle_timeout`].
-    pub idle: Duration,
-}
-
 /// All runs of this node that have not ended.
 pub struct Runs {
     /// For the tasks that work on it.
     me: Weak<Self>,
     journal: Arc<dyn Journal>,
     find_agent: FindAgent,
-    timeouts: Timeouts,
     on_change: OnChange,
     runtime: Handle,
     tasks: TaskTracker,
@@ -144,18 +134,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Runs {
     /// No runs yet. Each will be a task on `runtime`.
     #[must_use]
-    pub fn new(
-        journal: Arc<dyn Journal>,
-        find_agent: FindAgent,
-        timeouts: Timeouts,
-        on_change: OnChange,
-        runtime: Handle,
-    ) -> Arc<Self> {
+    pub fn new(journal: Arc<dyn Journal>, find_agent: FindAgent, on_change: OnChange, runtime: Handle) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             journal,
             find_agent,
-            timeouts,
             on_change,
             runtime,
             tasks: TaskTracker::new(),

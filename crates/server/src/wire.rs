@@ -56,6 +56,7 @@ impl Client {
     /// # Errors
     /// Says what is wrong, where, and which types there are.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        is_object(text)?;
         let tag: Tag = serde_json::from_str(text)?;
         Ok(match tag.kind {
             Kind::Hello => Self::Hello(serde_json::from_str(text)?),
@@ -66,6 +67,24 @@ impl Client {
             Kind::Ack => Self::Ack(serde_json::from_str(text)?),
         })
     }
+}
+
+/// Says no to an array: serde would read its items as the fields of a struct, in the order of our source code.
+fn is_object(text: &str) -> Result<(), serde_json::Error> {
+    match text.trim_start().starts_with('[') {
+        true => Err(serde::de::Error::custom("invalid type: sequence, expected an object")),
+        false => Ok(()),
+    }
+}
+
+/// Reads what must be an object, inside of another one.
+fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::de::DeserializeOwned,
+{
+    let raw = <&RawValue>::deserialize(deserializer)?;
+    is_object(raw.get()).and_then(|()| serde_json::from_str(raw.get())).map_err(serde::de::Error::custom)
 }
 
 /// `leave` from a client.
@@ -121,6 +140,7 @@ pub struct Run {
     /// Idempotency key, made by the client.
     pub run: String,
     /// AG-UI RunAgentInput less the ids.
+    #[serde(deserialize_with = "object")]
     pub input: RunInput,
     /// Which agent; none for the default one.
     pub agent: Option<String>,
@@ -198,6 +218,9 @@ pub enum Server<'a> {
     Closed {
         /// Which thread.
         thread: &'a str,
+        /// The client's name for the open that is over.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a str>,
         /// Why, as a word of [`crate::close`].
         reason: &'a str,
         /// Whether and how to come back.

@@ -22,13 +22,11 @@ impl Step<'_> {
         let Some(index) = self.user.session_index(thread) else {
             return;
         };
-        if !self.user.sessions[index].detach(connection) {
-            return;
-        }
+        let Some(attachment) = self.user.sessions[index].detach(connection) else { return };
         let session_ended = self.user.sessions[index].attached.is_empty();
         let reason = EvictReason::Left;
         let key = self.user.key(thread);
-        self.emit(Output::Closed { key, connection, reason, session_ended });
+        self.emit(Output::Closed { key, connection, reference: attachment.reference, reason, session_ended });
         self.on_detached(thread, Orphans::End(reason));
     }
 
@@ -104,7 +102,7 @@ impl Step<'_> {
             .user
             .sessions
             .iter_mut()
-            .filter_map(|session| session.detach(id).then(|| session.thread.clone()))
+            .filter_map(|session| session.detach(id).map(|_| session.thread.clone()))
             .collect();
         for thread in threads {
             let key = self.user.key(&thread);
@@ -164,7 +162,8 @@ impl Step<'_> {
         self.tell(Event::SessionEvicted { key: key.clone(), level, reason, evidence });
         for attachment in session.attached {
             let connection = attachment.connection;
-            self.emit(Output::Closed { key: key.clone(), connection, reason, session_ended: true });
+            let reference = attachment.reference;
+            self.emit(Output::Closed { key: key.clone(), connection, reference, reason, session_ended: true });
             self.close_if_useless(connection);
         }
     }

@@ -274,6 +274,9 @@ pub enum Output {
         key: SessionKey,
         /// Which connection.
         connection: ConnectionId,
+        /// The client's name for the open that attached it: whoever was evicted before his `opened` arrived knows
+        /// which open it was.
+        reference: Option<Box<str>>,
         /// Why.
         reason: EvictReason,
         /// Whether the session itself ended; otherwise only this connection left it.

@@ -139,10 +139,10 @@ impl Step<'_> {
                 })
                 .map(|connection| connection.id);
             let Some(worst) = worst else { return };
-            self.user.sessions[index].detach(worst);
+            let reference = self.user.sessions[index].detach(worst).and_then(|attachment| attachment.reference);
             let reason = EvictReason::MadeRoomForConnection;
             let key = self.user.key(thread);
-            self.emit(Output::Closed { key, connection: worst, reason, session_ended: false });
+            self.emit(Output::Closed { key, connection: worst, reference, reason, session_ended: false });
             if !self.user.is_wanted(worst) {
                 self.drop_connection(worst, reason, Manner::Handshake);
             }

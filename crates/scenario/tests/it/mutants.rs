@@ -147,10 +147,10 @@ impl Mutant {
                 let stranger = self.seen.iter().find(|(other, _)| *other != user).map(|(_, id)| *id);
                 Some(Output::Event(Event::Connected { user, connection, superseded: stranger }))
             }
-            (Fault::MixesUsersUp, Output::Closed { key, connection, reason, session_ended }) => {
+            (Fault::MixesUsersUp, Output::Closed { key, connection, reference, reason, session_ended }) => {
                 let stranger = self.seen.iter().find(|(other, _)| other != key.user());
                 let connection = stranger.map_or(connection, |(_, id)| *id);
-                Some(Output::Closed { key, connection, reason, session_ended })
+                Some(Output::Closed { key, connection, reference, reason, session_ended })
             }
             (_, output) => Some(output),
         }

@@ -126,7 +126,7 @@ fn every_refusal_of_the_gate_lets_the_client_come_back() {
 #[test]
 fn a_closed_frame_says_in_plain_words_what_happened() {
     let closing = Closing::from(EvictReason::MadeRoom);
-    let json = serde_json::to_value(closing.to_frame("t1")).unwrap();
+    let json = serde_json::to_value(closing.to_frame("t1", None)).unwrap();
     assert_eq!(json["type"], "closed");
     assert_eq!(json["thread"], "t1");
     assert_eq!(json["reconnect"], "on_demand");

@@ -34,9 +34,10 @@ impl Driver {
                     let heartbeat = link.heartbeat;
                     self.effects.attach(Admitted { context, reference, resume, path, usage, outbox, heartbeat });
                 }
-                Output::Closed { key, connection, reason, session_ended: _ } => {
+                Output::Closed { key, connection, reference, reason, session_ended: _ } => {
                     self.effects.detach(&key, connection);
-                    say_to(shard, connection, &Closing::from(reason).to_frame(key.thread().as_str()));
+                    let closing = Closing::from(reason);
+                    say_to(shard, connection, &closing.to_frame(key.thread().as_str(), reference.as_deref()));
                 }
                 Output::Detached { key, connection } => self.effects.detach(&key, connection),
                 Output::Refused { connection, thread, reference, refusal, .. } => {

@@ -8,7 +8,6 @@ use std::task::Poll;
 
 use futures_util::{FutureExt, StreamExt};
 use lychgate_core::{RunId, SessionKey};
-use tokio::time::{Instant, sleep};
 
 use super::ending::{Ending, Why};
 use super::open_items::OpenItems;
@@ -111,14 +110,6 @@ fn panicked() -> AgentError {
     AgentError { code: "internal".to_owned(), message: "The agent failed unexpectedly.".to_owned(), retry_after: None }
 }
 
-fn silent() -> AgentError {
-    AgentError {
-        code: "agent_timeout".to_owned(),
-        message: "The agent did not answer in time.".to_owned(),
-        retry_after: None,
-    }
-}
-
 fn cut_off() -> AgentError {
     AgentError {
         code: "agent_eof".to_owned(),
@@ -136,19 +127,16 @@ impl Run<'_> {
         &self.held.run
     }
 
-    /// Asks the agent and appends what it says until something ends the run. What was said before the end may still be
+    /// Asks the agent and appends what it says until something ends the run. An agent that goes quiet ends its stream
+    /// itself: every configured one stands under the deadlines of `[agents]`. What was said before the end may still be
     /// in `ready`.
     async fn drive(&mut self, agent: &dyn Agent, request: RunRequest, ending: &Ending) -> End {
-        let timeouts = self.held.runs.timeouts;
         let mut stream = agent.run(request);
-        let silence = sleep(timeouts.first_event);
-        tokio::pin!(silence);
         loop {
             let end = tokio::select! {
                 biased;
                 why = ending.ordered() => Some(End::Ordered(why)),
                 end = self.gather(&mut stream) => end,
-                () = &mut silence => Some(End::Failed(silent())),
             };
             if let Some(end) = end {
                 return end;
@@ -156,7 +144,6 @@ impl Run<'_> {
             if let Err(error) = self.append_ready().await {
                 return End::JournalFailed(error);
             }
-            silence.as_mut().reset(Instant::now() + timeouts.idle);
             // An agent that never makes us wait must not keep a worker from everybody else.
             tokio::task::coop::consume_budget().await;
         }

@@ -71,6 +71,7 @@ fn a_first_open_is_a_reset_and_a_resume_is_not() {
 fn a_closed_frame_says_whether_to_come_back() {
     let closed = Server::Closed {
         thread: "t1",
+        reference: Some("o1"),
         reason: "evicted",
         reconnect: Reconnect::OnDemand,
         retry_in: None,
@@ -78,7 +79,7 @@ fn a_closed_frame_says_whether_to_come_back() {
     };
     assert_frame(
         &closed,
-        r#"{"type":"closed","thread":"t1","reason":"evicted","reconnect":"on_demand","message":"Made room."}"#,
+        r#"{"type":"closed","thread":"t1","ref":"o1","reason":"evicted","reconnect":"on_demand","message":"Made room."}"#,
     );
 }
 

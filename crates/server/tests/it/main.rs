@@ -1,5 +1,12 @@
 //! Integration tests: real sockets, real tasks, one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, here and now")]
 
+mod agents;
+mod bad_input;
+mod gateway;
+mod golden_path;
 mod listener;
+mod runs;
+mod stop;
 mod ws;
+mod zombies;
