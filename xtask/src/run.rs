@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail};
 /// How often a long command without a terminal says that it is still at work.
 const PROGRESS_EVERY: Duration = Duration::from_secs(30);
 /// From TERM to KILL: above the gateway's own ten seconds of drain, so that an orderly stop is not cut short.
-const GRACE: Duration = Duration::from_secs(12);
+const GRACE: Duration = Duration::from_secs(30);
 /// How often we look whether a child has ended.
 const POLL: Duration = Duration::from_millis(50);
 /// Lines of a watched child that may wait for us; what comes beyond it is shown, but not looked at.

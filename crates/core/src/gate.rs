@@ -162,6 +162,12 @@ impl Gate {
         user.connection(connection).map(|connection| user.worth(connection, &self.clock, &self.limits))
     }
 
+    /// Connections in the count; takes time in proportion to the number of users.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.users.iter().flatten().map(|user| user.connections.len()).sum()
+    }
+
     /// Every connection with its user.
     #[must_use]
     pub fn connections(&self) -> Vec<(UserId, ConnectionId)> {

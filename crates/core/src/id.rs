@@ -223,6 +223,14 @@ random_id! {
     /// One socket. 128 random bits, because whoever names it as `prev` may take its sessions over.
     ConnectionId, "c_"
 }
+impl ConnectionId {
+    /// A number below `parts` that is as random as the id: to spread what would otherwise happen at once.
+    #[must_use]
+    pub fn share_of(self, parts: u32) -> u32 {
+        (self.0 % u128::from(parts.max(1))) as u32
+    }
+}
+
 random_id! {
     /// One request, to find it again in logs and answers.
     RequestId, "req_"

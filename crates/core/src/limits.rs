@@ -17,6 +17,8 @@ pub struct LimitSpec {
     pub max_connections_per_user: usize,
     /// Opens of one user that wait for the ladder at once; beyond it the oldest waits no longer. Default 32.
     pub max_waiting_opens_per_user: usize,
+    /// Runs of one user in flight at once, whether their sessions are still open or not. Default 64.
+    pub max_runs_per_user: usize,
     /// How long a session without a connection stays warm. Default 10 s.
     pub linger: Duration,
     /// Per cent of the limit at which the user is told. Default 50.
@@ -52,6 +54,7 @@ impl Default for LimitSpec {
             max_connections_per_session: 8,
             max_connections_per_user: 64,
             max_waiting_opens_per_user: 32,
+            max_runs_per_user: 64,
             linger: Duration::from_secs(10),
             watch_percent: 50,
             warn_percent: 60,
@@ -107,6 +110,7 @@ impl Limits {
             ("max_sessions_per_user", spec.max_sessions_per_user),
             ("max_connections_per_session", spec.max_connections_per_session),
             ("max_waiting_opens_per_user", spec.max_waiting_opens_per_user),
+            ("max_runs_per_user", spec.max_runs_per_user),
             ("watch_percent", spec.watch_percent),
         ];
         if let Some((key, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {

@@ -19,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::Agents;
 use crate::api::{self, Admin, Health};
 use crate::auth::JwtAuthenticator;
-use crate::config::{Config, JournalKind};
+use crate::config::{Config, JournalKind, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Lag, Reaper};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::journal::memory::Memory;
-use crate::listener::{Listener, Pool, max_connections};
+use crate::listener::{self, Listener, Pool, max_connections};
 use crate::run::{RunChange, Runs};
 use crate::session::{Attach, Sessions};
 use crate::telemetry::{Metrics, Population, logs};
@@ -33,6 +33,10 @@ use crate::ws::endpoint::{Door, routes};
 
 /// A runtime that did not run for so long delivers nothing: the node is not ready.
 const STALLED: Duration = Duration::from_secs(5);
+
+/// What the admin listener may hold: a share of the descriptor limit, and sockets without identity, which all of its are.
+const ADMIN_PERCENT: usize = 5;
+const ADMIN_SOCKETS: usize = 256;
 
 /// How long closes and terminal events may take at the end.
 const LAST_ORDERS: Duration = Duration::from_secs(3);
@@ -63,8 +67,11 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
     let mut signals = Signals::listen()?;
 
-    let listener = listen(user_socket, &config)?;
-    let admin_listener = listen(admin_socket, &config)?;
+    let listener = listen(user_socket, &config.server)?;
+    // Operators need few sockets, and a crowd there must not take the users' descriptors.
+    let few =
+        Server { max_descriptor_percent: ADMIN_PERCENT, max_unidentified: ADMIN_SOCKETS, ..config.server.clone() };
+    let admin_listener = listen(admin_socket, &few)?;
     let addresses = Ready { listen: address(&listener)?, admin: address(&admin_listener)? };
     let admin = Admin {
         health: Arc::clone(&health),
@@ -101,11 +108,11 @@ async fn finish(listener: tokio::task::JoinHandle<()>) {
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).map_err(|source| Error::listen(key, address, source))
+    listener::bind(address).map_err(|source| Error::listen(key, address, source))
 }
 
-fn listen(socket: TcpListener, config: &Config) -> Result<Listener, Error> {
-    Listener::new(socket, &config.server).map_err(|source| Error::System { what: "use a listening socket", source })
+fn listen(socket: TcpListener, server: &Server) -> Result<Listener, Error> {
+    Listener::new(socket, server).map_err(|source| Error::System { what: "use a listening socket", source })
 }
 
 fn address(listener: &Listener) -> Result<SocketAddr, Error> {
@@ -141,7 +148,7 @@ impl Node {
                 RunChange::Ended { key, run } => driver.run_ended(&key, &run),
             };
             let find = move |name: Option<&str>| agents.named(name).ok().map(|(_, agent)| agent);
-            Runs::new(journal, Box::new(find), Box::new(on_change), runtime)
+            Runs::new(journal, Box::new(find), config.limits.max_runs_per_user, Box::new(on_change), runtime)
         };
         Ok(Self { driver, sessions, runs, metrics, health: Arc::new(Health::default()) })
     }

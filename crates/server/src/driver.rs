@@ -245,6 +245,8 @@ impl Driver {
 
     /// The one place where a gate changes: lock, input (none: time), drain, unlock, tell.
     fn change(&self, shard: &Mutex<Shard>, prepare: impl FnOnce(&mut Shard) -> Option<Input>) {
+        // After a freeze the first to run need not be the reaper: nobody is judged before the stall is credited.
+        self.credit_overslept(self.now());
         let (events, deadline) = {
             let mut shard = lock(shard);
             let now = self.now();

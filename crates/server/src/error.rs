@@ -8,7 +8,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::config::{ConfigError, Place};
 
@@ -41,14 +40,6 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// Connections or runs were still there when the time for an orderly stop was over.
-    #[error("the drain did not end within {}: {left} connections were torn down", seconds(*.after))]
-    DrainTimedOut {
-        /// `server.drain_timeout`.
-        after: Duration,
-        /// How many.
-        left: usize,
-    },
     /// The terminal client could not do what it was asked for.
     #[error("{0}")]
     Chat(String),
@@ -75,7 +66,6 @@ impl Error {
             other @ (Self::Config(_)
             | Self::Usage(_)
             | Self::System { .. }
-            | Self::DrainTimedOut { .. }
             | Self::Chat(_)
             | Self::Failed(_)
             | Self::OutputClosed) => other,
@@ -87,7 +77,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) | Self::Listen { .. } => 2,
-            Self::System { .. } | Self::DrainTimedOut { .. } | Self::Chat(_) | Self::Failed(_) => 1,
+            Self::System { .. } | Self::Chat(_) | Self::Failed(_) => 1,
             Self::OutputClosed => 0,
         }
     }
@@ -103,10 +93,6 @@ fn listen_remedy(key: &str, source: &io::Error) -> String {
         _ => "Choose another address",
     };
     format!("{first}, with {key} in the file, {variable}, or --listen or --port where it was given.")
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f64())
 }
 
 #[cfg(test)]

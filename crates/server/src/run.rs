@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use self::ending::{Ending, Why};
 use crate::agent::Agent;
+use crate::close::ErrorCode;
 use crate::journal::Journal;
 use crate::outbox::Frame;
 use crate::sink::Sink;
@@ -35,8 +36,6 @@ mod tests;
 
 /// Locks that threads are spread over.
 const SHARDS: usize = 64;
-/// When a client whose thread is busy may ask again.
-const BUSY_RETRY_MS: u64 = 1_000;
 
 /// A `run` from a client, or from whoever may speak for one.
 pub struct StartRun {
@@ -83,6 +82,7 @@ pub struct Runs {
     me: Weak<Self>,
     journal: Arc<dyn Journal>,
     find_agent: FindAgent,
+    max_per_user: usize,
     on_change: OnChange,
     runtime: Handle,
     tasks: TaskTracker,
@@ -132,13 +132,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Runs {
-    /// No runs yet. Each will be a task on `runtime`.
+    /// No runs yet. Each will be a task on `runtime`; a user has at most `max_per_user` in flight, one more is
+    /// `error rate_limited`.
     #[must_use]
-    pub fn new(journal: Arc<dyn Journal>, find_agent: FindAgent, on_change: OnChange, runtime: Handle) -> Arc<Self> {
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        find_agent: FindAgent,
+        max_per_user: usize,
+        on_change: OnChange,
+        runtime: Handle,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             journal,
             find_agent,
+            max_per_user,
             on_change,
             runtime,
             tasks: TaskTracker::new(),
@@ -155,10 +163,16 @@ impl Runs {
         let mut claims = lock(self.shard(&start.key));
         if self.stopping.load(Ordering::SeqCst) {
             drop(claims);
-            return refuse(&start, "draining", "The gateway is stopping.", Some(BUSY_RETRY_MS));
+            return refuse(&start, ErrorCode::Draining);
         }
         let Some(claim) = claims.get_mut(&start.key) else {
-            return self.claim(&mut claims, start, Arc::default());
+            // One lock holds all claims of a user, so that this is counted and taken in one step.
+            let held = claims.keys().filter(|key| key.user() == start.key.user()).count();
+            if held >= self.max_per_user {
+                drop(claims);
+                return refuse(&start, ErrorCode::RateLimited);
+            }
+            return self.claim(claims, start, Arc::default());
         };
         if claim.run == start.run || claim.next.as_ref().is_some_and(|next| next.start.run == start.run) {
             return;
@@ -217,13 +231,16 @@ impl Runs {
     }
 
     fn shard(&self, key: &SessionKey) -> &Mutex<Claims> {
-        &self.shards[usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0)]
+        &self.shards[usize::try_from(self.hasher.hash_one(key.user()) % SHARDS as u64).unwrap_or(0)]
     }
 
-    fn claim(&self, claims: &mut Claims, start: StartRun, ending: Arc<Ending>) {
+    /// Claims the thread and starts the task once the lock is free: a runtime that is shutting down drops the task at
+    /// once, and the claim with it.
+    fn claim(&self, mut claims: MutexGuard<'_, Claims>, start: StartRun, ending: Arc<Ending>) {
         let Some(me) = self.me.upgrade() else { return };
         let claim = Claim { run: start.run.clone(), ending: Arc::clone(&ending), stage: Stage::Asked, next: None };
         claims.insert(start.key.clone(), claim);
+        drop(claims);
         let held = Held { runs: me, key: start.key.clone(), run: start.run.clone(), has_started: false };
         self.tasks.spawn_on(drive::run(held, start, ending), &self.runtime);
     }
@@ -236,9 +253,9 @@ impl Runs {
         };
         if self.stopping.load(Ordering::SeqCst) {
             drop(claims);
-            return refuse(&next.start, "draining", "The gateway is stopping.", Some(BUSY_RETRY_MS));
+            return refuse(&next.start, ErrorCode::Draining);
         }
-        self.claim(&mut claims, next.start, next.ending);
+        self.claim(claims, next.start, next.ending);
     }
 }
 
@@ -284,18 +301,22 @@ impl Drop for Held {
 }
 
 fn refuse_busy(start: &StartRun) {
-    refuse(start, "busy", "The thread is still answering.", Some(BUSY_RETRY_MS));
+    refuse(start, ErrorCode::Busy);
 }
 
-fn refuse(start: &StartRun, code: &str, message: &str, retry_in: Option<u64>) {
+fn refuse(start: &StartRun, code: ErrorCode) {
+    refuse_saying(start, code, code.row().sentence);
+}
+
+fn refuse_saying(start: &StartRun, code: ErrorCode, message: &str) {
+    let row = code.row();
     let error = Server::Error {
-        code,
+        code: row.word,
         message,
         thread: Some(start.key.thread().as_str()),
         run: Some(start.run.as_str()),
         reference: None,
-        retry_in,
+        retry_in: row.retry_in.map(|retry_in| u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX)),
     };
-    let json = serde_json::to_vec(&error).expect("our own answer serialises");
-    start.reply.send_control(&Frame::text(&json));
+    start.reply.send_control(&Frame::text(error.to_json().as_bytes()));
 }

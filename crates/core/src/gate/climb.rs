@@ -167,9 +167,9 @@ impl Step<'_> {
 
     /// Serves those whose ladder has taken too long, with what is known: round after round of the others' probes.
     pub(super) fn serve_overdue(&mut self) {
-        let overdue = |waiter: &Waiter| waiter.deadline(&self.clock, self.limits) <= self.clock.now;
-        let count = self.user.waiting.iter().filter(|waiter| overdue(waiter)).count();
-        for _ in 0..count {
+        let (clock, limits) = (self.clock, self.limits);
+        let is_overdue = |waiter: &Waiter| waiter.deadline(&clock, limits) <= clock.now;
+        while self.user.waiting.first().is_some_and(is_overdue) {
             self.admit_first(ReclaimLevel::Force);
         }
     }

@@ -159,7 +159,9 @@ impl Step<'_> {
     pub(super) fn on_drain(&mut self, retry_in: std::time::Duration) {
         let connections: Vec<_> = self.user.connections.iter().map(|connection| connection.id).collect();
         for connection in connections {
-            self.emit(Output::Reconnect { connection, retry_in });
+            // Spread over the whole time: a restart must not be a storm (hazard R21).
+            let share = (self.draw() % 1_000) as u32;
+            self.emit(Output::Reconnect { connection, retry_in: retry_in * share / 1_000, deadline: retry_in });
         }
     }
 }

@@ -332,8 +332,10 @@ pub enum Output {
     Reconnect {
         /// Which.
         connection: ConnectionId,
-        /// When.
+        /// When: a random share of `deadline`.
         retry_in: Duration,
+        /// When the socket is closed at the latest.
+        deadline: Duration,
     },
     /// Something worth a line in the log and a metric.
     Event(Event),

@@ -1,9 +1,7 @@
 //! The ways in which a client leaves, most of them rude, and the ways in which it stays without being there.
 
-use std::time::Duration;
-
 use futures_util::StreamExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -50,24 +48,13 @@ impl Client {
     /// Falls silent for good: the socket stays open, neither pings nor closes are answered any more.
     #[must_use]
     pub fn silence(self) -> Silent {
-        Silent { stream: self.socket.into_inner() }
+        Silent { _stream: self.socket.into_inner() }
     }
 }
 
 /// A socket that is open and says nothing. Dropping it sends FIN, or RST where unread bytes wait.
 #[derive(Debug)]
 pub struct Silent {
-    stream: TcpStream,
-}
-
-impl Silent {
-    /// Takes what comes and throws it away, until the gateway ends the socket: a zombie that still drains its buffers.
-    ///
-    /// # Errors
-    /// [`Trouble::Mute`] when the socket is still open after `deadline`.
-    pub async fn swallow(&mut self, deadline: Duration) -> Result<(), Trouble> {
-        let mut scratch = [0; 4_096];
-        let ended = async { while matches!(self.stream.read(&mut scratch).await, Ok(1..)) {} };
-        timeout(deadline, ended).await.map_err(|_| Trouble::Mute(deadline))
-    }
+    /// Held, never read.
+    _stream: TcpStream,
 }

@@ -1,7 +1,5 @@
 //! `lychgate serve`: the gateway as configured.
 
-use tracing::info;
-
 use super::{ServeArgs, argument, runtime};
 use crate::app;
 use crate::config::{Loaded, Sources, load};
@@ -13,9 +11,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Error> {
     if let Some(listen) = args.listen {
         sources.arguments.push(argument("--listen", "server.listen", listen));
     }
-    until_stopped(&load(sources)?, |ready| {
-        info!(listen = %ready.listen, admin = %ready.admin, "ready");
-    })
+    until_stopped(&load(sources)?, |_ready| {})
 }
 
 /// Checks, starts logging and a runtime, and serves until the process is told to stop.

@@ -1,7 +1,5 @@
 //! `[journal]`: where events are kept.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use super::error::{Fault, in_range};
@@ -18,8 +16,6 @@ pub struct Journal {
     pub max_events_per_thread: usize,
     /// Messages that one thread keeps. Default 1,000, at least 1.
     pub max_messages_per_thread: usize,
-    /// For backends on disk.
-    pub path: Option<PathBuf>,
 }
 
 /// Which journal.
@@ -38,8 +34,6 @@ pub(super) struct RawJournal {
     max_bytes: usize,
     max_events_per_thread: usize,
     max_messages_per_thread: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<PathBuf>,
 }
 
 impl RawJournal {
@@ -47,20 +41,11 @@ impl RawJournal {
         in_range("journal.max_bytes", self.max_bytes, 65_536, usize::MAX)?;
         in_range("journal.max_events_per_thread", self.max_events_per_thread, 1, usize::MAX)?;
         in_range("journal.max_messages_per_thread", self.max_messages_per_thread, 1, usize::MAX)?;
-        match (self.kind, &self.path) {
-            // Whoever names a path believes that his events are kept; they would not be.
-            (JournalKind::Memory, Some(_)) => Err(Fault::value(
-                "journal.path",
-                "has no effect: journal.kind = \"memory\" keeps events in this process alone",
-                "Leave it out.",
-            )),
-            (JournalKind::Memory, None) => Ok(Journal {
-                kind: self.kind,
-                max_bytes: self.max_bytes,
-                max_events_per_thread: self.max_events_per_thread,
-                max_messages_per_thread: self.max_messages_per_thread,
-                path: None,
-            }),
-        }
+        Ok(Journal {
+            kind: self.kind,
+            max_bytes: self.max_bytes,
+            max_events_per_thread: self.max_events_per_thread,
+            max_messages_per_thread: self.max_messages_per_thread,
+        })
     }
 }

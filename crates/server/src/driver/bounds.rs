@@ -76,17 +76,25 @@ fn network(address: IpAddr) -> IpAddr {
 impl Driver {
     pub(super) fn bound_address(&self, address: IpAddr, user: &UserId, newest: ConnectionId) {
         let Some(crowd) = self.bounds.add(address, user, newest) else { return };
-        let worths = crowd.into_iter().filter_map(|(user, connection)| {
-            let worth = self.shard(&user).gate.worth(&user, connection)?;
-            Some((worth, user))
-        });
-        self.expel_least_worthy(worths.min_by_key(|(worth, _)| *worth), user, newest);
+        // Whoever was replaced or buried has left the gate's count, even while his socket is still closing (hazard R1).
+        let counted: Vec<_> = crowd
+            .into_iter()
+            .filter_map(|(user, connection)| {
+                let worth = self.shard(&user).gate.worth(&user, connection)?;
+                Some((worth, user))
+            })
+            .collect();
+        if counted.len() >= self.bounds.bounds.per_address {
+            self.expel_least_worthy(counted.into_iter().min_by_key(|(worth, _)| *worth), user, newest);
+        }
     }
 
     /// A full node looks at a few users of a few shards, further on each time: bounded work for each newcomer, and a
     /// victim that is nearly the least worthy one.
     pub(super) fn bound_node(&self, user: &UserId, newest: ConnectionId) {
-        if self.connection_count() <= self.bounds.bounds.per_node {
+        let sockets: usize = self.shards.iter().map(|shard| lock(shard).links.len()).sum();
+        // Sockets that are closing have left the gate's count (hazard R1); counting exactly is for the full node alone.
+        if sockets <= self.bounds.bounds.per_node || self.connection_count() <= self.bounds.bounds.per_node {
             return;
         }
         let start = self.bounds.cursor.fetch_add(1, Ordering::Relaxed);
@@ -122,6 +130,6 @@ impl Driver {
     }
 
     fn connection_count(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).links.len()).sum()
+        self.shards.iter().map(|shard| lock(shard).gate.connection_count()).sum()
     }
 }

@@ -54,7 +54,7 @@ impl Driver {
                         shard.gate.handle_input(now, Input::EvictionDone { user, connection });
                         continue;
                     };
-                    let closing = Closing::from(reason);
+                    let closing = spread(Closing::from(reason), connection);
                     match manner {
                         Manner::Handshake => link.outbox.close(closing.code, &closing.to_json()),
                         Manner::Abort => link.outbox.abort(),
@@ -63,14 +63,23 @@ impl Driver {
                 Output::Limit { connection, usage } => {
                     say_to(shard, connection, &wire::Server::Notice(Notice::Limit(usage.into())));
                 }
-                Output::Reconnect { connection, retry_in } => {
-                    let retry_in = millis(retry_in);
-                    let notice = Notice::Reconnect { why: "draining", retry_in, deadline: retry_in };
+                Output::Reconnect { connection, retry_in, deadline } => {
+                    let (retry_in, deadline) = (millis(retry_in), millis(deadline));
+                    let notice = Notice::Reconnect { why: "draining", retry_in, deadline };
                     say_to(shard, connection, &wire::Server::Notice(notice));
                 }
             }
         }
         events
+    }
+}
+
+/// Spreads the time to come back by the connection's random id, half of it either way: whoever is closed together must
+/// not come back together (hazard R21).
+fn spread(closing: Closing, connection: ConnectionId) -> Closing {
+    match closing.retry_in {
+        Some(retry_in) => closing.after(retry_in / 2 + retry_in * connection.share_of(1_000) / 1_000),
+        None => closing,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A plain OS thread that lets deadlines pass, so that a stalled async runtime cannot stop reclaim (cause C5), and that
 //! measures how late it and the runtime are, so that a stalled server never blames its clients (hazards R7, R30).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -23,13 +24,20 @@ const TOLERANCE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Alarm {
     planned: AtomicU64,
+    /// Every moment of a stall is credited once.
+    credited_until: AtomicU64,
     rung: Mutex<bool>,
     bell: Condvar,
 }
 
 impl Default for Alarm {
     fn default() -> Self {
-        Self { planned: AtomicU64::new(u64::MAX), rung: Mutex::new(false), bell: Condvar::new() }
+        Self {
+            planned: AtomicU64::new(u64::MAX),
+            credited_until: AtomicU64::new(0),
+            rung: Mutex::new(false),
+            bell: Condvar::new(),
+        }
     }
 }
 
@@ -52,6 +60,30 @@ impl Alarm {
         let (mut rung, _) =
             self.bell.wait_timeout_while(rung, at_most, |rung| !*rung).unwrap_or_else(PoisonError::into_inner);
         *rung = false;
+    }
+}
+
+impl Driver {
+    /// Tells the gates of the time since `since`, in which we, or the runtime that hears the clients, did not run.
+    fn credit(&self, since: Time, now: Time) {
+        let credited = Time::from_micros(self.alarm.credited_until.fetch_max(now.as_micros(), Ordering::AcqRel));
+        let lag = now.since(since.max(credited));
+        if lag.is_zero() {
+            return;
+        }
+        for shard in &self.shards {
+            lock(shard).gate.handle_input(now, Input::Stalled { lag });
+        }
+        tracing::warn!(lag_ms = lag.as_millis(), "stalled: no silence of this time is held against anybody");
+    }
+
+    /// Credits a freeze of the whole process, if the reaper should have woken long ago.
+    pub(super) fn credit_overslept(&self, now: Time) {
+        let planned = Time::from_micros(self.alarm.planned.load(Ordering::Acquire));
+        let credited = Time::from_micros(self.alarm.credited_until.load(Ordering::Acquire));
+        if now.since(planned.max(credited)) >= TOLERANCE {
+            self.credit(planned, now);
+        }
     }
 }
 
@@ -83,8 +115,7 @@ impl Reaper {
         let stop = Arc::new(AtomicBool::new(false));
         let last_beat = Arc::new(AtomicU64::new(driver.now().as_micros()));
         let beat = tokio::spawn(show_beat(Arc::clone(&driver), Arc::clone(&last_beat)));
-        let mut watch =
-            Watch { driver: Arc::clone(&driver), stop: Arc::clone(&stop), last_beat, credited_until: driver.now() };
+        let watch = Watch { driver: Arc::clone(&driver), stop: Arc::clone(&stop), last_beat };
         let thread = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || watch.run(&on_lag))?;
         Ok(Self { driver, stop, thread: Some(thread), beat })
     }
@@ -116,12 +147,10 @@ struct Watch {
     driver: Arc<Driver>,
     stop: Arc<AtomicBool>,
     last_beat: Arc<AtomicU64>,
-    /// Every moment of a stall is credited once.
-    credited_until: Time,
 }
 
 impl Watch {
-    fn run(&mut self, on_lag: &dyn Fn(Lag)) {
+    fn run(&self, on_lag: &dyn Fn(Lag)) {
         while !self.stop.load(Ordering::Acquire) {
             let asleep_at = self.driver.now();
             let planned = asleep_at + self.pause(asleep_at);
@@ -130,7 +159,12 @@ impl Watch {
             let beat = Time::from_micros(self.last_beat.load(Ordering::Acquire));
             let lag = Lag { reaper: now.since(planned), runtime: now.since(beat + BEAT) };
             on_lag(lag);
-            self.credit(now, planned, beat + BEAT, lag);
+            let stalls = [(lag.reaper, planned), (lag.runtime, beat + BEAT)];
+            let since = stalls.into_iter().filter(|(lag, _)| *lag >= TOLERANCE).map(|(_, since)| since).min();
+            match since {
+                Some(since) => self.driver.credit(since, now),
+                None => _ = self.driver.alarm.credited_until.fetch_max(now.as_micros(), Ordering::AcqRel),
+            }
             self.fire();
         }
     }
@@ -146,23 +180,12 @@ impl Watch {
         wake.since(now)
     }
 
-    /// Tells the gates of the time in which we, or the runtime that hears the clients, did not run.
-    fn credit(&mut self, now: Time, planned: Time, expected_beat: Time, lag: Lag) {
-        let stalls = [(lag.reaper, planned), (lag.runtime, expected_beat)];
-        let since = stalls.into_iter().filter(|(lag, _)| *lag >= TOLERANCE).map(|(_, since)| since).min();
-        if let Some(since) = since {
-            let lag = now.since(since.max(self.credited_until));
-            self.driver.for_each_shard(|_| Input::Stalled { lag });
-            tracing::warn!(lag_ms = lag.as_millis(), "stalled: no silence of this time is held against anybody");
-        }
-        self.credited_until = now;
-    }
-
     fn fire(&self) {
         for shard in &self.driver.shards {
             let due = lock(shard).gate.poll_timeout().is_some_and(|at| at <= self.driver.now());
-            if due {
-                self.driver.change(shard, |_| None);
+            // One broken shard must not end the heartbeats of all the others.
+            if due && catch_unwind(AssertUnwindSafe(|| self.driver.change(shard, |_| None))).is_err() {
+                tracing::error!("a shard's deadlines could not pass: a gate invariant does not hold");
             }
         }
     }

@@ -58,13 +58,17 @@ impl Node {
     }
 
     async fn connect(&mut self, user: &str, n: u128) -> Registration {
+        self.connect_after(user, n, None).await
+    }
+
+    async fn connect_after(&mut self, user: &str, n: u128, prev: Option<u128>) -> Registration {
         let (ours, theirs) =
             tokio::join!(self.sockets.accept(), TcpStream::connect(self.sockets.local_addr().unwrap()));
         self.peers.push(theirs.unwrap());
         self.driver.connect(Arrival {
             user: UserId::parse(user).unwrap(),
             connection: ConnectionId::from_random(n),
-            prev: None,
+            prev: prev.map(ConnectionId::from_random),
             heartbeat: Heartbeat::Protocol,
             expires_in: None,
             address: Ipv4Addr::LOCALHOST.into(),
@@ -190,6 +194,24 @@ async fn the_newest_connection_of_an_address_wins() {
     });
     assert_eq!(expelled, (ConnectionId::from_random(1), EvictReason::MadeRoomForConnection));
     assert_eq!(node.driver.census().connections, 3);
+}
+
+#[tokio::test]
+async fn a_tab_that_replaces_its_own_socket_pushes_nobody_out_of_a_full_address() {
+    let mut node = Node::start(LimitSpec::default(), ConnectionBounds { per_address: 2, per_node: 2 }).await;
+    let _other = node.connect("other", 1).await;
+    let _old = node.connect("ann", 2).await;
+    let _new = node.connect_after("ann", 3, Some(2)).await;
+    assert_eq!(node.driver.census().connections, 2);
+    let gone: Vec<_> = node
+        .told
+        .try_iter()
+        .filter_map(|told| match told {
+            Told::Event(Event::Disconnected { reason, .. }) => reason,
+            Told::Event(_) | Told::Attached(_) | Told::Detached => None,
+        })
+        .collect();
+    assert_eq!(gone, [EvictReason::Superseded]);
 }
 
 #[tokio::test]

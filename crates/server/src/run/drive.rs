@@ -11,8 +11,9 @@ use lychgate_core::{RunId, SessionKey};
 
 use super::ending::{Ending, Why};
 use super::open_items::OpenItems;
-use super::{BUSY_RETRY_MS, Held, StartRun, events, refuse};
+use super::{Held, StartRun, events, refuse_saying};
 use crate::agent::{Agent, AgentError, EventStream, RunRequest};
+use crate::close::ErrorCode;
 use crate::journal::{Journal, JournalError, Snapshot};
 use crate::wire::event::Event;
 use crate::wire::{Message, RunInput};
@@ -59,7 +60,7 @@ pub(super) async fn run(mut held: Held, mut start: StartRun, ending: Arc<Ending>
 /// nothing to do, or the client was told why not.
 async fn accept(held: &mut Held, start: &mut StartRun) -> Option<(Arc<dyn Agent>, Vec<Arc<Message>>)> {
     let Some(agent) = (held.runs.find_agent)(start.agent.as_deref()) else {
-        refuse(start, "agent_unavailable", "There is no agent of this name.", None);
+        refuse_saying(start, ErrorCode::AgentUnavailable, "There is no agent of this name.");
         return None;
     };
     let runs = Arc::clone(&held.runs);
@@ -89,7 +90,7 @@ async fn accept(held: &mut Held, start: &mut StartRun) -> Option<(Arc<dyn Agent>
 
 fn refuse_unwritten(start: &StartRun, error: &JournalError) {
     tracing::warn!(key = %start.key, run = %start.run, %error, "a run could not be started");
-    refuse(start, "internal", "The conversation cannot be written at the moment.", Some(BUSY_RETRY_MS));
+    refuse_saying(start, ErrorCode::Internal, "The conversation cannot be written at the moment.");
 }
 
 /// Leaves in `input` the messages that the thread does not know, each once, and returns all of them in order.

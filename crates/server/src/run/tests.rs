@@ -39,7 +39,6 @@ fn memory(max_bytes: usize) -> Memory {
         max_bytes,
         max_events_per_thread: 8_192,
         max_messages_per_thread: 1_000,
-        path: None,
     };
     Memory::new(&config, "e")
 }
@@ -47,6 +46,9 @@ fn memory(max_bytes: usize) -> Memory {
 fn world(answer: impl Fn(RunRequest) -> EventStream + Send + Sync + 'static) -> World {
     world_with(memory(256 * 1_024 * 1_024), answer)
 }
+
+/// Runs of one user at once.
+const MAX_RUNS: usize = 4;
 
 fn world_with(journal: Memory, answer: impl Fn(RunRequest) -> EventStream + Send + Sync + 'static) -> World {
     let journal = Arc::new(journal);
@@ -56,6 +58,7 @@ fn world_with(journal: Memory, answer: impl Fn(RunRequest) -> EventStream + Send
     let runs = Runs::new(
         journal.clone(),
         Box::new(move |name| matches!(name, None | Some("scripted")).then(|| Arc::clone(&agent))),
+        MAX_RUNS,
         Box::new(move |change| lock(&heard).push(change)),
         Handle::current(),
     );
@@ -199,6 +202,23 @@ async fn the_agent_sees_the_whole_thread_and_known_messages_are_added_once() {
     world.at_rest().await;
     let expected = [("a", "a"), ("a m b", "b")].map(|(all, new)| (all.to_owned(), new.to_owned()));
     assert_eq!(*lock(&seen), expected);
+}
+
+#[tokio::test]
+async fn one_user_cannot_take_all_runs_and_another_one_is_not_disturbed() {
+    let world = world(|_| then_silence(text(&["a"])));
+    for n in 0..=MAX_RUNS {
+        world.start(&format!("t{n}"), &format!("r{n}"));
+    }
+    let refused = world.reply.take().remove(0);
+    assert_eq!((&refused["code"], &refused["run"]), (&json!("rate_limited"), &json!(format!("r{MAX_RUNS}"))));
+    assert!(refused["retry_in"].is_u64());
+    let other = SessionKey::new(UserId::parse("other").unwrap(), ThreadId::parse("t").unwrap());
+    let reply = Arc::clone(&world.reply) as Arc<dyn Sink>;
+    let input = RunInput::default();
+    world.runs.start(StartRun { key: other, run: run_id("r"), input, agent: None, reply });
+    assert_eq!(world.runs.in_flight(), MAX_RUNS + 1);
+    assert!(world.reply.take().is_empty());
 }
 
 #[tokio::test]

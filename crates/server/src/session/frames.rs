@@ -80,27 +80,33 @@ pub(super) fn opened(
     reference: Option<&str>,
     usage: Usage,
 ) -> Frame {
-    let mut messages: &[Arc<Message>] = &snapshot.messages;
-    loop {
-        let opened = Server::Opened(Opened {
-            thread: key.thread().as_str(),
-            reference,
-            epoch: &snapshot.epoch,
-            after: after.unwrap_or(snapshot.cut),
-            head: snapshot.head,
-            run: snapshot.run.as_ref().map(|(run, _)| run.as_str()),
-            limits: Limits::from(usage),
-            reset: after.is_none(),
-            messages: after.is_none().then_some(messages),
-            state: None,
-            more: after.is_none() && (snapshot.more || messages.len() < snapshot.messages.len()),
-        });
-        let json = serde_json::to_vec(&opened).expect("our own answer serialises");
-        if json.len() <= HISTORY_BYTES || after.is_some() || messages.len() <= 1 {
-            return Frame::text(&json);
-        }
-        messages = &messages[messages.len().div_ceil(2)..];
-    }
+    let messages = newest(&snapshot.messages, HISTORY_BYTES);
+    let opened = Server::Opened(Opened {
+        thread: key.thread().as_str(),
+        reference,
+        epoch: &snapshot.epoch,
+        after: after.unwrap_or(snapshot.cut),
+        head: snapshot.head,
+        run: snapshot.run.as_ref().map(|(run, _)| run.as_str()),
+        limits: Limits::from(usage),
+        reset: after.is_none(),
+        messages: after.is_none().then_some(messages),
+        state: None,
+        more: after.is_none() && (snapshot.more || messages.len() < snapshot.messages.len()),
+    });
+    Frame::text(opened.to_json().as_bytes())
+}
+
+/// The newest messages that fit into so many bytes, at least one. Older ones are not even looked at: a thread may hold
+/// far more than any frame.
+fn newest(messages: &[Arc<Message>], bytes: usize) -> &[Arc<Message>] {
+    let sizes = messages.iter().rev().map(|message| serde_json::to_vec(message).map_or(bytes, |json| json.len() + 1));
+    let totals = sizes.scan(0, |total: &mut usize, size| {
+        *total += size;
+        Some(*total)
+    });
+    let count = totals.take_while(|total| *total <= bytes).count();
+    &messages[messages.len() - count.max(1).min(messages.len())..]
 }
 
 /// `error internal`, about a thread.

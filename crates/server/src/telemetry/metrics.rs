@@ -99,13 +99,10 @@ pub struct Metrics {
     disconnects: Family<Reason, Counter>,
     refusals: Family<Reason, Counter>,
     close_unconfirmed: Counter,
-    pings: Counter,
     heartbeat_misses: Counter,
     auth_failures: Family<Reason, Counter>,
     reaper_lag: Seconds,
     runtime_lag: Seconds,
-    events_sent: Counter,
-    bytes_sent: Counter,
 }
 
 impl Default for Metrics {
@@ -136,13 +133,10 @@ impl Metrics {
         let disconnects = list.family("disconnects", "Connections that left, by reason");
         let refusals = list.family("refusals", "Opens and connects that were refused, by reason");
         let close_unconfirmed = list.counter("close_unconfirmed", "Sockets torn down because no close was confirmed");
-        let pings = list.counter("pings", "Heartbeats and probes that were ordered");
         let heartbeat_misses = list.counter("heartbeat_misses", "Unanswered heartbeats and probe pings of connections found dead");
         let auth_failures = list.family("auth_failures", "Tokens that proved nothing, by reason");
         let reaper_lag = list.seconds("reaper_lag", "How late the reaper thread last ran");
         let runtime_lag = list.seconds("runtime_lag", "How late the asynchronous runtime last ran");
-        let events_sent = list.counter("events_sent", "Events that were handed to connections");
-        let bytes_sent = list.bytes("sent", "Bytes that were handed to connections");
         // A series that appears with its first event hides that event from `rate()`: those with few words start at zero.
         for path in PATHS {
             let _ = admissions.get_or_create(&Path { path: path.as_str() });
@@ -156,8 +150,8 @@ impl Metrics {
         Self {
             registry: list.0,
             sessions, connections, runs, unidentified, admissions, admission_wait, waits, lockouts_prevented,
-            sessions_ended, evictions, pressure, zombies, connects, disconnects, refusals, close_unconfirmed, pings,
-            heartbeat_misses, auth_failures, reaper_lag, runtime_lag, events_sent, bytes_sent,
+            sessions_ended, evictions, pressure, zombies, connects, disconnects, refusals, close_unconfirmed,
+            heartbeat_misses, auth_failures, reaper_lag, runtime_lag,
         }
     }
 
@@ -205,20 +199,9 @@ impl Metrics {
         }
     }
 
-    /// The gate ordered a ping.
-    pub fn on_ping(&self) {
-        self.pings.inc();
-    }
-
     /// A token proved nothing; `reason` is the fixed word of `AuthError::as_str`.
     pub fn on_auth_failure(&self, reason: &'static str) {
         count(&self.auth_failures, Reason { reason });
-    }
-
-    /// So many events, together of so many bytes, were handed to connections.
-    pub fn on_sent(&self, events: u64, bytes: u64) {
-        self.events_sent.inc_by(events);
-        self.bytes_sent.inc_by(bytes);
     }
 
     /// The reaper woke this much later than it wanted to.
@@ -308,12 +291,6 @@ impl List {
         let gauge = Seconds::default();
         self.0.register_with_unit(name, help, Unit::Seconds, gauge.clone());
         gauge
-    }
-
-    fn bytes(&mut self, name: &str, help: &str) -> Counter {
-        let counter = Counter::default();
-        self.0.register_with_unit(name, help, Unit::Bytes, counter.clone());
-        counter
     }
 }
 

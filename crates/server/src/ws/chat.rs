@@ -13,9 +13,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lychgate_core::id::MAX_ID_BYTES;
 use lychgate_core::{
-    ConnectionId, Heartbeat, IdError, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, WebSocketRequest,
-    WriteProgress,
+    ClientId, ConnectionId, Heartbeat, IdError, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId,
+    WebSocketRequest, WriteProgress,
 };
 
 use crate::auth::{Authenticator, Identity};
@@ -28,6 +29,9 @@ use crate::sink::Sink;
 use crate::telemetry::Metrics;
 use crate::wire::{self, Client};
 use crate::ws::{Ending, Handler, Violation};
+
+/// Characters of a bad word that are quoted back.
+const MAX_QUOTED: usize = 32;
 
 /// What every dialogue of a node shares.
 pub struct Services {
@@ -103,11 +107,28 @@ struct Stranger {
 
 struct Guest {
     registration: Registration,
-    client: Option<Box<str>>,
+    client: Option<ClientId>,
 }
 
-/// What is wrong with a frame, in words for its sender.
-type Complaint = (ErrorCode, String);
+/// What is wrong with a frame, in words for its sender, and which of his questions it answers.
+#[derive(Debug)]
+struct Complaint {
+    code: ErrorCode,
+    message: String,
+    thread: Option<String>,
+    run: Option<String>,
+    reference: Option<String>,
+}
+
+impl Complaint {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), thread: None, run: None, reference: None }
+    }
+
+    fn bad_frame(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::BadFrame, message)
+    }
+}
 
 impl Chat {
     /// A dialogue that begins, or ends at once with the reason why.
@@ -135,14 +156,13 @@ impl Chat {
         }
     }
 
-    fn complain(&mut self, (code, message): Complaint) {
-        let row = code.row();
+    fn complain(&mut self, complaint: &Complaint) {
         let error = wire::Server::Error {
-            code: row.word,
-            message: &message,
-            thread: None,
-            run: None,
-            reference: None,
+            code: complaint.code.as_str(),
+            message: &complaint.message,
+            thread: complaint.thread.as_deref(),
+            run: complaint.run.as_deref(),
+            reference: complaint.reference.as_deref(),
             retry_in: None,
         };
         self.say(&error);
@@ -180,7 +200,7 @@ impl Chat {
         match &self.standing {
             Standing::Guest(guest) => Ok(guest),
             Standing::Stranger(_) | Standing::Dismissed => {
-                Err((ErrorCode::BadFrame, "Say hello first: the first frame is {\"type\":\"hello\"}.".to_owned()))
+                Err(Complaint::bad_frame("Say hello first: the first frame is {\"type\":\"hello\"}."))
             }
         }
     }
@@ -190,7 +210,8 @@ impl Chat {
             None | Some("ws") => Heartbeat::Protocol,
             Some("app") => Heartbeat::Application,
             Some(other) => {
-                return Err((ErrorCode::BadFrame, format!("`heartbeat` is \"app\" or \"ws\", not {other:?}.")));
+                let other: String = other.chars().take(MAX_QUOTED).collect();
+                return Err(Complaint::bad_frame(format!("`heartbeat` is \"app\" or \"ws\", not {other:?}.")));
             }
         };
         match &self.standing {
@@ -223,6 +244,8 @@ impl Chat {
             Ok(identity) => identity,
             Err(message) => return self.unauthorized(message),
         };
+        // For the audit trail only: a name that is none is no reason to turn its tab away.
+        let client = hello.client.as_deref().and_then(|client| ClientId::parse(client).ok());
         let registration = self.services.driver.connect(Arrival {
             expires_in: expires_in(&identity),
             user: identity.user,
@@ -236,13 +259,18 @@ impl Chat {
         tracing::debug!(
             connection = %registration.connection(), user = %registration.user(), sdk = hello.sdk.as_deref(), "hello"
         );
-        self.standing = Standing::Guest(Guest { registration, client: hello.client.as_deref().map(Box::from) });
+        self.standing = Standing::Guest(Guest { registration, client });
     }
 
     fn on_run(&self, run: wire::Run) -> Result<(), Complaint> {
         let guest = self.guest()?;
-        let thread = guest.thread(&run.thread)?;
-        let run_id = RunId::parse(&run.run).map_err(|error| bad_id("run", &error))?;
+        let about_this = |complaint| Complaint {
+            thread: Some(run.thread.clone()).filter(|thread| thread.len() <= MAX_ID_BYTES),
+            run: Some(run.run.clone()).filter(|run| run.len() <= MAX_ID_BYTES),
+            ..complaint
+        };
+        let thread = guest.thread(&run.thread).map_err(about_this)?;
+        let run_id = RunId::parse(&run.run).map_err(|error| about_this(bad_id("run", &error)))?;
         let key = SessionKey::new(guest.registration.user().clone(), thread);
         if !self.services.sessions.is_attached(&key, guest.registration.connection()) {
             self.not_open(&run.thread, Some(&run.run));
@@ -277,17 +305,28 @@ impl Guest {
     }
 
     fn open(&self, services: &Services, open: wire::Open) -> Result<(), Complaint> {
+        let about_this = |complaint| Complaint {
+            thread: open.thread.clone().filter(|thread| thread.len() <= MAX_ID_BYTES),
+            reference: open.reference.clone().filter(|reference| reference.len() <= MAX_ID_BYTES),
+            ..complaint
+        };
+        // The gate keeps them as long as the session lives.
+        for (field, text) in [("ref", &open.reference), ("epoch", &open.epoch)] {
+            if let Some(length) = text.as_ref().map(String::len).filter(|length| *length > MAX_ID_BYTES) {
+                return Err(about_this(bad_id(field, &IdError::TooLong(length))));
+            }
+        }
         let request = WebSocketRequest {
             user: self.registration.user(),
             thread: open.thread.as_deref(),
-            client: self.client.as_deref(),
+            client: self.client.as_ref().map(ClientId::as_str),
             connection: self.registration.connection(),
             operation: "open",
             component: "ws",
             unix_ms: unix_ms(),
         };
         let context = SessionContext::from_websocket_request(&request, services.driver.entropy())
-            .map_err(|error| bad_id("thread", &error))?;
+            .map_err(|error| about_this(bad_id("thread", &error)))?;
         let resume = open.after.zip(open.epoch).map(|(after, epoch)| Resume { after, epoch: epoch.into() });
         self.registration.open(context, open.reference.map(String::into_boxed_str), resume);
         Ok(())
@@ -321,7 +360,7 @@ impl Guest {
     /// A later hello is a refresh: it brings a token of the same user. Answers what to tell one that is not.
     fn refresh(&self, services: &Services, token: Option<&str>) -> Result<Option<&'static str>, Complaint> {
         let Some(token) = token else {
-            return Err((ErrorCode::BadFrame, "A second hello brings a fresh token; this one has none.".to_owned()));
+            return Err(Complaint::bad_frame("A second hello brings a fresh token; this one has none."));
         };
         match services.verify(token) {
             Ok(identity) if identity.user == *self.registration.user() => {
@@ -335,7 +374,7 @@ impl Guest {
 }
 
 fn bad_id(field: &str, error: &IdError) -> Complaint {
-    (ErrorCode::BadFrame, format!("`{field}` {error}."))
+    Complaint::bad_frame(format!("`{field}` {error}."))
 }
 
 /// Until the token expires: zero for one that expired within the tolerated clock difference.
@@ -355,16 +394,16 @@ impl Handler for Chat {
         }
         let outcome = match Client::parse(text) {
             Ok(message) => self.on_client(message),
-            Err(error) => Err((ErrorCode::BadFrame, format!("This frame is not of lychgate.v1: {error}."))),
+            Err(error) => Err(Complaint::bad_frame(format!("This frame is not of lychgate.v1: {error}."))),
         };
         match outcome {
             Ok(()) => self.bad_frames = 0,
-            Err(complaint) => self.complain(complaint),
+            Err(complaint) => self.complain(&complaint),
         }
     }
 
     fn on_binary(&mut self, _bytes: &[u8]) {
-        self.complain((ErrorCode::BadFrame, "This protocol has text frames only.".to_owned()));
+        self.complain(&Complaint::bad_frame("This protocol has text frames only."));
     }
 
     fn on_pulse(&mut self) {
@@ -398,7 +437,7 @@ impl Handler for Chat {
                 ErrorCode::BadFrame
             }
         };
-        self.complain((code, format!("The connection is closed: {}.", violation.reason())));
+        self.complain(&Complaint::new(code, format!("The connection is closed: {}.", violation.reason())));
     }
 
     fn is_identified(&self) -> bool {

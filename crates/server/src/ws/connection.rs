@@ -280,7 +280,9 @@ impl<H: Handler> Connection<H> {
 
     /// The hello deadline and the place among strangers are given back as soon as they are not needed.
     fn notice_identity(&mut self) {
-        if self.stage == Stage::Live && self.deadline.is_some() && self.handler.is_identified() {
+        // Whoever was told to go stays a stranger until he is gone.
+        let is_welcome = self.outbox.is_open() && self.handler.is_identified();
+        if self.stage == Stage::Live && self.deadline.is_some() && is_welcome {
             self.deadline = None;
             self.seat.identify();
         }

@@ -31,6 +31,7 @@ const BEARER: &str = "lychgate.bearer.";
 pub struct Upgrade {
     accept: String,
     protocol: Option<&'static str>,
+    echo: Option<HeaderValue>,
     bearer: Option<String>,
     on_upgrade: OnUpgrade,
     seat: Seat,
@@ -58,12 +59,16 @@ impl Upgrade {
         let accept = accept(headers).ok_or(Rejection::Key)?;
         let protocols: Vec<&str> = items(headers, &header::SEC_WEBSOCKET_PROTOCOL).collect();
         let protocol = offered.iter().copied().find(|ours| protocols.contains(ours));
+        // A browser fails a handshake that takes none of its subprotocols, and never reads the close that says why: one
+        // that speaks only others has the first of them echoed (hazard R10).
+        let foreign = || protocols.iter().find(|protocol| !protocol.starts_with(BEARER)).copied();
+        let echo = protocol.or_else(foreign).and_then(|protocol| HeaderValue::from_str(protocol).ok());
         let bearer = protocols.iter().find_map(|protocol| protocol.strip_prefix(BEARER)).map(str::to_owned);
         let seat = request.extensions_mut().remove::<Seat>().ok_or(Rejection::Listener)?;
-        Ok(Self { accept, protocol, bearer, on_upgrade: hyper::upgrade::on(request), seat })
+        Ok(Self { accept, protocol, echo, bearer, on_upgrade: hyper::upgrade::on(request), seat })
     }
 
-    /// The subprotocol that we will echo; none if the client names none of ours.
+    /// The subprotocol that both sides speak; none if the client names none of ours.
     #[must_use]
     pub fn protocol(&self) -> Option<&'static str> {
         self.protocol
@@ -82,7 +87,7 @@ impl Upgrade {
         H: Handler,
         F: FnOnce(Arc<Outbox>) -> H + Send + 'static,
     {
-        let Self { accept, protocol, bearer: _, on_upgrade, seat } = self;
+        let Self { accept, protocol: _, echo, bearer: _, on_upgrade, seat } = self;
         let bounds = Arc::clone(bounds);
         seat.clone().spawn(async move {
             // The client may go before it has our answer; then there is nothing to serve.
@@ -102,7 +107,7 @@ impl Upgrade {
             .header(header::CONNECTION, "upgrade")
             .header(header::UPGRADE, "websocket")
             .header(header::SEC_WEBSOCKET_ACCEPT, accept);
-        if let Some(protocol) = protocol {
+        if let Some(protocol) = echo {
             response = response.header(header::SEC_WEBSOCKET_PROTOCOL, protocol);
         }
         response.body(Body::empty()).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())

@@ -150,7 +150,7 @@ impl Gateway {
     /// Starts one with these lines of `section.key = value` beside, or instead of, the usual ones.
     pub(crate) async fn start(keys: &[&str]) -> Self {
         let process = Process::serve(&configuration(keys));
-        let line = process.line_with(": ready ").await;
+        let line = process.line_with(": serving ").await;
         let address = |name: &str| {
             let value = line.split_whitespace().find_map(|word| word.strip_prefix(name)).unwrap();
             value.parse().unwrap()
