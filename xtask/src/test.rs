@@ -47,43 +47,82 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     install::need_compiler()?;
     let outcomes: Vec<Outcome> = STEPS.iter().map(|step| take(step, root)).collect();
     println!("\n{}", table(&outcomes));
-    let failed = outcomes.iter().filter(|outcome| outcome.error.is_some()).count();
-    println!("{} passed, {failed} failed", outcomes.len() - failed);
+    let count = |is: fn(&End) -> bool| outcomes.iter().filter(|outcome| is(&outcome.end)).count();
+    let (failed, skipped) = (count(|end| matches!(end, End::Failed(_))), count(|end| matches!(end, End::Skipped(_))));
+    println!("{} passed, {failed} failed, {skipped} skipped", outcomes.len() - failed - skipped);
     if failed > 0 {
         bail!("{failed} of {} steps failed", outcomes.len());
     }
     Ok(())
 }
 
+/// A step that could not be taken on this machine, as an error that does not fail the run; says what is missing.
+#[derive(Debug)]
+pub(crate) struct Skipped(pub(crate) String);
+
+impl std::fmt::Display for Skipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skipped {}
+
 /// How a step ended.
 struct Outcome {
     name: &'static str,
-    error: Option<String>,
+    end: End,
     took: Duration,
+}
+
+enum End {
+    Ok,
+    Skipped(String),
+    Failed(String),
+}
+
+impl End {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Skipped(_) => "SKIPPED",
+            Self::Failed(_) => "FAILED",
+        }
+    }
+
+    fn why(&self) -> Option<&str> {
+        match self {
+            Self::Ok => None,
+            Self::Skipped(why) | Self::Failed(why) => Some(why),
+        }
+    }
 }
 
 fn take(step: &Step, root: &Path) -> Outcome {
     println!("\n== {}", step.name);
     let begin = Instant::now();
-    let error = (step.run)(root).err().map(|error| format!("{error:#}"));
+    let end = match (step.run)(root) {
+        Ok(()) => End::Ok,
+        Err(error) => match error.downcast_ref::<Skipped>() {
+            Some(skipped) => End::Skipped(skipped.0.clone()),
+            None => End::Failed(format!("{error:#}")),
+        },
+    };
     let took = begin.elapsed();
-    match &error {
-        None => println!("== {}: ok after {:.1} s", step.name, took.as_secs_f64()),
-        Some(error) => println!("== {}: FAILED after {:.1} s: {error}", step.name, took.as_secs_f64()),
-    }
-    Outcome { name: step.name, error, took }
+    println!("== {}: {} after {:.1} s {}", step.name, end.word(), took.as_secs_f64(), end.why().unwrap_or_default());
+    Outcome { name: step.name, end, took }
 }
 
 fn table(outcomes: &[Outcome]) -> String {
     let width = outcomes.iter().map(|outcome| outcome.name.len()).max().unwrap_or_default();
-    let mut text = format!("{:width$}  result  seconds\n", "step");
+    let mut text = format!("{:width$}  result   seconds\n", "step");
     for outcome in outcomes {
-        let result = if outcome.error.is_none() { "ok" } else { "FAILED" };
-        text.push_str(&format!("{:width$}  {result:6}  {:7.1}\n", outcome.name, outcome.took.as_secs_f64()));
+        let seconds = outcome.took.as_secs_f64();
+        text.push_str(&format!("{:width$}  {:7}  {seconds:7.1}\n", outcome.name, outcome.end.word()));
     }
     for outcome in outcomes {
-        if let Some(error) = &outcome.error {
-            text.push_str(&format!("\n{}: {error}\n", outcome.name));
+        if let Some(why) = outcome.end.why() {
+            text.push_str(&format!("\n{}: {}: {why}\n", outcome.name, outcome.end.word()));
         }
     }
     text
@@ -112,7 +151,8 @@ mod tests {
     use super::*;
 
     fn outcome(name: &'static str, error: Option<&str>) -> Outcome {
-        Outcome { name, error: error.map(str::to_owned), took: Duration::from_millis(1_500) }
+        let end = error.map_or(End::Ok, |error| End::Failed(error.to_owned()));
+        Outcome { name, end, took: Duration::from_millis(1_500) }
     }
 
     #[test]
@@ -127,7 +167,10 @@ mod tests {
     #[test]
     fn a_step_that_fails_is_an_outcome_and_not_the_end() {
         let step = Step { name: "broken", run: |_| bail!("on purpose") };
-        assert_eq!(take(&step, Path::new(".")).error.as_deref(), Some("on purpose"));
+        let end = take(&step, Path::new(".")).end;
+        assert_eq!((end.word(), end.why()), ("FAILED", Some("on purpose")));
+        let step = Step { name: "absent", run: |_| bail!(Skipped("no python".to_owned())) };
+        assert_eq!(take(&step, Path::new(".")).end.word(), "SKIPPED", "a peer that is missing is not a pass");
     }
 
     #[test]

@@ -16,7 +16,8 @@ use super::attend::Attended;
 use super::hold::{Holder, Order};
 use super::talk::open;
 use super::{Scene, User, progress};
-use crate::client::{Client, Open, Trouble};
+use crate::client::frame::Frame;
+use crate::client::{Client, Open, PATIENCE, Trouble};
 use crate::report::Outcome;
 
 /// The limit of the default plan.
@@ -133,15 +134,13 @@ async fn still_lives(attended: Attended, thread: &str) -> anyhow::Result<()> {
         (Some(client), _) => client,
         (None, ended) => anyhow::bail!("its socket ended: {}", ended.context("a socket that is gone has ended")?),
     };
-    // A stop of an unknown run is answered differently on a thread that is not open; `open` would just open it again.
-    client.stop(thread, "never-started").await?;
-    client.open(Open { thread: Some(thread), ..Open::default() }).await?;
-    ensure!(
-        client
-            .until(Duration::ZERO, |frame| frame.refusal().filter(|told| told.code == "not_open").cloned())
-            .await
-            .is_err(),
-        "{thread} was no longer open"
-    );
+    // A run is answered on an open thread alone; `open` would just open it again.
+    client.run(thread, "still-here", "hello").await?;
+    let is_open = client.until(PATIENCE, |frame| match frame {
+        Frame::Event(event) => Some(event.thread == thread),
+        Frame::Error(_) | Frame::Closed(_) => Some(false),
+        Frame::Hello(_) | Frame::Opened(_) | Frame::Notice(_) | Frame::Ping | Frame::Unknown(_) => None,
+    });
+    ensure!(is_open.await?, "{thread} was no longer open");
     Ok(())
 }
