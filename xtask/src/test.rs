@@ -159,9 +159,9 @@ mod tests {
     fn the_table_has_a_line_for_each_step_and_the_reason_of_each_failure() {
         let text = table(&[outcome("lint", None), outcome("simulation", Some("seed 7 failed"))]);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[1], "lint        ok          1.5");
-        assert_eq!(lines[2], "simulation  FAILED      1.5");
-        assert_eq!(lines[4], "simulation: seed 7 failed");
+        assert_eq!(lines[1], "lint        ok           1.5");
+        assert_eq!(lines[2], "simulation  FAILED       1.5");
+        assert_eq!(lines[4], "simulation: FAILED: seed 7 failed");
     }
 
     #[test]
