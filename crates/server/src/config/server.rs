@@ -17,13 +17,13 @@ pub struct Server {
     pub admin_listen: SocketAddr,
     /// development, production or test: sets the interval of the reaper's sweeps. Default production.
     pub environment: Environment,
-    /// From SIGTERM to the hard stop. Default 10 s.
+    /// How long runs may go on after SIGTERM. Default 10 s.
     pub drain_timeout: Duration,
     /// Connections from one address (IPv6: /64); the newest wins. Default 100, at least 1.
     pub max_connections_per_address: usize,
     /// Per cent of the process's descriptor limit that connections may take. Default 80, 1 to 100.
     pub max_descriptor_percent: usize,
-    /// Sockets that have not said who they are, at most. Default 1,024, at least 1.
+    /// Sockets that have not said who they are, at most. Default 4,096: a cold start of thousands of tabs is no attack. at least 1.
     pub max_unidentified: usize,
     /// From accept to the end of the request's header. Default 5 s, never zero (hazard R22).
     pub header_timeout: Duration,

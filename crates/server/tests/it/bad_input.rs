@@ -190,6 +190,31 @@ async fn ids_of_threads_are_opaque_within_256_bytes_without_control_characters()
 }
 
 #[tokio::test]
+async fn a_refused_open_or_run_says_which_one_it_was() {
+    let gateway = Gateway::start(&[]).await;
+    let mut client = gateway.connect("ann").await;
+    client.say(json!({"type": "open", "thread": "", "ref": "o-7"})).await;
+    assert_eq!(client.expect_error("bad_frame").await["ref"], "o-7");
+    client.say(run_frame("t1", "", "hello")).await;
+    assert_eq!(client.expect_error("bad_frame").await["thread"], "t1");
+    for (field, text) in [("ref", "x".repeat(257)), ("epoch", "x".repeat(257))] {
+        client.say(json!({"type": "open", "thread": "t1", "after": 0, field: text})).await;
+        let message = client.expect_error("bad_frame").await["message"].clone();
+        assert!(message.as_str().unwrap().contains(field), "{message}");
+    }
+    client.open("t1").await;
+}
+
+#[tokio::test]
+async fn a_tab_with_a_name_that_is_none_is_let_in_all_the_same() {
+    let gateway = Gateway::start(&[]).await;
+    let mut client = Call::with_token(&gateway.token("ann")).dial(&gateway).await.unwrap();
+    client.say(json!({"type": "hello", "client": "\u{0}"})).await;
+    client.expect("hello").await;
+    client.open("t1").await;
+}
+
+#[tokio::test]
 async fn ids_of_users_are_opaque_and_never_mixed_up_with_threads() {
     let gateway = Gateway::start(&[]).await;
     let longest = "ä".repeat(128);
