@@ -23,7 +23,7 @@ pub struct Server {
     pub max_connections_per_address: usize,
     /// Per cent of the process's descriptor limit that connections may take. Default 80, 1 to 100.
     pub max_descriptor_percent: usize,
-    /// Sockets that have not said who they are, at most. Default 4,096: a cold start of thousands of tabs is no attack. at least 1.
+    /// Sockets that have not said who they are, at most. Default 4,096: a cold start of thousands of tabs is no attack. At least 1.
     pub max_unidentified: usize,
     /// From accept to the end of the request's header. Default 5 s, never zero (hazard R22).
     pub header_timeout: Duration,
