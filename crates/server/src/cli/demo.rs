@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_to_paste_name_address_and_token_and_hold_no_secret_of_the_gateway() {
+    fn the_lines_to_paste_name_address_and_token() {
         let ready = Ready { listen: "127.0.0.1:4711".parse().unwrap(), admin: "127.0.0.1:4712".parse().unwrap() };
         let text = how_to_try(ready, "a.b.c", "lychgate");
         assert!(text.contains("export TOKEN=a.b.c\n"), "{text}");
