@@ -1,11 +1,12 @@
 //! The record of one socket: what was asked of it and what it answered.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::gate::io::{Heartbeat, Sign};
 use crate::id::ConnectionId;
 use crate::limits::Limits;
-use crate::liveness::{self, Evidence, Liveness};
+use crate::liveness::{self, Backlog, Evidence, Liveness};
 use crate::timer::{Awake, Clock, Time};
 
 /// The heartbeat question that is out.
@@ -33,6 +34,12 @@ pub(crate) struct Connection {
     pub(crate) ping: Ping,
     /// Since when bytes wait and the kernel takes none.
     pub(crate) blocked_since: Option<Awake>,
+    /// When the oldest question was written that stayed unanswered.
+    pub(crate) unanswered_since: Option<Time>,
+    /// How long the last answer took, in microseconds; a quarter of an hour is as good as any longer time.
+    pub(crate) answered_in: Option<NonZeroU32>,
+    /// What waited on our side when it was last asked.
+    pub(crate) backlog: Backlog,
 }
 
 impl Connection {
@@ -53,6 +60,9 @@ impl Connection {
             next_ping,
             ping: Ping::Idle,
             blocked_since: None,
+            unanswered_since: None,
+            answered_in: None,
+            backlog: Backlog::default(),
         }
     }
 
@@ -66,12 +76,30 @@ impl Connection {
     }
 
     /// It lives: every question is answered.
-    pub(crate) fn on_life(&mut self, now: Time) {
-        self.heard = now;
+    pub(crate) fn on_life(&mut self, clock: &Clock) {
+        self.heard = clock.now;
         self.missed_pings = 0;
         self.missed_probes = 0;
-        if let Ping::Written(_) = self.ping {
+        self.unanswered_since = None;
+        if let Ping::Written(at) = self.ping {
             self.ping = Ping::Idle;
+            let took = u32::try_from(clock.awake().since(at).as_micros()).unwrap_or(u32::MAX);
+            self.answered_in = NonZeroU32::new(took.max(1));
+        }
+    }
+
+    /// A heartbeat that was written at `at` had its time to be answered.
+    pub(crate) fn on_missed_ping(&mut self, at: Time) {
+        self.ping = Ping::Idle;
+        self.missed_pings += 1;
+        self.unanswered_since.get_or_insert(at);
+    }
+
+    /// A probe ended, and so many of its pings, the first of them written at `at`, stayed unanswered.
+    pub(crate) fn on_missed_probe(&mut self, pings: u32, at: Option<Time>) {
+        self.missed_probes = pings;
+        if pings > 0 {
+            self.unanswered_since = self.unanswered_since.or(at);
         }
     }
 
@@ -80,8 +108,11 @@ impl Connection {
         Evidence {
             missed_pings: self.missed_pings,
             missed_probes: self.missed_probes,
+            unanswered_for: self.unanswered_since.map(|since| clock.now.since(since)),
             silent_for: clock.now.since(self.heard),
+            answered_in: self.answered_in.map(|micros| Duration::from_micros(micros.get().into())),
             blocked_for: self.blocked_since.map(|since| clock.awake().since(since)),
+            backlog: self.backlog,
         }
     }
 

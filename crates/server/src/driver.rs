@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lychgate_core::{
-    AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Gate, Heartbeat, Input, Limits, Resume,
-    RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Usage, UserId, WriteProgress,
+    AdmissionPath, Backlog, Census, ConnectionId, End, Entropy, Event, EvictReason, Gate, Heartbeat, Input,
+    NodeBreakers, PlanId, Plans, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Usage, UserId,
+    WriteProgress,
 };
 
 use crate::outbox::Outbox;
@@ -89,6 +90,8 @@ pub struct Arrival {
     pub heartbeat: Heartbeat,
     /// Until its token expires.
     pub expires_in: Option<Duration>,
+    /// The plan that its token names; one that is not configured is none.
+    pub plan: Option<Box<str>>,
     /// Where it came from; bounds how many one address may hold.
     pub address: IpAddr,
     /// Where to send to.
@@ -117,6 +120,7 @@ pub struct Driver {
     effects: Arc<dyn Effects>,
     bounds: bounds::Addresses,
     alarm: reaper::Alarm,
+    plans: Plans,
 }
 
 impl std::fmt::Debug for Driver {
@@ -128,10 +132,17 @@ impl std::fmt::Debug for Driver {
 impl Driver {
     /// Empty gates. Start its [`Reaper`] too: without it no deadline passes.
     #[must_use]
-    pub fn new(limits: &Limits, bounds: ConnectionBounds, greeting: Greeting, effects: Arc<dyn Effects>) -> Arc<Self> {
+    pub fn new(
+        plans: impl Into<Plans>,
+        bounds: ConnectionBounds,
+        greeting: Greeting,
+        effects: Arc<dyn Effects>,
+    ) -> Arc<Self> {
+        let plans = plans.into();
         let hasher = RandomState::new();
+        let breakers = Arc::<NodeBreakers>::default();
         let shard = |n: usize| {
-            let gate = Gate::new(limits.clone(), hasher.hash_one(n));
+            let gate = Gate::of_node(plans.clone(), hasher.hash_one(n), Arc::clone(&breakers));
             Mutex::new(Shard { gate, links: HashMap::new() })
         };
         Arc::new(Self {
@@ -143,6 +154,7 @@ impl Driver {
             effects,
             bounds: bounds::Addresses::new(bounds),
             alarm: reaper::Alarm::default(),
+            plans,
         })
     }
 
@@ -150,7 +162,8 @@ impl Driver {
     /// count when the returned registration is dropped, however that comes about.
     #[must_use = "dropping the registration disconnects"]
     pub fn connect(self: &Arc<Self>, arrival: Arrival) -> Registration {
-        let Arrival { user, connection, prev, heartbeat, expires_in, address, outbox } = arrival;
+        let Arrival { user, connection, prev, heartbeat, expires_in, plan, address, outbox } = arrival;
+        let plan = self.plan(&user, plan.as_deref());
         let registration = Registration {
             driver: Arc::clone(self),
             user: user.clone(),
@@ -162,11 +175,31 @@ impl Driver {
         let expires = expires_in.map(|after| self.now() + after);
         self.with_shard(&user, |shard| {
             shard.links.insert(connection, Link { outbox, heartbeat, expires_in });
-            Some(Input::Connect { user: user.clone(), connection, prev, heartbeat, expires })
+            Some(Input::Connect { user: user.clone(), connection, prev, heartbeat, expires, plan })
         });
         self.bound_address(address, &user, connection);
         self.bound_node(&user, connection);
         registration
+    }
+
+    /// A token that names a plan which is not configured says nothing about limits: those of everybody hold, because a
+    /// mistake between two systems must not lock a user out.
+    fn plan(&self, user: &UserId, name: Option<&str>) -> PlanId {
+        let known = name.map(|name| self.plans.find(name).ok_or(name));
+        match known {
+            None => PlanId::default(),
+            Some(Ok(plan)) => plan,
+            Some(Err(name)) => {
+                tracing::debug!(%user, plan = name, "the token names a plan that is not configured");
+                PlanId::default()
+            }
+        }
+    }
+
+    /// Runs that a user may have in flight.
+    #[must_use]
+    pub fn max_runs(&self, user: &UserId) -> usize {
+        self.shard(user).gate.limits(user).max_runs_per_user
     }
 
     /// Random numbers for one context.
@@ -336,7 +369,12 @@ impl Registration {
     /// A ping that had to wait behind other bytes was written.
     pub fn ping_written(&self) {
         let outcome = lychgate_core::PingOutcome::Written;
-        self.input(Input::PingResult { user: self.user.clone(), connection: self.connection, outcome });
+        self.input(Input::PingResult {
+            user: self.user.clone(),
+            connection: self.connection,
+            outcome,
+            backlog: Backlog::default(),
+        });
     }
 
     /// The kernel takes no more, or took some, or all.
@@ -344,10 +382,11 @@ impl Registration {
         self.input(Input::Backlog { user: self.user.clone(), connection: self.connection, progress });
     }
 
-    /// The client brought a new token.
-    pub fn renew(&self, expires_in: Option<Duration>) {
+    /// The client brought a new token, with its plan.
+    pub fn renew(&self, expires_in: Option<Duration>, plan: Option<&str>) {
         let expires = expires_in.map(|after| self.driver.now() + after);
-        self.input(Input::Renew { user: self.user.clone(), connection: self.connection, expires });
+        let plan = self.driver.plan(&self.user, plan);
+        self.input(Input::Renew { user: self.user.clone(), connection: self.connection, expires, plan });
     }
 
     /// Says how the socket ended; without it, the end counts as lost.

@@ -37,6 +37,8 @@ pub struct Config {
     pub server: Server,
     /// What the gate decides by (sections `[limits]` and `[liveness]`).
     pub limits: lychgate_core::Limits,
+    /// The same, and those of users whose token names a plan (`[plans.NAME]`).
+    pub plans: lychgate_core::Plans,
     /// Bounds of the WebSocket layer.
     pub websocket: WebSocket,
     /// Who may come in.

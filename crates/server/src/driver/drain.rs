@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, Event, Input, Manner, Output, Refusal, Time};
+use lychgate_core::{Backlog, ConnectionId, Event, Input, Manner, Output, Refusal, Time};
 
 use super::{Admitted, Driver, Shard};
-use crate::close::{Closing, ErrorCode};
+use crate::close::{Closing, ErrorCode, retry_after};
 use crate::outbox::{Frame, Outbox};
 use crate::wire::{self, Notice};
 
@@ -34,10 +34,15 @@ impl Driver {
                     let heartbeat = link.heartbeat;
                     self.effects.attach(Admitted { context, reference, resume, path, usage, outbox, heartbeat });
                 }
-                Output::Closed { key, connection, reference, reason, session_ended: _ } => {
+                Output::Closed { key, connection, reference, reason, session_ended: _, eviction } => {
                     self.effects.detach(&key, connection);
                     let closing = Closing::from(reason);
-                    say_to(shard, connection, &closing.to_frame(key.thread().as_str(), reference.as_deref()));
+                    say_to(shard, connection, &closing.to_frame(key.thread().as_str(), reference.as_deref(), eviction));
+                }
+                Output::Queued { key, connection, reference, position, deadline } => {
+                    let (thread, reference) = (key.thread().as_str(), reference.as_deref());
+                    let notice = Notice::Queued { thread, reference, position, deadline: millis(deadline) };
+                    say_to(shard, connection, &wire::Server::Notice(notice));
                 }
                 Output::Detached { key, connection } => self.effects.detach(&key, connection),
                 Output::Refused { connection, thread, reference, refusal, .. } => {
@@ -46,8 +51,9 @@ impl Driver {
                 }
                 Output::Ping { user, connection } => {
                     let Some(link) = shard.links.get(&connection) else { continue };
+                    let backlog = Backlog::default();
                     let outcome = link.outbox.ping();
-                    shard.gate.handle_input(now, Input::PingResult { user, connection, outcome });
+                    shard.gate.handle_input(now, Input::PingResult { user, connection, outcome, backlog });
                 }
                 Output::CloseSocket { user, connection, reason, manner } => {
                     let Some(link) = shard.links.get(&connection) else {
@@ -78,9 +84,13 @@ impl Driver {
 /// not come back together (hazard R21).
 fn spread(closing: Closing, connection: ConnectionId) -> Closing {
     match closing.retry_in {
-        Some(retry_in) => closing.after(retry_in / 2 + retry_in * connection.share_of(1_000) / 1_000),
+        Some(retry_in) => closing.after(spread_time(retry_in, connection)),
         None => closing,
     }
+}
+
+fn spread_time(retry_in: Duration, connection: ConnectionId) -> Duration {
+    retry_in / 2 + retry_in * connection.share_of(1_000) / 1_000
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -100,17 +110,13 @@ fn say(outbox: &Outbox, message: &wire::Server<'_>) {
 
 fn refuse(shard: &Shard, connection: ConnectionId, thread: Option<&str>, reference: Option<&str>, refusal: Refusal) {
     let Some(link) = shard.links.get(&connection) else { return };
-    let closing = Closing::from(refusal);
-    let error = wire::Server::Error {
-        code: ErrorCode::from(refusal).as_str(),
-        message: closing.sentence,
-        thread,
-        run: None,
-        reference,
-        retry_in: closing.retry_ms(),
-    };
+    let row = ErrorCode::from(refusal).row();
+    // Whoever is refused together must not come back together (hazard R21).
+    let retry_in = retry_after(refusal).map(|retry_in| millis(spread_time(retry_in, connection)));
+    let error = wire::Server::Error { code: row.word, message: row.sentence, thread, run: None, reference, retry_in };
     say(&link.outbox, &error);
     if thread.is_none() {
+        let closing = spread(Closing::from(refusal), connection);
         link.outbox.close(closing.code, &closing.to_json());
     }
 }

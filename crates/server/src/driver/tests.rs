@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use lychgate_core::{Heartbeat, LimitSpec, WebSocketRequest};
+use lychgate_core::{Heartbeat, LimitSpec, Limits, WebSocketRequest};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -52,7 +52,7 @@ impl Node {
         let (sender, told) = channel();
         let greeting = Greeting { ping_interval: spec.ping_interval, window: 512 };
         let limits = Limits::new(spec).unwrap();
-        let driver = Driver::new(&limits, bounds, greeting, Arc::new(Recorder(Mutex::new(sender))));
+        let driver = Driver::new(limits, bounds, greeting, Arc::new(Recorder(Mutex::new(sender))));
         let sockets = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         Self { driver, told, sockets, peers: Vec::new() }
     }
@@ -71,6 +71,7 @@ impl Node {
             prev: prev.map(ConnectionId::from_random),
             heartbeat: Heartbeat::Protocol,
             expires_in: None,
+            plan: None,
             address: Ipv4Addr::LOCALHOST.into(),
             outbox: Outbox::new(ours.unwrap().0, 65_536),
         })

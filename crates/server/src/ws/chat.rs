@@ -249,6 +249,7 @@ impl Chat {
         let registration = self.services.driver.connect(Arrival {
             expires_in: expires_in(&identity),
             user: identity.user,
+            plan: identity.plan,
             connection: ConnectionId::from_random(random_bits()),
             // An unknown or malformed one is ignored without an error (protocol.md, rule 3).
             prev: hello.prev.as_deref().and_then(|prev| prev.parse().ok()),
@@ -364,7 +365,7 @@ impl Guest {
         };
         match services.verify(token) {
             Ok(identity) if identity.user == *self.registration.user() => {
-                self.registration.renew(expires_in(&identity));
+                self.registration.renew(expires_in(&identity), identity.plan.as_deref());
                 Ok(None)
             }
             Ok(_) => Ok(Some("The fresh token is of another user than this connection.")),
