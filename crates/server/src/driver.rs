@@ -17,9 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lychgate_core::{
-    AdmissionPath, Backlog, Census, ConnectionId, End, Entropy, Event, EvictReason, Gate, Heartbeat, Input,
-    NodeBreakers, PlanId, Plans, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Usage, UserId,
-    WriteProgress,
+    AdmissionPath, Backlog, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat,
+    Input, Ledger, NodeBreakers, PlanId, Plans, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Usage,
+    UserId, WriteProgress,
 };
 
 use crate::outbox::Outbox;
@@ -36,6 +36,9 @@ pub use reaper::{Lag, Reaper};
 
 /// Shards per node: enough that two cores seldom meet on one lock.
 const SHARDS: usize = 64;
+
+/// What the node remembers of its decisions, in bytes.
+const EXPLAIN_BYTES: usize = 64 * 1024 * 1024;
 
 /// What an admitted open brings to the session.
 #[derive(Debug)]
@@ -108,6 +111,8 @@ struct Link {
 struct Shard {
     gate: Gate,
     links: HashMap<ConnectionId, Link>,
+    /// What was decided about its users; written under the same lock, so that it is in the order of the decisions.
+    ledger: Ledger,
 }
 
 /// Owns the gates.
@@ -143,7 +148,8 @@ impl Driver {
         let breakers = Arc::<NodeBreakers>::default();
         let shard = |n: usize| {
             let gate = Gate::of_node(plans.clone(), hasher.hash_one(n), Arc::clone(&breakers));
-            Mutex::new(Shard { gate, links: HashMap::new() })
+            let ledger = Ledger::new(EXPLAIN_BYTES / SHARDS, hasher.hash_one((n, "ledger")));
+            Mutex::new(Shard { gate, links: HashMap::new(), ledger })
         };
         Arc::new(Self {
             shards: (0..SHARDS).map(shard).collect(),
@@ -224,6 +230,22 @@ impl Driver {
         self.shard(user).gate.usage(user)
     }
 
+    /// What was decided about a user lately, and on what evidence; none when nothing is known, or no longer.
+    #[must_use]
+    pub fn explain(&self, user: &UserId) -> Option<Explanation> {
+        self.shard(user).ledger.explain(user)
+    }
+
+    /// What the record of decisions holds: bytes, and users who were dropped to stay within its budget.
+    #[must_use]
+    pub fn explained(&self) -> (usize, u64) {
+        let ledgers = self.shards.iter().map(|shard| {
+            let shard = lock(shard);
+            (shard.ledger.bytes(), shard.ledger.dropped_users())
+        });
+        ledgers.fold((0, 0), |(bytes, users), (more, dropped)| (bytes + more, users + dropped))
+    }
+
     /// What the node holds, recounted; takes time in proportion to the number of users.
     #[must_use]
     pub fn census(&self) -> Census {
@@ -276,17 +298,33 @@ impl Driver {
         self.change(self.shard_of(user), prepare);
     }
 
-    /// The one place where a gate changes: lock, input (none: time), drain, unlock, tell.
+    /// A gate takes an input, or (none) lets time pass.
     fn change(&self, shard: &Mutex<Shard>, prepare: impl FnOnce(&mut Shard) -> Option<Input>) {
+        self.act(shard, |shard, now| match prepare(shard) {
+            Some(input) => shard.gate.handle_input(now, input),
+            None => shard.gate.handle_timeout(now),
+        });
+    }
+
+    /// Looks over a few users of every shard, the next ones each time, and repairs what cannot be: bounded work, so
+    /// that a broken record is found within minutes and costs nobody his slot.
+    fn audit(&self) {
+        for shard in &self.shards {
+            self.act(shard, |shard, now| {
+                let Shard { gate, links, ledger: _ } = shard;
+                gate.audit(now, 1, |connection| links.contains_key(&connection));
+            });
+        }
+    }
+
+    /// The one place where a gate changes: lock, act, drain, unlock, tell.
+    fn act(&self, shard: &Mutex<Shard>, act: impl FnOnce(&mut Shard, Time)) {
         // After a freeze the first to run need not be the reaper: nobody is judged before the stall is credited.
         self.credit_overslept(self.now());
         let (events, deadline) = {
             let mut shard = lock(shard);
             let now = self.now();
-            match prepare(&mut shard) {
-                Some(input) => shard.gate.handle_input(now, input),
-                None => shard.gate.handle_timeout(now),
-            }
+            act(&mut shard, now);
             let events = self.drain_outputs(&mut shard, now);
             (events, shard.gate.poll_timeout())
         };

@@ -15,7 +15,10 @@ impl Driver {
         let mut events = Vec::new();
         while let Some(output) = shard.gate.poll_output() {
             match output {
-                Output::Event(event) => events.push(event),
+                Output::Event(event) => {
+                    shard.ledger.record(now, &event);
+                    events.push(event);
+                }
                 Output::Connected { user, connection, superseded: _, usage } => {
                     let Some(link) = shard.links.get(&connection) else { continue };
                     let hello = wire::Server::Hello {

@@ -166,6 +166,7 @@ impl Watch {
                 None => _ = self.driver.alarm.credited_until.fetch_max(now.as_micros(), Ordering::AcqRel),
             }
             self.fire();
+            self.driver.audit();
         }
     }
 

@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
+mod decisions;
+
 /// Longer than anything here takes; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
