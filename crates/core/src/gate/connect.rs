@@ -110,7 +110,7 @@ impl Step<'_> {
         let Some(connection) = self.user.connection_mut(id) else {
             return;
         };
-        connection.backlog = backlog;
+        connection.on_backlog(backlog);
         match outcome {
             PingOutcome::Queued => return,
             // Its task hears of the broken socket as well and disconnects; until then it stays without an answer.
