@@ -3,14 +3,15 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use lychgate_core::{ConnectionId, EvictReason, Input, UserId, Worth};
 
 use super::{Driver, SHARDS, lock};
 use crate::close::Close;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Users that are looked at, per shard, when a full node has to choose.
 const SCAN_USERS: usize = 32;
@@ -49,6 +50,12 @@ impl Addresses {
         }
         list.push((user.clone(), connection));
         crowd
+    }
+
+    /// Nobody is held.
+    #[cfg(all(test, feature = "shuttle"))]
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     pub(super) fn remove(&self, address: IpAddr, connection: ConnectionId) {
