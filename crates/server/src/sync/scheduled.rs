@@ -22,7 +22,15 @@ thread_local! {
 
 struct Sleeper {
     wakes: Duration,
+    /// Somebody called him: he is as good as awake, though he may not have run yet.
+    called: bool,
     bell: Arc<shuttle::sync::Condvar>,
+}
+
+impl Sleeper {
+    fn is_awake(&self) -> bool {
+        self.called || self.wakes <= NOW.get()
+    }
 }
 
 /// The clock of the schedule that runs on this thread.
@@ -40,17 +48,22 @@ impl Clock {
         NOW.get()
     }
 
-    /// When the earliest sleeper wants to wake; none while all who slept are awake or about to be.
+    /// When the earliest sleeper wants to wake; none while somebody is awake or about to be, so that time does not pass
+    /// over his head.
     pub(crate) fn next() -> Option<Duration> {
-        let wakes = SLEEPERS.with_borrow(|sleepers| sleepers.iter().map(|sleeper| sleeper.wakes).min());
-        wakes.filter(|wakes| *wakes > NOW.get())
+        SLEEPERS.with_borrow(|sleepers| match sleepers.iter().any(Sleeper::is_awake) {
+            true => None,
+            false => sleepers.iter().map(|sleeper| sleeper.wakes).min(),
+        })
     }
 
-    /// Lets time pass until `until` and wakes whoever slept no longer than that.
+    /// Lets time pass until `until` and wakes whoever wanted to sleep no longer than that, and once more whoever was
+    /// called: he may have been about to fall asleep, and waking for nothing is allowed.
     pub(crate) fn pass(until: Duration) {
         NOW.set(NOW.get().max(until));
-        let due = |sleeper: &&Sleeper| sleeper.wakes <= NOW.get();
-        let bells: Vec<_> = SLEEPERS.with_borrow(|all| all.iter().filter(due).map(|one| one.bell.clone()).collect());
+        let bells: Vec<_> = SLEEPERS.with_borrow(|sleepers| {
+            sleepers.iter().filter(|sleeper| sleeper.is_awake()).map(|sleeper| sleeper.bell.clone()).collect()
+        });
         bells.iter().for_each(|bell| bell.notify_all());
     }
 }
@@ -81,8 +94,10 @@ impl Condvar {
 
     pub(crate) fn notify_one(&self) {
         self.0.notify_one();
-        // Whoever was woken is awake from now on, though he may not have run yet: time does not pass over his head.
-        self.nobody_sleeps();
+        SLEEPERS.with_borrow_mut(|sleepers| {
+            let here = sleepers.iter_mut().filter(|sleeper| Arc::ptr_eq(&sleeper.bell, &self.0));
+            here.for_each(|sleeper| sleeper.called = true);
+        });
     }
 
     /// As the standard library's, whose answer also says whether the time was over.
@@ -95,14 +110,10 @@ impl Condvar {
         let wakes = NOW.get() + at_most;
         let mut guard = guard;
         while condition(&mut guard) && NOW.get() < wakes {
-            SLEEPERS.with_borrow_mut(|sleepers| sleepers.push(Sleeper { wakes, bell: self.0.clone() }));
+            SLEEPERS.with_borrow_mut(|sleepers| sleepers.push(Sleeper { wakes, called: false, bell: self.0.clone() }));
             guard = self.0.wait(guard).unwrap_or_else(PoisonError::into_inner);
-            self.nobody_sleeps();
+            SLEEPERS.with_borrow_mut(|sleepers| sleepers.retain(|sleeper| !Arc::ptr_eq(&sleeper.bell, &self.0)));
         }
         Ok((guard, NOW.get() >= wakes))
-    }
-
-    fn nobody_sleeps(&self) {
-        SLEEPERS.with_borrow_mut(|sleepers| sleepers.retain(|sleeper| !Arc::ptr_eq(&sleeper.bell, &self.0)));
     }
 }

@@ -10,6 +10,7 @@ use super::super::ConnectionBounds;
 use super::node::{Node, Setting};
 use super::play;
 use super::tab::{Manners, Tab};
+use crate::outbox::{Frame, Sent};
 
 fn chance(one_in: u32) -> bool {
     thread_rng().gen_ratio(1, one_in)
@@ -128,6 +129,35 @@ fn the_address_and_the_node_keep_their_bounds_when_many_arrive_at_once() {
         });
         let tabs: Vec<_> = tabs.collect();
         tabs.into_iter().for_each(|tab| tab.join().unwrap());
+        node.end();
+    });
+}
+
+#[test]
+fn nothing_follows_the_close_of_a_tab_whose_events_come_from_elsewhere() {
+    play("events", || {
+        let node = Node::start(Setting { sessions: 1, ..Setting::default() });
+        let mut tab = node.connect("ann", 1, None);
+        let outbox = tab.outbox.clone();
+        let events = node.spawn(move |_| {
+            let event = Frame::text(br#"{"type":"event"}"#);
+            while outbox.send(&event) == Sent::Accepted && outbox.send_control(&event) == Sent::Accepted {
+                shuttle::thread::yield_now();
+            }
+        });
+        tab.open("ann-1");
+        tab.await_answer("ann-1");
+        let gone = Arc::new(AtomicUsize::new(0));
+        let other = node.spawn({
+            let gone = gone.clone();
+            move |node| {
+                visit(node, "ann", 2);
+                gone.store(1, Ordering::SeqCst);
+            }
+        });
+        tab.live_while("the other never goes", |tab| !tab.is_closed() && gone.load(Ordering::SeqCst) == 0);
+        tab.leave(End::Lost);
+        [events, other].into_iter().for_each(|part| part.join().unwrap());
         node.end();
     });
 }

@@ -41,6 +41,7 @@ pub(super) struct Tab {
     pub(super) user: UserId,
     pub(super) id: ConnectionId,
     pub(super) manners: Manners,
+    pub(super) outbox: Arc<Outbox>,
     peer: UnixStream,
     unread: Vec<u8>,
     greeted: bool,
@@ -69,6 +70,7 @@ impl Tab {
             runtime.block_on(stream.writable()).unwrap();
             stream
         });
+        let outbox = Outbox::new(stream, 65_536);
         let arrival = Arrival {
             user: user.clone(),
             connection: id,
@@ -76,7 +78,7 @@ impl Tab {
             heartbeat: Heartbeat::Protocol,
             expires_in: None,
             address: ADDRESS.into(),
-            outbox: Outbox::new(stream, 65_536),
+            outbox: outbox.clone(),
         };
         let registration = Some(node.driver.connect(arrival));
         let (unread, threads) = (Vec::new(), BTreeMap::new());
@@ -86,6 +88,7 @@ impl Tab {
             user,
             id,
             manners: Manners::Answers,
+            outbox,
             peer,
             unread,
             greeted: false,
@@ -165,6 +168,7 @@ impl Tab {
         let mut registration = self.registration.take().expect("a tab leaves once");
         registration.ended(end);
         drop(registration);
+        self.outbox.leave();
         self.listen();
         let told = self.threads.values().all(|view| *view != View::Asked) || self.closed.is_some();
         // A refusal and an eviction come with words: a code that says whether to come back, and a reason (hazard R11).
@@ -241,7 +245,7 @@ impl Tab {
                     self.threads.insert(thread.to_owned(), View::Over);
                 }
             }
-            "notice" => {}
+            "notice" | "event" => {}
             other => panic!("nobody says {other}"),
         }
     }
