@@ -18,6 +18,9 @@ pub(crate) const ALL: [(&str, fn()); 5] = [
 
 const SAMPLES: usize = 200_000;
 
+/// As long as the others: no comparison ends at the length.
+const NEW_THREAD: &str = "thread-99";
+
 /// Far above the sessions that anybody holds here, so that no band is crossed.
 fn roomy() -> LimitSpec {
     LimitSpec { max_sessions_per_user: 64, ..LimitSpec::default() }
@@ -50,8 +53,8 @@ fn free_slot() {
         let connection = crowd.new_connection();
         let inputs = [
             crowd.connecting(user, connection),
-            crowd.opening(user, connection, "a new thread"),
-            crowd.leaving(user, connection, "a new thread"),
+            crowd.opening(user, connection, NEW_THREAD),
+            crowd.leaving(user, connection, NEW_THREAD),
             Input::Disconnect { user: crowd.users[user].clone(), connection, end: End::ClientClosed },
         ];
         let now = crowd.now();
@@ -69,8 +72,7 @@ fn free_slot() {
     for _ in 0..SAMPLES {
         let user = crowd.anybody();
         let connection = crowd.first(user);
-        let (open, leave) =
-            (crowd.opening(user, connection, "a new thread"), crowd.leaving(user, connection, "a new thread"));
+        let (open, leave) = (crowd.opening(user, connection, NEW_THREAD), crowd.leaving(user, connection, NEW_THREAD));
         let now = crowd.now();
         cold.input(&mut crowd.gate, now, open);
         crowd.take(leave);
@@ -89,7 +91,7 @@ fn flat_in_the_number_of_users() {
             let user = crowd.anybody();
             let connection = crowd.first(user);
             let (open, leave) =
-                (crowd.opening(user, connection, "a new thread"), crowd.leaving(user, connection, "a new thread"));
+                (crowd.opening(user, connection, NEW_THREAD), crowd.leaving(user, connection, NEW_THREAD));
             let now = crowd.now();
             samples.input(&mut crowd.gate, now, open);
             crowd.take(leave);
@@ -114,7 +116,7 @@ fn at_the_limit() {
         crowd.connect(user, newcomer);
         crowd.pass(Duration::from_micros(5));
         // All answer: the least recently used goes.
-        let open = crowd.opening(user, newcomer, "forced");
+        let open = crowd.opening(user, newcomer, "thread-50");
         let now = crowd.now();
         asks.input(&mut crowd.gate, now, open);
         crowd.pass(Duration::from_micros(5));
@@ -128,7 +130,7 @@ fn at_the_limit() {
         ends.input(&mut crowd.gate, now, heard(everybody[0]));
         // Nobody but the newcomer answers a probe; what the open needs goes, the others are known from then on.
         crowd.pass(Duration::from_micros(5));
-        let open = crowd.opening(user, newcomer, "probed");
+        let open = crowd.opening(user, newcomer, "thread-51");
         crowd.take(open);
         for after in [400, 600] {
             for connection in &everybody {
@@ -142,7 +144,7 @@ fn at_the_limit() {
             while crowd.gate.poll_output().is_some() {}
         }
         for n in 0..10 {
-            let open = crowd.opening(user, newcomer, &format!("known-{n}"));
+            let open = crowd.opening(user, newcomer, &format!("thread-6{n}"));
             let now = crowd.now();
             zombie.input(&mut crowd.gate, now, open);
         }
