@@ -2,14 +2,15 @@
 //! measures how late it and the runtime are, so that a stalled server never blames its clients (hazards R7, R30).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lychgate_core::{Input, Time};
 
 use super::{Driver, lock};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex};
 
 /// The longest sleep: a freeze of the process is noticed after at most so long.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);
@@ -50,7 +51,7 @@ impl Alarm {
         }
     }
 
-    fn ring(&self) {
+    pub(super) fn ring(&self) {
         *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.bell.notify_one();
     }
@@ -143,14 +144,14 @@ async fn show_beat(driver: Arc<Driver>, last_beat: Arc<AtomicU64>) {
     }
 }
 
-struct Watch {
-    driver: Arc<Driver>,
-    stop: Arc<AtomicBool>,
-    last_beat: Arc<AtomicU64>,
+pub(super) struct Watch {
+    pub(super) driver: Arc<Driver>,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) last_beat: Arc<AtomicU64>,
 }
 
 impl Watch {
-    fn run(&self, on_lag: &dyn Fn(Lag)) {
+    pub(super) fn run(&self, on_lag: &dyn Fn(Lag)) {
         while !self.stop.load(Ordering::Acquire) {
             let asleep_at = self.driver.now();
             let planned = asleep_at + self.pause(asleep_at);
