@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lychgate_core::{End, Input, LimitSpec, Output, PingOutcome, Sign};
+use lychgate_core::{Backlog, End, Input, LimitSpec, Output, PingOutcome, Sign};
 
 use crate::crowd::Crowd;
 use crate::table::{Samples, micros, timed, verdict};
@@ -135,7 +135,12 @@ fn at_the_limit() {
         for after in [400, 600] {
             for connection in &everybody {
                 let outcome = PingOutcome::Written;
-                crowd.take(Input::PingResult { user: name.clone(), connection: *connection, outcome });
+                crowd.take(Input::PingResult {
+                    user: name.clone(),
+                    connection: *connection,
+                    outcome,
+                    backlog: Backlog::default(),
+                });
             }
             crowd.take(heard(newcomer));
             crowd.pass(Duration::from_millis(after));
@@ -168,7 +173,10 @@ fn heartbeats() {
                 if let Output::Ping { user, connection } = output {
                     pings += 1;
                     let outcome = PingOutcome::Written;
-                    crowd.gate.handle_input(at, Input::PingResult { user: user.clone(), connection, outcome });
+                    crowd.gate.handle_input(
+                        at,
+                        Input::PingResult { user: user.clone(), connection, outcome, backlog: Backlog::default() },
+                    );
                     crowd.gate.handle_input(at, Input::Heard { user, connection, sign: Sign::Pong });
                 }
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lychgate_core::{
-    ConnectionId, Entropy, Gate, Heartbeat, Input, LimitSpec, Limits, SessionContext, ThreadId, Time, UserId,
+    ConnectionId, Entropy, Gate, Heartbeat, Input, LimitSpec, Limits, PlanId, SessionContext, ThreadId, Time, UserId,
     WebSocketRequest,
 };
 
@@ -79,7 +79,14 @@ impl Crowd {
 
     pub(crate) fn connecting(&self, user: usize, connection: ConnectionId) -> Input {
         let heartbeat = Heartbeat::Protocol;
-        Input::Connect { user: self.users[user].clone(), connection, prev: None, heartbeat, expires: None }
+        Input::Connect {
+            user: self.users[user].clone(),
+            connection,
+            prev: None,
+            heartbeat,
+            expires: None,
+            plan: PlanId::default(),
+        }
     }
 
     pub(crate) fn connect(&mut self, user: usize, connection: ConnectionId) {
