@@ -7,16 +7,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, EvictReason, Input, UserId, Worth};
+use lychgate_core::{ConnectionId, Event, EvictReason, Input, Refusal, UserId, Worth};
 
+use super::drain::spread;
 use super::{Driver, SHARDS, lock};
-use crate::close::Close;
+use crate::close::Closing;
 
 /// Users that are looked at, per shard, when a full node has to choose.
 const SCAN_USERS: usize = 32;
 
 /// Shards that are looked at when a full node has to choose.
 const SCAN_SHARDS: usize = 4;
+
+/// When somebody for whom there is no place is to come back, before it is spread.
+const COME_BACK: Duration = Duration::from_secs(5);
 
 /// How many connections may be held.
 #[derive(Clone, Copy, Debug)]
@@ -123,10 +127,13 @@ impl Driver {
     }
 
     fn turn_away(&self, user: &UserId, connection: ConnectionId) {
-        let closing = Close::Overload.closing().after(Duration::from_secs(5));
+        let refusal = Refusal::Overload { retry_in: COME_BACK };
+        let closing = spread(Closing::from(refusal), connection);
         if let Some(link) = self.shard(user).links.get(&connection) {
             link.outbox.close(closing.code, &closing.to_json());
         }
+        // Nobody may be sent away without a line in the log and a count (mission C10).
+        self.effects.event(&Event::Refused { user: user.clone(), connection, refusal });
     }
 
     fn connection_count(&self) -> usize {

@@ -76,7 +76,7 @@ impl Driver {
 
 /// Spreads the time to come back by the connection's random id, half of it either way: whoever is closed together must
 /// not come back together (hazard R21).
-fn spread(closing: Closing, connection: ConnectionId) -> Closing {
+pub(super) fn spread(closing: Closing, connection: ConnectionId) -> Closing {
     match closing.retry_in {
         Some(retry_in) => closing.after(retry_in / 2 + retry_in * connection.share_of(1_000) / 1_000),
         None => closing,

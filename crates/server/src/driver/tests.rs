@@ -12,6 +12,9 @@ use super::*;
 /// Longer than anything here takes; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A user whose deadlines make the reaper panic.
+const PANICS: &str = "panics";
+
 enum Told {
     Attached(SessionKey),
     Detached,
@@ -37,6 +40,9 @@ impl Effects for Recorder {
 
     fn event(&self, event: &Event) {
         self.tell(Told::Event(event.clone()));
+        if let Event::SessionReleased { key, .. } = event {
+            assert_ne!(key.user().as_str(), PANICS, "a shard that breaks when this user's deadline passes");
+        }
     }
 }
 
@@ -88,6 +94,28 @@ impl Node {
         };
         let context = SessionContext::from_websocket_request(&request, self.driver.entropy()).unwrap();
         registration.open(context, None, None);
+    }
+
+    /// A connection that holds a thread on which a run is in flight.
+    async fn reader(&mut self, name: &str, n: u128) -> Registration {
+        let reader = self.connect(name, n).await;
+        self.open(&reader, "t");
+        let key = SessionKey::new(user(name), ThreadId::parse("t").unwrap());
+        self.driver.run_started(&key, &RunId::parse("r").unwrap());
+        reader
+    }
+
+    /// What peer number `n` is sent from here on, up to and with this text.
+    async fn read_until(&mut self, n: usize, end: &str) -> String {
+        let mut text = String::new();
+        let mut bytes = [0; 4096];
+        while !text.contains(end) {
+            let read = tokio::time::timeout(PATIENCE, self.peers[n].read(&mut bytes)).await;
+            let read = read.expect("it should have come by now").unwrap();
+            assert!(read > 0, "the connection ended after {text}");
+            text.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+        text
     }
 
     /// Blocks this thread, and with it the runtime of the test, until something of the kind was told.
@@ -217,10 +245,7 @@ async fn a_tab_that_replaces_its_own_socket_pushes_nobody_out_of_a_full_address(
 #[tokio::test]
 async fn a_full_node_lets_the_newest_in_and_spares_the_reader_of_a_running_answer() {
     let mut node = Node::start(LimitSpec::default(), ConnectionBounds { per_address: 1_000, per_node: 2 }).await;
-    let reader = node.connect("reader", 1).await;
-    node.open(&reader, "t");
-    let key = SessionKey::new(user("reader"), ThreadId::parse("t").unwrap());
-    node.driver.run_started(&key, &RunId::parse("r").unwrap());
+    let _reader = node.reader("reader", 1).await;
     let _idle = node.connect("idle", 2).await;
     let _newest = node.connect("newest", 3).await;
     let expelled = node.wait_for(|told| match told {
@@ -229,4 +254,94 @@ async fn a_full_node_lets_the_newest_in_and_spares_the_reader_of_a_running_answe
     });
     assert_eq!(expelled, user("idle"));
     assert_eq!(node.driver.census().connections, 2);
+}
+
+#[tokio::test]
+async fn whoever_finds_only_readers_of_running_answers_is_told_when_to_come_back_and_counted() {
+    let mut node = Node::start(LimitSpec::default(), ConnectionBounds { per_address: 1_000, per_node: 1 }).await;
+    let _reader = node.reader("reader", 1).await;
+    let newcomer = node.connect("newcomer", 2).await;
+    let refused = node.wait_for(|told| match told {
+        Told::Event(Event::Refused { user, connection, refusal }) => Some((user, connection, refusal)),
+        Told::Event(_) | Told::Attached(_) | Told::Detached => None,
+    });
+    assert_eq!((refused.0, refused.1), (user("newcomer"), newcomer.connection()));
+    assert!(matches!(refused.2, lychgate_core::Refusal::Overload { .. }), "{:?}", refused.2);
+    let said = node.read_until(1, "retry_in").await;
+    assert!(said.contains(r#"{"reason":"overload","reconnect":true"#), "{said}");
+    assert_eq!(node.driver.usage(&user("reader")).used, 1);
+}
+
+/// The number behind the last `"retry_in":` of a text.
+fn retry_in(said: &str) -> u64 {
+    let (_, number) = said.rsplit_once(r#""retry_in":"#).unwrap();
+    number.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn those_who_are_sent_away_together_are_told_to_come_back_at_different_times() {
+    const TABS: usize = 20;
+    let mut node = Node::start(LimitSpec::default(), wide()).await;
+    let mut held = Vec::new();
+    for n in 0..TABS {
+        held.push(node.connect(&format!("user-{n}"), random_bits()).await);
+    }
+    node.driver.drain(Duration::from_secs(100));
+    node.driver.close_all(EvictReason::Draining);
+    let (mut notices, mut closes) = (Vec::new(), Vec::new());
+    for n in 0..TABS {
+        let said = node.read_until(n, r#"{"reason":"draining","#).await;
+        let (notice, close) = said.split_once(r#"{"reason":"draining","#).unwrap();
+        notices.push(retry_in(notice));
+        closes.push(retry_in(close));
+    }
+    for mut times in [notices, closes] {
+        times.sort_unstable();
+        times.dedup();
+        assert!(times.len() > TABS / 2, "{times:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_freeze_that_the_reaper_slept_through_is_credited_by_whoever_runs_first() {
+    const STALL: Duration = Duration::from_millis(800);
+    let spec = LimitSpec {
+        max_sessions_per_user: 1,
+        ping_interval: Duration::from_millis(50),
+        ping_answer: Duration::from_millis(40),
+        write_stall: STALL,
+        ..LimitSpec::default()
+    };
+    let mut node = Node::start(spec, wide()).await;
+    let old = node.connect("ann", 1).await;
+    node.open(&old, "t1");
+    let new = node.connect("ann", 2).await;
+    old.backlog(WriteProgress::Blocked);
+    // No reaper runs here, as none runs in a process that is frozen: from the first deadline on, time is nobody's fault.
+    let frozen = node.driver.now();
+    while node.driver.now().since(frozen) < STALL + STALL {
+        std::thread::yield_now();
+    }
+    node.open(&new, "t2");
+    node.wait_for(|told| match told {
+        Told::Event(Event::Waiting { .. }) => Some(()),
+        Told::Event(Event::SessionEvicted { evidence, .. }) => panic!("judged by our own freeze: {evidence:?}"),
+        Told::Event(_) | Told::Attached(_) | Told::Detached => None,
+    });
+}
+
+#[tokio::test]
+async fn a_panic_in_the_deadlines_of_one_user_does_not_end_those_of_the_others() {
+    let spec = LimitSpec { linger: Duration::from_millis(30), ..LimitSpec::default() };
+    let mut node = Node::start(spec, wide()).await;
+    let _reaper = Reaper::start(Arc::clone(&node.driver), |_| {}).unwrap();
+    for (n, name) in [PANICS, "ann"].into_iter().enumerate() {
+        let registration = node.connect(name, n as u128).await;
+        node.open(&registration, "t");
+        drop(registration);
+        node.wait_for(|told| match told {
+            Told::Event(Event::SessionReleased { key, .. }) => (key.user().as_str() == name).then_some(()),
+            Told::Event(_) | Told::Attached(_) | Told::Detached => None,
+        });
+    }
 }

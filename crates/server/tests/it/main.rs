@@ -6,6 +6,7 @@ mod bad_input;
 mod gateway;
 mod golden_path;
 mod listener;
+mod operators;
 mod runs;
 mod stop;
 mod ws;
