@@ -49,7 +49,7 @@ mod user;
 pub use context::{Entropy, Origin, SessionContext, WebSocketRequest};
 pub use gate::Gate;
 pub use gate::io::{
-    AdmissionPath, End, Event, Heartbeat, Input, Manner, Output, PingOutcome, Resume, Sign, WriteProgress,
+    AdmissionPath, Backlog, End, Event, Heartbeat, Input, Manner, Output, PingOutcome, Resume, Sign, WriteProgress,
 };
 pub use health::Health;
 pub use id::{ClientId, ConnectionId, IdError, RequestId, RunId, SessionKey, ThreadId, UserId};

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::Agents;
 use crate::api::{self, Admin, Health};
 use crate::auth::JwtAuthenticator;
-use crate::config::{Config, JournalKind, Server};
+use crate::config::{Config, JournalKind, Liveness, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Lag, Reaper};
 use crate::error::Error;
 use crate::journal::Journal;
@@ -67,11 +67,11 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
     let mut signals = Signals::listen()?;
 
-    let listener = listen(user_socket, &config.server)?;
+    let listener = listen(user_socket, &config.server, &config.liveness)?;
     // Operators need few sockets, and a crowd there must not take the users' descriptors.
     let few =
         Server { max_descriptor_percent: ADMIN_PERCENT, max_unidentified: ADMIN_SOCKETS, ..config.server.clone() };
-    let admin_listener = listen(admin_socket, &few)?;
+    let admin_listener = listen(admin_socket, &few, &config.liveness)?;
     let addresses = Ready { listen: address(&listener)?, admin: address(&admin_listener)? };
     let admin = Admin {
         health: Arc::clone(&health),
@@ -111,8 +111,8 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
     listener::bind(address).map_err(|source| Error::listen(key, address, source))
 }
 
-fn listen(socket: TcpListener, server: &Server) -> Result<Listener, Error> {
-    Listener::new(socket, server).map_err(|source| Error::System { what: "use a listening socket", source })
+fn listen(socket: TcpListener, server: &Server, liveness: &Liveness) -> Result<Listener, Error> {
+    Listener::new(socket, server, liveness).map_err(|source| Error::System { what: "use a listening socket", source })
 }
 
 fn address(listener: &Listener) -> Result<SocketAddr, Error> {

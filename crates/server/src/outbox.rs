@@ -14,12 +14,13 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use lychgate_core::PingOutcome;
+use lychgate_core::{Backlog, PingOutcome};
 use tokio::net::TcpStream;
 
 use crate::close::Close;
 
 mod frame;
+mod kernel;
 mod queue;
 mod state;
 
@@ -123,6 +124,18 @@ impl Outbox {
         let mut state = self.lock();
         state.reset_on_close();
         state.tear_down();
+    }
+
+    /// What was sent and not taken: bytes that wait here and in our kernel, and for how long the peer's kernel has
+    /// acknowledged nothing while some of them were on their way.
+    ///
+    /// `unacked_for` is what was seen by calling this: it starts at zero with the first call that finds bytes in flight,
+    /// and grows from call to call while no acknowledgement of any kind arrives in between. So it never blames a peer
+    /// for what was written just now; call it with each ping. Where the kernel does not tell (other systems than Linux)
+    /// it is none, and `queued_bytes` are those that wait here. Two system calls; does not block.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        self.lock().backlog()
     }
 
     /// Gathers what is sent until the answer is dropped, so that it leaves in one write. Corks may overlap.

@@ -204,6 +204,17 @@ pub enum WriteProgress {
     Cleared,
 }
 
+/// What a connection has been sent and has not taken yet, as far as the kernels on both sides know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Bytes that wait with us and bytes that our kernel keeps until the peer's kernel acknowledges them.
+    pub queued_bytes: u32,
+    /// How long the peer's kernel has acknowledged nothing at all while bytes were on their way to it; none while
+    /// nothing is on its way. Never more than what was observed. A peer that does not read, but whose machine lives,
+    /// acknowledges; one whose machine or network is gone does not.
+    pub unacked_for: Option<Duration>,
+}
+
 /// Which way an open was admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AdmissionPath {

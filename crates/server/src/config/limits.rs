@@ -1,4 +1,4 @@
-//! `[limits]` and `[liveness]`: what the gate decides by.
+//! `[limits]` and `[liveness]`: what the gate decides by, and what the kernel watches beside it.
 
 use std::time::Duration;
 
@@ -7,6 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
 use super::value::Span;
+
+/// The keys of `[liveness]` that the gate knows nothing of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Liveness {
+    /// How long the kernel keeps bytes that the peer's kernel does not acknowledge (RFC 5482; Linux). Default 60 s,
+    /// longer than `write_stall`, so that the gate judges first and says why.
+    pub tcp_user_timeout: Duration,
+    /// How long a connection may be silent before the kernel asks (RFC 9293, section 3.8.4). Default 60 s, at least 1 s.
+    pub tcp_keepalive: Duration,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self { tcp_user_timeout: Duration::from_secs(60), tcp_keepalive: Duration::from_secs(60) }
+    }
+}
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -35,6 +51,26 @@ pub(super) struct RawLiveness {
     probe_gap: Span,
     write_stall: Span,
     close_confirm: Span,
+    tcp_user_timeout: Span,
+    tcp_keepalive: Span,
+}
+
+impl RawLiveness {
+    /// The kernel's part; the gate's is checked with [`RawLimits::check`].
+    pub(super) fn check(&self) -> Result<Liveness, Fault> {
+        if self.tcp_user_timeout.0 <= self.write_stall.0 {
+            return Err(Fault::against("liveness.tcp_user_timeout", "must be longer than", "liveness.write_stall"));
+        }
+        // The kernel counts in whole seconds.
+        if self.tcp_keepalive.0 < Duration::from_secs(1) {
+            return Err(Fault::value(
+                "liveness.tcp_keepalive",
+                "is shorter than a second",
+                "Set it to \"1s\" or more, or leave it out for the default.",
+            ));
+        }
+        Ok(Liveness { tcp_user_timeout: self.tcp_user_timeout.0, tcp_keepalive: self.tcp_keepalive.0 })
+    }
 }
 
 impl RawLimits {

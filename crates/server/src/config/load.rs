@@ -156,6 +156,7 @@ impl Raw {
         Ok(Config {
             server,
             limits,
+            liveness: self.liveness.check()?,
             websocket: self.websocket.check()?,
             log: self.log.check()?,
             journal: self.journal.check()?,

@@ -25,6 +25,7 @@ mod websocket;
 pub use auth::{Auth, Jwt, MIN_SECRET_BYTES};
 pub use error::{ConfigError, Contradiction, Place};
 pub use journal::{Journal, JournalKind};
+pub use limits::Liveness;
 pub use load::{Argument, Loaded, Sources, load};
 pub use log::{Log, LogFormat};
 pub use server::{Environment, Server};
@@ -37,6 +38,8 @@ pub struct Config {
     pub server: Server,
     /// What the gate decides by (sections `[limits]` and `[liveness]`).
     pub limits: lychgate_core::Limits,
+    /// The keys of `[liveness]` that the gate knows nothing of.
+    pub liveness: Liveness,
     /// Bounds of the WebSocket layer.
     pub websocket: WebSocket,
     /// Who may come in.

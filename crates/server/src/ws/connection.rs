@@ -373,7 +373,7 @@ mod tests {
     async fn whoever_was_told_to_go_stays_a_stranger_until_he_is_gone() {
         let sockets = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let (ours, peer) = tokio::join!(sockets.accept(), TcpStream::connect(sockets.local_addr().unwrap()));
-        let bounds = crate::config::Config::from_toml("auth.jwt.secret = \"0123456789abcdef0123456789abcdef\"");
+        let bounds = config::Config::from_toml("auth.jwt.secret = \"0123456789abcdef0123456789abcdef\"");
         let outbox = Outbox::new(ours.unwrap().0, 4_096);
         let pool = Pool::new(10, 10);
         let seat = pool.take_seat().unwrap();

@@ -7,13 +7,14 @@ use lychgate::outbox::{Frame, Outbox, Sent};
 use lychgate::ws::{Ending, Violation};
 use lychgate_core::{PingOutcome, WriteProgress};
 
+mod kernel;
 pub(crate) mod peer;
 pub(crate) mod server;
 
 use peer::{BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, Peer, TEXT, close_payload, frame, header};
 use server::{PANIC, Server, Setting, Told};
 
-async fn pair(setting: Setting) -> (Server, Peer, Arc<Outbox>) {
+pub(crate) async fn pair(setting: Setting) -> (Server, Peer, Arc<Outbox>) {
     let mut server = Server::start(setting);
     let peer = Peer::open(server.address).await;
     let outbox = server.outbox().await;
@@ -21,7 +22,7 @@ async fn pair(setting: Setting) -> (Server, Peer, Arc<Outbox>) {
 }
 
 /// Sends until the kernel takes no more and the bound is reached. Answers how many frames were taken.
-fn fill(outbox: &Outbox, frame: &Frame) -> usize {
+pub(crate) fn fill(outbox: &Outbox, frame: &Frame) -> usize {
     (0..100_000).find(|_| outbox.send(frame) == Sent::Full).expect("a peer that does not read fills every bound")
 }
 
