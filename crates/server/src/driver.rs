@@ -26,12 +26,14 @@ use crate::outbox::Outbox;
 mod bounds;
 mod drain;
 mod reaper;
+mod vigil;
 
 #[cfg(test)]
 mod tests;
 
 pub use bounds::ConnectionBounds;
-pub use reaper::{Lag, Reaper};
+pub use reaper::{Lag, Reaper, Report};
+pub use vigil::{Trouble, Vigil};
 
 /// Shards per node: enough that two cores seldom meet on one lock.
 const SHARDS: usize = 64;

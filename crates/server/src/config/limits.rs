@@ -16,13 +16,23 @@ pub struct Liveness {
     pub tcp_user_timeout: Duration,
     /// How long a connection may be silent before the kernel asks (RFC 9293, section 3.8.4). Default 60 s, at least 1 s.
     pub tcp_keepalive: Duration,
+    /// How long the async runtime may run nothing before the node says that it is not ready. Default 5 s, at least
+    /// 500 ms.
+    pub runtime_stuck_after: Duration,
 }
 
 impl Default for Liveness {
     fn default() -> Self {
-        Self { tcp_user_timeout: Duration::from_secs(60), tcp_keepalive: Duration::from_secs(60) }
+        Self {
+            tcp_user_timeout: Duration::from_secs(60),
+            tcp_keepalive: Duration::from_secs(60),
+            runtime_stuck_after: Duration::from_secs(5),
+        }
     }
 }
+
+/// Twice as long as the reaper sleeps: below it, nobody could tell being stuck from being asleep.
+const SHORTEST_STUCK: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -53,6 +63,7 @@ pub(super) struct RawLiveness {
     close_confirm: Span,
     tcp_user_timeout: Span,
     tcp_keepalive: Span,
+    runtime_stuck_after: Span,
 }
 
 impl RawLiveness {
@@ -69,7 +80,18 @@ impl RawLiveness {
                 "Set it to \"1s\" or more, or leave it out for the default.",
             ));
         }
-        Ok(Liveness { tcp_user_timeout: self.tcp_user_timeout.0, tcp_keepalive: self.tcp_keepalive.0 })
+        if self.runtime_stuck_after.0 < SHORTEST_STUCK {
+            return Err(Fault::value(
+                "liveness.runtime_stuck_after",
+                "is shorter than half a second",
+                "Set it to \"500ms\" or more, or leave it out for the default.",
+            ));
+        }
+        Ok(Liveness {
+            tcp_user_timeout: self.tcp_user_timeout.0,
+            tcp_keepalive: self.tcp_keepalive.0,
+            runtime_stuck_after: self.runtime_stuck_after.0,
+        })
     }
 }
 

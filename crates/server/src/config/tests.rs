@@ -149,6 +149,7 @@ fn numbers_out_of_their_range_are_refused() {
         ("[auth]\norigins = [\"https://chat.example.org/\"]", "auth.origins"),
         ("[limits]\nmax_sessions_per_user = 0", "limits.max_sessions_per_user"),
         ("[liveness]\nmissed_pings = 1", "liveness.missed_pings"),
+        ("[liveness]\nruntime_stuck_after = \"400ms\"", "liveness.runtime_stuck_after"),
         ("[liveness]\ntcp_keepalive = \"900ms\"", "liveness.tcp_keepalive"),
         ("[liveness]\ntcp_user_timeout = \"30s\"", "tcp_user_timeout must be longer than liveness.write_stall"),
         ("[agents]\ndefault = \"nobody\"", "agents.default"),

@@ -176,7 +176,7 @@ async fn a_registration_that_unwinds_with_a_panic_leaves_the_count() {
 async fn deadlines_pass_on_the_reaper_thread_while_the_runtime_is_stuck() {
     let spec = LimitSpec { linger: Duration::from_millis(30), ..LimitSpec::default() };
     let mut node = Node::start(spec, wide()).await;
-    let _reaper = Reaper::start(Arc::clone(&node.driver), |_| {}).unwrap();
+    let _reaper = Reaper::start(Arc::clone(&node.driver), PATIENCE, |_| {}).unwrap();
     let registration = node.connect("ann", 1).await;
     node.open(&registration, "t");
     drop(registration);
@@ -198,8 +198,9 @@ async fn a_stuck_runtime_is_measured_and_its_silence_is_held_against_nobody() {
         ..LimitSpec::default()
     };
     let mut node = Node::start(spec, wide()).await;
-    let _reaper = Reaper::start(Arc::clone(&node.driver), move |lag| {
-        let _ = send.send(lag);
+    let _reaper = Reaper::start(Arc::clone(&node.driver), PATIENCE, move |report| match report {
+        Report::Measured(lag) => _ = send.send(lag),
+        Report::RuntimeStuck => {}
     })
     .unwrap();
     let _registration = node.connect("ann", 1).await;
@@ -334,7 +335,7 @@ async fn a_freeze_that_the_reaper_slept_through_is_credited_by_whoever_runs_firs
 async fn a_panic_in_the_deadlines_of_one_user_does_not_end_those_of_the_others() {
     let spec = LimitSpec { linger: Duration::from_millis(30), ..LimitSpec::default() };
     let mut node = Node::start(spec, wide()).await;
-    let _reaper = Reaper::start(Arc::clone(&node.driver), |_| {}).unwrap();
+    let _reaper = Reaper::start(Arc::clone(&node.driver), PATIENCE, |_| {}).unwrap();
     for (n, name) in [PANICS, "ann"].into_iter().enumerate() {
         let registration = node.connect(name, n as u128).await;
         node.open(&registration, "t");
@@ -343,5 +344,65 @@ async fn a_panic_in_the_deadlines_of_one_user_does_not_end_those_of_the_others()
             Told::Event(Event::SessionReleased { key, .. }) => (key.user().as_str() == name).then_some(()),
             Told::Event(_) | Told::Attached(_) | Told::Detached => None,
         });
+    }
+}
+
+#[tokio::test]
+async fn a_reaper_that_panics_is_known_to_be_gone() {
+    let node = Node::start(LimitSpec::default(), wide()).await;
+    let reaper = Reaper::start(Arc::clone(&node.driver), PATIENCE, |_| panic!("whoever is told breaks")).unwrap();
+    let vigil = reaper.vigil();
+    let deadline = Instant::now() + PATIENCE;
+    while vigil.trouble() != Some(Trouble::ReaperGone) {
+        assert!(Instant::now() < deadline, "{:?}", vigil.trouble());
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_reaper_that_is_held_up_is_known_to_be_stuck_until_it_goes_on() {
+    let node = Node::start(LimitSpec::default(), wide()).await;
+    let (release, held) = channel::<()>();
+    let reaper = Reaper::start(Arc::clone(&node.driver), Duration::from_millis(500), move |_| {
+        // Held until the test lets go; from then on the channel is closed and holds nobody.
+        let _ = held.recv();
+    });
+    let vigil = reaper.as_ref().unwrap().vigil();
+    let deadline = Instant::now() + PATIENCE;
+    let mut release = Some(release);
+    loop {
+        match (vigil.trouble(), &release) {
+            (Some(Trouble::ReaperStuck(_)), _) => release = None,
+            (None, None) => break,
+            (None | Some(Trouble::RuntimeStuck(_)), _) => {}
+            (Some(Trouble::ReaperGone), _) => panic!("it is there"),
+        }
+        assert!(Instant::now() < deadline, "{:?}", vigil.trouble());
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stuck_runtime_is_told_once_and_again_in_the_next_episode() {
+    let node = Node::start(LimitSpec::default(), wide()).await;
+    let (send, reports) = channel();
+    let stuck_after = Duration::from_millis(500);
+    let reaper = Reaper::start(Arc::clone(&node.driver), stuck_after, move |report| _ = send.send(report)).unwrap();
+    for _episode in 0..2 {
+        // Nothing yields in here: the runtime of this test stands still.
+        let mut told = 0;
+        loop {
+            match reports.recv_timeout(PATIENCE).unwrap() {
+                Report::RuntimeStuck => told += 1,
+                Report::Measured(lag) if lag.runtime >= 3 * stuck_after => break,
+                Report::Measured(_) => {}
+            }
+        }
+        assert_eq!(told, 1);
+        assert!(matches!(reaper.vigil().trouble(), Some(Trouble::RuntimeStuck(_))));
+        while reaper.vigil().trouble().is_some() {
+            tokio::task::yield_now().await;
+        }
+        while reports.try_recv().is_ok() {}
     }
 }

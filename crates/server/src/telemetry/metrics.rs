@@ -103,6 +103,7 @@ pub struct Metrics {
     auth_failures: Family<Reason, Counter>,
     reaper_lag: Seconds,
     runtime_lag: Seconds,
+    runtime_stuck: Counter,
 }
 
 impl Default for Metrics {
@@ -137,6 +138,7 @@ impl Metrics {
         let auth_failures = list.family("auth_failures", "Tokens that proved nothing, by reason");
         let reaper_lag = list.seconds("reaper_lag", "How late the reaper thread last ran");
         let runtime_lag = list.seconds("runtime_lag", "How late the asynchronous runtime last ran");
+        let runtime_stuck = list.counter("runtime_stuck", "Times that the asynchronous runtime was stuck for too long");
         // A series that appears with its first event hides that event from `rate()`: those with few words start at zero.
         for path in PATHS {
             let _ = admissions.get_or_create(&Path { path: path.as_str() });
@@ -151,7 +153,7 @@ impl Metrics {
             registry: list.0,
             sessions, connections, runs, unidentified, admissions, admission_wait, waits, lockouts_prevented,
             sessions_ended, evictions, pressure, zombies, connects, disconnects, refusals, close_unconfirmed,
-            heartbeat_misses, auth_failures, reaper_lag, runtime_lag,
+            heartbeat_misses, auth_failures, reaper_lag, runtime_lag, runtime_stuck,
         }
     }
 
@@ -212,6 +214,11 @@ impl Metrics {
     /// The asynchronous runtime answered this late.
     pub fn set_runtime_lag(&self, lag: Duration) {
         self.runtime_lag.set(lag.as_secs_f64());
+    }
+
+    /// The asynchronous runtime is stuck; once per episode.
+    pub fn on_runtime_stuck(&self) {
+        self.runtime_stuck.inc();
     }
 
     /// The text of a scrape, in the OpenMetrics format ([`CONTENT_TYPE`]).
