@@ -1,11 +1,12 @@
 //! The record of one socket: what was asked of it and what it answered.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::gate::io::{Heartbeat, Sign};
 use crate::id::ConnectionId;
 use crate::limits::Limits;
-use crate::liveness::{self, Evidence, Liveness};
+use crate::liveness::{self, Backlog, Evidence, Liveness};
 use crate::timer::{Awake, Clock, Time};
 
 /// The heartbeat question that is out.
@@ -33,6 +34,14 @@ pub(crate) struct Connection {
     pub(crate) ping: Ping,
     /// Since when bytes wait and the kernel takes none.
     pub(crate) blocked_since: Option<Awake>,
+    /// When the oldest question was written that stayed unanswered; the origin of time while none did.
+    pub(crate) unanswered_since: Time,
+    /// How long the last answer took, in microseconds; a quarter of an hour is as good as any longer time.
+    pub(crate) answered_in: Option<NonZeroU32>,
+    /// What waited on our side when it was last asked.
+    pub(crate) queued_bytes: u32,
+    /// For how long the peer's kernel had acknowledged nothing then, in milliseconds.
+    pub(crate) unacked_ms: Option<NonZeroU32>,
 }
 
 impl Connection {
@@ -53,6 +62,10 @@ impl Connection {
             next_ping,
             ping: Ping::Idle,
             blocked_since: None,
+            unanswered_since: Time::ZERO,
+            answered_in: None,
+            queued_bytes: 0,
+            unacked_ms: None,
         }
     }
 
@@ -66,13 +79,44 @@ impl Connection {
     }
 
     /// It lives: every question is answered.
-    pub(crate) fn on_life(&mut self, now: Time) {
-        self.heard = now;
+    pub(crate) fn on_life(&mut self, clock: &Clock) {
+        self.heard = clock.now;
         self.missed_pings = 0;
         self.missed_probes = 0;
-        if let Ping::Written(_) = self.ping {
+        self.unanswered_since = Time::ZERO;
+        if let Ping::Written(at) = self.ping {
             self.ping = Ping::Idle;
+            let took = u32::try_from(clock.awake().since(at).as_micros()).unwrap_or(u32::MAX);
+            self.answered_in = NonZeroU32::new(took.max(1));
         }
+    }
+
+    /// A heartbeat that was written at `at` had its time to be answered.
+    pub(crate) fn on_missed_ping(&mut self, at: Time) {
+        self.ping = Ping::Idle;
+        self.missed_pings += 1;
+        self.note_unanswered(at);
+    }
+
+    /// A probe ended, and so many of its pings, the first of them written at `at`, stayed unanswered.
+    pub(crate) fn on_missed_probe(&mut self, pings: u32, at: Option<Time>) {
+        self.missed_probes = pings;
+        if let Some(at) = at {
+            self.note_unanswered(at);
+        }
+    }
+
+    fn note_unanswered(&mut self, at: Time) {
+        if self.unanswered_since == Time::ZERO {
+            self.unanswered_since = at;
+        }
+    }
+
+    /// It was asked, and this waited before the question.
+    pub(crate) fn on_backlog(&mut self, backlog: Backlog) {
+        self.queued_bytes = backlog.queued_bytes;
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        self.unacked_ms = backlog.unacked_for.and_then(|time| NonZeroU32::new(millis(time)));
     }
 
     /// What is known of it.
@@ -80,8 +124,14 @@ impl Connection {
         Evidence {
             missed_pings: self.missed_pings,
             missed_probes: self.missed_probes,
+            unanswered_for: (self.unanswered_since > Time::ZERO).then(|| clock.now.since(self.unanswered_since)),
             silent_for: clock.now.since(self.heard),
+            answered_in: self.answered_in.map(|micros| Duration::from_micros(micros.get().into())),
             blocked_for: self.blocked_since.map(|since| clock.awake().since(since)),
+            backlog: Backlog {
+                queued_bytes: self.queued_bytes,
+                unacked_for: self.unacked_ms.map(|millis| Duration::from_millis(millis.get().into())),
+            },
         }
     }
 

@@ -4,30 +4,39 @@
 //! ```text
 //!                     +-- connect   takeover, bounds on connections
 //!  Input --> Gate ----+-- open      attach, admit --> admission
-//!  time  -->          +-- climb     probes, waiters --> reclaim, liveness, health
+//!  time  -->          +-- climb     the ladder --> reclaim, health
+//!                     +-- probe     who is asked, who answered --> liveness, breaker
+//!                     +-- wait      reserve, queue, takeover --> admission, queue
 //!                     +-- depart    leave, disconnect, evict
 //!                     +-- time      heartbeats, linger, expiry, background reclaim
+//!                     +-- audit     what does not hold is repaired --> check
 //! ```
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
+use crate::breaker::NodeBreakers;
 use crate::check;
 use crate::id::{ConnectionId, UserId};
 use crate::limits::{Limits, Usage};
+use crate::plans::{PlanId, Plans};
 use crate::stats::Census;
 use crate::timer::{Clock, Time, Timers};
 use crate::user::{User, Worth};
 
+mod audit;
 mod climb;
 mod connect;
 mod depart;
 pub mod io;
 mod open;
+mod probe;
 mod time;
+mod wait;
 
 #[cfg(test)]
 mod tests;
@@ -37,7 +46,8 @@ use io::{Input, Output};
 /// Decides who may hold a session. See the crate's documentation for how to drive it.
 #[derive(Debug)]
 pub struct Gate {
-    limits: Limits,
+    plans: Plans,
+    node: Arc<NodeBreakers>,
     clock: Clock,
     /// Set by [`Input::Drain`].
     draining: Option<Duration>,
@@ -49,15 +59,24 @@ pub struct Gate {
     timers: Timers,
     outputs: VecDeque<Output>,
     random: u64,
+    /// Whom [`Gate::audit`] looks at next.
+    audited: usize,
 }
 
 impl Gate {
-    /// An empty gate. The seed spreads hashes and the jitter of heartbeats; with the same seed and the same inputs a
-    /// gate gives the same outputs.
+    /// An empty gate, with the same limits for everybody or with plans. The seed spreads hashes and the jitter of
+    /// heartbeats; with the same seed and the same inputs a gate gives the same outputs.
     #[must_use]
-    pub fn new(limits: Limits, seed: u64) -> Self {
+    pub fn new(plans: impl Into<Plans>, seed: u64) -> Self {
+        Self::of_node(plans, seed, Arc::default())
+    }
+
+    /// As [`Gate::new`], for one of several gates of a node: they share its breakers.
+    #[must_use]
+    pub fn of_node(plans: impl Into<Plans>, seed: u64, node: Arc<NodeBreakers>) -> Self {
         Self {
-            limits,
+            plans: plans.into(),
+            node,
             clock: Clock::default(),
             draining: None,
             index: HashMap::with_hasher(FixedState::with_seed(seed)),
@@ -66,6 +85,7 @@ impl Gate {
             timers: Timers::default(),
             outputs: VecDeque::new(),
             random: seed,
+            audited: 0,
         }
     }
 
@@ -75,8 +95,10 @@ impl Gate {
         match input {
             Input::Stalled { lag } => self.clock.stalled(lag),
             Input::Drain { retry_in } => self.on_drain(retry_in),
-            Input::Connect { user, connection, prev, heartbeat, expires } => {
-                self.step(&user, Presence::Made, |step| step.on_connect(connection, prev, heartbeat, expires));
+            Input::Connect { user, connection, prev, heartbeat, expires, plan } => {
+                self.step(&user, Presence::Made, |step| {
+                    step.on_connect(connection, prev, heartbeat, expires, plan);
+                });
             }
             Input::Open { context, reference, resume } => {
                 let user = context.user().clone();
@@ -91,8 +113,8 @@ impl Gate {
             Input::Heard { user, connection, sign } => {
                 self.step(&user, Presence::Known, |step| step.on_heard(connection, sign));
             }
-            Input::PingResult { user, connection, outcome } => {
-                self.step(&user, Presence::Known, |step| step.on_ping_result(connection, outcome));
+            Input::PingResult { user, connection, outcome, backlog } => {
+                self.step(&user, Presence::Known, |step| step.on_ping_result(connection, outcome, backlog));
             }
             Input::Backlog { user, connection, progress } => {
                 self.step(&user, Presence::Known, |step| step.on_backlog(connection, progress));
@@ -104,8 +126,8 @@ impl Gate {
                 self.step(key.user(), Presence::Known, |step| step.on_run_ended(key.thread(), &run));
             }
             Input::Used { key } => self.step(key.user(), Presence::Known, |step| step.on_used(key.thread())),
-            Input::Renew { user, connection, expires } => {
-                self.step(&user, Presence::Known, |step| step.on_renew(connection, expires));
+            Input::Renew { user, connection, expires, plan } => {
+                self.step(&user, Presence::Known, |step| step.on_renew(connection, expires, plan));
             }
             Input::Expel { user, connection, reason } => {
                 self.step(&user, Presence::Known, |step| step.on_expel(connection, reason));
@@ -144,8 +166,16 @@ impl Gate {
     /// The user's sessions against his limit, recounted.
     #[must_use]
     pub fn usage(&self, user: &UserId) -> Usage {
-        let used = self.user(user).map_or(0, |user| user.sessions.len());
-        self.limits.usage(used)
+        match self.user(user) {
+            Some(user) => user.usage(&self.clock, self.plans.limits(user.plan)),
+            None => self.plans.limits(PlanId::default()).usage(0),
+        }
+    }
+
+    /// The limits that hold for a user: those of the plan that his newest token names.
+    #[must_use]
+    pub fn limits(&self, user: &UserId) -> &Limits {
+        self.plans.limits(self.user(user).map_or_else(PlanId::default, |user| user.plan))
     }
 
     /// Sessions that the user holds, recounted.
@@ -159,7 +189,8 @@ impl Gate {
     #[must_use]
     pub fn worth(&self, user: &UserId, connection: ConnectionId) -> Option<Worth> {
         let user = self.user(user)?;
-        user.connection(connection).map(|connection| user.worth(connection, &self.clock, &self.limits))
+        let limits = self.plans.limits(user.plan);
+        user.connection(connection).map(|connection| user.worth(connection, &self.clock, limits))
     }
 
     /// Connections in the count; takes time in proportion to the number of users.
@@ -187,7 +218,7 @@ impl Gate {
             .flatten()
             .flat_map(|user| user.connections.iter().map(move |connection| (user, connection)))
             .filter(|(_, connection)| connection.id != spared)
-            .map(|(user, connection)| (user.worth(connection, &self.clock, &self.limits), user))
+            .map(|(user, connection)| (user.worth(connection, &self.clock, self.plans.limits(user.plan)), user))
             .min_by_key(|(worth, _)| *worth)
             .map(|(worth, user)| (worth, user.id.clone()))
     }
@@ -205,7 +236,10 @@ impl Gate {
     /// # Errors
     /// Names the first one that does not hold. That is a defect of this crate, never of an input.
     pub fn check(&self) -> Result<(), String> {
-        self.users.iter().flatten().try_for_each(|user| check::check(user, &self.limits))
+        self.users.iter().flatten().try_for_each(|user| {
+            let limits = self.plans.limits(user.plan);
+            check::check(user, limits).map_err(|broken| format!("{broken} (user {})", user.id))
+        })
     }
 
     fn user(&self, user: &UserId) -> Option<&User> {
@@ -244,9 +278,12 @@ impl Gate {
         let Some(user) = self.users[slot].as_deref_mut() else {
             return;
         };
+        let held = user.sessions.len();
         let mut step = Step {
+            limits: self.plans.limits(user.plan),
             user,
-            limits: &self.limits,
+            plans: &self.plans,
+            node: &self.node,
             clock: self.clock,
             draining: self.draining,
             out: &mut self.outputs,
@@ -256,13 +293,16 @@ impl Gate {
         // Not from within the change: an admission that an eviction sets off would take the slot of the one it serves.
         step.on_probe_answer();
         step.serve_waiters();
+        step.note_reserve();
+        step.tell_positions();
         step.note_pressure();
+        let (user, limits) = (&mut *step.user, step.limits);
         if cfg!(debug_assertions)
-            && let Err(broken) = check::check(step.user, step.limits)
+            && let Err(broken) =
+                check::check(user, limits).and_then(|()| check::check_rise(user, held, &self.clock, limits))
         {
-            panic!("a gate invariant does not hold: {broken}");
+            panic!("a gate invariant does not hold: {broken} (user {})", user.id);
         }
-        let user = &mut *step.user;
         if user.is_idle() {
             self.timers.reset(slot, user.timer, None);
             self.index.remove(&user.id);
@@ -271,7 +311,7 @@ impl Gate {
             return;
         }
         // A deadline in the past would spin; a millisecond later the same step runs again and nothing is lost.
-        let next = user.deadline(&self.clock, &self.limits);
+        let next = user.deadline(&self.clock, limits);
         let next = next.map(|at| at.max(self.clock.now + Duration::from_millis(1)));
         self.timers.reset(slot, user.timer, next);
         user.timer = next;
@@ -288,7 +328,10 @@ enum Presence {
 /// One change of one user: the record, what it may read, and where its outputs go.
 struct Step<'a> {
     user: &'a mut User,
+    /// Those of the user's plan.
     limits: &'a Limits,
+    plans: &'a Plans,
+    node: &'a NodeBreakers,
     clock: Clock,
     draining: Option<Duration>,
     out: &'a mut VecDeque<Output>,
@@ -305,7 +348,7 @@ impl Step<'_> {
     }
 
     fn usage(&self) -> Usage {
-        self.limits.usage(self.user.sessions.len())
+        self.user.usage(&self.clock, self.limits)
     }
 
     /// The next 64 bits of SplitMix64 (Steele, Lea, Flood 2014): for jitter, never for secrets.

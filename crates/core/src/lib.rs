@@ -30,14 +30,17 @@
 #![forbid(unsafe_code)]
 
 mod admission;
+pub mod breaker;
 mod check;
 mod connection;
 pub mod context;
+pub mod explain;
 pub mod gate;
 pub mod health;
 pub mod id;
 pub mod limits;
 pub mod liveness;
+pub mod plans;
 mod queue;
 pub mod reclaim;
 pub mod refusal;
@@ -46,15 +49,18 @@ pub mod stats;
 pub mod timer;
 mod user;
 
+pub use breaker::{BreakerState, NodeBreakers, ReclaimStep};
 pub use context::{Entropy, Origin, SessionContext, WebSocketRequest};
+pub use explain::{Explanation, Ledger};
 pub use gate::Gate;
 pub use gate::io::{
-    AdmissionPath, Backlog, End, Event, Heartbeat, Input, Manner, Output, PingOutcome, Resume, Sign, WriteProgress,
+    AdmissionPath, End, Event, Eviction, Heartbeat, Input, Manner, Output, PingOutcome, Resume, Sign, WriteProgress,
 };
 pub use health::Health;
 pub use id::{ClientId, ConnectionId, IdError, RequestId, RunId, SessionKey, ThreadId, UserId};
-pub use limits::{LimitError, LimitSpec, Limits, Pressure, Usage};
-pub use liveness::{Evidence, Liveness, ZombieKind};
+pub use limits::{Force, LimitError, LimitSpec, Limits, Mode, Pressure, Usage};
+pub use liveness::{Backlog, Evidence, Liveness, ZombieKind};
+pub use plans::{PlanId, Plans};
 pub use reclaim::ReclaimLevel;
 pub use refusal::{EvictReason, Refusal};
 pub use stats::Census;

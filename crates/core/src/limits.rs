@@ -15,10 +15,21 @@ pub struct LimitSpec {
     pub max_connections_per_session: usize,
     /// Connections of one user; the newest wins. Default 64.
     pub max_connections_per_user: usize,
-    /// Opens of one user that wait for the ladder at once; beyond it the oldest waits no longer. Default 32.
+    /// Threads of one user that wait for a slot at once; beyond it the oldest waits no longer. Default 32.
     pub max_waiting_opens_per_user: usize,
     /// Runs of one user in flight at once, whether their sessions are still open or not. Default 64.
     pub max_runs_per_user: usize,
+    /// Sessions beyond the limit that may be admitted for a while, once Force finds only protected ones. Default 5.
+    pub reserve_sessions: usize,
+    /// How long the reserve takes newcomers from its first one on, and how long the user has to be back at his limit
+    /// before it may open again. Default 60 s.
+    pub reserve_window: Duration,
+    /// Sessions, the most recently used ones, that are protected as if a run were in flight. Default 0.
+    pub pinned_sessions: usize,
+    /// Whether a live session may be taken at all. Default [`Force::Evict`].
+    pub force: Force,
+    /// Whether the limit on sessions acts, or only tells. Default [`Mode::Enforce`].
+    pub mode: Mode,
     /// How long a session without a connection stays warm. Default 10 s.
     pub linger: Duration,
     /// Per cent of the limit at which the user is told. Default 50.
@@ -41,6 +52,10 @@ pub struct LimitSpec {
     pub probe_gap: Duration,
     /// From `open` to the end of the ladder. Default 3 s.
     pub ladder_deadline: Duration,
+    /// From `open` to the end of the queue, where a protected session is taken over. Default 8 s.
+    pub queue_deadline: Duration,
+    /// From `open` to its answer, whatever happens, our own stalls included (I3). Default 10 s.
+    pub admission_budget: Duration,
     /// How long bytes may wait while the kernel takes none. Default 30 s.
     pub write_stall: Duration,
     /// How long a close that was ordered may stay unconfirmed before the socket is torn down. Default 5 s.
@@ -55,6 +70,11 @@ impl Default for LimitSpec {
             max_connections_per_user: 64,
             max_waiting_opens_per_user: 32,
             max_runs_per_user: 64,
+            reserve_sessions: 5,
+            reserve_window: Duration::from_secs(60),
+            pinned_sessions: 0,
+            force: Force::Evict,
+            mode: Mode::Enforce,
             linger: Duration::from_secs(10),
             watch_percent: 50,
             warn_percent: 60,
@@ -66,11 +86,39 @@ impl Default for LimitSpec {
             probe_deadline: Duration::from_secs(1),
             probe_gap: Duration::from_millis(400),
             ladder_deadline: Duration::from_secs(3),
+            queue_deadline: Duration::from_secs(8),
+            admission_budget: Duration::from_secs(10),
             write_stall: Duration::from_secs(30),
             close_confirm: Duration::from_secs(5),
         }
     }
 }
+
+/// What the last step of an admission may do to sessions that live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Force {
+    /// Take the least valuable one; at the end of the queue a protected one, whose run goes on.
+    #[default]
+    Evict,
+    /// Never take one. The end of the queue is a refusal with a time to come back: a user whose sessions are all alive
+    /// is locked out until one of them ends.
+    Never,
+}
+
+/// Whether the limit on sessions acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// It does.
+    #[default]
+    Enforce,
+    /// It decides, counts and tells what it would have done, and admits (hazard R27). Dead sockets are closed and
+    /// connections are bounded as ever, and nobody holds more than [`SHADOW_CEILING`] sessions.
+    Shadow,
+}
+
+/// Sessions of one user beyond which a limit in [`Mode::Shadow`] acts after all, because memory is bounded; a limit
+/// that is itself higher acts at its own number.
+pub const SHADOW_CEILING: usize = 1_000;
 
 /// Two numbers that contradict each other, or one that is out of its range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +171,7 @@ impl Limits {
             ("write_stall", spec.write_stall),
             ("close_confirm", spec.close_confirm),
             ("reclaim_interval", spec.reclaim_interval),
+            ("reserve_window", spec.reserve_window),
         ];
         if let Some((key, _)) = at_least_a_millisecond.into_iter().find(|(_, v)| *v < Duration::from_millis(1)) {
             return fail(key, None, "must be at least 1ms");
@@ -141,6 +190,12 @@ impl Limits {
         }
         if spec.probe_deadline > spec.ladder_deadline {
             return fail("probe_deadline", Some("ladder_deadline"), "must not be longer than");
+        }
+        if spec.ladder_deadline > spec.queue_deadline {
+            return fail("ladder_deadline", Some("queue_deadline"), "must not be longer than");
+        }
+        if spec.queue_deadline > spec.admission_budget {
+            return fail("queue_deadline", Some("admission_budget"), "must not be longer than");
         }
         if spec.watch_percent > spec.warn_percent {
             return fail("watch_percent", Some("warn_percent"), "must not be above");
@@ -170,7 +225,16 @@ impl Limits {
     /// What a user is told about his limit.
     #[must_use]
     pub fn usage(&self, used: usize) -> Usage {
-        Usage { used, limit: self.max_sessions_per_user, level: self.pressure(used) }
+        Usage { used, limit: self.max_sessions_per_user, level: self.pressure(used), reserve_left: None }
+    }
+
+    /// Sessions that a user holds at most, whatever the mode and the reserve.
+    #[must_use]
+    pub fn ceiling(&self) -> usize {
+        match self.mode {
+            Mode::Enforce => self.max_sessions_per_user + self.reserve_sessions,
+            Mode::Shadow => SHADOW_CEILING.max(self.max_sessions_per_user),
+        }
     }
 }
 
@@ -220,6 +284,8 @@ pub struct Usage {
     pub limit: usize,
     /// The band that this is.
     pub level: Pressure,
+    /// While the reserve is open: for how long it takes newcomers still.
+    pub reserve_left: Option<Duration>,
 }
 
 #[cfg(test)]

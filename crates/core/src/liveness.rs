@@ -59,10 +59,26 @@ pub struct Evidence {
     pub missed_pings: u32,
     /// Pings of the last probe without an answer; 0 to 2.
     pub missed_probes: u32,
+    /// How long ago the oldest ping that stayed unanswered was due or written; none while every question is answered.
+    pub unanswered_for: Option<Duration>,
     /// Since it was last heard.
     pub silent_for: Duration,
+    /// How long the last answer took.
+    pub answered_in: Option<Duration>,
     /// How long bytes have been waiting for the kernel, which took none.
     pub blocked_for: Option<Duration>,
+    /// What was waiting on our side when it was last asked.
+    pub backlog: Backlog,
+}
+
+/// What waits on our side of a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Bytes in our queue and in the kernel's that the peer's kernel has not acknowledged.
+    pub queued_bytes: u32,
+    /// For how long the peer's kernel has acknowledged nothing while bytes were in flight; none where that is not the
+    /// case, or where the platform does not tell.
+    pub unacked_for: Option<Duration>,
 }
 
 /// Judges one connection. Only pings that were really written are in the evidence (hazard R30), and one of them alone
@@ -87,8 +103,8 @@ mod tests {
         let evidence = Evidence {
             missed_pings,
             missed_probes,
-            silent_for: Duration::ZERO,
             blocked_for: blocked.map(Duration::from_secs),
+            ..Evidence::default()
         };
         judge(&evidence, &Limits::default())
     }

@@ -1,37 +1,87 @@
 //! Those who wait for a slot, in the order in which they came.
+//!
+//! ```text
+//!  open --> climbing (ladder_deadline) --> queued, told its position --> (queue_deadline) takeover or refusal
+//!              '-- a slot, or the reserve        '-- a slot
+//! ```
+
+use smallvec::SmallVec;
 
 use crate::context::SessionContext;
 use crate::gate::io::Resume;
-use crate::id::ConnectionId;
+use crate::id::{ConnectionId, ThreadId};
 use crate::limits::Limits;
 use crate::timer::{Awake, Clock, Time};
 
-/// An open that found no slot yet.
+/// A connection that asked for the thread that a waiter waits for.
 #[derive(Debug)]
-pub(crate) struct Waiter {
+pub(crate) struct Asker {
     pub(crate) context: SessionContext,
     pub(crate) reference: Option<Box<str>>,
     pub(crate) resume: Option<Resume>,
-    /// When it asked, as people count it.
+    /// When it asked.
     pub(crate) since: Time,
-    /// When it asked, on the clock of silence: a stall of ours takes no time from the ladder, or we would take a live
-    /// session before the dead had their chance to be found (I4).
-    pub(crate) since_awake: Awake,
+    /// The position that it was told.
+    pub(crate) told: Option<usize>,
 }
 
-/// Our own stalls stretch a ladder to so many times its deadline and no further: with the default of 3 s an open is
-/// answered within the 10 s of I3, however badly we run.
-const STRETCH: u32 = 3;
+/// A thread that found no slot yet, and everybody who asked for it; never nobody.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) askers: SmallVec<[Asker; 1]>,
+    /// When the first one asked, as people count it.
+    pub(crate) since: Time,
+    /// When the first one asked, on the clock of silence: a stall of ours takes no time from the ladder, or we would
+    /// take a live session before the dead had their chance to be found (I4).
+    pub(crate) since_awake: Awake,
+    /// Its ladder found nobody; it stands in the queue.
+    pub(crate) queued: bool,
+}
 
 impl Waiter {
-    /// When its ladder ends: after the deadline in time that we ran, or after a multiple of it in plain time.
-    pub(crate) fn deadline(&self, clock: &Clock, limits: &Limits) -> Time {
-        let ran = clock.wall(self.since_awake + limits.ladder_deadline);
-        ran.min(self.since + limits.ladder_deadline * STRETCH)
+    pub(crate) fn new(first: Asker, clock: &Clock) -> Self {
+        let askers = SmallVec::from_buf([first]);
+        Self { askers, since: clock.now, since_awake: clock.awake(), queued: false }
     }
 
-    pub(crate) fn connection(&self) -> ConnectionId {
-        self.context.connection()
+    pub(crate) fn thread(&self) -> &ThreadId {
+        self.askers[0].context.thread()
+    }
+
+    pub(crate) fn is_asked_by(&self, connection: ConnectionId) -> bool {
+        self.askers.iter().any(|asker| asker.context.connection() == connection)
+    }
+
+    /// One more connection asks for the thread; one that asked before asks anew.
+    pub(crate) fn join(&mut self, mut asker: Asker) {
+        let connection = asker.context.connection();
+        match self.askers.iter_mut().find(|known| known.context.connection() == connection) {
+            Some(known) => {
+                asker.since = known.since;
+                *known = asker;
+            }
+            None => self.askers.push(asker),
+        }
+    }
+
+    /// When its ladder ends: after the deadline in time that we ran. Our own stalls stretch that, but no further than
+    /// half-way between the end of the queue and the budget of the whole admission.
+    fn ladder_ends(&self, clock: &Clock, limits: &Limits) -> Time {
+        let latest = (limits.queue_deadline + limits.admission_budget) / 2;
+        clock.wall(self.since_awake + limits.ladder_deadline).min(self.since + latest)
+    }
+
+    /// When it waits no longer, whatever that takes. Nobody is taken over before his ladder has ended.
+    pub(crate) fn gives_up(&self, clock: &Clock, limits: &Limits) -> Time {
+        (self.since + limits.queue_deadline).max(self.ladder_ends(clock, limits))
+    }
+
+    /// When it falls due: the end of its ladder, then that of its time in the queue.
+    pub(crate) fn deadline(&self, clock: &Clock, limits: &Limits) -> Time {
+        match self.queued {
+            false => self.ladder_ends(clock, limits),
+            true => self.gives_up(clock, limits),
+        }
     }
 }
 
@@ -50,5 +100,87 @@ pub(crate) struct Round {
 pub(crate) struct Asked {
     pub(crate) connection: ConnectionId,
     /// When the kernel took its pings.
-    pub(crate) written: smallvec::SmallVec<[Awake; 2]>,
+    pub(crate) written: SmallVec<[Awake; 2]>,
+}
+
+/// The time in which a user may hold more than his limit (M14).
+///
+/// ```text
+///  first admission           window over: takes no more      back at the limit for as long as a window
+///        | takes newcomers          |                                         |
+///        o--------------------------o-----------------------------------------o  may open again
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reserve {
+    opened: Time,
+    /// Since when the user has been at or below his limit.
+    back_since: Option<Time>,
+}
+
+impl Reserve {
+    pub(crate) fn open(now: Time) -> Self {
+        Self { opened: now, back_since: None }
+    }
+
+    /// For how long it takes newcomers still.
+    pub(crate) fn left(&self, now: Time, limits: &Limits) -> Option<std::time::Duration> {
+        let left = (self.opened + limits.reserve_window).since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Notes whether the user is above his limit; false once the reserve may open again.
+    pub(crate) fn note(&mut self, is_above: bool, now: Time, limits: &Limits) -> bool {
+        match is_above {
+            true => self.back_since = None,
+            false => _ = self.back_since.get_or_insert(now),
+        }
+        self.left(now, limits).is_some() || self.back_since.is_none_or(|since| now.since(since) < limits.reserve_window)
+    }
+
+    /// When it changes next by itself.
+    pub(crate) fn deadline(&self, now: Time, limits: &Limits) -> Option<Time> {
+        match self.left(now, limits) {
+            Some(left) => Some(now + left),
+            None => self.back_since.map(|since| since + limits.reserve_window),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::from_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn the_window_is_not_extended_by_those_who_come_into_it() {
+        let limits = Limits::default();
+        let mut reserve = Reserve::open(at(100));
+        assert!(reserve.note(true, at(159), &limits));
+        assert_eq!(reserve.left(at(159), &limits), Some(Duration::from_secs(1)));
+        assert_eq!(reserve.left(at(160), &limits), None);
+    }
+
+    #[test]
+    fn it_opens_again_a_window_after_the_user_came_back_to_his_limit_and_not_while_he_is_above() {
+        let limits = Limits::default();
+        let mut reserve = Reserve::open(at(0));
+        assert!(reserve.note(true, at(500), &limits), "above the limit: closed, however long");
+        assert!(reserve.note(false, at(600), &limits));
+        assert!(reserve.note(false, at(659), &limits));
+        assert!(!reserve.note(false, at(660), &limits));
+    }
+
+    #[test]
+    fn somebody_who_was_back_early_waits_for_the_end_of_the_window_at_least() {
+        let limits = Limits::default();
+        let mut reserve = Reserve::open(at(0));
+        assert!(reserve.note(false, at(1), &limits));
+        assert!(reserve.note(false, at(60), &limits));
+        assert!(!reserve.note(false, at(61), &limits));
+    }
 }

@@ -6,8 +6,11 @@
 //!  Conservative | gone                                  (dead, or its token expired)
 //!  Moderate     | + detached, suspect                   (nobody attached, or nobody sure to be alive)
 //!  Aggressive   | the same, after every connection was probed: what did not answer is now "gone"
-//!  Force        | + alive, then suspect and alive ones with a run in flight
+//!  Force        | + alive
 //! ```
+//!
+//! Beyond Force stand the protected: sessions with a run in flight, or pinned. [`takeover`] chooses among them, at the
+//! end of the queue.
 
 use smallvec::SmallVec;
 
@@ -42,7 +45,7 @@ impl ReclaimLevel {
         match self {
             Self::Conservative => Rank::Gone,
             Self::Moderate | Self::Aggressive => Rank::Suspect,
-            Self::Force => Rank::BusyAlive,
+            Self::Force => Rank::Alive,
         }
     }
 }
@@ -68,9 +71,9 @@ pub enum Standing {
 pub struct Facts {
     /// Whether anybody is there.
     pub standing: Standing,
-    /// A run is in flight: it goes only when no other choice is left (I5). A session that is gone or detached is not
-    /// protected by its run, because the run is not the session's (M4).
-    pub busy: bool,
+    /// A run is in flight, or the plan pins it: it goes only when no other choice is left (I5). A session that is gone
+    /// or detached is not protected, because the run is not the session's (M4).
+    pub protected: bool,
     /// 0 to 100.
     pub health: u8,
     /// Last open, run, stop or visible acknowledgement.
@@ -84,19 +87,19 @@ enum Rank {
     Detached,
     Suspect,
     Alive,
-    BusySuspect,
-    BusyAlive,
+    ProtectedSuspect,
+    ProtectedAlive,
 }
 
 impl Facts {
     fn rank(&self) -> Rank {
-        match (self.standing, self.busy) {
+        match (self.standing, self.protected) {
             (Standing::Gone { .. }, _) => Rank::Gone,
             (Standing::Detached, _) => Rank::Detached,
             (Standing::Suspect, false) => Rank::Suspect,
             (Standing::Alive, false) => Rank::Alive,
-            (Standing::Suspect, true) => Rank::BusySuspect,
-            (Standing::Alive, true) => Rank::BusyAlive,
+            (Standing::Suspect, true) => Rank::ProtectedSuspect,
+            (Standing::Alive, true) => Rank::ProtectedAlive,
         }
     }
 
@@ -106,7 +109,7 @@ impl Facts {
             (Standing::Gone { by_probe: true }, _) => ReclaimLevel::Aggressive,
             (Standing::Gone { by_probe: false }, _) => ReclaimLevel::Conservative,
             (_, Rank::Gone | Rank::Detached | Rank::Suspect) => ReclaimLevel::Moderate,
-            (_, Rank::Alive | Rank::BusySuspect | Rank::BusyAlive) => ReclaimLevel::Force,
+            (_, Rank::Alive | Rank::ProtectedSuspect | Rank::ProtectedAlive) => ReclaimLevel::Force,
         }
     }
 }
@@ -138,12 +141,20 @@ pub fn plan(level: ReclaimLevel, facts: &[Facts], need: usize) -> EvictionPlan {
     order.into_iter().take(need).map(|(_, _, _, index)| Pick { index, level: facts[index].level() }).collect()
 }
 
+/// Chooses the protected session that goes when nothing else is left: suspects first, then the least recently used.
+#[must_use]
+pub fn takeover(facts: &[Facts]) -> Option<Pick> {
+    let protected = facts.iter().enumerate().filter(|(_, facts)| facts.rank() >= Rank::ProtectedSuspect);
+    let (index, _) = protected.min_by_key(|(index, facts)| (facts.rank(), facts.last_used, *index))?;
+    Some(Pick { index, level: ReclaimLevel::Force })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn facts(standing: Standing, busy: bool, used: u64) -> Facts {
-        Facts { standing, busy, health: 100, last_used: Time::from_micros(used) }
+    fn facts(standing: Standing, protected: bool, used: u64) -> Facts {
+        Facts { standing, protected, health: 100, last_used: Time::from_micros(used) }
     }
 
     fn order(level: ReclaimLevel, facts: &[Facts]) -> Vec<usize> {
@@ -162,7 +173,7 @@ mod tests {
         ];
         assert_eq!(order(ReclaimLevel::Conservative, &all), [5]);
         assert_eq!(order(ReclaimLevel::Moderate, &all), [5, 4, 3]);
-        assert_eq!(order(ReclaimLevel::Force, &all), [5, 4, 3, 2, 1, 0]);
+        assert_eq!(order(ReclaimLevel::Force, &all), [5, 4, 3, 2]);
     }
 
     #[test]
@@ -173,10 +184,17 @@ mod tests {
     }
 
     #[test]
-    fn force_takes_a_suspect_before_a_live_session_and_a_busy_one_last() {
+    fn force_takes_a_suspect_before_a_live_session_and_never_a_protected_one() {
         let all =
             [facts(Standing::Alive, false, 9), facts(Standing::Alive, true, 1), facts(Standing::Suspect, false, 99)];
-        assert_eq!(order(ReclaimLevel::Force, &all), [2, 0, 1]);
+        assert_eq!(order(ReclaimLevel::Force, &all), [2, 0]);
+    }
+
+    #[test]
+    fn a_takeover_chooses_among_the_protected_alone_the_least_recently_used_one() {
+        let all = [facts(Standing::Alive, true, 9), facts(Standing::Alive, false, 0), facts(Standing::Alive, true, 3)];
+        assert_eq!(takeover(&all).map(|pick| pick.index), Some(2));
+        assert_eq!(takeover(&all[1..2]), None);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Why an open or a connection was not admitted. The per-user limit is not among the reasons.
+/// Why an open or a connection was not admitted. The per-user limit is not among the reasons, unless the operator chose
+/// [`crate::limits::Force::Never`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The node is being drained; come back after this long, to another node.
@@ -12,6 +13,11 @@ pub enum Refusal {
     },
     /// The node or the address holds as many connections as it can and every one of them is protected.
     Overload {
+        /// When to come back.
+        retry_in: Duration,
+    },
+    /// No slot came free in the queue's time, and no live session may be taken.
+    NoSlot {
         /// When to come back.
         retry_in: Duration,
     },

@@ -1,11 +1,15 @@
 //! One user: the unit of atomicity and of sharding. Records and questions about them; [`crate::gate`] changes them.
 
+use std::cmp::Reverse;
+
+use crate::breaker::UserBreakers;
 use crate::connection::Connection;
 use crate::health;
 use crate::id::{ConnectionId, RunId, SessionKey, ThreadId, UserId};
-use crate::limits::{Limits, Pressure};
+use crate::limits::{Limits, Pressure, Usage};
 use crate::liveness::{Evidence, Liveness};
-use crate::queue::{Round, Waiter};
+use crate::plans::PlanId;
+use crate::queue::{Reserve, Round, Waiter};
 use crate::reclaim::{Facts, Standing};
 use crate::session::Session;
 use crate::timer::{Clock, Time};
@@ -34,6 +38,8 @@ pub struct Worth {
 #[derive(Debug)]
 pub(crate) struct User {
     pub(crate) id: UserId,
+    /// By the newest verified token.
+    pub(crate) plan: PlanId,
     pub(crate) sessions: Vec<Session>,
     pub(crate) connections: Vec<Connection>,
     /// Runs in flight. They belong to threads: an evicted session leaves its run here.
@@ -41,7 +47,11 @@ pub(crate) struct User {
     pub(crate) waiting: Vec<Waiter>,
     pub(crate) round: Option<Box<Round>>,
     pub(crate) closing: Vec<Closing>,
+    pub(crate) reserve: Option<Box<Reserve>>,
+    pub(crate) breakers: UserBreakers,
     pub(crate) pressure: Pressure,
+    /// Whether his connections were told that the reserve is open.
+    pub(crate) told_of_reserve: bool,
     /// When background reclaim runs next; none below its watermark.
     pub(crate) reclaim_at: Option<Time>,
     /// The deadline that stands in the timer queue.
@@ -52,28 +62,38 @@ impl User {
     pub(crate) fn new(id: UserId) -> Self {
         Self {
             id,
+            plan: PlanId::default(),
             sessions: Vec::new(),
             connections: Vec::new(),
             runs: Vec::new(),
             waiting: Vec::new(),
             round: None,
             closing: Vec::new(),
+            reserve: None,
+            breakers: UserBreakers::default(),
             pressure: Pressure::Ok,
+            told_of_reserve: false,
             reclaim_at: None,
             timer: None,
         }
     }
 
-    /// Nothing is left of him.
+    /// Nothing is left of him, and nothing is remembered that matters: the reserve would open again at once for whoever
+    /// lets everything go and comes back.
     pub(crate) fn is_idle(&self) -> bool {
-        let Self { id: _, sessions, connections, runs, waiting, round, closing, pressure: _, reclaim_at: _, timer: _ } =
-            self;
-        sessions.is_empty()
-            && connections.is_empty()
-            && runs.is_empty()
-            && waiting.is_empty()
-            && round.is_none()
-            && closing.is_empty()
+        self.sessions.is_empty()
+            && self.connections.is_empty()
+            && self.runs.is_empty()
+            && self.waiting.is_empty()
+            && self.round.is_none()
+            && self.closing.is_empty()
+            && self.reserve.is_none()
+    }
+
+    /// His sessions against his limit.
+    pub(crate) fn usage(&self, clock: &Clock, limits: &Limits) -> Usage {
+        let reserve_left = self.reserve.as_ref().and_then(|reserve| reserve.left(clock.now, limits));
+        Usage { reserve_left, ..limits.usage(self.sessions.len()) }
     }
 
     pub(crate) fn key(&self, thread: &ThreadId) -> SessionKey {
@@ -99,7 +119,7 @@ impl User {
     /// Whether anything but its own life keeps the connection open: a session or a waiting open.
     pub(crate) fn is_wanted(&self, connection: ConnectionId) -> bool {
         self.sessions.iter().any(|session| session.attachment(connection).is_some())
-            || self.waiting.iter().any(|waiter| waiter.connection() == connection)
+            || self.waiting.iter().any(|waiter| waiter.is_asked_by(connection))
     }
 
     /// Whether the session's answer would lose its last living reader with this connection.
@@ -146,7 +166,13 @@ impl User {
 
     /// The facts about every session, in the order of [`User::sessions`].
     pub(crate) fn facts(&self, clock: &Clock, limits: &Limits) -> Vec<Facts> {
-        self.sessions.iter().map(|session| self.facts_of(session, clock, limits)).collect()
+        let mut facts: Vec<_> = self.sessions.iter().map(|session| self.facts_of(session, clock, limits)).collect();
+        if limits.pinned_sessions > 0 {
+            let mut recent: Vec<_> = (0..facts.len()).collect();
+            recent.sort_unstable_by_key(|index| (Reverse(facts[*index].last_used), *index));
+            recent.iter().take(limits.pinned_sessions).for_each(|index| facts[*index].protected = true);
+        }
+        facts
     }
 
     fn facts_of(&self, session: &Session, clock: &Clock, limits: &Limits) -> Facts {
@@ -163,7 +189,7 @@ impl User {
         let unused_for = clock.now.since(session.last_used);
         Facts {
             standing,
-            busy: self.has_run(&session.thread),
+            protected: self.has_run(&session.thread),
             health: health::score(best.as_ref().map(|(_, evidence)| evidence), unused_for).score,
             last_used: session.last_used,
         }
@@ -179,7 +205,9 @@ impl User {
             clock.wall(round.started_awake + after)
         });
         let closing = self.closing.iter().map(|closing| closing.deadline);
-        connections.chain(sessions).chain(waiters).chain(round).chain(closing).chain(self.reclaim_at).min()
+        let reserve = self.reserve.as_ref().and_then(|reserve| reserve.deadline(clock.now, limits));
+        let own = self.reclaim_at.into_iter().chain(reserve);
+        connections.chain(sessions).chain(waiters).chain(round).chain(closing).chain(own).min()
     }
 }
 

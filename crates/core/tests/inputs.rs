@@ -6,26 +6,50 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lychgate_core::{
-    ConnectionId, End, Entropy, Event, EvictReason, Gate, Heartbeat, Input, LimitSpec, Limits, Output, PingOutcome,
-    Refusal, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, UserId, WebSocketRequest, WriteProgress,
+    Backlog, ConnectionId, End, Entropy, Event, EvictReason, Force, Gate, Heartbeat, Input, LimitSpec, Limits, Mode,
+    Output, PingOutcome, PlanId, Plans, Refusal, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, UserId,
+    WebSocketRequest, WriteProgress,
 };
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::TestCaseError;
 use proptest::{prop_assert, prop_assert_eq, proptest};
 
 const SESSIONS: usize = 3;
+const RESERVE: usize = 1;
 const USERS: u8 = 3;
 const CONNECTIONS: u128 = 8;
 
-fn gate() -> Gate {
-    let limits = Limits::new(LimitSpec {
+/// Limits for everybody and lower ones for one plan, so that limits fall and rise under users who are here.
+fn plans(force: Force, mode: Mode) -> Plans {
+    let everybody = LimitSpec {
         max_sessions_per_user: SESSIONS,
         max_connections_per_user: 6,
         max_connections_per_session: 2,
         max_waiting_opens_per_user: 2,
+        reserve_sessions: RESERVE,
+        force,
+        mode,
         ..LimitSpec::default()
-    });
-    Gate::new(limits.expect("limits that do not contradict each other"), 7)
+    };
+    let lower = LimitSpec { max_sessions_per_user: 1, pinned_sessions: 1, ..everybody.clone() };
+    let checked = |spec| Limits::new(spec).expect("limits that do not contradict each other");
+    Plans::new(checked(everybody)).with("lower", checked(lower))
+}
+
+/// Every way in which a limit can act.
+fn policy() -> impl Strategy<Value = (Force, Mode)> {
+    prop_oneof![
+        3 => Just((Force::Evict, Mode::Enforce)),
+        1 => Just((Force::Never, Mode::Enforce)),
+        1 => Just((Force::Evict, Mode::Shadow)),
+    ]
+}
+
+fn plan(lower: bool) -> PlanId {
+    match lower {
+        true => plans(Force::Evict, Mode::Enforce).find("lower").expect("a plan of this name"),
+        false => PlanId::default(),
+    }
 }
 
 fn user(n: u8) -> UserId {
@@ -62,13 +86,14 @@ fn instant() -> impl Strategy<Value = Time> + Clone {
 /// Sockets come, ask and go.
 fn coming_and_going() -> impl Strategy<Value = Input> {
     let beat = prop_oneof![Just(Heartbeat::Protocol), Just(Heartbeat::Application)];
-    let connect = (socket(), prop::option::of(0..CONNECTIONS), beat, prop::option::of(instant()));
+    let connect = (socket(), prop::option::of(0..CONNECTIONS), beat, prop::option::of(instant()), any::<bool>());
     let open = (socket(), prop::option::of(0u8..5), any::<u128>(), prop::option::of(0u8..3));
     let end = prop_oneof![Just(End::Lost), Just(End::ClientClosed)];
     let reason = prop_oneof![Just(EvictReason::ByAdmin), Just(EvictReason::MadeRoomForConnection)];
     prop_oneof![
-        4 => connect.prop_map(|((user, connection), prev, heartbeat, expires)| {
-            Input::Connect { user, connection, prev: prev.map(ConnectionId::from_random), heartbeat, expires }
+        4 => connect.prop_map(|((user, connection), prev, heartbeat, expires, lower)| {
+            let prev = prev.map(ConnectionId::from_random);
+            Input::Connect { user, connection, prev, heartbeat, expires, plan: plan(lower) }
         }),
         6 => open.prop_map(|((user, connection), thread, random, reference)| Input::Open {
             context: context(&user, connection, thread, random),
@@ -90,11 +115,11 @@ fn news() -> impl Strategy<Value = Input> {
     let sign = prop_oneof![Just(Sign::Data), Just(Sign::Pong), Just(Sign::Visible)];
     let outcome = prop_oneof![Just(PingOutcome::Written), Just(PingOutcome::Queued), Just(PingOutcome::Failed)];
     let progress = prop_oneof![Just(WriteProgress::Blocked), Just(WriteProgress::Moved), Just(WriteProgress::Cleared)];
-    let renew = (socket(), prop::option::of(instant()));
+    let renew = (socket(), prop::option::of(instant()), any::<bool>());
     prop_oneof![
         2 => (socket(), sign).prop_map(|((user, connection), sign)| Input::Heard { user, connection, sign }),
         3 => (socket(), outcome).prop_map(|((user, connection), outcome)| {
-            Input::PingResult { user, connection, outcome }
+            Input::PingResult { user, connection, outcome, backlog: Backlog::default() }
         }),
         1 => (socket(), progress).prop_map(|((user, connection), progress)| {
             Input::Backlog { user, connection, progress }
@@ -102,7 +127,9 @@ fn news() -> impl Strategy<Value = Input> {
         1 => (key.clone(), run.clone()).prop_map(|(key, run)| Input::RunStarted { key, run }),
         1 => (key.clone(), run).prop_map(|(key, run)| Input::RunEnded { key, run }),
         1 => key.prop_map(|key| Input::Used { key }),
-        1 => renew.prop_map(|((user, connection), expires)| Input::Renew { user, connection, expires }),
+        1 => renew.prop_map(|((user, connection), expires, lower)| {
+            Input::Renew { user, connection, expires, plan: plan(lower) }
+        }),
         1 => socket().prop_map(|(user, connection)| Input::EvictionDone { user, connection }),
         1 => socket().prop_map(|(user, connection)| Input::EvictionFailed { user, connection }),
         1 => (0u64..20_000).prop_map(|millis| Input::Stalled { lag: Duration::from_millis(millis) }),
@@ -114,22 +141,34 @@ fn input() -> impl Strategy<Value = Input> {
 }
 
 /// The sessions that the events told of.
-#[derive(Default)]
-struct Told(BTreeSet<SessionKey>);
+struct Told {
+    sessions: BTreeSet<SessionKey>,
+    force: Force,
+    most: usize,
+}
 
 impl Told {
+    fn new((force, mode): (Force, Mode)) -> Self {
+        let most = match mode {
+            Mode::Enforce => SESSIONS + RESERVE,
+            Mode::Shadow => usize::MAX,
+        };
+        Self { sessions: BTreeSet::new(), force, most }
+    }
+
     /// Drains the gate and compares.
     fn hear(&mut self, gate: &mut Gate) -> Result<(), TestCaseError> {
         while let Some(output) = gate.poll_output() {
             match output {
-                Output::Event(Event::SessionCreated { key, .. }) => prop_assert!(self.0.insert(key)),
+                Output::Event(Event::SessionCreated { key, .. }) => prop_assert!(self.sessions.insert(key)),
                 Output::Event(Event::SessionReleased { key, .. } | Event::SessionEvicted { key, .. }) => {
-                    prop_assert!(self.0.remove(&key));
+                    prop_assert!(self.sessions.remove(&key));
                 }
+                Output::Refused { refusal: Refusal::NoSlot { .. }, .. } => prop_assert_eq!(self.force, Force::Never),
                 Output::Refused { refusal, .. } => prop_assert_eq!(refusal, Refusal::NotConnected),
                 _ => {}
             }
-            prop_assert!((0..USERS).all(|n| self.count(n) <= SESSIONS));
+            prop_assert!((0..USERS).all(|n| self.count(n) <= self.most));
         }
         for n in 0..USERS {
             prop_assert_eq!(gate.session_count(&user(n)), self.count(n));
@@ -139,7 +178,7 @@ impl Told {
     }
 
     fn count(&self, n: u8) -> usize {
-        self.0.iter().filter(|key| *key.user() == user(n)).count()
+        self.sessions.iter().filter(|key| *key.user() == user(n)).count()
     }
 }
 
@@ -148,10 +187,11 @@ proptest! {
 
     #[test]
     fn any_order_of_inputs_keeps_the_bounds_and_pairs_every_session(
+        policy in policy(),
         inputs in prop::collection::vec((input(), 0u64..3_000), 0..120)
     ) {
-        let mut gate = gate();
-        let mut told = Told::default();
+        let mut gate = Gate::new(plans(policy.0, policy.1), 7);
+        let mut told = Told::new(policy);
         let mut now = Time::ZERO;
         for (input, gap) in inputs {
             gate.handle_input(now, input);
@@ -164,9 +204,12 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_left_when_every_socket_has_ended(inputs in prop::collection::vec((input(), 0u64..3_000), 0..80)) {
-        let mut gate = gate();
-        let mut told = Told::default();
+    fn nothing_is_left_when_every_socket_has_ended(
+        policy in policy(),
+        inputs in prop::collection::vec((input(), 0u64..3_000), 0..80)
+    ) {
+        let mut gate = Gate::new(plans(policy.0, policy.1), 7);
+        let mut told = Told::new(policy);
         let mut now = Time::ZERO;
         for (input, gap) in inputs {
             gate.handle_input(now, input);
@@ -182,13 +225,16 @@ proptest! {
         }
         gate.handle_timeout(now + Duration::from_secs(10));
         told.hear(&mut gate)?;
-        prop_assert!(told.0.is_empty());
+        prop_assert!(told.sessions.is_empty());
     }
 
     #[test]
-    fn a_clock_that_runs_backwards_harms_nobody(inputs in prop::collection::vec((input(), instant()), 0..60)) {
-        let mut gate = gate();
-        let mut told = Told::default();
+    fn a_clock_that_runs_backwards_harms_nobody(
+        policy in policy(),
+        inputs in prop::collection::vec((input(), instant()), 0..60)
+    ) {
+        let mut gate = Gate::new(plans(policy.0, policy.1), 7);
+        let mut told = Told::new(policy);
         for (input, at) in inputs {
             gate.handle_input(at, input);
             told.hear(&mut gate)?;

@@ -203,7 +203,7 @@ impl Oracle {
                 }
             }
             Output::CloseSocket { user, connection, reason, .. } => self.closed(now, user, *connection, *reason),
-            Output::Limit { .. } | Output::Reconnect { .. } => {}
+            Output::Queued { .. } | Output::Limit { .. } | Output::Reconnect { .. } => {}
             Output::Event(event) => self.event(now, event),
         }
     }
@@ -249,7 +249,7 @@ impl Oracle {
         let is_fair = match refusal {
             Refusal::Draining { .. } => self.draining,
             Refusal::NotConnected => !self.model.connections[number].is_registered(),
-            Refusal::Overload { .. } => false,
+            Refusal::NoSlot { .. } | Refusal::Overload { .. } => false,
         };
         if !is_fair {
             self.fail(Rule::Refusal, now, || format!("{connection} was refused: {refusal:?}"));
@@ -316,9 +316,9 @@ impl Oracle {
                 let Some(user) = user_number(key.user()) else { return };
                 self.released(now, user, key.thread(), *reason);
             }
-            Event::SessionEvicted { key, level, evidence, .. } => {
+            Event::SessionEvicted { key, eviction, .. } => {
                 let Some(user) = user_number(key.user()) else { return };
-                self.evicted(now, user, key.thread(), *level, evidence);
+                self.evicted(now, user, key.thread(), eviction.level, &eviction.evidence);
             }
             Event::Connected { user, connection, superseded } => self.connected(now, user, *connection, *superseded),
             Event::Zombie { connection, kind, evidence, .. } => self.zombie(now, *connection, *kind, evidence),
@@ -328,6 +328,11 @@ impl Oracle {
             | Event::Disconnected { .. }
             | Event::Pressure { .. }
             | Event::Waiting { .. }
+            | Event::Queued { .. }
+            | Event::WouldEvict { .. }
+            | Event::WouldWait { .. }
+            | Event::Breaker { .. }
+            | Event::Repaired { .. }
             | Event::Refused { .. } => {}
         }
     }

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, Event, EvictReason, SessionKey};
+use lychgate_core::{ConnectionId, Event, EvictReason, PingOutcome, SessionKey};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -123,15 +123,19 @@ impl Node {
         journal.follow(Arc::clone(&sessions) as Arc<dyn crate::journal::Follower>);
         let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
-        let driver = Driver::new(&config.limits, connection_bounds(config), greeting, Arc::new(effects));
+        let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
         let runs = {
-            let driver = Arc::clone(&driver);
+            let changed = Arc::clone(&driver);
             let on_change = move |change: RunChange| match change {
-                RunChange::Started { key, run } => driver.run_started(&key, &run),
-                RunChange::Ended { key, run } => driver.run_ended(&key, &run),
+                RunChange::Started { key, run } => changed.run_started(&key, &run),
+                RunChange::Ended { key, run } => changed.run_ended(&key, &run),
             };
             let find = move |name: Option<&str>| agents.named(name).ok().map(|(_, agent)| agent);
-            Runs::new(journal, Box::new(find), config.limits.max_runs_per_user, Box::new(on_change), runtime)
+            let most = {
+                let driver = Arc::clone(&driver);
+                move |user: &lychgate_core::UserId| driver.max_runs(user)
+            };
+            Runs::new(journal, Box::new(find), Box::new(most), Box::new(on_change), runtime)
         };
         Ok(Self { driver, sessions, runs, metrics })
     }
@@ -232,6 +236,10 @@ impl Effects for Wiring {
 
     fn detach(&self, key: &SessionKey, connection: ConnectionId) {
         self.sessions.detach(key, connection);
+    }
+
+    fn pinged(&self, outcome: PingOutcome) {
+        self.metrics.on_ping(outcome);
     }
 
     fn event(&self, event: &Event) {

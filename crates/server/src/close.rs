@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use lychgate_core::{EvictReason, Refusal};
+use lychgate_core::{EvictReason, Eviction, Refusal};
 use serde::Serialize;
 
 use crate::wire;
@@ -153,6 +153,8 @@ impl From<Refusal> for Closing {
         match refusal {
             Refusal::Draining { retry_in } => Close::Draining.closing().after(retry_in),
             Refusal::Overload { retry_in } => Close::Overload.closing().after(retry_in),
+            // It ends an open and never a socket; were it to, coming back is right.
+            Refusal::NoSlot { retry_in } => Close::Retry.closing().after(retry_in),
             Refusal::NotConnected => Close::Retry.closing(),
         }
     }
@@ -191,9 +193,15 @@ impl Closing {
         serde_json::to_string(&body).expect("a struct of text, truth and number always serialises")
     }
 
-    /// The `closed` frame that tells a connection it is attached to `thread` no longer.
+    /// The `closed` frame that tells a connection it is attached to `thread` no longer; `eviction` says how a session
+    /// was reclaimed.
     #[must_use]
-    pub fn to_frame<'a>(&'a self, thread: &'a str, reference: Option<&'a str>) -> wire::Server<'a> {
+    pub fn to_frame<'a>(
+        &'a self,
+        thread: &'a str,
+        reference: Option<&'a str>,
+        eviction: Option<Eviction>,
+    ) -> wire::Server<'a> {
         wire::Server::Closed {
             thread,
             reference,
@@ -201,6 +209,8 @@ impl Closing {
             reconnect: self.reconnect,
             retry_in: self.retry_ms(),
             message: Some(self.sentence),
+            level: eviction.map(|eviction| eviction.level.as_str()),
+            evidence: eviction.map(|eviction| wire::Evidence::from(eviction.evidence)),
         }
     }
 }
@@ -319,6 +329,7 @@ impl From<Refusal> for ErrorCode {
         match refusal {
             Refusal::Draining { .. } => Self::Draining,
             Refusal::Overload { .. } => Self::RateLimited,
+            Refusal::NoSlot { .. } => Self::NoSlot,
             Refusal::NotConnected => Self::NotOpen,
         }
     }
@@ -328,7 +339,9 @@ impl From<Refusal> for ErrorCode {
 #[must_use]
 pub fn retry_after(refusal: Refusal) -> Option<Duration> {
     match refusal {
-        Refusal::Draining { retry_in } | Refusal::Overload { retry_in } => Some(retry_in),
+        Refusal::Draining { retry_in } | Refusal::Overload { retry_in } | Refusal::NoSlot { retry_in } => {
+            Some(retry_in)
+        }
         Refusal::NotConnected => None,
     }
 }

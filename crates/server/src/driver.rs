@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lychgate_core::{
-    AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Gate, Heartbeat, Input, Limits, Resume,
-    RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Usage, UserId, WriteProgress,
+    AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat, Input, Ledger,
+    NodeBreakers, PingOutcome, PlanId, Plans, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Usage,
+    UserId, WriteProgress,
 };
 
 use crate::outbox::Outbox;
@@ -37,6 +38,9 @@ pub use vigil::{Trouble, Vigil};
 
 /// Shards per node: enough that two cores seldom meet on one lock.
 const SHARDS: usize = 64;
+
+/// What the node remembers of its decisions, in bytes.
+const EXPLAIN_BYTES: usize = 64 * 1024 * 1024;
 
 /// What an admitted open brings to the session.
 #[derive(Debug)]
@@ -65,6 +69,9 @@ pub trait Effects: Send + Sync + 'static {
     /// A connection is attached to a session no longer. Called under the shard's lock, as [`Effects::attach`].
     fn detach(&self, key: &SessionKey, connection: ConnectionId);
 
+    /// A ping was written, or had to wait, or failed. Called under the shard's lock, as [`Effects::attach`].
+    fn pinged(&self, _outcome: PingOutcome) {}
+
     /// Something happened. Called without any lock, so it may write a log line.
     fn event(&self, event: &Event);
 }
@@ -91,6 +98,8 @@ pub struct Arrival {
     pub heartbeat: Heartbeat,
     /// Until its token expires.
     pub expires_in: Option<Duration>,
+    /// The plan that its token names; one that is not configured is none.
+    pub plan: Option<Box<str>>,
     /// Where it came from; bounds how many one address may hold.
     pub address: IpAddr,
     /// Where to send to.
@@ -107,6 +116,8 @@ struct Link {
 struct Shard {
     gate: Gate,
     links: HashMap<ConnectionId, Link>,
+    /// What was decided about its users; written under the same lock, so that it is in the order of the decisions.
+    ledger: Ledger,
 }
 
 /// Owns the gates.
@@ -119,6 +130,7 @@ pub struct Driver {
     effects: Arc<dyn Effects>,
     bounds: bounds::Addresses,
     alarm: reaper::Alarm,
+    plans: Plans,
 }
 
 impl std::fmt::Debug for Driver {
@@ -130,11 +142,19 @@ impl std::fmt::Debug for Driver {
 impl Driver {
     /// Empty gates. Start its [`Reaper`] too: without it no deadline passes.
     #[must_use]
-    pub fn new(limits: &Limits, bounds: ConnectionBounds, greeting: Greeting, effects: Arc<dyn Effects>) -> Arc<Self> {
+    pub fn new(
+        plans: impl Into<Plans>,
+        bounds: ConnectionBounds,
+        greeting: Greeting,
+        effects: Arc<dyn Effects>,
+    ) -> Arc<Self> {
+        let plans = plans.into();
         let hasher = RandomState::new();
+        let breakers = Arc::<NodeBreakers>::default();
         let shard = |n: usize| {
-            let gate = Gate::new(limits.clone(), hasher.hash_one(n));
-            Mutex::new(Shard { gate, links: HashMap::new() })
+            let gate = Gate::of_node(plans.clone(), hasher.hash_one(n), Arc::clone(&breakers));
+            let ledger = Ledger::new(EXPLAIN_BYTES / SHARDS, hasher.hash_one((n, "ledger")));
+            Mutex::new(Shard { gate, links: HashMap::new(), ledger })
         };
         Arc::new(Self {
             shards: (0..SHARDS).map(shard).collect(),
@@ -145,6 +165,7 @@ impl Driver {
             effects,
             bounds: bounds::Addresses::new(bounds),
             alarm: reaper::Alarm::default(),
+            plans,
         })
     }
 
@@ -152,7 +173,8 @@ impl Driver {
     /// count when the returned registration is dropped, however that comes about.
     #[must_use = "dropping the registration disconnects"]
     pub fn connect(self: &Arc<Self>, arrival: Arrival) -> Registration {
-        let Arrival { user, connection, prev, heartbeat, expires_in, address, outbox } = arrival;
+        let Arrival { user, connection, prev, heartbeat, expires_in, plan, address, outbox } = arrival;
+        let plan = self.plan(&user, plan.as_deref());
         let registration = Registration {
             driver: Arc::clone(self),
             user: user.clone(),
@@ -164,11 +186,31 @@ impl Driver {
         let expires = expires_in.map(|after| self.now() + after);
         self.with_shard(&user, |shard| {
             shard.links.insert(connection, Link { outbox, heartbeat, expires_in });
-            Some(Input::Connect { user: user.clone(), connection, prev, heartbeat, expires })
+            Some(Input::Connect { user: user.clone(), connection, prev, heartbeat, expires, plan })
         });
         self.bound_address(address, &user, connection);
         self.bound_node(&user, connection);
         registration
+    }
+
+    /// A token that names a plan which is not configured says nothing about limits: those of everybody hold, because a
+    /// mistake between two systems must not lock a user out.
+    fn plan(&self, user: &UserId, name: Option<&str>) -> PlanId {
+        let known = name.map(|name| self.plans.find(name).ok_or(name));
+        match known {
+            None => PlanId::default(),
+            Some(Ok(plan)) => plan,
+            Some(Err(name)) => {
+                tracing::debug!(%user, plan = name, "the token names a plan that is not configured");
+                PlanId::default()
+            }
+        }
+    }
+
+    /// Runs that a user may have in flight.
+    #[must_use]
+    pub fn max_runs(&self, user: &UserId) -> usize {
+        self.shard(user).gate.limits(user).max_runs_per_user
     }
 
     /// Random numbers for one context.
@@ -191,6 +233,22 @@ impl Driver {
     #[must_use]
     pub fn usage(&self, user: &UserId) -> Usage {
         self.shard(user).gate.usage(user)
+    }
+
+    /// What was decided about a user lately, and on what evidence; none when nothing is known, or no longer.
+    #[must_use]
+    pub fn explain(&self, user: &UserId) -> Option<Explanation> {
+        self.shard(user).ledger.explain(user)
+    }
+
+    /// What the record of decisions holds: bytes, and users who were dropped to stay within its budget.
+    #[must_use]
+    pub fn explained(&self) -> (usize, u64) {
+        let ledgers = self.shards.iter().map(|shard| {
+            let shard = lock(shard);
+            (shard.ledger.bytes(), shard.ledger.dropped_users())
+        });
+        ledgers.fold((0, 0), |(bytes, users), (more, dropped)| (bytes + more, users + dropped))
     }
 
     /// What the node holds, recounted; takes time in proportion to the number of users.
@@ -245,17 +303,33 @@ impl Driver {
         self.change(self.shard_of(user), prepare);
     }
 
-    /// The one place where a gate changes: lock, input (none: time), drain, unlock, tell.
+    /// A gate takes an input, or (none) lets time pass.
     fn change(&self, shard: &Mutex<Shard>, prepare: impl FnOnce(&mut Shard) -> Option<Input>) {
+        self.act(shard, |shard, now| match prepare(shard) {
+            Some(input) => shard.gate.handle_input(now, input),
+            None => shard.gate.handle_timeout(now),
+        });
+    }
+
+    /// Looks over a few users of every shard, the next ones each time, and repairs what cannot be: bounded work, so
+    /// that a broken record is found within minutes and costs nobody his slot.
+    fn audit(&self) {
+        for shard in &self.shards {
+            self.act(shard, |shard, now| {
+                let Shard { gate, links, ledger: _ } = shard;
+                gate.audit(now, 1, |connection| links.contains_key(&connection));
+            });
+        }
+    }
+
+    /// The one place where a gate changes: lock, act, drain, unlock, tell.
+    fn act(&self, shard: &Mutex<Shard>, act: impl FnOnce(&mut Shard, Time)) {
         // After a freeze the first to run need not be the reaper: nobody is judged before the stall is credited.
         self.credit_overslept(self.now());
         let (events, deadline) = {
             let mut shard = lock(shard);
             let now = self.now();
-            match prepare(&mut shard) {
-                Some(input) => shard.gate.handle_input(now, input),
-                None => shard.gate.handle_timeout(now),
-            }
+            act(&mut shard, now);
             let events = self.drain_outputs(&mut shard, now);
             (events, shard.gate.poll_timeout())
         };
@@ -337,8 +411,11 @@ impl Registration {
 
     /// A ping that had to wait behind other bytes was written.
     pub fn ping_written(&self) {
-        let outcome = lychgate_core::PingOutcome::Written;
-        self.input(Input::PingResult { user: self.user.clone(), connection: self.connection, outcome });
+        let (user, connection, outcome) = (self.user.clone(), self.connection, PingOutcome::Written);
+        self.driver.with_shard(&self.user, |shard| {
+            let backlog = shard.links.get(&connection)?.outbox.backlog();
+            Some(Input::PingResult { user, connection, outcome, backlog })
+        });
     }
 
     /// The kernel takes no more, or took some, or all.
@@ -346,10 +423,11 @@ impl Registration {
         self.input(Input::Backlog { user: self.user.clone(), connection: self.connection, progress });
     }
 
-    /// The client brought a new token.
-    pub fn renew(&self, expires_in: Option<Duration>) {
+    /// The client brought a new token, with its plan.
+    pub fn renew(&self, expires_in: Option<Duration>, plan: Option<&str>) {
         let expires = expires_in.map(|after| self.driver.now() + after);
-        self.input(Input::Renew { user: self.user.clone(), connection: self.connection, expires });
+        let plan = self.driver.plan(&self.user, plan);
+        self.input(Input::Renew { user: self.user.clone(), connection: self.connection, expires, plan });
     }
 
     /// Says how the socket ended; without it, the end counts as lost.

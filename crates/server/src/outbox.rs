@@ -39,6 +39,15 @@ pub enum Sent {
     Closed,
 }
 
+/// What a connection was sent since its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Frames that [`Outbox::send`] took: events, and answers to opens.
+    pub events: u64,
+    /// Bytes of all frames that the kernel took.
+    pub bytes: u64,
+}
+
 /// The sending half of a connection; shared, and the owner of the socket.
 ///
 /// The descriptor is closed when the connection ends, even while somebody still holds the outbox.
@@ -64,6 +73,7 @@ impl Outbox {
         match admit(&mut state, frame, self.bound) {
             Sent::Accepted => {
                 state.push(frame, Urgency::Gathered);
+                state.events += 1;
                 Sent::Accepted
             }
             refused @ (Sent::Full | Sent::Closed) => refused,
@@ -163,10 +173,11 @@ impl Outbox {
         self.lock().phase == Phase::Open
     }
 
-    /// All bytes that the kernel accepted since the beginning.
+    /// What was sent since the beginning.
     #[must_use]
-    pub fn bytes_accepted(&self) -> u64 {
-        self.lock().accepted
+    pub fn traffic(&self) -> Traffic {
+        let state = self.lock();
+        Traffic { events: state.events, bytes: state.accepted }
     }
 
     /// All bytes ever handed to this outbox: accepted by the kernel or waiting. What a close for slowness dropped is not

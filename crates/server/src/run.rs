@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use lychgate_core::{RunId, SessionKey};
+use lychgate_core::{RunId, SessionKey, UserId};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -73,6 +73,9 @@ pub enum RunChange {
 /// Finds an agent by name; without a name, the default one.
 pub type FindAgent = Box<dyn Fn(Option<&str>) -> Option<Arc<dyn Agent>> + Send + Sync>;
 
+/// How many runs a user may have in flight: his plan decides.
+pub type MaxRuns = Box<dyn Fn(&UserId) -> usize + Send + Sync>;
+
 /// Hears of runs. Must not block.
 pub type OnChange = Box<dyn Fn(RunChange) + Send + Sync>;
 
@@ -82,7 +85,7 @@ pub struct Runs {
     me: Weak<Self>,
     journal: Arc<dyn Journal>,
     find_agent: FindAgent,
-    max_per_user: usize,
+    max_per_user: MaxRuns,
     on_change: OnChange,
     runtime: Handle,
     tasks: TaskTracker,
@@ -132,13 +135,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Runs {
-    /// No runs yet. Each will be a task on `runtime`; a user has at most `max_per_user` in flight, one more is
+    /// No runs yet. Each will be a task on `runtime`; a user has at most `max_per_user(user)` in flight, one more is
     /// `error rate_limited`.
     #[must_use]
     pub fn new(
         journal: Arc<dyn Journal>,
         find_agent: FindAgent,
-        max_per_user: usize,
+        max_per_user: MaxRuns,
         on_change: OnChange,
         runtime: Handle,
     ) -> Arc<Self> {
@@ -168,7 +171,7 @@ impl Runs {
         let Some(claim) = claims.get_mut(&start.key) else {
             // One lock holds all claims of a user, so that this is counted and taken in one step.
             let held = claims.keys().filter(|key| key.user() == start.key.user()).count();
-            if held >= self.max_per_user {
+            if held >= (self.max_per_user)(start.key.user()) {
                 drop(claims);
                 return refuse(&start, ErrorCode::RateLimited);
             }

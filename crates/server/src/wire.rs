@@ -231,6 +231,12 @@ pub enum Server<'a> {
         /// For people.
         #[serde(skip_serializing_if = "Option::is_none")]
         message: Option<&'a str>,
+        /// How far reclaim had to go, where it took the session.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        level: Option<&'a str>,
+        /// What was known of the session then.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        evidence: Option<Evidence>,
     },
     /// Advice, safe to ignore.
     Notice(Notice<'a>),
@@ -316,6 +322,8 @@ pub enum Notice<'a> {
         reference: Option<&'a str>,
         /// 1 is next.
         position: usize,
+        /// Milliseconds until it is served at the latest.
+        deadline: u64,
     },
     /// Move to another node.
     Reconnect {
@@ -354,10 +362,62 @@ pub struct Limits {
     pub limit: usize,
     /// `ok`, `watch`, `warn`, `high` or `full`.
     pub level: &'static str,
+    /// While the reserve takes newcomers: until when, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserve_until: Option<u64>,
 }
 
 impl From<Usage> for Limits {
+    /// As of now: the gate knows how long the reserve is still open, the wire says until when.
     fn from(usage: Usage) -> Self {
-        Self { used: usage.used, limit: usage.limit, level: usage.level.as_str() }
+        let unix_ms = || u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+        let reserve_until = usage.reserve_left.map(|left| unix_ms().saturating_add(millis(left)));
+        Self { used: usage.used, limit: usage.limit, level: usage.level.as_str(), reserve_until }
     }
+}
+
+/// What was known of a session that had to go: which questions it left unanswered, how old its backlog was.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Evidence {
+    /// Heartbeats in a row without an answer.
+    pub missed_pings: u32,
+    /// Pings of the last probe without an answer.
+    pub missed_probes: u32,
+    /// Milliseconds since the oldest unanswered one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unanswered_for: Option<u64>,
+    /// Milliseconds since anything was heard.
+    pub silent_for: u64,
+    /// Milliseconds in which bytes waited and the peer took none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_for: Option<u64>,
+    /// Bytes that waited when it was last asked.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub queued_bytes: u32,
+    /// Milliseconds in which the peer's kernel acknowledged nothing while bytes were in flight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unacked_for: Option<u64>,
+}
+
+impl From<lychgate_core::Evidence> for Evidence {
+    fn from(evidence: lychgate_core::Evidence) -> Self {
+        Self {
+            missed_pings: evidence.missed_pings,
+            missed_probes: evidence.missed_probes,
+            unanswered_for: evidence.unanswered_for.map(millis),
+            silent_for: millis(evidence.silent_for),
+            blocked_for: evidence.blocked_for.map(millis),
+            queued_bytes: evidence.backlog.queued_bytes,
+            unacked_for: evidence.backlog.unacked_for.map(millis),
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(bytes: &u32) -> bool {
+    *bytes == 0
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,28 +1,34 @@
-//! The ladder inside an admission, the probe that its third level needs, and those who wait for it.
+//! The ladder inside an admission.
 //!
 //! ```text
 //!  open at the limit
 //!    Conservative, Moderate: enough? -> evict, admit, at once
-//!    Aggressive: ask every connection twice; the newcomer waits for the round that begins after it asked
-//!      all answered, or the probe deadline -> evict what is gone, else Force -> admit
-//!      the ladder's deadline               -> Force with what is known -> admit
+//!    Aggressive: ask every connection twice (probe); the newcomer waits for the round that begins after it asked
+//!      all answered, or the probe deadline, or the ladder's -> Force takes the worst that is not protected -> admit
+//!      everybody is protected -> reserve, queue, takeover (wait)
 //! ```
 
 use crate::admission::{self, Decision};
 use crate::gate::Step;
-use crate::gate::io::{AdmissionPath, Event, Output};
-use crate::liveness::Liveness;
-use crate::queue::{Asked, Round, Waiter};
-use crate::reclaim::{self, ReclaimLevel};
+use crate::gate::io::{AdmissionPath, Event, Eviction};
+use crate::id::{ConnectionId, SessionKey};
+use crate::limits::Force;
+use crate::liveness::{Liveness, ZombieKind};
+use crate::queue::{Asker, Waiter};
+use crate::reclaim::{self, EvictionPlan, ReclaimLevel};
 use crate::user::push_tight;
 
 impl Step<'_> {
-    pub(super) fn climb(&mut self, waiter: Waiter) {
-        let key = waiter.context.key().clone();
-        let connection = waiter.connection();
+    pub(super) fn climb(&mut self, asker: Asker) {
+        let key = asker.context.key().clone();
+        let connection = asker.context.connection();
+        let thread = asker.context.thread();
         // It waits even while its own admission evicts: a waiting open keeps the newcomer's socket open when the
         // session that goes was the last one on it.
-        push_tight(&mut self.user.waiting, waiter);
+        match self.user.waiting.iter().position(|waiter| waiter.thread() == thread) {
+            Some(place) => return self.user.waiting[place].join(asker),
+            None => push_tight(&mut self.user.waiting, Waiter::new(asker, &self.clock)),
+        }
         if self.user.waiting.len() == 1 && self.admit_first(ReclaimLevel::Moderate) {
             return;
         }
@@ -32,166 +38,95 @@ impl Step<'_> {
         }
         // The queue is bounded by serving its head early, never by refusing.
         if self.user.waiting.len() > self.limits.max_waiting_opens_per_user {
-            self.admit_first(ReclaimLevel::Force);
+            self.serve_first_anyhow();
         }
     }
 
-    /// Evicts `need` sessions that `level` reaches, all or none; the highest level that it took.
-    fn reclaim(&mut self, level: ReclaimLevel, need: usize) -> Option<ReclaimLevel> {
-        let facts = self.user.facts(&self.clock, self.limits);
-        let plan = reclaim::plan(level, &facts, need);
-        if plan.len() < need {
-            return None;
-        }
-        let highest = plan.iter().map(|pick| pick.level).max()?;
-        let victims: Vec<_> =
-            plan.iter().map(|pick| (self.user.sessions[pick.index].thread.clone(), pick.level)).collect();
-        for (thread, level) in victims {
-            self.evict(&thread, level);
-        }
-        Some(highest)
+    /// Whom `level` would take for one newcomer.
+    pub(super) fn plan_one(&self, level: ReclaimLevel) -> EvictionPlan {
+        let level = match (level, self.limits.force) {
+            (ReclaimLevel::Force, Force::Never) => ReclaimLevel::Aggressive,
+            (level, Force::Evict | Force::Never) => level,
+        };
+        reclaim::plan(level, &self.user.facts(&self.clock, self.limits), 1)
     }
 
-    /// Serves whoever waits and can be served without a probe: a slot came free, a session was detached.
+    /// Evicts one session that `level` reaches; the level that it took.
+    fn reclaim_one(&mut self, level: ReclaimLevel) -> Option<ReclaimLevel> {
+        let pick = *self.plan_one(level).first()?;
+        let thread = self.user.sessions[pick.index].thread.clone();
+        self.evict(&thread, pick.level);
+        Some(pick.level)
+    }
+
+    /// Serves whoever waits and can be served without a probe: a slot came free, a session was detached. Whoever
+    /// stands in the queue has a fresh probe made for him once Force has a choice again.
     pub(super) fn serve_waiters(&mut self) {
         while !self.user.waiting.is_empty() {
             if !self.admit_first(ReclaimLevel::Moderate) {
                 break;
             }
         }
-        if self.user.waiting.is_empty() {
-            self.user.round = None;
-        } else if self.user.round.is_none() {
-            self.start_round();
+        let climbs = self.user.waiting.iter().any(|waiter| !waiter.queued);
+        match self.user.round {
+            _ if self.user.waiting.is_empty() => self.user.round = None,
+            None if climbs || !self.plan_one(ReclaimLevel::Force).is_empty() => self.start_round(),
+            Some(_) | None => {}
         }
     }
 
-    /// Admits the first waiter if `level` suffices; true if it waits no longer.
-    fn admit_first(&mut self, level: ReclaimLevel) -> bool {
+    /// Admits the first waiter if `level` suffices, or finds that nobody asks in earnest; true if the queue moved.
+    pub(super) fn admit_first(&mut self, level: ReclaimLevel) -> bool {
         let Some(first) = self.user.waiting.first() else {
             return false;
         };
-        let connection = first.connection();
         // Nobody who lives goes for the sake of an open whose own socket is dead.
-        if let Some(Liveness::Zombie(kind)) =
-            self.user.connection(connection).map(|connection| connection.liveness(&self.clock, self.limits))
-        {
-            self.bury(connection, kind);
+        if let Some((dead, kind)) = self.dead_asker(first) {
+            self.bury(dead, kind);
             return true;
         }
-        let decision = admission::decide(&admission::Question { others_wait: false, ..self.question(first) });
+        let queued = first.queued;
+        let decision = admission::decide(&admission::Question { others_wait: false, ..self.question(first.thread()) });
         let path = match decision {
             Decision::Refuse | Decision::Attach | Decision::Admit => AdmissionPath::Free,
-            Decision::Reclaim { need } => match self.reclaim(level, need) {
+            Decision::Reclaim => match self.reclaim_one(level) {
                 Some(level) => AdmissionPath::Reclaimed(level),
                 None => return false,
             },
         };
-        let waiter = self.user.waiting.remove(0);
+        let askers = self.user.waiting.remove(0).askers;
         match decision {
-            Decision::Refuse => self.refuse_waiter(waiter),
-            Decision::Attach => self.attach(waiter),
-            Decision::Admit | Decision::Reclaim { .. } => self.create(waiter, path),
+            Decision::Refuse => askers.into_iter().for_each(|asker| self.refuse_draining(asker)),
+            Decision::Attach => askers.into_iter().for_each(|asker| self.attach(asker)),
+            Decision::Admit | Decision::Reclaim if queued => self.create(askers, AdmissionPath::Queue),
+            Decision::Admit | Decision::Reclaim => self.create(askers, path),
         }
         true
     }
 
-    /// Asks every connection of this user for a sign of life.
-    fn start_round(&mut self) {
-        let asked = self
-            .user
-            .connections
-            .iter()
-            .map(|connection| Asked { connection: connection.id, written: smallvec::SmallVec::new() });
-        self.user.round = Some(Box::new(Round {
-            started: self.clock.now,
-            started_awake: self.clock.awake(),
-            second_asked: false,
-            asked: asked.collect(),
-        }));
-        self.ask_silent();
-        self.on_probe_answer();
-    }
-
-    /// Pings those who have not been heard since the round began.
-    fn ask_silent(&mut self) {
-        let user = &*self.user;
-        let Some(round) = &user.round else { return };
-        let silent = user.connections.iter().filter(|connection| connection.heard < round.started);
-        let pings: Vec<_> =
-            silent.map(|connection| Output::Ping { user: user.id.clone(), connection: connection.id }).collect();
-        self.out.extend(pings);
-    }
-
-    /// Ends the round early once everybody who was asked has answered or is gone.
-    pub(super) fn on_probe_answer(&mut self) {
-        let Some(round) = &self.user.round else { return };
-        let waits_for = |asked: &Asked| {
-            self.user.connection(asked.connection).is_some_and(|connection| connection.heard < round.started)
-        };
-        if !round.asked.iter().any(waits_for) {
-            self.end_round();
-        }
-    }
-
-    /// What the round is due for: its second pings, or its end.
-    pub(super) fn advance_round(&mut self) {
-        let Some(round) = &mut self.user.round else { return };
-        let elapsed = self.clock.awake().since(round.started_awake);
-        if elapsed >= self.limits.probe_deadline {
-            self.end_round();
-        } else if elapsed >= self.limits.probe_gap && !round.second_asked {
-            round.second_asked = true;
-            self.ask_silent();
-        }
-    }
-
-    /// Writes down who did not answer, and serves all who asked before the round began.
-    fn end_round(&mut self) {
-        let Some(round) = self.user.round.take() else { return };
-        // A ping that left late had no fair chance to be answered: half of what the second one is due counts.
-        let fair = (self.limits.probe_deadline - self.limits.probe_gap) / 2;
-        let awake = self.clock.awake();
-        for asked in &round.asked {
-            let unanswered = asked.written.iter().filter(|at| awake.since(**at) >= fair).count();
-            if let Some(connection) = self.user.connection_mut(asked.connection)
-                && connection.heard < round.started
-            {
-                connection.missed_probes = unanswered as u32;
+    fn dead_asker(&self, waiter: &Waiter) -> Option<(ConnectionId, ZombieKind)> {
+        let connections = waiter.askers.iter().map(|asker| asker.context.connection());
+        connections.filter_map(|id| self.user.connection(id)).find_map(|connection| {
+            match connection.liveness(&self.clock, self.limits) {
+                Liveness::Zombie(kind) => Some((connection.id, kind)),
+                Liveness::Alive | Liveness::Suspect => None,
             }
-        }
-        while self.user.waiting.first().is_some_and(|waiter| waiter.since <= round.started) {
-            self.admit_first(ReclaimLevel::Force);
+        })
+    }
+
+    /// In shadow mode: tells what an admission would have had to do.
+    pub(super) fn tell_shadow(&mut self, newcomer: SessionKey) {
+        match self.plan_one(ReclaimLevel::Force).first() {
+            Some(pick) => self.tell_would_evict(pick.index, pick.level),
+            None => self.tell(Event::WouldWait { key: newcomer }),
         }
     }
 
-    /// Serves those whose ladder has taken too long, with what is known: round after round of the others' probes.
-    pub(super) fn serve_overdue(&mut self) {
-        let (clock, limits) = (self.clock, self.limits);
-        let is_overdue = |waiter: &Waiter| waiter.deadline(&clock, limits) <= clock.now;
-        while self.user.waiting.first().is_some_and(is_overdue) {
-            self.admit_first(ReclaimLevel::Force);
-        }
-    }
-
-    /// Tells everybody of this user when his band changes, and sets background reclaim going above its watermark.
-    pub(super) fn note_pressure(&mut self) {
-        use crate::limits::Pressure;
-
-        let usage = self.usage();
-        let was = std::mem::replace(&mut self.user.pressure, usage.level);
-        if was == usage.level {
-            return;
-        }
-        self.tell(Event::Pressure { user: self.user.id.clone(), usage });
-        let connections: Vec<_> = self.user.connections.iter().map(|connection| connection.id).collect();
-        for connection in connections {
-            self.emit(Output::Limit { connection, usage });
-        }
-        self.user.reclaim_at = match (usage.level, self.user.reclaim_at) {
-            (Pressure::Ok | Pressure::Watch, _) => None,
-            (Pressure::Warn | Pressure::High | Pressure::Full, due) if was >= Pressure::Warn => due,
-            (Pressure::Warn | Pressure::High | Pressure::Full, _) => Some(self.clock.now),
-        };
+    pub(super) fn tell_would_evict(&mut self, session: usize, level: ReclaimLevel) {
+        let session = &self.user.sessions[session];
+        let best = self.user.best_evidence(session, &self.clock, self.limits);
+        let evidence = best.map(|(_, evidence)| evidence).unwrap_or_default();
+        let key = self.user.key(&session.thread);
+        self.tell(Event::WouldEvict { key, eviction: Eviction { level, evidence } });
     }
 }

@@ -1,9 +1,12 @@
 //! A connection arrives, speaks, renews its token.
 
+use crate::breaker::ReclaimStep;
 use crate::connection::{Connection, Ping, jittered};
 use crate::gate::Step;
 use crate::gate::io::{Event, Heartbeat, Manner, Output, PingOutcome, Sign, WriteProgress};
 use crate::id::{ConnectionId, RunId, ThreadId};
+use crate::liveness::Backlog;
+use crate::plans::PlanId;
 use crate::refusal::{EvictReason, Refusal};
 use crate::timer::Time;
 use crate::user::push_tight;
@@ -15,6 +18,7 @@ impl Step<'_> {
         prev: Option<ConnectionId>,
         heartbeat: Heartbeat,
         expires: Option<Time>,
+        plan: PlanId,
     ) {
         if let Some(retry_in) = self.draining {
             return self.refuse(id, None, None, Refusal::Draining { retry_in });
@@ -23,6 +27,7 @@ impl Step<'_> {
         if self.user.connection(id).is_some() || self.user.closing.iter().any(|closing| closing.connection == id) {
             return;
         }
+        self.put_on_plan(plan);
         let jitter = self.draw();
         let next_ping = self.clock.now + jittered(self.limits.ping_interval, jitter);
         let connection = Connection::new(id, heartbeat, expires, self.clock.now, next_ping);
@@ -34,6 +39,12 @@ impl Step<'_> {
         self.tell(Event::Connected { user: user.clone(), connection: id, superseded });
         let usage = self.usage();
         self.emit(Output::Connected { user, connection: id, superseded, usage });
+    }
+
+    /// The newest token decides for the whole user. A limit that falls evicts nobody by itself.
+    fn put_on_plan(&mut self, plan: PlanId) {
+        self.user.plan = plan;
+        self.limits = self.plans.limits(plan);
     }
 
     /// Moves the sessions and the waiting opens of `old` to `new` and closes `old`. The sessions keep their slots; each
@@ -55,9 +66,10 @@ impl Step<'_> {
             let key = self.user.key(&thread);
             self.emit(Output::Detached { key, connection: old });
         }
-        for waiter in &mut self.user.waiting {
-            if waiter.connection() == old {
-                waiter.context = waiter.context.clone().with_connection(new);
+        for asker in self.user.waiting.iter_mut().flat_map(|waiter| &mut waiter.askers) {
+            if asker.context.connection() == old {
+                asker.context = asker.context.clone().with_connection(new);
+                asker.told = None;
             }
         }
         self.drop_connection(old, EvictReason::Superseded, Manner::Handshake);
@@ -80,12 +92,12 @@ impl Step<'_> {
     }
 
     pub(super) fn on_heard(&mut self, id: ConnectionId, sign: Sign) {
-        let now = self.clock.now;
+        let (now, clock) = (self.clock.now, self.clock);
         let Some(connection) = self.user.connection_mut(id) else {
             return;
         };
         if connection.is_life(sign) {
-            connection.on_life(now);
+            connection.on_life(&clock);
         }
         if sign == Sign::Visible {
             let attached = |session: &&mut crate::session::Session| session.attachment(id).is_some();
@@ -93,27 +105,31 @@ impl Step<'_> {
         }
     }
 
-    pub(super) fn on_ping_result(&mut self, id: ConnectionId, outcome: PingOutcome) {
+    pub(super) fn on_ping_result(&mut self, id: ConnectionId, outcome: PingOutcome, backlog: Backlog) {
         let awake = self.clock.awake();
+        let Some(connection) = self.user.connection_mut(id) else {
+            return;
+        };
+        connection.on_backlog(backlog);
+        match outcome {
+            PingOutcome::Queued => return,
+            // Its task hears of the broken socket as well and disconnects; until then it stays without an answer.
+            PingOutcome::Failed => connection.ping = Ping::Idle,
+            PingOutcome::Written if connection.ping == Ping::Ordered => connection.ping = Ping::Written(awake),
+            PingOutcome::Written => {}
+        }
+        let round = self.user.round.as_mut();
+        let Some(asked) = round.and_then(|round| round.asked.iter_mut().find(|asked| asked.connection == id)) else {
+            return;
+        };
         match outcome {
             PingOutcome::Queued => {}
-            // Its task hears of the broken socket as well and disconnects; until then it stays without an answer.
-            PingOutcome::Failed => {
-                if let Some(connection) = self.user.connection_mut(id) {
-                    connection.ping = Ping::Idle;
-                }
-            }
+            PingOutcome::Failed => self.on_step_failure(ReclaimStep::Probe),
             PingOutcome::Written => {
-                let Some(connection) = self.user.connection_mut(id) else {
-                    return;
-                };
-                if connection.ping == Ping::Ordered {
-                    connection.ping = Ping::Written(awake);
-                }
-                let asked = self.user.round.iter_mut().flat_map(|round| &mut round.asked);
-                asked.filter(|asked| asked.connection == id && asked.written.len() < 2).for_each(|asked| {
+                if asked.written.len() < 2 {
                     asked.written.push(awake);
-                });
+                }
+                self.on_step_success(ReclaimStep::Probe);
             }
         }
     }
@@ -129,9 +145,10 @@ impl Step<'_> {
         };
     }
 
-    pub(super) fn on_renew(&mut self, id: ConnectionId, expires: Option<Time>) {
+    pub(super) fn on_renew(&mut self, id: ConnectionId, expires: Option<Time>, plan: PlanId) {
         if let Some(connection) = self.user.connection_mut(id) {
             connection.expires = expires;
+            self.put_on_plan(plan);
         }
     }
 

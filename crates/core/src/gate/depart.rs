@@ -1,10 +1,12 @@
 //! Somebody goes: a connection leaves a session, a socket ends, a session is evicted. The record goes first; the socket
 //! is an effect that may be slow or fail (hazards R4, R29).
 
+use crate::breaker::ReclaimStep;
 use crate::gate::Step;
-use crate::gate::io::{End, Event, Manner, Output};
+use crate::gate::io::{End, Event, Eviction, Manner, Output};
 use crate::id::{ConnectionId, ThreadId};
 use crate::liveness::{Evidence, Liveness, ZombieKind};
+use crate::queue::Asker;
 use crate::reclaim::ReclaimLevel;
 use crate::refusal::EvictReason;
 use crate::user::{Closing, push_tight};
@@ -18,7 +20,7 @@ enum Orphans {
 
 impl Step<'_> {
     pub(super) fn on_leave(&mut self, connection: ConnectionId, thread: &ThreadId) {
-        self.user.waiting.retain(|waiter| waiter.connection() != connection || waiter.context.thread() != thread);
+        self.withdraw(|asker| asker.context.connection() == connection && asker.context.thread() == thread);
         let Some(index) = self.user.session_index(thread) else {
             return;
         };
@@ -26,7 +28,8 @@ impl Step<'_> {
         let session_ended = self.user.sessions[index].attached.is_empty();
         let reason = EvictReason::Left;
         let key = self.user.key(thread);
-        self.emit(Output::Closed { key, connection, reference: attachment.reference, reason, session_ended });
+        let reference = attachment.reference;
+        self.emit(Output::Closed { key, connection, reference, reason, session_ended, eviction: None });
         self.on_detached(thread, Orphans::End(reason));
     }
 
@@ -48,7 +51,17 @@ impl Step<'_> {
     }
 
     pub(super) fn on_eviction_done(&mut self, id: ConnectionId) {
+        let closing = self.user.closing.len();
         self.user.closing.retain(|closing| closing.connection != id);
+        if self.user.closing.len() < closing {
+            self.on_step_success(ReclaimStep::Close);
+        }
+    }
+
+    /// Takes those opens out of the queue that are asked for no more.
+    fn withdraw(&mut self, is_gone: impl Fn(&Asker) -> bool) {
+        self.user.waiting.iter_mut().for_each(|waiter| waiter.askers.retain(|asker| !is_gone(asker)));
+        self.user.waiting.retain(|waiter| !waiter.askers.is_empty());
     }
 
     pub(super) fn on_eviction_failed(&mut self, id: ConnectionId) {
@@ -66,6 +79,7 @@ impl Step<'_> {
         for Closing { connection, .. } in due {
             let user = self.user.id.clone();
             self.tell(Event::CloseUnconfirmed { user: user.clone(), connection });
+            self.on_step_failure(ReclaimStep::Close);
             let reason = EvictReason::Unresponsive;
             self.emit(Output::CloseSocket { user, connection, reason, manner: Manner::Abort });
         }
@@ -88,6 +102,11 @@ impl Step<'_> {
         self.forget(id, Some(reason), orphans);
         let deadline = self.clock.now + self.limits.close_confirm;
         push_tight(&mut self.user.closing, Closing { connection: id, deadline });
+        // Where closes keep failing nobody waits for another handshake.
+        let manner = match manner {
+            Manner::Handshake if !self.may_try(ReclaimStep::Close) => Manner::Abort,
+            Manner::Handshake | Manner::Abort => manner,
+        };
         let user = self.user.id.clone();
         self.emit(Output::CloseSocket { user, connection: id, reason, manner });
     }
@@ -95,7 +114,7 @@ impl Step<'_> {
     /// Removes a connection's record, its waiting opens and its place in every session.
     fn forget(&mut self, id: ConnectionId, reason: Option<EvictReason>, orphans: Orphans) {
         self.user.connections.retain(|connection| connection.id != id);
-        self.user.waiting.retain(|waiter| waiter.connection() != id);
+        self.withdraw(|asker| asker.context.connection() == id);
         let user = self.user.id.clone();
         self.tell(Event::Disconnected { user, connection: id, reason });
         let threads: Vec<_> = self
@@ -159,11 +178,13 @@ impl Step<'_> {
         };
         let evidence = best.map_or_else(Evidence::default, |(_, evidence)| evidence);
         let key = self.user.key(thread);
-        self.tell(Event::SessionEvicted { key: key.clone(), level, reason, evidence });
+        let eviction = Eviction { level, evidence };
+        self.tell(Event::SessionEvicted { key: key.clone(), reason, eviction });
         for attachment in session.attached {
             let connection = attachment.connection;
             let reference = attachment.reference;
-            self.emit(Output::Closed { key: key.clone(), connection, reference, reason, session_ended: true });
+            let (key, eviction) = (key.clone(), Some(eviction));
+            self.emit(Output::Closed { key, connection, reference, reason, session_ended: true, eviction });
             self.close_if_useless(connection);
         }
     }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::breaker::{BreakerState, ReclaimStep};
 use crate::context::SessionContext;
 use crate::id::{ConnectionId, RunId, SessionKey, ThreadId, UserId};
 use crate::limits::Usage;
-use crate::liveness::{Evidence, ZombieKind};
+use crate::liveness::{Backlog, Evidence, ZombieKind};
+use crate::plans::PlanId;
 use crate::reclaim::ReclaimLevel;
 use crate::refusal::{EvictReason, Refusal};
 use crate::timer::Time;
@@ -75,6 +77,8 @@ pub enum Input {
         heartbeat: Heartbeat,
         /// When its token expires.
         expires: Option<Time>,
+        /// The plan that its token names; the newest token decides for the whole user.
+        plan: PlanId,
     },
     /// A connection asks for a session.
     Open {
@@ -120,6 +124,8 @@ pub enum Input {
         connection: ConnectionId,
         /// What became of it.
         outcome: PingOutcome,
+        /// What waited before it.
+        backlog: Backlog,
     },
     /// Bytes wait for the kernel (`true` since now), or the kernel took some or all of them.
     Backlog {
@@ -157,6 +163,8 @@ pub enum Input {
         connection: ConnectionId,
         /// When the new token expires.
         expires: Option<Time>,
+        /// The plan that the new token names.
+        plan: PlanId,
     },
     /// A connection has to go: its token was revoked, an operator asked, or an address or the node is full.
     Expel {
@@ -204,17 +212,6 @@ pub enum WriteProgress {
     Cleared,
 }
 
-/// What a connection has been sent and has not taken yet, as far as the kernels on both sides know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Bytes that wait with us and bytes that our kernel keeps until the peer's kernel acknowledges them.
-    pub queued_bytes: u32,
-    /// How long the peer's kernel has acknowledged nothing at all while bytes were on their way to it; none while
-    /// nothing is on its way. Never more than what was observed. A peer that does not read, but whose machine lives,
-    /// acknowledges; one whose machine or network is gone does not.
-    pub unacked_for: Option<Duration>,
-}
-
 /// Which way an open was admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AdmissionPath {
@@ -226,6 +223,12 @@ pub enum AdmissionPath {
     Free,
     /// A slot was reclaimed at this level.
     Reclaimed(ReclaimLevel),
+    /// Every session was protected: a slot of the reserve.
+    Reserve,
+    /// Every session was protected and the reserve was taken: it waited in the queue.
+    Queue,
+    /// The limit only tells ([`crate::limits::Mode::Shadow`]): it would have had to make room.
+    Shadow,
 }
 
 impl AdmissionPath {
@@ -237,6 +240,9 @@ impl AdmissionPath {
             Self::Takeover => "takeover",
             Self::Free => "free",
             Self::Reclaimed(level) => level.as_str(),
+            Self::Reserve => "reserve",
+            Self::Queue => "queue",
+            Self::Shadow => "shadow",
         }
     }
 }
@@ -248,6 +254,15 @@ pub enum Manner {
     Handshake,
     /// At once: the peer is dead, nobody waits for it (hazard R29).
     Abort,
+}
+
+/// Why exactly a session had to go, for its user, the log and the record of decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Eviction {
+    /// How far reclaim had to go.
+    pub level: ReclaimLevel,
+    /// What was known of its best connection.
+    pub evidence: Evidence,
 }
 
 /// One thing to do or to tell. Effects may fail; the decision stands.
@@ -292,6 +307,21 @@ pub enum Output {
         reason: EvictReason,
         /// Whether the session itself ended; otherwise only this connection left it.
         session_ended: bool,
+        /// Where the session was reclaimed: at which level and on what evidence.
+        eviction: Option<Eviction>,
+    },
+    /// Say queued: every session is protected and the reserve is taken. Said again whenever the position changes.
+    Queued {
+        /// Which session it asks for.
+        key: SessionKey,
+        /// On which connection.
+        connection: ConnectionId,
+        /// The client's name for this open.
+        reference: Option<Box<str>>,
+        /// 1 is next.
+        position: usize,
+        /// Until it is served at the latest.
+        deadline: Duration,
     },
     /// The connection is attached to the session no longer, and nobody is told: it is gone itself, or its successor
     /// holds the session.
@@ -332,7 +362,7 @@ pub enum Output {
         /// How.
         manner: Manner,
     },
-    /// Tell the connection where its user stands, because the band changed.
+    /// Tell the connection where its user stands: the band changed, or the reserve opened or closed.
     Limit {
         /// Which.
         connection: ConnectionId,
@@ -391,12 +421,10 @@ pub enum Event {
     SessionEvicted {
         /// Which.
         key: SessionKey,
-        /// At which level.
-        level: ReclaimLevel,
-        /// Why.
+        /// Why, as its user is told.
         reason: EvictReason,
-        /// What was known of it.
-        evidence: Evidence,
+        /// At which level, and on what evidence.
+        eviction: Eviction,
     },
     /// A connection was registered.
     Connected {
@@ -426,6 +454,42 @@ pub enum Event {
         kind: ZombieKind,
         /// What proved it.
         evidence: Evidence,
+    },
+    /// In [`crate::limits::Mode::Shadow`]: a session that the limit would have had evicted.
+    WouldEvict {
+        /// Which.
+        key: SessionKey,
+        /// How far reclaim would have had to go, and on what evidence.
+        eviction: Eviction,
+    },
+    /// In [`crate::limits::Mode::Shadow`]: every session is protected, and an open would have had to take a slot of the
+    /// reserve or to wait.
+    WouldWait {
+        /// Which session it asked for.
+        key: SessionKey,
+    },
+    /// An open stands in the queue.
+    Queued {
+        /// Which session it asks for.
+        key: SessionKey,
+        /// 1 is next.
+        position: usize,
+    },
+    /// A breaker moved.
+    Breaker {
+        /// Whose; none for the node's.
+        user: Option<UserId>,
+        /// Round which step.
+        step: ReclaimStep,
+        /// Where to.
+        state: BreakerState,
+    },
+    /// A broken invariant was found in a running gate, and repaired: a defect of this crate or of its driver.
+    Repaired {
+        /// Whose record.
+        user: UserId,
+        /// What did not hold.
+        broken: &'static str,
     },
     /// The user moved into another band.
     Pressure {

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::admission::{self, Decision, Question};
 use crate::context::SessionContext;
 use crate::gate::Step;
 use crate::gate::io::{AdmissionPath, Event, Manner, Output, Resume};
 use crate::id::{ConnectionId, ThreadId};
+use crate::limits::Mode;
 use crate::liveness::Liveness;
-use crate::queue::Waiter;
+use crate::queue::Asker;
 use crate::refusal::{EvictReason, Refusal};
 use crate::session::{Attachment, Session};
 use crate::user::push_tight;
@@ -23,23 +26,36 @@ impl Step<'_> {
         let Some(context) = self.same_open(context, reference.as_deref()) else {
             return;
         };
-        let waiter = Waiter { context, reference, resume, since: self.clock.now, since_awake: self.clock.awake() };
-        match admission::decide(&self.question(&waiter)) {
-            Decision::Refuse => self.refuse_waiter(waiter),
-            Decision::Attach => self.attach(waiter),
-            Decision::Admit => self.create(waiter, AdmissionPath::Free),
-            Decision::Reclaim { .. } => self.climb(waiter),
+        let decision = admission::decide(&self.question(context.thread()));
+        let asker = Asker { context, reference, resume, since: self.clock.now, told: None };
+        match decision {
+            Decision::Refuse => self.refuse_draining(asker),
+            Decision::Attach => self.attach(asker),
+            Decision::Admit => self.create(SmallVec::from_buf([asker]), AdmissionPath::Free),
+            Decision::Reclaim if self.limit_only_tells() => {
+                self.tell_shadow(asker.context.key().clone());
+                self.create(SmallVec::from_buf([asker]), AdmissionPath::Shadow);
+            }
+            Decision::Reclaim => self.climb(asker),
         }
     }
 
     /// The facts for the decision over one open.
-    pub(super) fn question(&self, waiter: &Waiter) -> Question {
+    pub(super) fn question(&self, thread: &ThreadId) -> Question {
         Question {
-            session_exists: self.user.session_index(waiter.context.thread()).is_some(),
+            session_exists: self.user.session_index(thread).is_some(),
             used: self.user.sessions.len(),
             limit: self.limits.max_sessions_per_user,
             others_wait: !self.user.waiting.is_empty(),
             draining: self.draining.is_some(),
+        }
+    }
+
+    /// Shadow mode, below the number of sessions where memory has its say.
+    fn limit_only_tells(&self) -> bool {
+        match self.limits.mode {
+            Mode::Enforce => false,
+            Mode::Shadow => self.user.sessions.len() < self.limits.ceiling(),
         }
     }
 
@@ -51,8 +67,8 @@ impl Step<'_> {
         };
         let connection = context.connection();
         let is_same =
-            |waiter: &Waiter| waiter.connection() == connection && waiter.reference.as_deref() == Some(reference);
-        if self.user.waiting.iter().any(is_same) {
+            |asker: &Asker| asker.context.connection() == connection && asker.reference.as_deref() == Some(reference);
+        if self.user.waiting.iter().flat_map(|waiter| &waiter.askers).any(is_same) {
             return None;
         }
         let known = self.user.sessions.iter().find(|session| {
@@ -65,8 +81,8 @@ impl Step<'_> {
     }
 
     /// Attaches to the session in place (M4).
-    pub(super) fn attach(&mut self, waiter: Waiter) {
-        let Waiter { context, reference, resume, since, .. } = waiter;
+    pub(super) fn attach(&mut self, asker: Asker) {
+        let Asker { context, reference, resume, since, told: _ } = asker;
         let Some(index) = self.user.session_index(context.thread()) else {
             return;
         };
@@ -92,13 +108,16 @@ impl Step<'_> {
         self.say_opened(context, reference, resume, path, self.clock.now.since(since));
     }
 
-    /// Takes a slot. The record stands before anybody is told. A newcomer whose own socket was found dead while it
-    /// waited takes none.
-    pub(super) fn create(&mut self, waiter: Waiter, path: AdmissionPath) {
-        if self.user.connection(waiter.connection()).is_none() {
+    /// Takes a slot for the first asker and attaches the others. The record stands before anybody is told. An asker
+    /// whose own socket is gone by then takes none.
+    pub(super) fn create(&mut self, askers: SmallVec<[Asker; 1]>, path: AdmissionPath) {
+        let user = &*self.user;
+        let here = |asker: &Asker| user.connection(asker.context.connection()).is_some();
+        let mut askers: SmallVec<[Asker; 1]> = askers.into_iter().filter(here).collect();
+        if askers.is_empty() {
             return;
         }
-        let Waiter { context, reference, resume, since, .. } = waiter;
+        let Asker { context, reference, resume, since, told: _ } = askers.remove(0);
         let connection = context.connection();
         let attachment = Attachment { connection, claim: None, reference: reference.clone() };
         let session = Session::new(context.thread().clone(), attachment, self.clock.now);
@@ -106,6 +125,7 @@ impl Step<'_> {
         let waited = self.clock.now.since(since);
         self.tell(Event::SessionCreated { key: context.key().clone(), connection, path, waited });
         self.say_opened(context, reference, resume, path, waited);
+        askers.into_iter().for_each(|asker| self.attach(asker));
     }
 
     fn say_opened(
@@ -142,17 +162,24 @@ impl Step<'_> {
             let reference = self.user.sessions[index].detach(worst).and_then(|attachment| attachment.reference);
             let reason = EvictReason::MadeRoomForConnection;
             let key = self.user.key(thread);
-            self.emit(Output::Closed { key, connection: worst, reference, reason, session_ended: false });
+            self.emit(Output::Closed {
+                key,
+                connection: worst,
+                reference,
+                reason,
+                session_ended: false,
+                eviction: None,
+            });
             if !self.user.is_wanted(worst) {
                 self.drop_connection(worst, reason, Manner::Handshake);
             }
         }
     }
 
-    pub(super) fn refuse_waiter(&mut self, waiter: Waiter) {
+    pub(super) fn refuse_draining(&mut self, asker: Asker) {
         let retry_in = self.draining.unwrap_or_default();
-        let thread = Some(waiter.context.thread().clone());
-        self.refuse(waiter.connection(), thread, waiter.reference, Refusal::Draining { retry_in });
+        let thread = Some(asker.context.thread().clone());
+        self.refuse(asker.context.connection(), thread, asker.reference, Refusal::Draining { retry_in });
     }
 
     pub(super) fn refuse(

@@ -7,8 +7,8 @@ use crate::context::{Entropy, WebSocketRequest};
 use crate::gate::io::{AdmissionPath, Event, Manner, Resume};
 use crate::limits::{LimitSpec, Pressure};
 use crate::{
-    ConnectionId, End, EvictReason, Gate, Heartbeat, Input, Limits, Output, PingOutcome, ReclaimLevel, Refusal, RunId,
-    SessionContext, SessionKey, Sign, ThreadId, Time, UserId, WriteProgress,
+    Backlog, ConnectionId, End, EvictReason, Gate, Heartbeat, Input, Limits, Output, PingOutcome, PlanId, ReclaimLevel,
+    Refusal, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, UserId, WriteProgress,
 };
 
 struct World {
@@ -17,6 +17,8 @@ struct World {
     silent: BTreeSet<ConnectionId>,
     /// Sockets close as ordered; otherwise no close is ever confirmed.
     closes_work: bool,
+    /// Pings cannot be written.
+    unwritable: bool,
     seen: Vec<Output>,
     sequence: u64,
 }
@@ -48,6 +50,7 @@ impl World {
             now: Time::from_micros(1_000_000),
             silent: BTreeSet::new(),
             closes_work: true,
+            unwritable: false,
             seen: Vec::new(),
             sequence: 0,
         }
@@ -63,8 +66,11 @@ impl World {
         while let Some(output) = self.gate.poll_output() {
             if let Output::Ping { user, connection } = &output {
                 let (user, connection) = (user.clone(), *connection);
-                let outcome = PingOutcome::Written;
-                self.gate.handle_input(self.now, Input::PingResult { user: user.clone(), connection, outcome });
+                let outcome = if self.unwritable { PingOutcome::Failed } else { PingOutcome::Written };
+                self.gate.handle_input(
+                    self.now,
+                    Input::PingResult { user: user.clone(), connection, outcome, backlog: Backlog::default() },
+                );
                 if !self.silent.contains(&connection) {
                     self.gate.handle_input(self.now, Input::Heard { user, connection, sign: Sign::Data });
                 }
@@ -97,7 +103,14 @@ impl World {
     fn connect_after(&mut self, n: u128, prev: Option<u128>) {
         let heartbeat = Heartbeat::Application;
         let prev = prev.map(socket);
-        self.input(Input::Connect { user: user(), connection: socket(n), prev, heartbeat, expires: None });
+        self.input(Input::Connect {
+            user: user(),
+            connection: socket(n),
+            prev,
+            heartbeat,
+            expires: None,
+            plan: PlanId::default(),
+        });
     }
 
     fn open(&mut self, n: u128, thread: Option<&str>, reference: Option<&str>) {
@@ -139,7 +152,9 @@ impl World {
 
     fn evicted(&self) -> Vec<(String, ReclaimLevel)> {
         let pick = |output: &Output| match output {
-            Output::Event(Event::SessionEvicted { key, level, .. }) => Some((key.thread().to_string(), *level)),
+            Output::Event(Event::SessionEvicted { key, eviction, .. }) => {
+                Some((key.thread().to_string(), eviction.level))
+            }
             _ => None,
         };
         self.seen.iter().filter_map(pick).collect()
@@ -165,6 +180,8 @@ impl World {
         self.seen.iter().filter(|output| matches!(output, Output::Refused { .. })).count()
     }
 }
+
+mod degradation;
 
 #[test]
 fn tabs_of_one_thread_share_one_session() {
@@ -233,7 +250,7 @@ fn pongs_and_plain_data_prove_life_and_are_no_use() {
 }
 
 #[test]
-fn a_session_with_a_run_goes_only_when_every_session_has_one() {
+fn a_session_with_a_run_goes_only_when_no_other_choice_is_left() {
     let mut world = World::new();
     world.fill(20);
     let run = |name: &str| RunId::parse(name).unwrap();
@@ -244,10 +261,9 @@ fn a_session_with_a_run_goes_only_when_every_session_has_one() {
     world.open(21, Some("new"), None);
     assert_eq!(world.evicted(), [("t20".to_owned(), ReclaimLevel::Force)]);
     world.input(Input::RunStarted { key: key("new"), run: run("r") });
-    world.now = world.now + Duration::from_secs(1);
     world.open(21, Some("newer"), None);
-    assert_eq!(world.evicted().last(), Some(&("t1".to_owned(), ReclaimLevel::Force)), "the least recently used");
-    assert_eq!(world.refused(), 0);
+    assert_eq!(world.opened("newer"), Some(AdmissionPath::Reserve));
+    assert_eq!((world.evicted().len(), world.refused()), (1, 0));
 }
 
 #[test]
@@ -322,7 +338,7 @@ fn a_claim_that_ran_out_is_not_renewed_by_the_end_of_its_connection() {
     world.open(1, Some("t"), None);
     world.connect_after(2, Some(1));
     let expires = Some(world.now + Duration::from_secs(11));
-    world.input(Input::Renew { user: user(), connection: socket(2), expires });
+    world.input(Input::Renew { user: user(), connection: socket(2), expires, plan: PlanId::default() });
     let lag = Duration::from_secs(12);
     world.now = world.now + lag;
     world.input(Input::Stalled { lag });
@@ -341,6 +357,7 @@ fn nobody_takes_over_a_connection_of_another_user() {
         prev: Some(socket(1)),
         heartbeat: Heartbeat::Protocol,
         expires: None,
+        plan: PlanId::default(),
     });
     assert!(world.closed_sockets().is_empty());
     assert_eq!(world.count(), 1);
@@ -412,6 +429,7 @@ fn silence_counts_only_after_the_ping_was_really_written() {
             prev: None,
             heartbeat: Heartbeat::Application,
             expires: None,
+            plan: PlanId::default(),
         },
     );
     let end = world.now + Duration::from_secs(300);
@@ -445,9 +463,9 @@ fn an_expired_token_closes_its_connection_and_a_renewed_one_does_not() {
     let mut world = World::new();
     world.fill(2);
     let expires = Some(world.now + Duration::from_secs(5));
-    world.input(Input::Renew { user: user(), connection: socket(1), expires });
-    world.input(Input::Renew { user: user(), connection: socket(2), expires });
-    world.input(Input::Renew { user: user(), connection: socket(2), expires: None });
+    world.input(Input::Renew { user: user(), connection: socket(1), expires, plan: PlanId::default() });
+    world.input(Input::Renew { user: user(), connection: socket(2), expires, plan: PlanId::default() });
+    world.input(Input::Renew { user: user(), connection: socket(2), expires: None, plan: PlanId::default() });
     world.advance(Duration::from_secs(6));
     assert_eq!(world.closed_sockets(), [(socket(1), EvictReason::TokenExpired, Manner::Handshake)]);
 }

@@ -4,7 +4,7 @@ use crate::connection::{Ping, jittered};
 use crate::gate::Step;
 use crate::gate::io::{Manner, Output};
 use crate::id::ConnectionId;
-use crate::limits::Pressure;
+use crate::limits::{Mode, Pressure};
 use crate::liveness::Liveness;
 use crate::reclaim::{self, Facts, ReclaimLevel, Standing};
 use crate::refusal::EvictReason;
@@ -42,8 +42,7 @@ impl Step<'_> {
         for connection in &mut self.user.connections {
             let Ping::Written(at) = connection.ping else { continue };
             if awake.since(at) >= self.limits.ping_answer {
-                connection.ping = Ping::Idle;
-                connection.missed_pings += 1;
+                connection.on_missed_ping(self.clock.wall(at));
                 if hurry {
                     connection.next_ping = self.clock.now;
                 }
@@ -128,8 +127,9 @@ impl Step<'_> {
         let plan = reclaim::plan(ReclaimLevel::Moderate, &patient, excess);
         let victims: Vec<_> =
             plan.iter().map(|pick| (self.user.sessions[pick.index].thread.clone(), pick.level)).collect();
-        for (thread, level) in victims {
-            self.evict(&thread, level);
+        match self.limits.mode {
+            Mode::Enforce => victims.into_iter().for_each(|(thread, level)| self.evict(&thread, level)),
+            Mode::Shadow => plan.iter().for_each(|pick| self.tell_would_evict(pick.index, pick.level)),
         }
         if self.limits.pressure(self.user.sessions.len()) >= Pressure::High {
             self.user.connections.iter_mut().for_each(|connection| connection.next_ping = now);

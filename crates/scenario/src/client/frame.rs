@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn what_the_gateway_writes_is_what_the_client_reads() {
         use lychgate::wire;
-        let limits = wire::Limits { used: 3, limit: 20, level: "ok" };
+        let limits = wire::Limits { used: 3, limit: 20, level: "ok", reserve_until: None };
         let said = serde_json::to_string(&wire::Server::Hello {
             connection: "c_1",
             user: "ann",

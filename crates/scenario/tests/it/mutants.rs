@@ -96,11 +96,11 @@ impl Mutant {
             | (Fault::IgnoresItsOwnStall, Input::Stalled { .. })
             | (Fault::ForgetsRuns, Input::RunStarted { .. })
             | (Fault::IgnoresExpiry, Input::Renew { .. }) => None,
-            (Fault::CountsEveryPongAsLife, Input::Connect { user, connection, prev, expires, .. }) => {
-                Some(Input::Connect { user, connection, prev, expires, heartbeat: Heartbeat::Protocol })
+            (Fault::CountsEveryPongAsLife, Input::Connect { user, connection, prev, expires, plan, .. }) => {
+                Some(Input::Connect { user, connection, prev, expires, heartbeat: Heartbeat::Protocol, plan })
             }
-            (Fault::IgnoresPrev, Input::Connect { user, connection, heartbeat, expires, .. }) => {
-                Some(Input::Connect { user, connection, prev: None, heartbeat, expires })
+            (Fault::IgnoresPrev, Input::Connect { user, connection, heartbeat, expires, plan, .. }) => {
+                Some(Input::Connect { user, connection, prev: None, heartbeat, expires, plan })
             }
             (Fault::LingersAfterGoodbye, Input::Disconnect { user, connection, .. }) => {
                 Some(Input::Disconnect { user, connection, end: End::Lost })
@@ -147,10 +147,10 @@ impl Mutant {
                 let stranger = self.seen.iter().find(|(other, _)| *other != user).map(|(_, id)| *id);
                 Some(Output::Event(Event::Connected { user, connection, superseded: stranger }))
             }
-            (Fault::MixesUsersUp, Output::Closed { key, connection, reference, reason, session_ended }) => {
+            (Fault::MixesUsersUp, Output::Closed { key, connection, reference, reason, session_ended, eviction }) => {
                 let stranger = self.seen.iter().find(|(other, _)| other != key.user());
                 let connection = stranger.map_or(connection, |(_, id)| *id);
-                Some(Output::Closed { key, connection, reference, reason, session_ended })
+                Some(Output::Closed { key, connection, reference, reason, session_ended, eviction })
             }
             (_, output) => Some(output),
         }

@@ -19,6 +19,9 @@ use crate::config;
 /// The longest token that is looked at (hazard R31). Request headers are bounded near this size anyway.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
+/// The longest name of a plan that is looked at.
+const MAX_PLAN_BYTES: usize = 64;
+
 /// The one algorithm that is accepted.
 const ALGORITHM: Algorithm = Algorithm::HS256;
 
@@ -46,6 +49,7 @@ pub fn install_provider() {
 struct Claims {
     sub: Option<serde_json::Value>,
     exp: Option<serde_json::Value>,
+    plan: Option<serde_json::Value>,
 }
 
 #[derive(Serialize)]
@@ -55,6 +59,8 @@ struct Minted<'a> {
     aud: &'a str,
     iat: u64,
     exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<&'a str>,
 }
 
 impl JwtAuthenticator {
@@ -87,7 +93,21 @@ impl Authenticator for JwtAuthenticator {
         Ok(Identity {
             user: UserId::parse(&sub).map_err(AuthError::BadSubject)?,
             expires: decoded.claims.exp.as_ref().and_then(seconds),
+            plan: decoded.claims.plan.and_then(plan_name),
         })
+    }
+}
+
+/// A claim of another type, or too long to be a name of ours, names no plan: it is no reason to keep anybody out.
+fn plan_name(claim: serde_json::Value) -> Option<Box<str>> {
+    match claim {
+        serde_json::Value::String(name) if name.len() <= MAX_PLAN_BYTES => Some(name.into_boxed_str()),
+        serde_json::Value::String(_)
+        | serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::Array(_)
+        | serde_json::Value::Object(_) => None,
     }
 }
 
@@ -102,6 +122,19 @@ fn seconds(value: &serde_json::Value) -> Option<u64> {
 /// # Errors
 /// The text says what the cryptography did not like; with a secret from the configuration that does not happen.
 pub fn mint(config: &config::Jwt, user: &UserId, lifetime: Duration) -> Result<String, String> {
+    mint_on_plan(config, user, None, lifetime)
+}
+
+/// The same, with the claim `plan`.
+///
+/// # Errors
+/// As [`mint`].
+pub fn mint_on_plan(
+    config: &config::Jwt,
+    user: &UserId,
+    plan: Option<&str>,
+    lifetime: Duration,
+) -> Result<String, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let claims = Minted {
         sub: user.as_str(),
@@ -109,6 +142,7 @@ pub fn mint(config: &config::Jwt, user: &UserId, lifetime: Duration) -> Result<S
         aud: &config.audience,
         iat: now,
         exp: now.saturating_add(lifetime.as_secs()),
+        plan,
     };
     jsonwebtoken::encode(&Header::new(ALGORITHM), &claims, &EncodingKey::from_secret(&config.secret))
         .map_err(|error| error.to_string())

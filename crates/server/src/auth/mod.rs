@@ -25,6 +25,8 @@ pub struct Identity {
     pub user: UserId,
     /// When the token stops to be valid, in seconds since 1970; the socket is closed with 4004 then. None: never.
     pub expires: Option<u64>,
+    /// The plan that the token names in its claim `plan`, which selects limits; text of at most 64 bytes.
+    pub plan: Option<Box<str>>,
 }
 
 /// Proves who a token speaks for.

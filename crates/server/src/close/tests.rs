@@ -116,7 +116,13 @@ fn no_eviction_for_a_fault_of_the_network_or_of_ours_is_terminal() {
 #[test]
 fn every_refusal_of_the_gate_lets_the_client_come_back() {
     let retry_in = Duration::from_secs(3);
-    for refusal in [Refusal::Draining { retry_in }, Refusal::Overload { retry_in }, Refusal::NotConnected] {
+    let all = [
+        Refusal::Draining { retry_in },
+        Refusal::Overload { retry_in },
+        Refusal::NoSlot { retry_in },
+        Refusal::NotConnected,
+    ];
+    for refusal in all {
         let closing = Closing::from(refusal);
         assert_eq!(closing.reconnect, Reconnect::Resume, "{refusal:?}");
         assert_eq!(closing.retry_in, retry_after(refusal), "{refusal:?}");
@@ -126,7 +132,7 @@ fn every_refusal_of_the_gate_lets_the_client_come_back() {
 #[test]
 fn a_closed_frame_says_in_plain_words_what_happened() {
     let closing = Closing::from(EvictReason::MadeRoom);
-    let json = serde_json::to_value(closing.to_frame("t1", None)).unwrap();
+    let json = serde_json::to_value(closing.to_frame("t1", None, None)).unwrap();
     assert_eq!(json["type"], "closed");
     assert_eq!(json["thread"], "t1");
     assert_eq!(json["reconnect"], "on_demand");

@@ -1,8 +1,9 @@
-//! `[limits]` and `[liveness]`: what the gate decides by, and what the kernel watches beside it.
+//! `[limits]`, `[liveness]` and `[plans.NAME]`: what the gate decides by, and what is watched beside it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lychgate_core::{LimitError, LimitSpec, Limits};
+use lychgate_core::{Force, LimitError, LimitSpec, Limits, Mode, Plans};
 use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
@@ -34,21 +35,60 @@ impl Default for Liveness {
 /// Twice as long as the reaper sleeps: below it, nobody could tell being stuck from being asleep.
 const SHORTEST_STUCK: Duration = Duration::from_millis(500);
 
+/// The keys of `[limits]`, and of a plan that lays some of them over everybody's. What is not set stays as it was.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawLimits {
-    max_sessions_per_user: usize,
-    max_connections_per_session: usize,
-    max_connections_per_user: usize,
-    max_waiting_opens_per_user: usize,
-    max_runs_per_user: usize,
-    linger: Span,
-    watch_percent: usize,
-    warn_percent: usize,
-    high_percent: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_sessions_per_user: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_connections_per_session: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_connections_per_user: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_waiting_opens_per_user: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_runs_per_user: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reserve_sessions: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reserve_window: Option<Span>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pinned_sessions: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    force: Option<RawForce>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<RawMode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    linger: Option<Span>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watch_percent: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warn_percent: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    high_percent: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reclaim_interval: Option<Span>,
-    ladder_deadline: Span,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ladder_deadline: Option<Span>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_deadline: Option<Span>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admission_budget: Option<Span>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum RawForce {
+    Evict,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum RawMode {
+    Enforce,
+    Shadow,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -96,33 +136,72 @@ impl RawLiveness {
 }
 
 impl RawLimits {
-    /// Checks both sections together: their numbers bound each other.
-    pub(super) fn check(&self, liveness: &RawLiveness, reclaim_interval: Duration) -> Result<Limits, Fault> {
-        let spec = LimitSpec {
-            max_sessions_per_user: self.max_sessions_per_user,
-            max_connections_per_session: self.max_connections_per_session,
-            max_connections_per_user: self.max_connections_per_user,
-            max_waiting_opens_per_user: self.max_waiting_opens_per_user,
-            max_runs_per_user: self.max_runs_per_user,
-            linger: self.linger.0,
-            watch_percent: self.watch_percent,
-            warn_percent: self.warn_percent,
-            high_percent: self.high_percent,
-            reclaim_interval: self.reclaim_interval.map_or(reclaim_interval, |span| span.0),
-            ladder_deadline: self.ladder_deadline.0,
-            ping_interval: liveness.ping_interval.0,
-            ping_answer: liveness.ping_answer.0,
-            missed_pings: liveness.missed_pings,
-            probe_deadline: liveness.probe_deadline.0,
-            probe_gap: liveness.probe_gap.0,
-            write_stall: liveness.write_stall.0,
-            close_confirm: liveness.close_confirm.0,
-        };
-        Limits::new(spec).map_err(fault)
+    fn over(&self, base: LimitSpec) -> LimitSpec {
+        let span = |span: Option<Span>, base: Duration| span.map_or(base, |span| span.0);
+        LimitSpec {
+            max_sessions_per_user: self.max_sessions_per_user.unwrap_or(base.max_sessions_per_user),
+            max_connections_per_session: self.max_connections_per_session.unwrap_or(base.max_connections_per_session),
+            max_connections_per_user: self.max_connections_per_user.unwrap_or(base.max_connections_per_user),
+            max_waiting_opens_per_user: self.max_waiting_opens_per_user.unwrap_or(base.max_waiting_opens_per_user),
+            max_runs_per_user: self.max_runs_per_user.unwrap_or(base.max_runs_per_user),
+            reserve_sessions: self.reserve_sessions.unwrap_or(base.reserve_sessions),
+            reserve_window: span(self.reserve_window, base.reserve_window),
+            pinned_sessions: self.pinned_sessions.unwrap_or(base.pinned_sessions),
+            force: self.force.map_or(base.force, |force| match force {
+                RawForce::Evict => Force::Evict,
+                RawForce::Never => Force::Never,
+            }),
+            mode: self.mode.map_or(base.mode, |mode| match mode {
+                RawMode::Enforce => Mode::Enforce,
+                RawMode::Shadow => Mode::Shadow,
+            }),
+            linger: span(self.linger, base.linger),
+            watch_percent: self.watch_percent.unwrap_or(base.watch_percent),
+            warn_percent: self.warn_percent.unwrap_or(base.warn_percent),
+            high_percent: self.high_percent.unwrap_or(base.high_percent),
+            reclaim_interval: span(self.reclaim_interval, base.reclaim_interval),
+            ladder_deadline: span(self.ladder_deadline, base.ladder_deadline),
+            queue_deadline: span(self.queue_deadline, base.queue_deadline),
+            admission_budget: span(self.admission_budget, base.admission_budget),
+            ..base
+        }
+    }
+
+    /// Whether this section says something about a key.
+    fn sets(&self, key: &str) -> bool {
+        toml::Table::try_from(self).is_ok_and(|table| table.contains_key(key))
     }
 }
 
-fn fault(error: LimitError) -> Fault {
+/// Checks the sections together: their numbers bound each other. The limits of everybody come first.
+pub(super) fn check(
+    limits: &RawLimits,
+    liveness: &RawLiveness,
+    plans: &BTreeMap<String, RawLimits>,
+    reclaim_interval: Duration,
+) -> Result<(Limits, Plans), Fault> {
+    let spec = limits.over(LimitSpec {
+        ping_interval: liveness.ping_interval.0,
+        ping_answer: liveness.ping_answer.0,
+        missed_pings: liveness.missed_pings,
+        probe_deadline: liveness.probe_deadline.0,
+        probe_gap: liveness.probe_gap.0,
+        write_stall: liveness.write_stall.0,
+        close_confirm: liveness.close_confirm.0,
+        reclaim_interval,
+        ..LimitSpec::default()
+    });
+    let everybody = Limits::new(spec.clone()).map_err(|error| fault(error, |key| qualified(key, None)))?;
+    let mut all = Plans::new(everybody.clone());
+    for (name, plan) in plans {
+        let checked = Limits::new(plan.over(spec.clone()))
+            .map_err(|error| fault(error, |key| qualified(key, plan.sets(key).then_some(name))))?;
+        all = all.with(name, checked);
+    }
+    Ok((everybody, all))
+}
+
+fn fault(error: LimitError, qualified: impl Fn(&str) -> String) -> Fault {
     let key = qualified(error.key);
     match error.against {
         Some(against) => Fault::against(key, error.rule, qualified(against)),
@@ -130,12 +209,13 @@ fn fault(error: LimitError) -> Fault {
     }
 }
 
-/// The gate knows its numbers by name alone; the configuration keeps them in two sections.
-fn qualified(key: &str) -> String {
+/// The gate knows its numbers by name alone; the configuration keeps them in three places.
+fn qualified(key: &str, plan: Option<&String>) -> String {
     const LIVENESS: [&str; 7] =
         ["ping_interval", "ping_answer", "missed_pings", "probe_deadline", "probe_gap", "write_stall", "close_confirm"];
-    match LIVENESS.contains(&key) {
-        true => format!("liveness.{key}"),
-        false => format!("limits.{key}"),
+    match plan {
+        Some(plan) => format!("plans.{plan}.{key}"),
+        None if LIVENESS.contains(&key) => format!("liveness.{key}"),
+        None => format!("limits.{key}"),
     }
 }

@@ -141,6 +141,8 @@ pub(super) struct Raw {
     server: server::RawServer,
     limits: limits::RawLimits,
     liveness: limits::RawLiveness,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    plans: BTreeMap<String, limits::RawLimits>,
     websocket: websocket::RawWebSocket,
     auth: auth::RawAuth,
     agents: agents::RawAgents,
@@ -152,11 +154,13 @@ impl Raw {
     fn check(&self, environment: &BTreeMap<OsString, OsString>) -> Result<Config, Fault> {
         let outside = Outside { environment };
         let server = self.server.check()?;
-        let limits = self.limits.check(&self.liveness, server.environment.reclaim_interval())?;
+        let interval = server.environment.reclaim_interval();
+        let (limits, plans) = limits::check(&self.limits, &self.liveness, &self.plans, interval)?;
         Ok(Config {
             server,
             limits,
             liveness: self.liveness.check()?,
+            plans,
             websocket: self.websocket.check()?,
             log: self.log.check()?,
             journal: self.journal.check()?,

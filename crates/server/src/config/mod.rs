@@ -38,6 +38,8 @@ pub struct Config {
     pub server: Server,
     /// What the gate decides by (sections `[limits]` and `[liveness]`).
     pub limits: lychgate_core::Limits,
+    /// The same, and those of users whose token names a plan (`[plans.NAME]`).
+    pub plans: lychgate_core::Plans,
     /// The keys of `[liveness]` that the gate knows nothing of.
     pub liveness: Liveness,
     /// Bounds of the WebSocket layer.

@@ -69,10 +69,11 @@ pub(super) fn known_keys() -> Vec<String> {
 /// The known key that `key` was probably meant to be.
 pub(super) fn nearest(key: &str) -> Option<String> {
     let (parent, last) = split(key);
-    // The keys of an agent are the same whatever its name is.
-    let (agent, in_reference) = match parent.strip_prefix("agents.") {
-        Some(_) => (Some(parent), "agents.NAME"),
-        None => (None, parent),
+    // The keys of an agent are the same whatever its name is, and those of a plan are the keys of `[limits]`.
+    let (named, in_reference) = match parent.split_once('.') {
+        Some(("agents", _)) => (Some(parent), "agents.NAME"),
+        Some(("plans", _)) => (Some(parent), "limits"),
+        Some(_) | None => (None, parent),
     };
     let distance = |known: &str| {
         let (known_parent, known_last) = split(known);
@@ -89,9 +90,9 @@ pub(super) fn nearest(key: &str) -> Option<String> {
         siblings.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|known| likeness(known) >= 0.85)
     };
     let best = by_letters.or_else(by_beginning)?;
-    Some(match agent {
-        Some(agent) => best.replace("agents.NAME", agent),
-        None => best.clone(),
+    Some(match (named, best.strip_prefix(in_reference)) {
+        (Some(named), Some(key)) => format!("{named}{key}"),
+        (Some(_) | None, _) => best.clone(),
     })
 }
 

@@ -129,11 +129,16 @@ impl Driver {
     fn turn_away(&self, user: &UserId, connection: ConnectionId) {
         let refusal = Refusal::Overload { retry_in: COME_BACK };
         let closing = spread(Closing::from(refusal), connection);
-        if let Some(link) = self.shard(user).links.get(&connection) {
-            link.outbox.close(closing.code, &closing.to_json());
+        let event = Event::Refused { user: user.clone(), connection, refusal };
+        {
+            let mut shard = self.shard(user);
+            if let Some(link) = shard.links.get(&connection) {
+                link.outbox.close(closing.code, &closing.to_json());
+            }
+            shard.ledger.record(self.now(), &event);
         }
-        // Nobody may be sent away without a line in the log and a count (mission C10).
-        self.effects.event(&Event::Refused { user: user.clone(), connection, refusal });
+        // Nobody may be sent away without a line in the log, a count and an explanation (mission C10).
+        self.effects.event(&event);
     }
 
     fn connection_count(&self) -> usize {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, Event, Input, Manner, Output, Refusal, Time};
+use lychgate_core::{ConnectionId, Event, EvictReason, Input, Manner, Output, Refusal, Time};
 
 use super::{Admitted, Driver, Shard};
-use crate::close::{Closing, ErrorCode};
+use crate::close::{Closing, ErrorCode, retry_after};
 use crate::outbox::{Frame, Outbox};
 use crate::wire::{self, Notice};
 
@@ -15,7 +15,10 @@ impl Driver {
         let mut events = Vec::new();
         while let Some(output) = shard.gate.poll_output() {
             match output {
-                Output::Event(event) => events.push(event),
+                Output::Event(event) => {
+                    shard.ledger.record(now, &event);
+                    events.push(event);
+                }
                 Output::Connected { user, connection, superseded: _, usage } => {
                     let Some(link) = shard.links.get(&connection) else { continue };
                     let hello = wire::Server::Hello {
@@ -34,10 +37,15 @@ impl Driver {
                     let heartbeat = link.heartbeat;
                     self.effects.attach(Admitted { context, reference, resume, path, usage, outbox, heartbeat });
                 }
-                Output::Closed { key, connection, reference, reason, session_ended: _ } => {
+                Output::Closed { key, connection, reference, reason, session_ended: _, eviction } => {
                     self.effects.detach(&key, connection);
                     let closing = Closing::from(reason);
-                    say_to(shard, connection, &closing.to_frame(key.thread().as_str(), reference.as_deref()));
+                    say_to(shard, connection, &closing.to_frame(key.thread().as_str(), reference.as_deref(), eviction));
+                }
+                Output::Queued { key, connection, reference, position, deadline } => {
+                    let (thread, reference) = (key.thread().as_str(), reference.as_deref());
+                    let notice = Notice::Queued { thread, reference, position, deadline: millis(deadline) };
+                    say_to(shard, connection, &wire::Server::Notice(notice));
                 }
                 Output::Detached { key, connection } => self.effects.detach(&key, connection),
                 Output::Refused { connection, thread, reference, refusal, .. } => {
@@ -47,17 +55,14 @@ impl Driver {
                 Output::Ping { user, connection } => {
                     let Some(link) = shard.links.get(&connection) else { continue };
                     let outcome = link.outbox.ping();
-                    shard.gate.handle_input(now, Input::PingResult { user, connection, outcome });
+                    self.effects.pinged(outcome);
+                    // After the ping: what is unanswered at the next one has been on its way since then.
+                    let backlog = link.outbox.backlog();
+                    shard.gate.handle_input(now, Input::PingResult { user, connection, outcome, backlog });
                 }
                 Output::CloseSocket { user, connection, reason, manner } => {
-                    let Some(link) = shard.links.get(&connection) else {
+                    if close_socket(shard, connection, reason, manner) {
                         shard.gate.handle_input(now, Input::EvictionDone { user, connection });
-                        continue;
-                    };
-                    let closing = spread(Closing::from(reason), connection);
-                    match manner {
-                        Manner::Handshake => link.outbox.close(closing.code, &closing.to_json()),
-                        Manner::Abort => link.outbox.abort(),
                     }
                 }
                 Output::Limit { connection, usage } => {
@@ -74,13 +79,35 @@ impl Driver {
     }
 }
 
+/// Closes a socket; true when it is gone already. One that is to be torn down is gone when this returns, whether its
+/// task runs or not: nobody waits for it, and a runtime that is stuck makes it no failure. A handshake is confirmed when
+/// the task ends; while it does not, the gate's own deadline tears the socket down.
+fn close_socket(shard: &Shard, connection: ConnectionId, reason: EvictReason, manner: Manner) -> bool {
+    let Some(link) = shard.links.get(&connection) else { return true };
+    let closing = spread(Closing::from(reason), connection);
+    match manner {
+        Manner::Handshake => {
+            link.outbox.close(closing.code, &closing.to_json());
+            false
+        }
+        Manner::Abort => {
+            link.outbox.abort();
+            true
+        }
+    }
+}
+
 /// Spreads the time to come back by the connection's random id, half of it either way: whoever is closed together must
 /// not come back together (hazard R21).
 pub(super) fn spread(closing: Closing, connection: ConnectionId) -> Closing {
     match closing.retry_in {
-        Some(retry_in) => closing.after(retry_in / 2 + retry_in * connection.share_of(1_000) / 1_000),
+        Some(retry_in) => closing.after(spread_time(retry_in, connection)),
         None => closing,
     }
+}
+
+fn spread_time(retry_in: Duration, connection: ConnectionId) -> Duration {
+    retry_in / 2 + retry_in * connection.share_of(1_000) / 1_000
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -100,17 +127,13 @@ fn say(outbox: &Outbox, message: &wire::Server<'_>) {
 
 fn refuse(shard: &Shard, connection: ConnectionId, thread: Option<&str>, reference: Option<&str>, refusal: Refusal) {
     let Some(link) = shard.links.get(&connection) else { return };
-    let closing = Closing::from(refusal);
-    let error = wire::Server::Error {
-        code: ErrorCode::from(refusal).as_str(),
-        message: closing.sentence,
-        thread,
-        run: None,
-        reference,
-        retry_in: closing.retry_ms(),
-    };
+    let row = ErrorCode::from(refusal).row();
+    // Whoever is refused together must not come back together (hazard R21).
+    let retry_in = retry_after(refusal).map(|retry_in| millis(spread_time(retry_in, connection)));
+    let error = wire::Server::Error { code: row.word, message: row.sentence, thread, run: None, reference, retry_in };
     say(&link.outbox, &error);
     if thread.is_none() {
+        let closing = spread(Closing::from(refusal), connection);
         link.outbox.close(closing.code, &closing.to_json());
     }
 }

@@ -3,11 +3,13 @@
 use std::net::Ipv4Addr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use lychgate_core::{Heartbeat, LimitSpec, WebSocketRequest};
+use lychgate_core::{Heartbeat, LimitSpec, Limits, WebSocketRequest};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+
+mod decisions;
 
 /// Longer than anything here takes; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,7 +60,7 @@ impl Node {
         let (sender, told) = channel();
         let greeting = Greeting { ping_interval: spec.ping_interval, window: 512 };
         let limits = Limits::new(spec).unwrap();
-        let driver = Driver::new(&limits, bounds, greeting, Arc::new(Recorder(Mutex::new(sender))));
+        let driver = Driver::new(limits, bounds, greeting, Arc::new(Recorder(Mutex::new(sender))));
         let sockets = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         Self { driver, told, sockets, peers: Vec::new() }
     }
@@ -77,6 +79,7 @@ impl Node {
             prev: prev.map(ConnectionId::from_random),
             heartbeat: Heartbeat::Protocol,
             expires_in: None,
+            plan: None,
             address: Ipv4Addr::LOCALHOST.into(),
             outbox: Outbox::new(ours.unwrap().0, 65_536),
         })
@@ -271,6 +274,7 @@ async fn whoever_finds_only_readers_of_running_answers_is_told_when_to_come_back
     let said = node.read_until(1, "retry_in").await;
     assert!(said.contains(r#"{"reason":"overload","reconnect":true"#), "{said}");
     assert_eq!(node.driver.usage(&user("reader")).used, 1);
+    assert!(node.driver.explain(&user("newcomer")).is_some_and(|told| format!("{told:?}").contains("Overload")));
 }
 
 /// The number behind the last `"retry_in":` of a text.
@@ -326,7 +330,7 @@ async fn a_freeze_that_the_reaper_slept_through_is_credited_by_whoever_runs_firs
     node.open(&new, "t2");
     node.wait_for(|told| match told {
         Told::Event(Event::Waiting { .. }) => Some(()),
-        Told::Event(Event::SessionEvicted { evidence, .. }) => panic!("judged by our own freeze: {evidence:?}"),
+        Told::Event(Event::SessionEvicted { eviction, .. }) => panic!("judged by our own freeze: {eviction:?}"),
         Told::Event(_) | Told::Attached(_) | Told::Detached => None,
     });
 }
@@ -404,5 +408,32 @@ async fn a_stuck_runtime_is_told_once_and_again_in_the_next_episode() {
             tokio::task::yield_now().await;
         }
         while reports.try_recv().is_ok() {}
+    }
+}
+
+#[tokio::test]
+async fn a_dead_socket_is_gone_when_it_is_torn_down_whether_its_task_runs_or_not() {
+    let spec = LimitSpec {
+        write_stall: Duration::from_millis(50),
+        close_confirm: Duration::from_millis(1),
+        ..LimitSpec::default()
+    };
+    let mut node = Node::start(spec, wide()).await;
+    let dead = node.connect("ann", 1).await;
+    dead.backlog(WriteProgress::Blocked);
+    // No reaper: deadlines pass when the test lets them. The registration is held, so no end of a task confirms anything.
+    let shard = node.driver.shard_of(dead.user());
+    let end = Instant::now() + PATIENCE;
+    let mut buried = None;
+    while buried.is_none_or(|at: Time| node.driver.now().since(at) < Duration::from_millis(50)) {
+        assert!(Instant::now() < end, "a stalled writer is found");
+        node.driver.change(shard, |_| None);
+        for told in node.told.try_iter() {
+            match told {
+                Told::Event(Event::Zombie { .. }) => buried = Some(node.driver.now()),
+                Told::Event(Event::CloseUnconfirmed { .. }) => panic!("it was gone at once"),
+                Told::Event(_) | Told::Attached(_) | Told::Detached => {}
+            }
+        }
     }
 }

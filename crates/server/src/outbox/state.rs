@@ -74,6 +74,8 @@ pub(super) struct State {
     ping_written: bool,
     /// All bytes that the kernel took.
     pub(super) accepted: u64,
+    /// Events that were taken.
+    pub(super) events: u64,
     /// Since when the peer's kernel has been seen to owe an answer, and to give none.
     unacked_since: Option<Instant>,
 }
@@ -90,6 +92,7 @@ impl State {
             told: false,
             ping_written: false,
             accepted: 0,
+            events: 0,
             unacked_since: None,
         }
     }

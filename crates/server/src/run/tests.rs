@@ -58,7 +58,7 @@ fn world_with(journal: Memory, answer: impl Fn(RunRequest) -> EventStream + Send
     let runs = Runs::new(
         journal.clone(),
         Box::new(move |name| matches!(name, None | Some("scripted")).then(|| Arc::clone(&agent))),
-        MAX_RUNS,
+        Box::new(|_| MAX_RUNS),
         Box::new(move |change| lock(&heard).push(change)),
         Handle::current(),
     );

@@ -99,7 +99,7 @@ impl Tab {
             heartbeat: self.heartbeat,
             resume,
             reference: Some(reference.to_string().into()),
-            usage: Usage { used: 1, limit: 20, level: Pressure::Ok },
+            usage: Usage { used: 1, limit: 20, level: Pressure::Ok, reserve_left: None },
         });
     }
 

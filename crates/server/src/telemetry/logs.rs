@@ -4,7 +4,7 @@
 //! wakes somebody, `error` is a broken promise. Tokens never appear, message text never above `debug`.
 
 use lychgate_core::{AdmissionPath, Event, Evidence, Pressure, Refusal, SessionKey};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -62,9 +62,21 @@ pub fn event(event: &Event) {
             user = %key.user(), thread = %key.thread(), isolation_key = %key,
             reason = reason.as_str(), "a session ended"
         ),
-        Event::SessionEvicted { key, level, reason, evidence } => info!(
+        Event::SessionEvicted { key, reason, eviction } => info!(
+            user = %key.user(), thread = %key.thread(), isolation_key = %key, level = eviction.level.as_str(),
+            reason = reason.as_str(), evidence = %Proof(&eviction.evidence), "a session was reclaimed"
+        ),
+        Event::WouldEvict { key, eviction } => info!(
+            user = %key.user(), thread = %key.thread(), isolation_key = %key, level = eviction.level.as_str(),
+            evidence = %Proof(&eviction.evidence), "shadow: this session would have been reclaimed"
+        ),
+        Event::WouldWait { key } => info!(
             user = %key.user(), thread = %key.thread(), isolation_key = %key,
-            level = level.as_str(), reason = reason.as_str(), evidence = %Proof(evidence), "a session was reclaimed"
+            "shadow: every session is protected, and this open would have had to wait"
+        ),
+        Event::Queued { key, position } => info!(
+            user = %key.user(), thread = %key.thread(), isolation_key = %key, position,
+            "every session is protected and the reserve is taken: an open waits in the queue"
         ),
         Event::Waiting { key, connection } => info!(
             user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
@@ -75,6 +87,8 @@ pub fn event(event: &Event) {
         | Event::Zombie { .. }
         | Event::Pressure { .. }
         | Event::Refused { .. }
+        | Event::Breaker { .. }
+        | Event::Repaired { .. }
         | Event::CloseUnconfirmed { .. } => connection_event(event),
     }
 }
@@ -87,7 +101,12 @@ fn created(
 ) {
     let waited_ms = waited.as_millis() as u64;
     match path {
-        AdmissionPath::Attach | AdmissionPath::Takeover | AdmissionPath::Free => info!(
+        AdmissionPath::Attach
+        | AdmissionPath::Takeover
+        | AdmissionPath::Free
+        | AdmissionPath::Reserve
+        | AdmissionPath::Queue
+        | AdmissionPath::Shadow => info!(
             user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
             path = path.as_str(), waited_ms, "a session was opened"
         ),
@@ -129,11 +148,21 @@ fn connection_event(event: &Event) {
         Event::CloseUnconfirmed { user, connection } => info!(
             %user, %connection, "a close was not confirmed in time; the socket is torn down"
         ),
+        Event::Breaker { user, step, state } => {
+            let user = user.as_ref().map_or("(node)", |user| user.as_str());
+            warn!(user, step = step.as_str(), state = state.as_str(), "a breaker round a step of reclaim moved");
+        }
+        Event::Repaired { user, broken } => {
+            error!(%user, broken, "an invariant of the gate did not hold, and was repaired: this is a defect");
+        }
         Event::SessionCreated { .. }
         | Event::SessionAttached { .. }
         | Event::SessionLingers { .. }
         | Event::SessionReleased { .. }
         | Event::SessionEvicted { .. }
+        | Event::WouldEvict { .. }
+        | Event::WouldWait { .. }
+        | Event::Queued { .. }
         | Event::Waiting { .. } => {}
     }
 }
@@ -148,6 +177,10 @@ fn refused(user: &lychgate_core::UserId, connection: &lychgate_core::ConnectionI
         Refusal::Draining { retry_in } => info!(
             %user, %connection, reason = "draining", retry_in_ms = retry_in.as_millis() as u64,
             "a user was sent to another node"
+        ),
+        Refusal::NoSlot { retry_in } => warn!(
+            %user, %connection, reason = "no_slot", retry_in_ms = retry_in.as_millis() as u64,
+            "a user was refused because every session of his lives and limits.force is \"never\""
         ),
         Refusal::NotConnected => debug!(
             %user, %connection, reason = "not_connected", "an open came from a connection that had gone"
@@ -167,9 +200,19 @@ impl std::fmt::Display for Proof<'_> {
             self.0.missed_probes,
             self.0.silent_for.as_millis()
         )?;
-        match self.0.blocked_for {
-            Some(blocked) => write!(f, " blocked_ms={}", blocked.as_millis()),
-            None => Ok(()),
+        let times = [
+            ("unanswered_ms", self.0.unanswered_for),
+            ("blocked_ms", self.0.blocked_for),
+            ("unacked_ms", self.0.backlog.unacked_for),
+        ];
+        for (name, time) in times {
+            if let Some(time) = time {
+                write!(f, " {name}={}", time.as_millis())?;
+            }
+        }
+        match self.0.backlog.queued_bytes {
+            0 => Ok(()),
+            bytes => write!(f, " queued_bytes={bytes}"),
         }
     }
 }

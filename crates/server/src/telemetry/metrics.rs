@@ -7,7 +7,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use lychgate_core::{AdmissionPath, Event, EvictReason, ReclaimLevel, Refusal, ZombieKind};
+use lychgate_core::{AdmissionPath, Event, EvictReason, PingOutcome, ReclaimLevel, Refusal, ZombieKind};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -44,6 +44,20 @@ struct Eviction {
     reason: &'static str,
 }
 
+/// What a limit in shadow mode would have done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Verdict {
+    verdict: &'static str,
+}
+
+/// Where a breaker moved to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Breaker {
+    scope: &'static str,
+    step: &'static str,
+    state: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
     kind: &'static str,
@@ -59,10 +73,15 @@ struct Level {
     level: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
 /// Upper bounds in seconds; 1.5 is the promise of an admission with dead sockets, 10 the one of invariant I3.
 const ADMISSION_BUCKETS: [f64; 12] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 1.5, 3.0, 5.0, 8.0, 10.0];
 
-const PATHS: [AdmissionPath; 7] = [
+const PATHS: [AdmissionPath; 10] = [
     AdmissionPath::Attach,
     AdmissionPath::Takeover,
     AdmissionPath::Free,
@@ -70,12 +89,16 @@ const PATHS: [AdmissionPath; 7] = [
     AdmissionPath::Reclaimed(ReclaimLevel::Moderate),
     AdmissionPath::Reclaimed(ReclaimLevel::Aggressive),
     AdmissionPath::Reclaimed(ReclaimLevel::Force),
+    AdmissionPath::Reserve,
+    AdmissionPath::Queue,
+    AdmissionPath::Shadow,
 ];
 const KINDS: [ZombieKind; 5] =
     [ZombieKind::HalfOpen, ZombieKind::Stalled, ZombieKind::Ghost, ZombieKind::Orphan, ZombieKind::StaleLease];
-const REFUSALS: [Refusal; 3] = [
+const REFUSALS: [Refusal; 4] = [
     Refusal::Draining { retry_in: Duration::ZERO },
     Refusal::Overload { retry_in: Duration::ZERO },
+    Refusal::NoSlot { retry_in: Duration::ZERO },
     Refusal::NotConnected,
 ];
 
@@ -93,6 +116,10 @@ pub struct Metrics {
     lockouts_prevented: Counter,
     sessions_ended: Family<Reason, Counter>,
     evictions: Family<Eviction, Counter>,
+    shadow: Family<Verdict, Counter>,
+    queued: Counter,
+    breakers: Family<Breaker, Counter>,
+    repairs: Counter,
     pressure: Family<Level, Counter>,
     zombies: Family<Kind, Counter>,
     connects: Counter,
@@ -104,6 +131,9 @@ pub struct Metrics {
     reaper_lag: Seconds,
     runtime_lag: Seconds,
     runtime_stuck: Counter,
+    pings: Family<Outcome, Counter>,
+    events_sent: Counter,
+    bytes_sent: Counter,
 }
 
 impl Default for Metrics {
@@ -125,9 +155,13 @@ impl Metrics {
         let admissions = list.family("admissions", "Opens that were admitted, by the way they were");
         let admission_wait = list.histogram("admission_wait", "From open to admission, by the way it was admitted");
         let waits = list.counter("admissions_delayed", "Opens that had to wait for a probe");
-        let lockouts_prevented = list.counter("lockouts_prevented", "Opens at the limit that got a reclaimed slot");
+        let lockouts_prevented = list.counter("lockouts_prevented", "Opens at the limit that got a slot: a reclaimed one, one of the reserve, or from the queue");
         let sessions_ended = list.family("sessions_ended", "Sessions that ended without reclaim, by reason");
         let evictions = list.family("evictions", "Sessions that were reclaimed, by level and reason");
+        let shadow = list.family("shadow_verdicts", "What a limit in shadow mode would have done, by level");
+        let queued = list.counter("queued", "Opens that had to wait in the queue: every session was protected");
+        let breakers = list.family("breaker_moves", "Breakers round steps of reclaim that moved, by scope, step and state");
+        let repairs = list.counter("repairs", "Broken invariants that were found and repaired; each one is a defect");
         let pressure = list.family("pressure_changes", "Users that moved into a band of their limit, by band");
         let zombies = list.family("zombies", "Connections found dead, by kind");
         let connects = list.counter("connects", "Connections that were registered");
@@ -139,6 +173,9 @@ impl Metrics {
         let reaper_lag = list.seconds("reaper_lag", "How late the reaper thread last ran");
         let runtime_lag = list.seconds("runtime_lag", "How late the asynchronous runtime last ran");
         let runtime_stuck = list.counter("runtime_stuck", "Times that the asynchronous runtime was stuck for too long");
+        let pings = list.family("pings", "Questions whether somebody is there, by what became of them");
+        let events_sent = list.counter("events_sent", "Events and answers to opens that outboxes took");
+        let bytes_sent = list.counter("bytes_sent", "Bytes of frames that the kernel took");
         // A series that appears with its first event hides that event from `rate()`: those with few words start at zero.
         for path in PATHS {
             let _ = admissions.get_or_create(&Path { path: path.as_str() });
@@ -146,14 +183,17 @@ impl Metrics {
         for kind in KINDS {
             let _ = zombies.get_or_create(&Kind { kind: kind.as_str() });
         }
+        for outcome in [PingOutcome::Written, PingOutcome::Queued, PingOutcome::Failed] {
+            let _ = pings.get_or_create(&Outcome { outcome: outcome_word(outcome) });
+        }
         for reason in REFUSALS {
             let _ = refusals.get_or_create(&Reason { reason: refusal_word(reason) });
         }
         Self {
             registry: list.0,
             sessions, connections, runs, unidentified, admissions, admission_wait, waits, lockouts_prevented,
-            sessions_ended, evictions, pressure, zombies, connects, disconnects, refusals, close_unconfirmed,
-            heartbeat_misses, auth_failures, reaper_lag, runtime_lag, runtime_stuck,
+            sessions_ended, evictions, shadow, queued, breakers, repairs, pressure, zombies, connects, disconnects, refusals, close_unconfirmed,
+            heartbeat_misses, auth_failures, reaper_lag, runtime_lag, runtime_stuck, pings, events_sent, bytes_sent,
         }
     }
 
@@ -164,8 +204,26 @@ impl Metrics {
             Event::SessionAttached { path, .. } => self.admitted(*path, Duration::ZERO),
             Event::SessionLingers { .. } => {}
             Event::SessionReleased { reason, .. } => count(&self.sessions_ended, Reason::of(*reason)),
-            Event::SessionEvicted { level, reason, .. } => {
-                count(&self.evictions, Eviction { level: level.as_str(), reason: reason.as_str() })
+            Event::SessionEvicted { reason, eviction, .. } => {
+                count(&self.evictions, Eviction { level: eviction.level.as_str(), reason: reason.as_str() })
+            }
+            Event::WouldEvict { eviction, .. } => {
+                count(&self.shadow, Verdict { verdict: eviction.level.as_str() });
+            }
+            Event::WouldWait { .. } => count(&self.shadow, Verdict { verdict: "wait" }),
+            Event::Queued { .. } => {
+                self.queued.inc();
+            }
+            Event::Breaker { user, step, state } => count(
+                &self.breakers,
+                Breaker {
+                    scope: if user.is_some() { "user" } else { "node" },
+                    step: step.as_str(),
+                    state: state.as_str(),
+                },
+            ),
+            Event::Repaired { .. } => {
+                self.repairs.inc();
             }
             Event::Connected { .. } => {
                 self.connects.inc();
@@ -194,10 +252,10 @@ impl Metrics {
         count(&self.admissions, label.clone());
         self.admission_wait.get_or_create(&label).observe(waited.as_secs_f64());
         match path {
-            AdmissionPath::Reclaimed(_) => {
+            AdmissionPath::Reclaimed(_) | AdmissionPath::Reserve | AdmissionPath::Queue => {
                 self.lockouts_prevented.inc();
             }
-            AdmissionPath::Attach | AdmissionPath::Takeover | AdmissionPath::Free => {}
+            AdmissionPath::Attach | AdmissionPath::Takeover | AdmissionPath::Free | AdmissionPath::Shadow => {}
         }
     }
 
@@ -214,6 +272,17 @@ impl Metrics {
     /// The asynchronous runtime answered this late.
     pub fn set_runtime_lag(&self, lag: Duration) {
         self.runtime_lag.set(lag.as_secs_f64());
+    }
+
+    /// A connection was asked whether it is there.
+    pub fn on_ping(&self, outcome: PingOutcome) {
+        count(&self.pings, Outcome { outcome: outcome_word(outcome) });
+    }
+
+    /// A connection was sent so much since it was last counted.
+    pub fn on_sent(&self, events: u64, bytes: u64) {
+        self.events_sent.inc_by(events);
+        self.bytes_sent.inc_by(bytes);
     }
 
     /// The asynchronous runtime is stuck; once per episode.
@@ -248,10 +317,19 @@ impl Reason {
     }
 }
 
+fn outcome_word(outcome: PingOutcome) -> &'static str {
+    match outcome {
+        PingOutcome::Written => "written",
+        PingOutcome::Queued => "queued",
+        PingOutcome::Failed => "failed",
+    }
+}
+
 fn refusal_word(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Draining { .. } => "draining",
         Refusal::Overload { .. } => "overload",
+        Refusal::NoSlot { .. } => "no_slot",
         Refusal::NotConnected => "not_connected",
     }
 }

@@ -1,12 +1,14 @@
 //! Golden frames: what a client sees, letter by letter. They move only together with a line in CHANGELOG.md.
 
+use std::time::Duration;
+
 use lychgate_core::{Pressure, Usage};
 use serde_json::value::RawValue;
 
 use super::event::Event;
 use super::{Client, Limits, Message, Notice, Opened, Reconnect, Server};
 
-const USAGE: Usage = Usage { used: 1, limit: 20, level: Pressure::Ok };
+const USAGE: Usage = Usage { used: 1, limit: 20, level: Pressure::Ok, reserve_left: None };
 
 fn assert_frame(frame: &Server<'_>, golden: &str) {
     assert_eq!(frame.to_json(), golden);
@@ -76,11 +78,48 @@ fn a_closed_frame_says_whether_to_come_back() {
         reconnect: Reconnect::OnDemand,
         retry_in: None,
         message: Some("Made room."),
+        level: None,
+        evidence: None,
     };
     assert_frame(
         &closed,
         r#"{"type":"closed","thread":"t1","ref":"o1","reason":"evicted","reconnect":"on_demand","message":"Made room."}"#,
     );
+}
+
+#[test]
+fn a_closed_frame_of_a_reclaimed_session_carries_level_and_evidence() {
+    let evidence = lychgate_core::Evidence {
+        missed_probes: 2,
+        unanswered_for: Some(Duration::from_secs(1)),
+        silent_for: Duration::from_millis(20_500),
+        ..lychgate_core::Evidence::default()
+    };
+    let eviction = lychgate_core::Eviction { level: lychgate_core::ReclaimLevel::Aggressive, evidence };
+    let closing = crate::close::Close::Unresponsive.closing();
+    let frame: serde_json::Value =
+        serde_json::from_str(&closing.to_frame("t1", None, Some(eviction)).to_json()).unwrap();
+    assert_eq!(frame["level"], "aggressive");
+    let evidence =
+        serde_json::json!({"missed_pings": 0, "missed_probes": 2, "unanswered_for": 1000, "silent_for": 20500});
+    assert_eq!(frame["evidence"], evidence);
+}
+
+#[test]
+fn whoever_waits_is_told_his_position_and_until_when() {
+    let queued = Notice::Queued { thread: "t1", reference: Some("o1"), position: 2, deadline: 6_900 };
+    assert_frame(
+        &Server::Notice(queued),
+        r#"{"type":"notice","code":"queued","thread":"t1","ref":"o1","position":2,"deadline":6900}"#,
+    );
+}
+
+#[test]
+fn an_open_reserve_says_until_when() {
+    let usage = Usage { used: 21, reserve_left: Some(Duration::from_secs(60)), ..USAGE };
+    let until = Limits::from(usage).reserve_until.unwrap();
+    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
+    assert!((now..=now + 60_000).contains(&until), "{until} at {now}");
 }
 
 #[test]

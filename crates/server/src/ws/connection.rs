@@ -366,7 +366,9 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         assert!(size_of::<Connection<Nothing>>() <= 96, "{}", size_of::<Connection<Nothing>>());
-        assert!(size_of::<Outbox>() <= 128, "{}", size_of::<Outbox>());
+        // With the two counts of its `Arc` it fills an allocation of 160 bytes, the next size above 128.
+        let outbox = size_of::<Outbox>() + 2 * size_of::<usize>();
+        assert!(outbox <= 160, "{outbox}");
     }
 
     #[tokio::test]

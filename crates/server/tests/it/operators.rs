@@ -81,3 +81,19 @@ async fn a_runtime_that_is_stuck_is_seen_from_outside_and_held_against_nobody() 
     assert_eq!(gateway.metric("lychgate_runtime_stuck_total").await, 1.0);
     runtime.shutdown_background();
 }
+
+#[tokio::test]
+async fn pings_events_and_bytes_are_counted_as_they_are_sent() {
+    let gateway = Gateway::start(&[r#"liveness.ping_interval = "100ms""#, r#"liveness.ping_answer = "90ms""#]).await;
+    let mut client = gateway.connect("ann").await;
+    client.open("t1").await;
+    let events = client.ask("t1", "r1", "hello").await;
+    let bytes: usize = events.iter().map(|event| event.to_string().len()).sum();
+    client.close().await;
+    // The answer to the open is one of them.
+    gateway.metric_becomes("lychgate_events_sent_total", |count| count == events.len() as f64 + 1.0).await;
+    gateway.metric_becomes("lychgate_bytes_sent_total", |count| count > bytes as f64).await;
+    let _silent = gateway.connect("ann").await;
+    let before = gateway.metric("lychgate_pings_total").await;
+    gateway.metric_becomes("lychgate_pings_total", |count| count > before + 1.0).await;
+}

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lychgate_core::{
-    End, Entropy, EvictReason, Input, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, WebSocketRequest,
-    WriteProgress,
+    End, Entropy, EvictReason, Input, PlanId, RunId, SessionContext, SessionKey, Sign, ThreadId, Time,
+    WebSocketRequest, WriteProgress,
 };
 
 use super::peer::CloseFault;
@@ -49,7 +49,7 @@ impl<S: Subject> World<S> {
                 if let Some(socket) = self.socket(tab) {
                     let (user, connection) = self.sockets[socket].names();
                     let expires = Some(self.now + after);
-                    self.feed(Input::Renew { user, connection, expires });
+                    self.feed(Input::Renew { user, connection, expires, plan: PlanId::default() });
                 }
             }
             Step::Expel(tab) => {
@@ -79,7 +79,7 @@ impl<S: Subject> World<S> {
         state.wishes.iter_mut().for_each(|wish| wish.is_open = false);
         let (user, connection) = self.sockets[socket].names();
         let heartbeat = self.sockets[socket].heartbeat();
-        self.feed(Input::Connect { user, connection, prev, heartbeat, expires: None });
+        self.feed(Input::Connect { user, connection, prev, heartbeat, expires: None, plan: PlanId::default() });
     }
 
     /// The same, if what the tab sends arrives.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, End, Input, Manner, Output, PingOutcome, ThreadId, WriteProgress};
+use lychgate_core::{Backlog, ConnectionId, End, Input, Manner, Output, PingOutcome, ThreadId, WriteProgress};
 
 use super::peer::CloseFault;
 use super::{Later, Subject, World};
@@ -38,6 +38,7 @@ impl<S: Subject> World<S> {
             }
             Output::Connected { .. }
             | Output::Detached { .. }
+            | Output::Queued { .. }
             | Output::Limit { .. }
             | Output::Reconnect { .. }
             | Output::Event(_) => {}
@@ -74,7 +75,12 @@ impl<S: Subject> World<S> {
         }
         let (user, connection) = self.sockets[socket].names();
         let mut answer = |outcome| {
-            self.at_once.push_back(Input::PingResult { user: user.clone(), connection, outcome });
+            self.at_once.push_back(Input::PingResult {
+                user: user.clone(),
+                connection,
+                outcome,
+                backlog: Backlog::default(),
+            });
         };
         if self.sockets[socket].blocked {
             self.sockets[socket].pings_waiting += 1;
@@ -93,7 +99,12 @@ impl<S: Subject> World<S> {
     /// The kernel took a ping; a peer that lives answers it.
     pub(super) fn ping_written(&mut self, socket: usize) {
         let (user, connection) = self.sockets[socket].names();
-        self.at_once.push_back(Input::PingResult { user, connection, outcome: PingOutcome::Written });
+        self.at_once.push_back(Input::PingResult {
+            user,
+            connection,
+            outcome: PingOutcome::Written,
+            backlog: Backlog::default(),
+        });
         if let Some(sign) = self.sockets[socket].answer() {
             let after = self.sockets[socket].latency;
             self.later(after, Later::Speak { socket, sign });

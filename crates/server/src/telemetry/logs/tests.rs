@@ -2,7 +2,10 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, EvictReason, Limits, ReclaimLevel, ThreadId, UserId, ZombieKind};
+use lychgate_core::{
+    Backlog, BreakerState, ConnectionId, EvictReason, Eviction, Limits, ReclaimLevel, ReclaimStep, ThreadId, UserId,
+    ZombieKind,
+};
 use serde_json::Value;
 
 use super::*;
@@ -44,6 +47,8 @@ fn every_event() -> Vec<Event> {
         missed_probes: 2,
         silent_for: Duration::from_secs(61),
         blocked_for: Some(Duration::from_secs(31)),
+        backlog: Backlog { queued_bytes: 700, unacked_for: None },
+        ..Evidence::default()
     };
     vec![
         Event::SessionCreated {
@@ -55,7 +60,14 @@ fn every_event() -> Vec<Event> {
         Event::SessionAttached { key: key.clone(), connection, path: AdmissionPath::Attach },
         Event::SessionLingers { key: key.clone() },
         Event::SessionReleased { key: key.clone(), reason: EvictReason::Left },
-        Event::SessionEvicted { key: key.clone(), level: ReclaimLevel::Force, reason: EvictReason::MadeRoom, evidence },
+        Event::SessionEvicted {
+            key: key.clone(),
+            reason: EvictReason::MadeRoom,
+            eviction: Eviction { level: ReclaimLevel::Force, evidence },
+        },
+        Event::WouldEvict { key: key.clone(), eviction: Eviction { level: ReclaimLevel::Force, evidence } },
+        Event::WouldWait { key: key.clone() },
+        Event::Queued { key: key.clone(), position: 2 },
         Event::Waiting { key: key.clone(), connection },
         Event::Connected { user: user.clone(), connection, superseded: Some(ConnectionId::from_random(6)) },
         Event::Disconnected { user: user.clone(), connection, reason: None },
@@ -66,6 +78,8 @@ fn every_event() -> Vec<Event> {
             connection,
             refusal: Refusal::Overload { retry_in: Duration::from_secs(5) },
         },
+        Event::Breaker { user: Some(user.clone()), step: ReclaimStep::Probe, state: BreakerState::Open },
+        Event::Repaired { user: user.clone(), broken: "one thread holds two slots" },
         Event::CloseUnconfirmed { user, connection },
     ]
 }
@@ -83,7 +97,7 @@ fn every_event_of_the_gate_is_one_line_that_names_its_user() {
 #[test]
 fn a_line_about_a_session_carries_the_one_isolation_key() {
     let lines = logged("debug", &every_event());
-    for line in &lines[..6] {
+    for line in &lines[..9] {
         assert_eq!(line["fields"]["thread"], "t1", "{line}");
         assert_eq!(line["fields"]["isolation_key"], "org%3A105945141827451681156:t1", "{line}");
     }
@@ -94,15 +108,18 @@ fn an_eviction_says_level_reason_and_evidence() {
     let line = &logged("info", &every_event()[4..5])[0];
     assert_eq!(line["fields"]["level"], "force");
     assert_eq!(line["fields"]["reason"], "made_room");
-    let evidence = "missed_pings=1 missed_probes=2 silent_ms=61000 blocked_ms=31000";
+    let evidence = "missed_pings=1 missed_probes=2 silent_ms=61000 blocked_ms=31000 queued_bytes=700";
     assert_eq!(line["fields"]["evidence"], evidence);
 }
 
 #[test]
-fn only_a_refusal_that_is_our_own_fault_wakes_somebody() {
+fn only_what_is_our_own_fault_wakes_somebody() {
     let lines = logged("warn", &every_event());
-    assert_eq!(lines.len(), 1);
+    let levels: Vec<_> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
+    assert_eq!(levels, ["WARN", "WARN", "ERROR"]);
     assert_eq!(lines[0]["fields"]["reason"], "overload");
+    assert_eq!(lines[1]["fields"]["state"], "open");
+    assert_eq!(lines[2]["fields"]["broken"], "one thread holds two slots");
 }
 
 #[test]

@@ -33,9 +33,8 @@ fn evictions_and_zombies_are_counted_by_level_reason_and_kind() {
     let metrics = Metrics::new();
     metrics.on_event(&Event::SessionEvicted {
         key: key(),
-        level: ReclaimLevel::Force,
         reason: EvictReason::MadeRoom,
-        evidence: Evidence::default(),
+        eviction: lychgate_core::Eviction { level: ReclaimLevel::Force, evidence: Evidence::default() },
     });
     metrics.on_event(&Event::Zombie {
         user: key().user().clone(),

@@ -1,0 +1,130 @@
+//! What comes after the ladder, when every session is protected: the reserve, the queue with positions and a deadline,
+//! the takeover of the least recently used session (M14). Whoever waits is told so at once, and whenever it changes.
+
+use crate::admission::{self, Degradation, Dilemma};
+use crate::gate::Step;
+use crate::gate::io::{AdmissionPath, Event, Output};
+use crate::limits::Pressure;
+use crate::queue::{Reserve, Waiter};
+use crate::reclaim::{self, ReclaimLevel};
+use crate::refusal::Refusal;
+
+impl Step<'_> {
+    /// The ladder has ended for those whom `is_due` names, the first ones of the queue: Force, then the reserve, then
+    /// a place in the queue.
+    pub(super) fn conclude(&mut self, is_due: impl Fn(&Waiter) -> bool) {
+        while self.user.waiting.first().is_some_and(&is_due) {
+            if !self.admit_first(ReclaimLevel::Force) && !self.degrade_first(false) {
+                break;
+            }
+        }
+        self.user.waiting.iter_mut().filter(|waiter| is_due(waiter)).for_each(|waiter| waiter.queued = true);
+    }
+
+    /// Serves those whose ladder has taken too long, with what is known, and those whose time in the queue is over.
+    pub(super) fn serve_overdue(&mut self) {
+        let (clock, limits) = (self.clock, self.limits);
+        self.conclude(|waiter| !waiter.queued && waiter.deadline(&clock, limits) <= clock.now);
+        while self.user.waiting.first().is_some_and(|waiter| waiter.gives_up(&clock, limits) <= clock.now) {
+            self.serve_first_anyhow();
+        }
+    }
+
+    /// Ends the wait of the first in the queue, whatever it takes.
+    pub(super) fn serve_first_anyhow(&mut self) {
+        if !self.admit_first(ReclaimLevel::Force) {
+            self.degrade_first(true);
+        }
+    }
+
+    /// What is left to the first waiter when Force has no choice; true if it waits no longer.
+    fn degrade_first(&mut self, overdue: bool) -> bool {
+        let used = self.user.sessions.len();
+        let dilemma =
+            Dilemma { used, limit_with_reserve: self.limit_with_reserve(), overdue, force: self.limits.force };
+        match admission::degrade(&dilemma) {
+            Degradation::Queue => return false,
+            Degradation::Reserve => {
+                let now = self.clock.now;
+                self.user.reserve.get_or_insert_with(|| Box::new(Reserve::open(now)));
+                let askers = self.user.waiting.remove(0).askers;
+                self.create(askers, AdmissionPath::Reserve);
+            }
+            Degradation::TakeOver => {
+                let facts = self.user.facts(&self.clock, self.limits);
+                // It waits while its own admission evicts, as on the ladder: its socket is wanted.
+                if let Some(pick) = reclaim::takeover(&facts) {
+                    let thread = self.user.sessions[pick.index].thread.clone();
+                    self.evict(&thread, pick.level);
+                }
+                let askers = self.user.waiting.remove(0).askers;
+                self.create(askers, AdmissionPath::Queue);
+            }
+            Degradation::Refuse => {
+                let retry_in = self.limits.queue_deadline;
+                for asker in self.user.waiting.remove(0).askers {
+                    let thread = Some(asker.context.thread().clone());
+                    let refusal = Refusal::NoSlot { retry_in };
+                    self.refuse(asker.context.connection(), thread, asker.reference, refusal);
+                }
+            }
+        }
+        true
+    }
+
+    /// Sessions that he may hold now: with the reserve while it takes newcomers, or if it may open.
+    fn limit_with_reserve(&self) -> usize {
+        let is_open = match &self.user.reserve {
+            None => true,
+            Some(reserve) => reserve.left(self.clock.now, self.limits).is_some(),
+        };
+        self.limits.max_sessions_per_user + if is_open { self.limits.reserve_sessions } else { 0 }
+    }
+
+    /// Watches over the reserve's window and over the way back to the limit.
+    pub(super) fn note_reserve(&mut self) {
+        let is_above = self.user.sessions.len() > self.limits.max_sessions_per_user;
+        let (now, limits) = (self.clock.now, self.limits);
+        self.user.reserve.take_if(|reserve| !reserve.note(is_above, now, limits));
+    }
+
+    /// Tells everybody in the queue his position, once and whenever it changes.
+    pub(super) fn tell_positions(&mut self) {
+        let mut said = Vec::new();
+        for (index, waiter) in self.user.waiting.iter_mut().enumerate().filter(|(_, waiter)| waiter.queued) {
+            let position = index + 1;
+            let deadline = waiter.gives_up(&self.clock, self.limits).since(self.clock.now);
+            if waiter.askers.iter().all(|asker| asker.told.is_none()) {
+                said.push(Output::Event(Event::Queued { key: waiter.askers[0].context.key().clone(), position }));
+            }
+            for asker in waiter.askers.iter_mut().filter(|asker| asker.told != Some(position)) {
+                asker.told = Some(position);
+                let (key, connection) = (asker.context.key().clone(), asker.context.connection());
+                let reference = asker.reference.clone();
+                said.push(Output::Queued { key, connection, reference, position, deadline });
+            }
+        }
+        self.out.extend(said);
+    }
+
+    /// Tells everybody of this user when his band changes or the reserve opens or closes, and sets background reclaim
+    /// going above its watermark.
+    pub(super) fn note_pressure(&mut self) {
+        let usage = self.usage();
+        let was = std::mem::replace(&mut self.user.pressure, usage.level);
+        let told_of_reserve = std::mem::replace(&mut self.user.told_of_reserve, usage.reserve_left.is_some());
+        if was == usage.level && told_of_reserve == usage.reserve_left.is_some() {
+            return;
+        }
+        self.tell(Event::Pressure { user: self.user.id.clone(), usage });
+        let connections: Vec<_> = self.user.connections.iter().map(|connection| connection.id).collect();
+        for connection in connections {
+            self.emit(Output::Limit { connection, usage });
+        }
+        self.user.reclaim_at = match (usage.level, self.user.reclaim_at) {
+            (Pressure::Ok | Pressure::Watch, _) => None,
+            (Pressure::Warn | Pressure::High | Pressure::Full, due) if was >= Pressure::Warn => due,
+            (Pressure::Warn | Pressure::High | Pressure::Full, _) => Some(self.clock.now),
+        };
+    }
+}
