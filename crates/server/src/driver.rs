@@ -16,8 +16,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use lychgate_core::{
-    AdmissionPath, Backlog, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat,
-    Input, Ledger, NodeBreakers, PlanId, Plans, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Usage,
+    AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat, Input, Ledger,
+    NodeBreakers, PingOutcome, PlanId, Plans, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Usage,
     UserId, WriteProgress,
 };
 
@@ -28,6 +28,7 @@ use crate::sync::{Instant, Mutex, MutexGuard, RandomState};
 mod bounds;
 mod drain;
 mod reaper;
+mod vigil;
 
 #[cfg(all(test, feature = "shuttle"))]
 mod schedules;
@@ -35,7 +36,8 @@ mod schedules;
 mod tests;
 
 pub use bounds::ConnectionBounds;
-pub use reaper::{Lag, Reaper};
+pub use reaper::{Lag, Reaper, Report};
+pub use vigil::{Trouble, Vigil};
 
 /// Shards per node: enough that two cores seldom meet on one lock.
 const SHARDS: usize = if cfg!(all(test, feature = "shuttle")) { 2 } else { 64 };
@@ -69,6 +71,9 @@ pub trait Effects: Send + Sync + 'static {
 
     /// A connection is attached to a session no longer. Called under the shard's lock, as [`Effects::attach`].
     fn detach(&self, key: &SessionKey, connection: ConnectionId);
+
+    /// A ping was written, or had to wait, or failed. Called under the shard's lock, as [`Effects::attach`].
+    fn pinged(&self, _outcome: PingOutcome) {}
 
     /// Something happened. Called without any lock, so it may write a log line.
     fn event(&self, event: &Event);
@@ -409,12 +414,10 @@ impl Registration {
 
     /// A ping that had to wait behind other bytes was written.
     pub fn ping_written(&self) {
-        let outcome = lychgate_core::PingOutcome::Written;
-        self.input(Input::PingResult {
-            user: self.user.clone(),
-            connection: self.connection,
-            outcome,
-            backlog: Backlog::default(),
+        let (user, connection, outcome) = (self.user.clone(), self.connection, PingOutcome::Written);
+        self.driver.with_shard(&self.user, |shard| {
+            let backlog = shard.links.get(&connection)?.outbox.backlog();
+            Some(Input::PingResult { user, connection, outcome, backlog })
         });
     }
 

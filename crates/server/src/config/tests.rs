@@ -47,6 +47,7 @@ fn the_defaults_of_the_file_are_those_of_the_gate() {
     let config = with_secret("").unwrap();
     assert_eq!(*config.limits, LimitSpec::default());
     assert_eq!(config.server.environment, Environment::Production);
+    assert_eq!(config.liveness, Liveness::default());
     assert_eq!(config.websocket.window, 512);
     assert_eq!(config.agents.default, "demo");
 }
@@ -155,6 +156,9 @@ fn numbers_out_of_their_range_are_refused() {
         ("[auth]\norigins = [\"https://chat.example.org/\"]", "auth.origins"),
         ("[limits]\nmax_sessions_per_user = 0", "limits.max_sessions_per_user"),
         ("[liveness]\nmissed_pings = 1", "liveness.missed_pings"),
+        ("[liveness]\nruntime_stuck_after = \"400ms\"", "liveness.runtime_stuck_after"),
+        ("[liveness]\ntcp_keepalive = \"900ms\"", "liveness.tcp_keepalive"),
+        ("[liveness]\ntcp_user_timeout = \"30s\"", "tcp_user_timeout must be longer than liveness.write_stall"),
         ("[agents]\ndefault = \"nobody\"", "agents.default"),
         ("[agents.demo]\nmodel = \"m\"", "agents.demo.model"),
         ("[agents.o]\nkind = \"openai\"\nmodel = \"m\"", "agents.o.base_url"),

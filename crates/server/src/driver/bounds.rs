@@ -6,10 +6,11 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, EvictReason, Input, UserId, Worth};
+use lychgate_core::{ConnectionId, Event, EvictReason, Input, Refusal, UserId, Worth};
 
+use super::drain::spread;
 use super::{Driver, SHARDS, lock};
-use crate::close::Close;
+use crate::close::Closing;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,6 +19,9 @@ const SCAN_USERS: usize = 32;
 
 /// Shards that are looked at when a full node has to choose.
 const SCAN_SHARDS: usize = 4;
+
+/// When somebody for whom there is no place is to come back, before it is spread.
+const COME_BACK: Duration = Duration::from_secs(5);
 
 /// How many connections may be held.
 #[derive(Clone, Copy, Debug)]
@@ -143,10 +147,18 @@ impl Driver {
     }
 
     fn turn_away(&self, user: &UserId, connection: ConnectionId) {
-        let closing = Close::Overload.closing().after(Duration::from_secs(5));
-        if let Some(link) = self.shard(user).links.get(&connection) {
-            link.outbox.close(closing.code, &closing.to_json());
+        let refusal = Refusal::Overload { retry_in: COME_BACK };
+        let closing = spread(Closing::from(refusal), connection);
+        let event = Event::Refused { user: user.clone(), connection, refusal };
+        {
+            let mut shard = self.shard(user);
+            if let Some(link) = shard.links.get(&connection) {
+                link.outbox.close(closing.code, &closing.to_json());
+            }
+            shard.ledger.record(self.now(), &event);
         }
+        // Nobody may be sent away without a line in the log, a count and an explanation (mission C10).
+        self.effects.event(&event);
     }
 
     fn connection_count(&self) -> usize {

@@ -7,6 +7,7 @@ mod gateway;
 mod golden_path;
 mod limits;
 mod listener;
+mod operators;
 mod runs;
 mod stop;
 mod ws;

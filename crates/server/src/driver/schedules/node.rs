@@ -9,10 +9,11 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::{self, JoinHandle};
 
 use super::super::reaper::Watch;
+use super::super::vigil::Vigil;
 use super::super::{ConnectionBounds, Driver, Greeting, lock};
 use super::ledger::Ledger;
 use super::tab::Tab;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::scheduled::Clock;
 
 /// Turns that anybody waits for anything; a schedule that needs more hangs.
@@ -64,15 +65,15 @@ impl Node {
         let ledger = Arc::new(Ledger::new(spec.linger));
         let greeting = Greeting { ping_interval: spec.ping_interval, window: 512 };
         let limits = Limits::new(spec.clone()).unwrap();
-        let driver = Driver::new(&limits, setting.bounds, greeting, ledger.clone());
+        let driver = Driver::new(limits, setting.bounds, greeting, ledger.clone());
         let stop = Arc::new(AtomicBool::new(false));
-        let last_beat = Arc::new(AtomicU64::new(0));
-        let watch = Watch { driver: driver.clone(), stop: stop.clone(), last_beat: last_beat.clone() };
+        let vigil = Arc::new(Vigil::new(driver.origin, Duration::from_secs(3_600)));
+        let watch = Watch { driver: driver.clone(), stop: stop.clone(), vigil: vigil.clone() };
         let reaper = thread::spawn(move || watch.run(&|_| {}));
         let calm = Arc::new(AtomicBool::new(!setting.freezes));
         let time = thread::spawn({
             let (calm, stop) = (calm.clone(), stop.clone());
-            move || pass_time(&calm, &stop, &last_beat)
+            move || pass_time(&calm, &stop, &vigil)
         });
         Arc::new(Self { driver, ledger, spec, calm, stop, reaper, time })
     }
@@ -151,7 +152,7 @@ pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// Moves the clock to the reaper's alarm, never past what it has not yet seen; the runtime beats with it. A freeze moves
 /// it by much more at once, and no beat is shown.
-fn pass_time(calm: &AtomicBool, stop: &AtomicBool, last_beat: &AtomicU64) {
+fn pass_time(calm: &AtomicBool, stop: &AtomicBool, vigil: &Vigil) {
     let mut freezes = 3;
     while !stop.load(Ordering::SeqCst) {
         match Clock::next().filter(|_| thread_rng().gen_ratio(1, 4)) {
@@ -160,7 +161,7 @@ fn pass_time(calm: &AtomicBool, stop: &AtomicBool, last_beat: &AtomicU64) {
                 Clock::pass(Clock::now() + FREEZE);
             }
             Some(until) => {
-                last_beat.store(u64::try_from(until.as_micros()).unwrap(), Ordering::SeqCst);
+                vigil.show_beat(lychgate_core::Time::from_micros(u64::try_from(until.as_micros()).unwrap()));
                 // Others ran in between: the reaper may want to wake earlier by now.
                 if Clock::next() == Some(until) {
                     Clock::pass(until);

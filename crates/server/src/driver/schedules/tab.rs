@@ -77,6 +77,7 @@ impl Tab {
             prev: prev.map(|(prev, _)| ConnectionId::from_random(prev)),
             heartbeat: Heartbeat::Protocol,
             expires_in: None,
+            plan: None,
             address: ADDRESS.into(),
             outbox: outbox.clone(),
         };

@@ -13,7 +13,7 @@ fn one_session() -> LimitSpec {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_eviction_stands_in_the_record_with_its_evidence_after_everybody_left() {
     let mut node = Node::start(one_session(), wide()).await;
-    let _reaper = Reaper::start(Arc::clone(&node.driver), |_| {}).unwrap();
+    let _reaper = Reaper::start(Arc::clone(&node.driver), PATIENCE, |_| {}).unwrap();
     let first = node.connect("ann", 1).await;
     node.open(&first, "old");
     let second = node.connect("ann", 2).await;
@@ -65,7 +65,7 @@ async fn a_record_without_a_socket_is_found_while_the_node_runs_and_costs_no_slo
         })
     });
     assert_eq!(node.driver.census().connections, 1);
-    let _reaper = Reaper::start(Arc::clone(&node.driver), |_| {}).unwrap();
+    let _reaper = Reaper::start(Arc::clone(&node.driver), PATIENCE, |_| {}).unwrap();
     let kind = node.wait_for(|told| match told {
         Told::Event(Event::Zombie { kind, .. }) => Some(kind),
         _ => None,
