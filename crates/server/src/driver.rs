@@ -30,7 +30,8 @@ mod drain;
 mod reaper;
 mod vigil;
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod schedules;
 #[cfg(test)]
 mod tests;

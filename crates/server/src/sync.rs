@@ -9,7 +9,8 @@
 //! orders and play any of them again. It is a feature and no `--cfg` in `RUSTFLAGS`, which would build every dependency
 //! anew; and it asks for `test` as well, so that no program can be built on it by mistake.
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 pub(crate) mod scheduled;
 
 #[cfg(not(all(test, feature = "shuttle")))]
