@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, Event, EvictReason, SessionKey, UserId};
+use lychgate_core::{ConnectionId, Event, SessionKey, UserId};
 
 use super::super::{Admitted, Effects};
 use crate::outbox::Frame;
@@ -13,9 +13,6 @@ use crate::sync::scheduled::Clock;
 /// From `open` to its answer (I3).
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
-/// How late a deadline may pass when nobody but the reaper runs: the gate rounds it up by a millisecond at most.
-const PROMPT: Duration = Duration::from_millis(2);
-
 /// What happened so far. Its lock is held for a moment only and is none of shuttle's: looking changes no schedule.
 #[derive(Default)]
 struct Book {
@@ -23,8 +20,6 @@ struct Book {
     attached: BTreeSet<(SessionKey, ConnectionId)>,
     sessions: BTreeMap<SessionKey, Span>,
     connections: BTreeMap<ConnectionId, Span>,
-    lingers_since: BTreeMap<SessionKey, Duration>,
-    quiet_since: Option<Duration>,
     /// Kept, because a panic on the reaper's thread is caught by the reaper.
     broken: Vec<String>,
 }
@@ -37,18 +32,12 @@ struct Span {
 }
 
 /// The [`Effects`] of a schedule. It says `opened` where the server's sessions would.
-pub(super) struct Ledger {
-    book: Mutex<Book>,
-    linger: Duration,
-}
+#[derive(Default)]
+pub(super) struct Ledger(Mutex<Book>);
 
 impl Ledger {
-    pub(super) fn new(linger: Duration) -> Self {
-        Self { book: Mutex::default(), linger }
-    }
-
     fn book<T>(&self, read: impl FnOnce(&mut Book) -> T) -> T {
-        read(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A tab is about to ask for a session.
@@ -56,9 +45,9 @@ impl Ledger {
         self.book(|book| book.asked.insert((connection, key), Clock::now()));
     }
 
-    /// Only the reaper runs from here on, and nobody is frozen any more: deadlines have to be kept.
-    pub(super) fn grows_quiet(&self) {
-        self.book(|book| book.quiet_since = Some(Clock::now()));
+    /// A promise does not hold.
+    pub(super) fn breaks(&self, what: String) {
+        self.book(|book| book.broken.push(what));
     }
 
     pub(super) fn is_attached(&self, key: &SessionKey, connection: ConnectionId) -> bool {
@@ -117,20 +106,9 @@ impl Effects for Ledger {
     fn event(&self, event: &Event) {
         self.book(|book| match event {
             Event::SessionCreated { key, .. } => book.sessions.entry(key.clone()).or_default().begun += 1,
-            Event::SessionLingers { key } => _ = book.lingers_since.insert(key.clone(), Clock::now()),
-            Event::SessionReleased { key, reason } => {
-                book.sessions.entry(key.clone()).or_default().ended += 1;
-                if let (EvictReason::LingerEnded, Some(since), Some(quiet)) =
-                    (reason, book.lingers_since.remove(key), book.quiet_since)
-                {
-                    let due = (since + self.linger).max(quiet);
-                    let late = Clock::now().saturating_sub(due);
-                    if late > PROMPT {
-                        book.broken.push(format!("the reaper slept over {key:?} by {late:?}"));
-                    }
-                }
+            Event::SessionReleased { key, .. } | Event::SessionEvicted { key, .. } => {
+                book.sessions.entry(key.clone()).or_default().ended += 1
             }
-            Event::SessionEvicted { key, .. } => book.sessions.entry(key.clone()).or_default().ended += 1,
             Event::Connected { connection, .. } => book.connections.entry(*connection).or_default().begun += 1,
             Event::Disconnected { connection, .. } => book.connections.entry(*connection).or_default().ended += 1,
             _ => {}

@@ -39,7 +39,7 @@ pub(super) struct Node {
     pub(super) driver: Arc<Driver>,
     pub(super) ledger: Arc<Ledger>,
     spec: LimitSpec,
-    calm: Arc<AtomicBool>,
+    quiet: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     reaper: JoinHandle<()>,
     time: JoinHandle<()>,
@@ -62,7 +62,7 @@ impl Node {
             reclaim_interval: millis(500),
             ..LimitSpec::default()
         };
-        let ledger = Arc::new(Ledger::new(spec.linger));
+        let ledger = Arc::new(Ledger::default());
         let greeting = Greeting { ping_interval: spec.ping_interval, window: 512 };
         let limits = Limits::new(spec.clone()).unwrap();
         let driver = Driver::new(limits, setting.bounds, greeting, ledger.clone());
@@ -70,16 +70,20 @@ impl Node {
         let vigil = Arc::new(Vigil::new(driver.origin, Duration::from_secs(3_600)));
         let watch = Watch { driver: driver.clone(), stop: stop.clone(), vigil: vigil.clone() };
         let reaper = thread::spawn(move || watch.run(&|_| {}));
-        let calm = Arc::new(AtomicBool::new(!setting.freezes));
+        let quiet = Arc::new(AtomicBool::new(false));
         let time = thread::spawn({
-            let (calm, stop) = (calm.clone(), stop.clone());
-            move || pass_time(&calm, &stop, &vigil)
+            let (driver, ledger, quiet, stop) = (driver.clone(), ledger.clone(), quiet.clone(), stop.clone());
+            let freezes = if setting.freezes { 3 } else { 0 };
+            move || Time { driver, ledger, quiet, stop, vigil, freezes }.pass()
         });
-        Arc::new(Self { driver, ledger, spec, calm, stop, reaper, time })
+        Arc::new(Self { driver, ledger, spec, quiet, stop, reaper, time })
     }
 
     /// Runs a part of the story on a thread of its own.
-    pub(super) fn spawn(self: &Arc<Self>, part: impl FnOnce(&Arc<Self>) + Send + 'static) -> JoinHandle<()> {
+    pub(super) fn spawn<T: Send + 'static>(
+        self: &Arc<Self>,
+        part: impl FnOnce(&Arc<Self>) -> T + Send + 'static,
+    ) -> JoinHandle<T> {
         let node = self.clone();
         thread::spawn(move || part(&node))
     }
@@ -109,17 +113,23 @@ impl Node {
         self.driver.census().connections
     }
 
-    /// The last scene: every tab has left, the reaper clears up alone and in time, and the books are closed.
-    pub(super) fn end(self: Arc<Self>) {
-        self.calm.store(true, Ordering::SeqCst);
-        self.ledger.grows_quiet();
+    /// Nobody but the reaper does anything while this holds, and it must sleep over no deadline.
+    pub(super) fn be_quiet_while(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        self.quiet.store(true, Ordering::SeqCst);
         let mut turns = 0;
-        while self.driver.census() != lychgate_core::Census::default() {
+        while holds(self) {
             turns += 1;
-            assert!(turns < PATIENCE, "something is never let go: {:?}", self.driver.census());
+            assert!(turns < PATIENCE, "{what}: {:?}", self.driver.census());
             thread::yield_now();
         }
+        self.quiet.store(false, Ordering::SeqCst);
         self.check();
+    }
+
+    /// The last scene: every tab has left, the reaper clears up alone and in time, and the books are closed.
+    pub(super) fn end(self: Arc<Self>) {
+        let is_held = |node: &Self| node.driver.census() != lychgate_core::Census::default();
+        self.be_quiet_while("something is never let go", is_held);
         self.stop.store(true, Ordering::SeqCst);
         self.driver.alarm.ring();
         assert!(self.driver.bounds.is_empty(), "an address holds connections that are gone");
@@ -150,26 +160,49 @@ const FREEZE: Duration = Duration::from_millis(700);
 /// Where all tabs come from.
 pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
+/// How much later than a deadline the reaper may mean to wake.
+const PROMPT: Duration = Duration::from_millis(2);
+
 /// Moves the clock to the reaper's alarm, never past what it has not yet seen; the runtime beats with it. A freeze moves
 /// it by much more at once, and no beat is shown.
-fn pass_time(calm: &AtomicBool, stop: &AtomicBool, vigil: &Vigil) {
-    let mut freezes = 3;
-    while !stop.load(Ordering::SeqCst) {
-        match Clock::next().filter(|_| thread_rng().gen_ratio(1, 4)) {
-            Some(_) if freezes > 0 && thread_rng().gen_ratio(1, 20) && !calm.load(Ordering::SeqCst) => {
-                freezes -= 1;
-                Clock::pass(Clock::now() + FREEZE);
-            }
-            Some(until) => {
-                vigil.show_beat(lychgate_core::Time::from_micros(u64::try_from(until.as_micros()).unwrap()));
-                // Others ran in between: the reaper may want to wake earlier by now.
-                if Clock::next() == Some(until) {
-                    Clock::pass(until);
+struct Time {
+    driver: Arc<Driver>,
+    ledger: Arc<Ledger>,
+    quiet: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    vigil: Arc<Vigil>,
+    freezes: u32,
+}
+
+impl Time {
+    fn pass(mut self) {
+        while !self.stop.load(Ordering::SeqCst) {
+            match Clock::next().filter(|_| thread_rng().gen_ratio(1, 4)) {
+                Some(_) if self.freezes > 0 && thread_rng().gen_ratio(1, 20) && !self.quiet.load(Ordering::SeqCst) => {
+                    self.freezes -= 1;
+                    Clock::pass(Clock::now() + FREEZE);
                 }
+                Some(until) => self.pass_until(until),
+                // Somebody may have been about to sleep when the bell rang.
+                None => Clock::pass(Clock::now()),
             }
-            // Somebody may have been about to sleep when the bell rang.
-            None => Clock::pass(Clock::now()),
+            thread::yield_now();
         }
-        thread::yield_now();
+    }
+
+    fn pass_until(&self, until: Duration) {
+        let deadlines = self.driver.shards.iter().filter_map(|shard| lock(shard).gate.poll_timeout());
+        let earliest = deadlines.min().map(|deadline| Duration::from_micros(deadline.as_micros()));
+        self.vigil.show_beat(lychgate_core::Time::from_micros(u64::try_from(until.as_micros()).unwrap()));
+        // Asked after everything else: while it is quiet, what was read above stands.
+        let quiet = self.quiet.load(Ordering::SeqCst);
+        // Others ran in between: the reaper may want to wake earlier by now.
+        if Clock::next() != Some(until) {
+            return;
+        }
+        if let Some(earliest) = earliest.filter(|earliest| quiet && *earliest + PROMPT < until) {
+            self.ledger.breaks(format!("the reaper sleeps from {:?} until {until:?}, over {earliest:?}", Clock::now()));
+        }
+        Clock::pass(until);
     }
 }

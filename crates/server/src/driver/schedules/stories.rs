@@ -134,6 +134,26 @@ fn the_address_and_the_node_keep_their_bounds_when_many_arrive_at_once() {
 }
 
 #[test]
+fn the_reaper_sleeps_over_no_deadline_that_was_set_while_it_planned() {
+    play("deadlines", || {
+        let node = Node::start(Setting { sessions: 4, ..Setting::default() });
+        let tabs = [("ann", 1), ("bob", 2)].map(|(user, n)| {
+            node.spawn(move |node| {
+                let mut tab = node.connect(user, n, None);
+                tab.manners = Manners::Silent;
+                tab.open(&format!("{user}-{n}"));
+                tab
+            })
+        });
+        let tabs = tabs.map(|tab| tab.join().unwrap());
+        // Heartbeats, missed answers, dead tabs and lingers, one after the other.
+        node.be_quiet_while("the dead are never found", |node| node.connections() > 0);
+        tabs.into_iter().for_each(|tab| tab.leave(End::Lost));
+        node.end();
+    });
+}
+
+#[test]
 fn nothing_follows_the_close_of_a_tab_whose_events_come_from_elsewhere() {
     play("events", || {
         let node = Node::start(Setting { sessions: 1, ..Setting::default() });
