@@ -101,7 +101,8 @@ impl Node {
             for (user, connection) in shard.gate.connections() {
                 assert!(shard.links.contains_key(&connection), "{connection} is counted and cannot be told anything");
                 let used = shard.gate.usage(&user).used;
-                assert!(used <= self.spec.max_sessions_per_user, "{user} holds {used} sessions (I1)");
+                let most = self.spec.max_sessions_per_user + self.spec.reserve_sessions;
+                assert!(used <= most, "{user} holds {used} sessions (I1)");
                 // More than were told: what came over by `prev` is told when it is opened.
                 assert!(self.ledger.sessions_of(&user) <= used, "{user} was told of sessions that are not there (I6)");
             }
