@@ -7,8 +7,6 @@
 //!
 //! It outlives the user's record in the gate, and decides nothing.
 
-use std::time::Duration;
-
 use foldhash::quality::FixedState;
 use hashlink::LinkedHashMap;
 
@@ -37,6 +35,8 @@ pub struct Decision {
     pub connection: Option<ConnectionId>,
     /// What.
     pub verdict: Verdict,
+    /// How often more the same was decided in a row; `at` is the last time.
+    pub again: u32,
 }
 
 /// What was decided.
@@ -46,8 +46,8 @@ pub enum Verdict {
     Admitted {
         /// Which way.
         path: AdmissionPath,
-        /// From `open` until then.
-        waited: Duration,
+        /// From `open` until then, in milliseconds.
+        waited_ms: u32,
     },
     /// An open waits for a probe.
     Waits,
@@ -93,10 +93,11 @@ impl Decision {
     fn of(now: Time, event: &Event) -> Option<(UserId, Self)> {
         let (user, thread, connection, verdict) = match event {
             Event::SessionCreated { key, connection, path, waited } => {
-                (key.user(), Some(key.thread()), Some(*connection), Verdict::Admitted { path: *path, waited: *waited })
+                let waited_ms = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
+                (key.user(), Some(key.thread()), Some(*connection), Verdict::Admitted { path: *path, waited_ms })
             }
             Event::SessionAttached { key, connection, path } => {
-                let verdict = Verdict::Admitted { path: *path, waited: Duration::ZERO };
+                let verdict = Verdict::Admitted { path: *path, waited_ms: 0 };
                 (key.user(), Some(key.thread()), Some(*connection), verdict)
             }
             Event::SessionReleased { key, reason } => {
@@ -124,7 +125,15 @@ impl Decision {
             | Event::Breaker { user: None, .. }
             | Event::CloseUnconfirmed { .. } => return None,
         };
-        Some((user.clone(), Self { at: now, thread: thread.cloned(), connection, verdict }))
+        Some((user.clone(), Self { at: now, thread: thread.cloned(), connection, verdict, again: 0 }))
+    }
+
+    /// A tab that opens what it has open already says nothing new, and must not push out what matters.
+    fn is_said_again_by(&self, next: &Self) -> bool {
+        let is_attach = matches!(next.verdict, Verdict::Admitted { path: AdmissionPath::Attach, .. });
+        let same_place = self.thread == next.thread && self.connection == next.connection;
+        let was_admitted = matches!(self.verdict, Verdict::Admitted { .. });
+        same_place && (self.verdict == next.verdict || (is_attach && was_admitted))
     }
 
     fn bytes(&self) -> usize {
@@ -176,6 +185,13 @@ impl Ledger {
             self.rings.insert(user.clone(), Ring::default());
         }
         let Some(ring) = self.rings.get_mut(&user) else { return };
+        if let Some(last) = ring.decisions.last_mut()
+            && last.is_said_again_by(&decision)
+        {
+            last.at = now;
+            last.again = last.again.saturating_add(1);
+            return;
+        }
         if ring.decisions.len() == DECISIONS_PER_USER {
             self.bytes -= ring.decisions.remove(0).bytes();
             ring.dropped = ring.dropped.saturating_add(1);
@@ -287,6 +303,21 @@ mod tests {
             .map(|(user, ring)| user_bytes(user) + ring.decisions.iter().map(Decision::bytes).sum::<usize>())
             .sum();
         assert_eq!(ledger.bytes(), counted);
+    }
+
+    #[test]
+    fn a_tab_that_opens_what_it_has_open_pushes_nothing_out() {
+        let mut ledger = Ledger::new(1 << 20, 7);
+        ledger.record(Time::ZERO, &evicted("ann", 0));
+        let attached =
+            |path| Event::SessionAttached { key: key("ann", "t1"), connection: ConnectionId::from_random(1), path };
+        ledger.record(Time::ZERO, &attached(AdmissionPath::Takeover));
+        for n in 0..100 {
+            ledger.record(Time::from_micros(n), &attached(AdmissionPath::Attach));
+        }
+        let known = ledger.explain(&user("ann")).unwrap();
+        assert_eq!((known.decisions.len(), known.dropped), (2, 0));
+        assert_eq!((known.decisions[1].at, known.decisions[1].again), (Time::from_micros(99), 100));
     }
 
     #[test]

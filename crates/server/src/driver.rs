@@ -10,11 +10,10 @@
 //! contract in [`lychgate_core`].
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use lychgate_core::{
     AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat, Input, Ledger,
@@ -23,12 +22,16 @@ use lychgate_core::{
 };
 
 use crate::outbox::Outbox;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Instant, Mutex, MutexGuard, RandomState};
 
 mod bounds;
 mod drain;
 mod reaper;
 mod vigil;
 
+#[cfg(all(test, feature = "shuttle"))]
+mod schedules;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +40,7 @@ pub use reaper::{Lag, Reaper, Report};
 pub use vigil::{Trouble, Vigil};
 
 /// Shards per node: enough that two cores seldom meet on one lock.
-const SHARDS: usize = 64;
+const SHARDS: usize = if cfg!(all(test, feature = "shuttle")) { 2 } else { 64 };
 
 /// What the node remembers of its decisions, in bytes.
 const EXPLAIN_BYTES: usize = 64 * 1024 * 1024;

@@ -11,13 +11,14 @@
 //! the queue exists only while bytes wait, and what a cork gathers lies in a buffer of the thread (hazard R24).
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use lychgate_core::{Backlog, PingOutcome};
 use tokio::net::TcpStream;
 
 use crate::close::Close;
+use crate::sync::{Mutex, MutexGuard};
 
 mod frame;
 mod kernel;

@@ -2,8 +2,7 @@
 //! measures how late it and the runtime are, so that a stalled server never blames its clients (hazards R7, R30).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,6 +10,8 @@ use lychgate_core::{Input, Time};
 
 use super::vigil::{OnDuty, Vigil};
 use super::{Driver, lock};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex};
 
 /// The longest sleep: a freeze of the process is noticed after at most so long.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);
@@ -51,7 +52,7 @@ impl Alarm {
         }
     }
 
-    fn ring(&self) {
+    pub(super) fn ring(&self) {
         *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.bell.notify_one();
     }
@@ -169,14 +170,14 @@ async fn show_beat(vigil: Arc<Vigil>) {
     }
 }
 
-struct Watch {
-    driver: Arc<Driver>,
-    stop: Arc<AtomicBool>,
-    vigil: Arc<Vigil>,
+pub(super) struct Watch {
+    pub(super) driver: Arc<Driver>,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) vigil: Arc<Vigil>,
 }
 
 impl Watch {
-    fn run(&self, report: &dyn Fn(Report)) {
+    pub(super) fn run(&self, report: &dyn Fn(Report)) {
         let mut stuck_since = None;
         while !self.stop.load(Ordering::Acquire) {
             let asleep_at = self.driver.now();

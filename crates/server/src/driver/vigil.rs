@@ -6,10 +6,12 @@
 //! ```
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lychgate_core::Time;
+
+use crate::sync::Instant;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Signs of life of the two that must run: the async runtime and the reaper thread. Reading it needs neither.
 #[derive(Debug)]
@@ -76,7 +78,12 @@ impl Vigil {
 
     /// The runtime runs.
     pub(super) fn show_beat(&self) {
-        self.beat.store(self.now().as_micros(), Ordering::Release);
+        self.show_beat_at(self.now());
+    }
+
+    /// The runtime ran at this time.
+    pub(super) fn show_beat_at(&self, at: Time) {
+        self.beat.store(at.as_micros(), Ordering::Release);
     }
 
     /// The thread comes round.
