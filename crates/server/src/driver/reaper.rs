@@ -166,7 +166,7 @@ async fn show_beat(vigil: Arc<Vigil>) {
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        vigil.show_beat();
+        vigil.show_beat(vigil.now());
     }
 }
 

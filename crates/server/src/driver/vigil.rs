@@ -55,7 +55,7 @@ impl Vigil {
             round: AtomicU64::new(0),
             gone: AtomicBool::new(false),
         };
-        vigil.show_beat();
+        vigil.show_beat(vigil.now());
         vigil.show_round();
         vigil
     }
@@ -76,13 +76,8 @@ impl Vigil {
         }
     }
 
-    /// The runtime runs.
-    pub(super) fn show_beat(&self) {
-        self.show_beat_at(self.now());
-    }
-
-    /// The runtime ran at this time.
-    pub(super) fn show_beat_at(&self, at: Time) {
+    /// The runtime runs, at this time.
+    pub(super) fn show_beat(&self, at: Time) {
         self.beat.store(at.as_micros(), Ordering::Release);
     }
 
@@ -101,7 +96,7 @@ impl Vigil {
         lag >= self.stuck_after
     }
 
-    fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         Time::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 }
