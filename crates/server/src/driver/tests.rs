@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
 use lychgate_core::{Heartbeat, LimitSpec, Limits, WebSocketRequest};
 use tokio::io::AsyncReadExt;
