@@ -1,7 +1,7 @@
-//! 64 users open 50 threads each, each on a socket of its own, all at the same moment: a cold start after an outage.
+//! 500 users open 25 threads each, each on a socket of its own, all at the same moment: a cold start after an outage.
 //!
 //! ```text
-//! connect all --> hello all --> |start| open all at once --> every one `opened`, 30 per user evicted for room
+//! connect all --> hello all --> |start| open all at once --> every one `opened`, 5 per user evicted for room
 //!                                                        --> |stop| leave, close --> nothing is left
 //! ```
 
@@ -9,19 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use indicatif::ProgressBar;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use super::{Scene, User, metrics, progress};
+use super::{Scene, User, metrics};
 use crate::client::{Client, Open, PATIENCE, Trouble};
 use crate::report::Outcome;
 
 /// Users.
-const USERS: usize = 64;
+const USERS: usize = 500;
 
 /// Opens of each user, each on a socket of its own.
-const OPENS: usize = 50;
+const OPENS: usize = 25;
 
 /// The limit of the default plan.
 const LIMIT: usize = 20;
@@ -52,9 +53,9 @@ struct Fate {
     over_limit: usize,
 }
 
-pub(super) async fn play(scene: &Scene) -> anyhow::Result<Outcome> {
+pub(super) async fn play(scene: &Scene, bar: &ProgressBar) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::new("storm");
-    let bar = progress(outcome.plan(), (USERS * OPENS) as u64);
+    bar.set_length((USERS * OPENS) as u64);
     let (phase, phases) = watch::channel(Phase::Gathering);
     let (gathered, answered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let dialling = Arc::new(Semaphore::new(CONNECTING));
@@ -73,11 +74,11 @@ pub(super) async fn play(scene: &Scene) -> anyhow::Result<Outcome> {
             tabs.spawn(tab.live(Arc::clone(&dialling)));
         }
     }
-    wait_for_all(&gathered, "connecting", &bar).await?;
+    wait_for_all(&gathered, "connecting", bar).await?;
     let gauge = watch_gauge(scene).await?;
     bar.set_position(0);
     phase.send(Phase::Open)?;
-    wait_for_all(&answered, "opening", &bar).await?;
+    wait_for_all(&answered, "opening", bar).await?;
     let most = match gauge {
         Some((watcher, before)) => {
             // A watcher that ended early says why itself.
@@ -89,7 +90,6 @@ pub(super) async fn play(scene: &Scene) -> anyhow::Result<Outcome> {
     bar.set_message("leaving");
     phase.send(Phase::Leave)?;
     judge(&mut outcome, tabs.join_all().await, most);
-    bar.finish_and_clear();
     Ok(outcome)
 }
 
@@ -104,7 +104,7 @@ fn judge(outcome: &mut Outcome, fates: Vec<Fate>, most: Option<u64>) {
                 admitted[fate.user] += 1;
                 evicted[fate.user] += usize::from(fate.evicted);
             }
-            // Fifty live tabs on twenty slots: this one had its slot, and a newer one has it now.
+            // More live tabs than slots: this one had its slot, and a newer one has it now.
             Err(Trouble::Closed(closed)) if closed.reason == EVICTED => {
                 outcome.admitted_untold();
                 admitted[fate.user] += 1;
@@ -164,7 +164,7 @@ async fn watch_gauge(scene: &Scene) -> anyhow::Result<Option<(Watcher, u64)>> {
     Ok(Some((Watcher { stop, task }, before.sessions)))
 }
 
-async fn wait_for_all(done: &Semaphore, doing: &'static str, bar: &indicatif::ProgressBar) -> anyhow::Result<()> {
+async fn wait_for_all(done: &Semaphore, doing: &'static str, bar: &ProgressBar) -> anyhow::Result<()> {
     bar.set_message(doing);
     for _ in 0..USERS * OPENS {
         // Every task reports within its own deadlines, whatever the gateway does.
