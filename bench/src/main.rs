@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lychgate_scenario::live::gateway::Gateway;
 use lychgate_scenario::live::catalogue::Written;
+use lychgate_scenario::live::gateway::Gateway;
 use lychgate_scenario::live::{self, hold};
 use lychgate_scenario::report;
 

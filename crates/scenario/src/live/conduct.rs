@@ -126,14 +126,17 @@ impl Conductor {
     }
 
     async fn write(&self, written: Written, bar: &ProgressBar) -> anyhow::Result<Outcome> {
-        let scene = &self.scene;
-        match written {
-            Written::GoldenPath => golden_path::play(scene, bar).await,
-            Written::TwentyZombies => twenty_zombies::play(scene, self.rounds, bar).await,
-            Written::KnownZombies => twenty_zombies::play_known(scene, self.rounds, bar).await,
-            Written::Storm => storm::play(scene, bar).await,
-            Written::GatewayKilled => gateway_killed::play(self.binary.as_deref(), bar).await,
-        }
+        let scene = self.scene.part();
+        let mut outcome = match written {
+            Written::GoldenPath => golden_path::play(&scene, bar).await?,
+            Written::TwentyZombies => twenty_zombies::play(&scene, self.rounds, bar).await?,
+            Written::KnownZombies => twenty_zombies::play_known(&scene, self.rounds, bar).await?,
+            Written::Storm => storm::play(&scene, bar).await?,
+            Written::GatewayKilled => gateway_killed::play(self.binary.as_deref(), bar).await?,
+        };
+        bar.set_message("everybody has left");
+        outcome.leaked(scene.left_behind().await?);
+        Ok(outcome)
     }
 
     /// On a fresh gateway, in the production profile, with the limits that the plan names.

@@ -2,9 +2,12 @@
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::metrics::{self, Admin};
@@ -20,8 +23,9 @@ pub struct Scene {
     tokens: Tokens,
     admin: Option<Admin>,
     prefix: String,
-    users: AtomicU32,
-    addresses: AtomicU32,
+    users: Mutex<Vec<User>>,
+    /// Shared by all parts of a scene.
+    addresses: Arc<AtomicU32>,
 }
 
 /// One simulated user.
@@ -46,13 +50,17 @@ pub struct Taken {
 /// After the last client left, sessions linger for 10 s and dead sockets are found within two minutes at most.
 const SETTLES_WITHIN: Duration = Duration::from_secs(150);
 
+/// Between two looks of one user at what he holds, and users who look at the same time.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const ASKING: usize = 64;
+
 impl Scene {
     /// A gateway whose tokens we can sign. With an admin listener leaks are looked for.
     #[must_use]
     pub fn new(endpoint: Endpoint, tokens: Tokens, admin: Option<Admin>) -> Self {
         // Users of an earlier play against the same gateway are other users.
         let prefix = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
-        Self { endpoint, tokens, admin, prefix, users: AtomicU32::new(0), addresses: AtomicU32::new(0) }
+        Self { endpoint, tokens, admin, prefix, users: Mutex::default(), addresses: Arc::default() }
     }
 
     /// Where the gateway is.
@@ -72,13 +80,40 @@ impl Scene {
     /// # Errors
     /// When the token cannot be signed.
     pub fn user(&self, role: &str) -> anyhow::Result<User> {
-        let n = self.users.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{role}-{n}", self.prefix);
-        Ok(User {
-            caller: Caller { source: self.address(), credential: Credential::Subprotocol(self.tokens.mint(&name)?) },
-            name,
-            endpoint: self.endpoint.clone(),
-        })
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = format!("{}-{role}-{}", self.prefix, users.len());
+        let credential = Credential::Subprotocol(self.tokens.mint(&name)?);
+        let caller = Caller { source: self.address(), credential };
+        let user = User { name, caller, endpoint: self.endpoint.clone() };
+        users.push(user.clone());
+        Ok(user)
+    }
+
+    /// The same gateway with nobody on it: the users of one plan, so that it can be told what that plan left behind.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        let addresses = Arc::clone(&self.addresses);
+        Self { addresses, ..Self::new(self.endpoint.clone(), self.tokens.clone(), self.admin) }
+    }
+
+    /// What all users of this scene still hold once they have left and their sessions no longer linger, as the gateway
+    /// tells them one by one. Needs no admin listener; returns as soon as nothing is left.
+    ///
+    /// # Errors
+    /// When a user cannot connect to ask.
+    pub async fn left_behind(&self) -> anyhow::Result<u64> {
+        let users = self.users.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let deadline = Instant::now() + SETTLES_WITHIN;
+        let asking = Arc::new(Semaphore::new(ASKING));
+        let mut asked = JoinSet::new();
+        for user in users {
+            asked.spawn(user.left_behind(deadline, Arc::clone(&asking)));
+        }
+        let mut left = 0;
+        while let Some(held) = asked.join_next().await {
+            left += held?? as u64;
+        }
+        Ok(left)
     }
 
     /// A source address that nobody else has; none where the gateway sees us as we are.
@@ -132,6 +167,29 @@ impl User {
         match &self.caller.credential {
             Credential::Subprotocol(token) | Credential::Header(token) => token,
             Credential::None => "",
+        }
+    }
+
+    /// How many sessions he holds, asked on a connection that goes again.
+    ///
+    /// # Errors
+    /// When he cannot connect to ask.
+    pub async fn held(&self) -> Result<usize, Trouble> {
+        let (client, welcome) = self.connect().await?;
+        client.close(1000).await?;
+        Ok(welcome.limits.used)
+    }
+
+    async fn left_behind(self, deadline: Instant, asking: Arc<Semaphore>) -> anyhow::Result<usize> {
+        loop {
+            let held = {
+                let _turn = asking.acquire().await?;
+                self.held().await.with_context(|| format!("{} could not ask what he holds", self.name))?
+            };
+            if held == 0 || Instant::now() >= deadline {
+                return Ok(held);
+            }
+            sleep(LOOK_EVERY).await;
         }
     }
 

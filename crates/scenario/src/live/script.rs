@@ -12,12 +12,12 @@
 //! plan expects has to come true within [`SETTLES_WITHIN`]. How long admissions took is shown and breaks nothing.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::future::try_join_all;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::ProgressBar;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -48,11 +48,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// An open that is not answered within this time is a lockout: the promise of invariant I3, and what a machine may add.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(12);
 
-/// When all have left without a word, their sessions linger for 10 s; what is left after this has leaked.
-const GONE_WITHIN: Duration = Duration::from_secs(30);
-
-/// Users who look for what they left behind at the same time.
-const ASKING: usize = 64;
+/// A trip through two processes on a machine that does other things as well: no wait worth a note.
+const A_MACHINE_TAKES: Duration = Duration::from_millis(250);
 
 /// Between two looks whether a run has to be started again.
 const RENEW_EVERY: Duration = Duration::from_millis(250);
@@ -148,6 +145,7 @@ pub(super) fn user_of(step: &Step) -> Option<u32> {
 #[derive(Debug)]
 struct Stage {
     outcome: Outcome,
+    scene: Arc<Scene>,
     actors: BTreeMap<u32, Actor>,
 }
 
@@ -155,15 +153,16 @@ impl Stage {
     fn new(name: &str, plan: &Plan, venue: &Venue) -> anyhow::Result<Self> {
         let began = Instant::now();
         let connections = Connections::default();
+        let scene = Arc::new(venue.scene.part());
         let mut actors = BTreeMap::new();
         for user in plan.steps.iter().filter_map(user_of) {
-            if !actors.contains_key(&user) {
+            if let Entry::Vacant(place) = actors.entry(user) {
                 let ledger = Ledger::new(name, user, began);
-                let scene = Arc::clone(&venue.scene);
-                actors.insert(user, Actor::new(user, scene, venue.silence, Arc::clone(&connections), ledger)?);
+                let (scene, connections) = (Arc::clone(&scene), Arc::clone(&connections));
+                place.insert(Actor::new(user, scene, venue.silence, connections, ledger)?);
             }
         }
-        Ok(Self { outcome: Outcome::new(name), actors })
+        Ok(Self { outcome: Outcome::new(name), scene, actors })
     }
 
     /// Steps between two waits: each user's in order, the users side by side.
@@ -220,7 +219,7 @@ impl Stage {
     fn expect_waited(&mut self, number: usize, most: Duration) {
         let waits = self.actors.values().map(|actor| actor.shared.ledger().outcome.admission().longest());
         let longest = waits.max().unwrap_or_default();
-        if longest > most {
+        if longest > most + A_MACHINE_TAKES {
             let longest =
                 duration_to_text(Duration::from_millis(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX)));
             let most = duration_to_text(most);
@@ -263,28 +262,12 @@ impl Stage {
             actor.shared.write(Ledger::give_up);
         }
         try_join_all(self.actors.values_mut().map(Actor::leave_all)).await?;
-        let deadline = Instant::now() + GONE_WITHIN;
-        let left: Vec<usize> = stream::iter(self.actors.values().map(|actor| left_behind(actor, deadline)))
-            .buffer_unordered(ASKING)
-            .try_collect()
-            .await?;
-        let Self { mut outcome, actors } = self;
+        let Self { mut outcome, actors, scene } = self;
         for actor in actors.into_values() {
             outcome.absorb(actor.shared.write(|it| std::mem::replace(&mut it.outcome, Outcome::new(""))));
         }
-        outcome.leaked(left.iter().sum::<usize>() as u64);
+        outcome.leaked(scene.left_behind().await?);
         Ok(outcome)
-    }
-}
-
-/// What a user still holds at the deadline, after he has left.
-async fn left_behind(actor: &Actor, deadline: Instant) -> anyhow::Result<usize> {
-    loop {
-        let held = actor.held().await?;
-        if held == 0 || Instant::now() >= deadline {
-            return Ok(held);
-        }
-        sleep(Duration::from_millis(500)).await;
     }
 }
 

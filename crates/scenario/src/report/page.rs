@@ -98,13 +98,17 @@ fn summary(outcomes: &[Outcome]) -> &'static str {
 
 fn table(page: &mut String, outcomes: &[Outcome]) {
     page.push_str("<div class=\"scroll\"><table>\n<tr>");
-    HEADER.iter().for_each(|column| drop(write!(page, "<th>{column}</th>")));
+    for column in HEADER {
+        let _ = write!(page, "<th>{column}</th>");
+    }
     page.push_str("</tr>\n");
     for outcome in outcomes {
         page.push_str("<tr>");
         let row = outcome.row();
         let (verdict, cells) = row.split_last().map_or(("", row.as_slice()), |(last, rest)| (last.as_str(), rest));
-        cells.iter().for_each(|cell| drop(write!(page, "<td>{}</td>", escape(cell))));
+        for cell in cells {
+            let _ = write!(page, "<td>{}</td>", escape(cell));
+        }
         let class = match verdict {
             "kept" => "kept",
             "BROKEN" => "broken",

@@ -39,14 +39,14 @@ async fn play(plan: &str, settings: &[(&str, &str)]) -> anyhow::Result<Vec<Outco
 struct PlanFile(PathBuf);
 
 impl PlanFile {
-    fn new(name: &str, text: &str) -> Self {
+    fn new(name: &str, text: &str) -> std::io::Result<Self> {
         let path = std::env::temp_dir().join(format!("lychgate-{}-{name}.plan", std::process::id()));
-        std::fs::write(&path, text).unwrap();
-        Self(path)
+        std::fs::write(&path, text)?;
+        Ok(Self(path))
     }
 
-    async fn play(&self, settings: &[(&str, &str)]) -> Vec<Outcome> {
-        play(&self.0.display().to_string(), settings).await.unwrap()
+    async fn play(&self) -> anyhow::Result<Vec<Outcome>> {
+        play(&self.0.display().to_string(), &[]).await
     }
 }
 
@@ -80,8 +80,8 @@ async fn a_gateway_that_evicts_living_tabs_is_found_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_plan_expects_in_vain_breaks_it() {
-    let file = PlanFile::new("vain", "open-tab u0 c0 t0\nexpect open u0 c0 t0\nexpect sessions u0 2\n");
-    let outcomes = file.play(&[]).await;
+    let file = PlanFile::new("vain", "open-tab u0 c0 t0\nexpect open u0 c0 t0\nexpect sessions u0 2\n").unwrap();
+    let outcomes = file.play().await.unwrap();
     let table = report::table(&outcomes);
     assert!(!is_kept(&outcomes) && table.contains("step 3 `expect sessions u0 2`: there are 1"), "{table}");
 }
@@ -115,7 +115,7 @@ async fn every_way_to_go_and_to_come_back_is_played() {
         expect sessions u0 1
         expect forced 0
     ";
-    let outcomes = PlanFile::new("ways", text).play(&[]).await;
+    let outcomes = PlanFile::new("ways", text).unwrap().play().await.unwrap();
     let table = report::table(&outcomes);
     assert!(is_kept(&outcomes), "{table}");
     assert!(table.contains("sim only: step 20 `close-fails u0 c1`"), "{table}");
@@ -123,7 +123,7 @@ async fn every_way_to_go_and_to_come_back_is_played() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plan_for_an_operator_is_told_as_such_and_not_dropped() {
-    let outcomes = PlanFile::new("operator", "open-tab u0 c0 t0\nexpel u0 c0\n").play(&[]).await;
+    let outcomes = PlanFile::new("operator", "open-tab u0 c0 t0\nexpel u0 c0\n").unwrap().play().await.unwrap();
     let table = report::table(&outcomes);
     assert!(is_kept(&outcomes) && table.contains("sim only: step 2 `expel u0 c0`"), "{table}");
 }
@@ -143,6 +143,6 @@ async fn a_zombie_makes_room_and_a_living_tab_does_not() {
         expect open u0 c21 t21
         expect forced 1
     ";
-    let outcomes = PlanFile::new("zombie", text).play(&[]).await;
+    let outcomes = PlanFile::new("zombie", text).unwrap().play().await.unwrap();
     assert!(is_kept(&outcomes), "{}", report::table(&outcomes));
 }

@@ -299,15 +299,9 @@ impl Actor {
     /// # Errors
     /// When he cannot connect to ask.
     pub(super) async fn held(&self) -> anyhow::Result<usize> {
-        let caller = Caller { source: self.scene.address(), ..self.user.caller.clone() };
-        let asked: Result<usize, Trouble> = async {
-            let mut client = Client::connect(self.scene.endpoint(), &caller).await?;
-            let welcome = client.hello(Hello { heartbeat: Some(Sign::App), ..Hello::default() }).await?;
-            client.close(1000).await?;
-            Ok(welcome.limits.used)
-        }
-        .await;
-        asked.with_context(|| format!("u{} could not ask for his count", self.number))
+        let mut asking = self.user.clone();
+        asking.caller.source = self.scene.address();
+        asking.held().await.with_context(|| format!("u{} could not ask for his count", self.number))
     }
 
     /// Everybody goes, without a word. Runs are stopped before, by whoever still can.

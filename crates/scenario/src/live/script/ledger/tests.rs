@@ -167,9 +167,8 @@ fn an_open_that_nobody_answers_is_a_refusal_unless_its_tab_fell_silent() {
 fn more_sessions_than_the_limit_and_its_reserve_break_the_promise() {
     let mut story = story();
     let line = story.connect(0, 0);
-    let limit = |used, until| {
-        format!(r#"{{"type":"notice","code":"limit","used":{used},"limit":3,"level":"full"{until}}}"#)
-    };
+    let limit =
+        |used, until| format!(r#"{{"type":"notice","code":"limit","used":{used},"limit":3,"level":"full"{until}}}"#);
     story.says(line, &limit(8, r#","reserve_until":60000"#), 1);
     assert!(story.is_kept(), "{}", story.table());
     story.says(line, &limit(4, ""), 2);
@@ -200,11 +199,7 @@ fn a_run_that_ended_although_it_was_wanted_is_found() {
     let mut story = story();
     let line = story.open(0, 0, 0);
     story.ledger.asks_run("t0", "r0");
-    story.says(
-        line,
-        r#"{"type":"event","thread":"t0","offset":1,"event":{"type":"RUN_STARTED","runId":"r0"}}"#,
-        1,
-    );
+    story.says(line, r#"{"type":"event","thread":"t0","offset":1,"event":{"type":"RUN_STARTED","runId":"r0"}}"#, 1);
     assert!(story.ledger.lost_runs().is_empty());
     story.says(line, r#"{"type":"event","thread":"t0","offset":2,"event":{"type":"RUN_ERROR","code":"x"}}"#, 2);
     assert_eq!(story.ledger.lost_runs(), ["t0"]);
