@@ -91,12 +91,9 @@ async fn lost_at_once(scene: &Scene) -> anyhow::Result<Outcome> {
     }
     // The trip that this takes is what the gateway has to notice the first of those ends; it needs no more than one.
     let (mut newcomer, _) = user.connect().await?;
-    let opened = open(&mut outcome, &mut newcomer, "one-more").await;
-    if let Ok(opened) = opened
-        && opened.limits.used != LIMIT
-    {
-        outcome.broke(format!("one of {LIMIT} lingering sessions made room, and {} are held", opened.limits.used));
-    }
+    // An admission that breaks its promise is in the outcome already. How many are held after it is no promise: the
+    // background takes lingering sessions too, down to its watermark.
+    let _ = open(&mut outcome, &mut newcomer, "one-more").await;
     newcomer.close(1000).await?;
     Ok(outcome)
 }
