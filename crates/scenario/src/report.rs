@@ -201,11 +201,14 @@ impl Outcome {
         self.skipped = Some(why);
     }
 
-    /// A frame told how many sessions a user holds. One that tells nothing new is not kept, nor is one beyond `most`.
+    /// A frame told how many sessions a user holds. Of samples that say the same only the first and the last are kept,
+    /// and none beyond `most`.
     pub fn pressure(&mut self, sample: Sample, most: usize) {
-        let is_news = self.pressure.last().is_none_or(|last| (last.used, last.limit) != (sample.used, sample.limit));
-        if is_news && self.pressure.len() < most {
-            self.pressure.push(sample);
+        let says_the_same = |it: &Sample| (it.user, it.used, it.limit) == (sample.user, sample.used, sample.limit);
+        match self.pressure.as_mut_slice() {
+            [.., before, last] if says_the_same(before) && says_the_same(last) => last.at = sample.at,
+            kept if kept.len() < most => self.pressure.push(sample),
+            _ => {}
         }
     }
 
@@ -379,6 +382,16 @@ mod tests {
         outcome.broke("a promise".to_owned());
         let back: Outcome = serde_json::from_str(&serde_json::to_string(&outcome).unwrap()).unwrap();
         assert_eq!(table(&[back]), table(&[outcome]));
+    }
+
+    #[test]
+    fn pressure_that_stays_the_same_is_two_samples() {
+        let mut outcome = Outcome::new("slow-fill");
+        for (second, used) in [(0, 1), (1, 2), (2, 2), (3, 2), (4, 3)] {
+            outcome.pressure(Sample { at: Duration::from_secs(second), user: 0, used, limit: 20 }, 100);
+        }
+        let kept: Vec<_> = outcome.samples().iter().map(|it| (it.at.as_secs(), it.used)).collect();
+        assert_eq!(kept, [(0, 1), (1, 2), (3, 2), (4, 3)]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::metrics::{self, Admin};
 use crate::client::endpoint::Endpoint;
-use crate::client::frame::Welcome;
+use crate::client::frame::{Limits, Welcome};
 use crate::client::token::Tokens;
 use crate::client::{Caller, Client, Credential, Heartbeat, Hello, Trouble};
 
@@ -174,17 +174,17 @@ impl User {
     ///
     /// # Errors
     /// When he cannot connect to ask.
-    pub async fn held(&self) -> Result<usize, Trouble> {
+    pub async fn limits(&self) -> Result<Limits, Trouble> {
         let (client, welcome) = self.connect().await?;
         client.close(1000).await?;
-        Ok(welcome.limits.used)
+        Ok(welcome.limits)
     }
 
     async fn left_behind(self, deadline: Instant, asking: Arc<Semaphore>) -> anyhow::Result<usize> {
         loop {
             let held = {
                 let _turn = asking.acquire().await?;
-                self.held().await.with_context(|| format!("{} could not ask what he holds", self.name))?
+                self.limits().await.with_context(|| format!("{} could not ask what he holds", self.name))?.used
             };
             if held == 0 || Instant::now() >= deadline {
                 return Ok(held);

@@ -64,8 +64,8 @@ pub fn html(show: &Show) -> String {
     section(
         &mut page,
         "Reclaims by level",
-        "Sessions that were reclaimed while the plans ran, on the shared gateway and on \
-        those that a plan had to itself; what a gateway counted, before and after.",
+        "The share of each level among the sessions that were reclaimed, and how many there were: on the shared gateway, and \
+         on those that a plan had to itself, as each counted them before and after.",
     );
     match show.reclaims.is_empty() {
         true => page.push_str("<p>No admin listener was known: name it with --admin.</p>\n"),

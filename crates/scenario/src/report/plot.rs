@@ -44,11 +44,18 @@ fn label(svg: &mut String, x: f64, y: f64, class: &str, text: &str) {
     draw!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" class=\"{class}\">{}</text>", escape(text));
 }
 
-/// Milliseconds between which latencies are drawn, on a logarithmic axis: 0.1 ms to 20 s.
-const FASTEST: f64 = 0.1;
+/// Milliseconds between which latencies are drawn, on a logarithmic axis: 10 us to 20 s.
+const FASTEST: f64 = 0.01;
 const SLOWEST: f64 = 20_000.0;
-const TICKS: [(f64, &str); 6] =
-    [(0.1, "0.1 ms"), (1.0, "1 ms"), (10.0, "10 ms"), (100.0, "100 ms"), (1_000.0, "1 s"), (10_000.0, "10 s")];
+const TICKS: [(f64, &str); 7] = [
+    (0.01, "0.01 ms"),
+    (0.1, "0.1 ms"),
+    (1.0, "1 ms"),
+    (10.0, "10 ms"),
+    (100.0, "100 ms"),
+    (1_000.0, "1 s"),
+    (10_000.0, "10 s"),
+];
 
 /// Columns of one distribution.
 const COLUMNS: usize = 106;
@@ -130,7 +137,7 @@ pub(super) fn pressure(outcome: &Outcome) -> Option<String> {
     }
     for part in 0..=4 {
         let at = Duration::from_secs_f64(end * f64::from(part) / 4.0);
-        label(&mut svg, x(at), HEIGHT + 28.0, "tick", &format!("{:.1} s", at.as_secs_f64()));
+        label(&mut svg, x(at), HEIGHT + 28.0, "tick", &seconds(at));
     }
     let mut users: Vec<u32> = samples.iter().map(|it| it.user).collect();
     users.sort_unstable();
@@ -145,6 +152,14 @@ pub(super) fn pressure(outcome: &Outcome) -> Option<String> {
     label(&mut svg, (X + WIDTH - RIGHT) / 2.0, HEIGHT + 43.0, "tick", &told);
     svg.push_str("</svg>\n");
     Some(svg)
+}
+
+/// Seconds with as many digits as matter.
+fn seconds(at: Duration) -> String {
+    match at.as_secs_f64() {
+        s if s < 4.0 => format!("{s:.2} s"),
+        s => format!("{s:.1} s"),
+    }
 }
 
 /// A line that stays where it is until the next sample.
@@ -164,19 +179,18 @@ fn steps<'a>(
     path
 }
 
-/// Sessions that were reclaimed on each gateway, by level.
+/// Sessions that were reclaimed on each gateway: the share of each level, and how many there were.
 pub(super) fn reclaims(reclaims: &[(String, Reclaims)]) -> String {
     const ROW: f64 = 26.0;
     let total = |it: &Reclaims| it.by_level().map(|(_, count)| count).sum::<f64>();
     let shown: Vec<_> = reclaims.iter().filter(|(_, it)| total(it) > 0.0).collect();
-    let most = shown.iter().map(|(_, it)| total(it)).fold(1.0, f64::max);
     let mut svg = begin(shown.len() as f64 * ROW + 34.0, "Reclaimed sessions by gateway and level");
     for (row, (gateway, it)) in shown.iter().enumerate() {
         let y = row as f64 * ROW + 4.0;
         label(&mut svg, LEFT - 12.0, y + 14.0, "name", gateway);
         let mut x = LEFT;
         for (level, count) in it.by_level() {
-            let wide = count / most * (WIDTH - LEFT - RIGHT - 60.0);
+            let wide = count / total(it) * (WIDTH - LEFT - RIGHT - 60.0);
             if count > 0.0 {
                 draw!(
                     svg,

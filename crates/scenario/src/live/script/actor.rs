@@ -301,7 +301,10 @@ impl Actor {
     pub(super) async fn held(&self) -> anyhow::Result<usize> {
         let mut asking = self.user.clone();
         asking.caller.source = self.scene.address();
-        asking.held().await.with_context(|| format!("u{} could not ask for his count", self.number))
+        let limits = asking.limits().await;
+        let limits = limits.with_context(|| format!("u{} could not ask for his count", self.number))?;
+        self.shared.write(|it| it.saw(&limits, Instant::now()));
+        Ok(limits.used)
     }
 
     /// Everybody goes, without a word. Runs are stopped before, by whoever still can.

@@ -397,7 +397,8 @@ impl Ledger {
         self.asked.retain(|it| it.line != line || it.answered.is_some());
     }
 
-    fn saw(&mut self, limits: &Limits, now: Instant) {
+    /// A frame says how many sessions the user holds.
+    pub(super) fn saw(&mut self, limits: &Limits, now: Instant) {
         self.limit = Some(limits.limit);
         let excess = limits.excess();
         if excess > 0 {

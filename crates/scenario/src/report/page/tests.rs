@@ -47,7 +47,16 @@ fn the_page_has_the_table_and_the_plots() {
     {
         assert!(page.contains(wanted), "{wanted} is missing");
     }
-    assert!(page.contains("10 ms") && page.contains("1.0 s"), "the axes have no units");
+    assert!(page.contains("10 ms") && page.contains("1.00 s"), "the axes have no units");
+}
+
+#[test]
+fn reclaims_are_drawn_where_a_gateway_told_them() {
+    let mut show = show("tunnel");
+    show.reclaims.push(("<shared>".to_owned(), crate::live::metrics::Reclaims::default()));
+    let page = html(&show);
+    assert!(page.contains("Reclaimed sessions by gateway and level") && is_well_formed(&page));
+    assert!(!page.contains("name it with --admin"));
 }
 
 #[test]
