@@ -32,7 +32,15 @@ impl Tokens {
     /// # Errors
     /// When no user can be called so, or the signature fails.
     pub fn mint(&self, user: &str) -> anyhow::Result<String> {
+        self.mint_for(user, LIVES_FOR)
+    }
+
+    /// A token that lives for so long, in whole seconds.
+    ///
+    /// # Errors
+    /// As [`Self::mint`].
+    pub fn mint_for(&self, user: &str, lifetime: Duration) -> anyhow::Result<String> {
         let user = UserId::parse(user).with_context(|| format!("no user can be called {user:?}"))?;
-        jwt::mint(&self.0, &user, LIVES_FOR).map_err(anyhow::Error::msg)
+        jwt::mint(&self.0, &user, lifetime).map_err(anyhow::Error::msg)
     }
 }
