@@ -357,9 +357,9 @@ async fn a_reaper_that_panics_is_known_to_be_gone() {
     let node = Node::start(LimitSpec::default(), wide()).await;
     let reaper = Reaper::start(Arc::clone(&node.driver), PATIENCE, |_| panic!("whoever is told breaks")).unwrap();
     let vigil = reaper.vigil();
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while vigil.trouble() != Some(Trouble::ReaperGone) {
-        assert!(tokio::time::Instant::now() < deadline, "{:?}", vigil.trouble());
+        assert!(Instant::now() < deadline, "{:?}", vigil.trouble());
         tokio::task::yield_now().await;
     }
 }
@@ -373,7 +373,7 @@ async fn a_reaper_that_is_held_up_is_known_to_be_stuck_until_it_goes_on() {
         let _ = held.recv();
     });
     let vigil = reaper.as_ref().unwrap().vigil();
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     let mut release = Some(release);
     loop {
         match (vigil.trouble(), &release) {
@@ -382,7 +382,7 @@ async fn a_reaper_that_is_held_up_is_known_to_be_stuck_until_it_goes_on() {
             (None | Some(Trouble::RuntimeStuck(_)), _) => {}
             (Some(Trouble::ReaperGone), _) => panic!("it is there"),
         }
-        assert!(tokio::time::Instant::now() < deadline, "{:?}", vigil.trouble());
+        assert!(Instant::now() < deadline, "{:?}", vigil.trouble());
         tokio::task::yield_now().await;
     }
 }
@@ -424,10 +424,10 @@ async fn a_dead_socket_is_gone_when_it_is_torn_down_whether_its_task_runs_or_not
     dead.backlog(WriteProgress::Blocked);
     // No reaper: deadlines pass when the test lets them. The registration is held, so no end of a task confirms anything.
     let shard = node.driver.shard_of(dead.user());
-    let end = tokio::time::Instant::now() + PATIENCE;
+    let end = Instant::now() + PATIENCE;
     let mut buried = None;
     while buried.is_none_or(|at: Time| node.driver.now().since(at) < Duration::from_millis(50)) {
-        assert!(tokio::time::Instant::now() < end, "a stalled writer is found");
+        assert!(Instant::now() < end, "a stalled writer is found");
         node.driver.change(shard, |_| None);
         for told in node.told.try_iter() {
             match told {
