@@ -23,6 +23,8 @@ pub(super) const PATIENCE: usize = 20_000;
 pub(super) struct Setting {
     /// Sessions per user.
     pub(super) sessions: usize,
+    /// More of them for a while, where every session has a run.
+    pub(super) reserve: usize,
     pub(super) bounds: ConnectionBounds,
     /// Whether now and then nobody runs for a while.
     pub(super) freezes: bool,
@@ -30,7 +32,7 @@ pub(super) struct Setting {
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { sessions: 2, bounds: ConnectionBounds { per_address: 100, per_node: 100 }, freezes: false }
+        Self { sessions: 2, reserve: 0, bounds: ConnectionBounds { per_address: 100, per_node: 100 }, freezes: false }
     }
 }
 
@@ -38,7 +40,7 @@ impl Default for Setting {
 pub(super) struct Node {
     pub(super) driver: Arc<Driver>,
     pub(super) ledger: Arc<Ledger>,
-    spec: LimitSpec,
+    limits: Limits,
     quiet: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     reaper: JoinHandle<()>,
@@ -50,6 +52,7 @@ impl Node {
         let millis = Duration::from_millis;
         let spec = LimitSpec {
             max_sessions_per_user: setting.sessions,
+            reserve_sessions: setting.reserve,
             // Shorter than the reaper sleeps when nobody rings: a lost ring is a late release.
             linger: millis(100),
             ping_interval: millis(600),
@@ -64,8 +67,8 @@ impl Node {
         };
         let ledger = Arc::new(Ledger::default());
         let greeting = Greeting { ping_interval: spec.ping_interval, window: 512 };
-        let limits = Limits::new(spec.clone()).unwrap();
-        let driver = Driver::new(limits, setting.bounds, greeting, ledger.clone());
+        let limits = Limits::new(spec).unwrap();
+        let driver = Driver::new(limits.clone(), setting.bounds, greeting, ledger.clone());
         let stop = Arc::new(AtomicBool::new(false));
         let vigil = Arc::new(Vigil::new(driver.origin, Duration::from_secs(3_600)));
         let watch = Watch { driver: driver.clone(), stop: stop.clone(), vigil: vigil.clone() };
@@ -76,7 +79,7 @@ impl Node {
             let freezes = if setting.freezes { 3 } else { 0 };
             move || Time { driver, ledger, quiet, stop, vigil, freezes }.pass()
         });
-        Arc::new(Self { driver, ledger, spec, quiet, stop, reaper, time })
+        Arc::new(Self { driver, ledger, limits, quiet, stop, reaper, time })
     }
 
     /// Runs a part of the story on a thread of its own.
@@ -101,8 +104,7 @@ impl Node {
             for (user, connection) in shard.gate.connections() {
                 assert!(shard.links.contains_key(&connection), "{connection} is counted and cannot be told anything");
                 let used = shard.gate.usage(&user).used;
-                let most = self.spec.max_sessions_per_user + self.spec.reserve_sessions;
-                assert!(used <= most, "{user} holds {used} sessions (I1)");
+                assert!(used <= self.limits.ceiling(), "{user} holds {used} sessions (I1)");
                 // More than were told: what came over by `prev` is told when it is opened.
                 assert!(self.ledger.sessions_of(&user) <= used, "{user} was told of sessions that are not there (I6)");
             }

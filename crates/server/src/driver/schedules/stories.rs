@@ -28,7 +28,7 @@ fn visit(node: &Arc<Node>, user: &str, n: u128) {
     tab.await_answer(&thread);
     tab.check();
     if chance(3) {
-        busy(&tab, &thread);
+        busy(&mut tab, &thread);
     }
     for _ in 0..thread_rng().gen_range(0..4) {
         tab.turn();
@@ -38,11 +38,14 @@ fn visit(node: &Arc<Node>, user: &str, n: u128) {
     part(tab);
 }
 
-/// A run begins and ends.
-fn busy(tab: &Tab, thread: &str) {
+/// A run begins and ends; in between the session is protected.
+fn busy(tab: &mut Tab, thread: &str) {
     let (key, run) = (tab.key(thread), RunId::parse("run").unwrap());
     let driver = tab.registration().driver.clone();
     driver.run_started(&key, &run);
+    for _ in 0..thread_rng().gen_range(0..8) {
+        tab.turn();
+    }
     driver.run_ended(&key, &run);
 }
 
@@ -60,7 +63,7 @@ fn part(mut tab: Tab) {
 #[test]
 fn nobody_is_above_the_limit_or_unanswered_in_a_storm() {
     play("storm", || {
-        let node = Node::start(Setting::default());
+        let node = Node::start(Setting { reserve: usize::from(chance(2)), ..Setting::default() });
         let tabs = [("ann", 1), ("ann", 2), ("ann", 3), ("bob", 4)];
         let tabs = tabs.map(|(user, n)| node.spawn(move |node| visit(node, user, n)));
         tabs.into_iter().for_each(|tab| tab.join().unwrap());
