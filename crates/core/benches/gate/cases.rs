@@ -44,7 +44,7 @@ fn clock() {
 
 fn free_slot() {
     let mut crowd = Crowd::new(100_000, 20, roomy());
-    let names = ["connect", "open with a free slot (admission)", "leave", "disconnect"];
+    let names = ["connect", "open with a free slot, after its connect", "leave", "disconnect"];
     let [mut connect, mut open, mut leave, mut disconnect] =
         names.map(|name| Samples::new(format!("100,000 users x 20 sessions: {name}")));
     let mut both = Samples::new("100,000 users x 20 sessions: connect + open");
@@ -68,7 +68,7 @@ fn free_slot() {
         both.add(took);
     }
     // A user whose records no cache holds any more: the open is the first that touches him.
-    let mut cold = Samples::new("100,000 users x 20 sessions: open, records not in cache");
+    let mut cold = Samples::new("100,000 users x 20 sessions: open with a free slot, records not in cache");
     for _ in 0..SAMPLES {
         let user = crowd.anybody();
         let connection = crowd.first(user);

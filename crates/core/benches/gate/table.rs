@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use lychgate_core::{Gate, Input, Time};
 
-pub(crate) const HEADER: &str = "case                                                             samples   median      p99    p99.9      max   goal";
+pub(crate) const HEADER: &str = "case                                                                         samples   median      p99    p99.9      max   goal";
 
 /// The longest sample that is told from longer ones, in nanoseconds.
 const MINUTE: u64 = 60_000_000_000;
@@ -46,7 +46,7 @@ impl Samples {
         let at = |quantile| micros(self.nanos.value_at_quantile(quantile));
         let verdict = goal.map_or_else(String::new, |goal| verdict("median", self.median(), goal));
         println!(
-            "{:63} {:>8} {:>8} {:>8} {:>8} {:>8}   {verdict}",
+            "{:75} {:>8} {:>8} {:>8} {:>8} {:>8}   {verdict}",
             self.name,
             self.nanos.len(),
             at(0.5),
