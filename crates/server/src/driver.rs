@@ -114,7 +114,6 @@ pub struct Arrival {
 struct Link {
     outbox: Arc<Outbox>,
     heartbeat: Heartbeat,
-    expires_in: Option<Duration>,
 }
 
 struct Shard {
@@ -189,7 +188,7 @@ impl Driver {
         };
         let expires = expires_in.map(|after| self.now() + after);
         self.with_shard(&user, |shard| {
-            shard.links.insert(connection, Link { outbox, heartbeat, expires_in });
+            shard.links.insert(connection, Link { outbox, heartbeat });
             Some(Input::Connect { user: user.clone(), connection, prev, heartbeat, expires, plan })
         });
         self.bound_address(address, &user, connection);

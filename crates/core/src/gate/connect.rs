@@ -38,7 +38,7 @@ impl Step<'_> {
         let user = self.user.id.clone();
         self.tell(Event::Connected { user: user.clone(), connection: id, superseded });
         let usage = self.usage();
-        self.emit(Output::Connected { user, connection: id, superseded, usage });
+        self.emit(Output::Connected { user, connection: id, superseded, expires, usage });
     }
 
     /// The newest token decides for the whole user. A limit that falls evicts nobody by itself.

@@ -19,14 +19,14 @@ impl Driver {
                     shard.ledger.record(now, &event);
                     events.push(event);
                 }
-                Output::Connected { user, connection, superseded: _, usage } => {
+                Output::Connected { user, connection, superseded: _, expires, usage } => {
                     let Some(link) = shard.links.get(&connection) else { continue };
                     let hello = wire::Server::Hello {
                         connection: &connection.to_string(),
                         user: user.as_str(),
                         ping: millis(self.greeting.ping_interval),
                         window: self.greeting.window,
-                        expires_in: link.expires_in.map(|left| left.as_secs()),
+                        expires_in: expires.map(|at| at.since(now).as_secs()),
                         limits: usage.into(),
                     };
                     say(&link.outbox, &hello);
