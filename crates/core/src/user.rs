@@ -11,7 +11,7 @@ use crate::liveness::{Evidence, Liveness};
 use crate::plans::PlanId;
 use crate::queue::{Reserve, Round, Waiter};
 use crate::reclaim::{Facts, Standing};
-use crate::session::Session;
+use crate::session::{Mark, Session};
 use crate::timer::{Awake, Clock, Time};
 
 /// A socket whose record is gone and whose end was not confirmed yet.
@@ -110,7 +110,8 @@ impl User {
     }
 
     pub(crate) fn session_index(&self, thread: &ThreadId) -> Option<usize> {
-        self.sessions.iter().position(|session| session.thread == *thread)
+        let mark = Mark::of(thread);
+        self.sessions.iter().position(|session| session.mark == mark && session.thread == *thread)
     }
 
     pub(crate) fn has_run(&self, thread: &ThreadId) -> bool {
