@@ -9,31 +9,25 @@
 //!
 //! The first broken promise ends the run. What each rule means stands at [`Rule`].
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, End, Event, Input, Output, Refusal, ThreadId, UserId};
+use lychgate_core::{AdmissionPath, ConnectionId, End, Event, Input, Limits, Output, PlanId, Sign, ThreadId, UserId};
 
-use crate::model::{Model, Moment, Standing, Unsettled, user_id, user_number};
+use crate::model::{Ask, Model, Moment, Standing, Unsettled, user_id, user_number};
 
+mod admission;
+mod breaker;
 mod eviction;
 mod overdue;
+mod queue;
 mod rule;
 mod tally;
 mod turn;
 
+use breaker::Breakers;
 pub use rule::{Rule, Violation};
-pub use tally::Tally;
+pub use tally::{Reach, Tally};
 use turn::Turn;
-
-/// An open that waits for its answer.
-#[derive(Debug)]
-struct Pending {
-    connection: usize,
-    reference: Box<str>,
-    thread: Option<ThreadId>,
-    since: Moment,
-}
 
 /// Watches one gate.
 #[derive(Debug)]
@@ -45,14 +39,19 @@ pub struct Oracle {
     /// The step of the plan that runs, for reports.
     pub step: usize,
     violation: Option<Violation>,
-    pending: VecDeque<Pending>,
     draining: bool,
+    breakers: Breakers,
     turn: Turn,
 }
 
+/// A deadline is noticed so late at most, in any plan that the oracle judges.
+const LATE: Duration = Duration::from_millis(100);
+
 /// An open that our own stalls have kept waiting for so long is answered with what is known, so that I3 holds: what is
 /// not yet known to be dead then counts as alive.
-const KNOWLEDGE_ENDS: Duration = Duration::from_secs(9);
+fn knowledge_ends(limits: &Limits) -> Duration {
+    (limits.queue_deadline + limits.admission_budget) / 2
+}
 
 impl Oracle {
     /// Nothing has happened.
@@ -63,8 +62,8 @@ impl Oracle {
             tally: Tally::default(),
             step: 0,
             violation: None,
-            pending: VecDeque::new(),
             draining: false,
+            breakers: Breakers::default(),
             turn: Turn::default(),
         }
     }
@@ -85,7 +84,7 @@ impl Oracle {
     /// The gate is about to take this input. Its connection is in the model already.
     pub fn input(&mut self, now: Moment, input: &Input) {
         match input {
-            Input::Connect { user, connection, prev, expires, .. } => {
+            Input::Connect { user, connection, prev, expires, plan, .. } => {
                 let Some((user, number)) = self.user_and_connection(user, *connection) else {
                     return;
                 };
@@ -93,9 +92,14 @@ impl Oracle {
                 self.tally.connects += 1;
                 let prev = prev.and_then(|id| self.model.connection_number(id));
                 let replaced = self.turn.connect(&self.model, user, number, prev);
-                if let Some(old) = replaced.filter(|_| !self.draining) {
+                if self.draining {
+                    return;
+                }
+                self.put_on_plan(user, *plan);
+                self.model.users[user].connections.push(number);
+                if let Some(old) = replaced {
                     // The opens that wait on the old socket wait on the new one from now on.
-                    self.pending.iter_mut().filter(|it| it.connection == old).for_each(|it| it.connection = number);
+                    self.model.users[user].pass_on(old, number, *connection);
                 }
             }
             Input::Open { context, reference, .. } => {
@@ -103,19 +107,18 @@ impl Oracle {
                     return;
                 };
                 self.tally.opens += 1;
-                let thread = (!context.origin().thread_made_here).then(|| context.thread().clone());
-                self.pending.push_back(Pending {
-                    connection,
-                    reference: reference.clone().unwrap_or_default(),
-                    thread,
-                    since: now,
-                });
+                let user = self.model.connections[connection].user;
+                let reference = reference.clone().unwrap_or_default();
+                let id = context.connection();
+                let ask = Ask { connection, id, reference, since: now, told: None };
+                self.model.user(user).ask(ask, context.thread());
+                self.turn.touch(user);
             }
             Input::Leave { user, connection, thread } => {
                 let Some((user, number)) = self.user_and_connection(user, *connection) else {
                     return;
                 };
-                self.pending.retain(|it| it.connection != number || it.thread.as_ref() != Some(thread));
+                self.model.user(user).withdraw(|waits_for, ask| ask.connection == number && waits_for == thread);
                 if self.model.was_registered(number) && self.model.leave(user, thread, number, now) {
                     self.turn.must_end.push((user, thread.clone()));
                 }
@@ -125,39 +128,62 @@ impl Oracle {
             Input::Heard { connection, sign, .. } => {
                 if let Some(number) = self.model.connection_number(*connection) {
                     self.model.hear(number, *sign, now);
+                    if *sign == Sign::Visible && self.model.connections[number].is_registered() {
+                        self.model.looked(number, now);
+                    }
                 }
             }
             Input::RunStarted { key, .. } => {
                 let Some(user) = user_number(key.user()) else { return };
                 self.model.user(user).runs.push(key.thread().clone());
+                self.model.used(user, key.thread(), now);
             }
             Input::RunEnded { key, .. } => {
                 let Some(user) = user_number(key.user()) else { return };
                 self.model.user(user).runs.retain(|thread| thread != key.thread());
             }
-            Input::Renew { connection, expires, .. } => {
-                if let Some(number) = self.model.connection_number(*connection) {
+            Input::Renew { user, connection, expires, plan } => {
+                let known = self.user_and_connection(user, *connection);
+                if let Some((user, number)) =
+                    known.filter(|(_, number)| self.model.connections[*number].is_registered())
+                {
                     self.model.connections[number].expires = *expires;
+                    self.put_on_plan(user, *plan);
                 }
             }
             Input::Expel { connection, reason, .. } => {
                 self.turn.expelled = self.model.connection_number(*connection).map(|number| (number, *reason));
             }
             Input::Drain { .. } => self.draining = true,
+            Input::Used { key } => {
+                let Some(user) = user_number(key.user()) else { return };
+                self.model.used(user, key.thread(), now);
+            }
             Input::PingResult { .. }
             | Input::Backlog { .. }
             | Input::EvictionDone { .. }
             | Input::EvictionFailed { .. }
-            | Input::Used { .. }
             | Input::Stalled { .. } => {}
         }
+    }
+
+    /// The newest token decides for the whole user.
+    fn put_on_plan(&mut self, user: usize, plan: PlanId) {
+        let turn = self.model.turn;
+        let known = self.model.user(user);
+        if known.plan != plan {
+            known.plan = plan;
+            known.plan_since = turn;
+            self.tally.reach(Reach::PlanChange);
+        }
+        self.turn.touch(user);
     }
 
     fn disconnected(&mut self, now: Moment, user: &UserId, connection: ConnectionId, end: End) {
         let Some((user, number)) = self.user_and_connection(user, connection) else {
             return;
         };
-        self.pending.retain(|it| it.connection != number);
+        self.model.user(user).withdraw(|_, ask| ask.connection == number);
         if !self.model.connections[number].is_registered() {
             return;
         }
@@ -174,10 +200,25 @@ impl Oracle {
     /// The gate said this.
     pub fn output(&mut self, now: Moment, output: &Output) {
         match output {
-            Output::Connected { .. } => {}
-            Output::Opened { context, reference, .. } => {
+            Output::Connected { user, connection, usage, .. } => self.told_usage(now, user, *connection, usage),
+            Output::Opened { context, reference, path, usage, .. } => {
                 let reference = reference.as_deref().unwrap_or_default();
                 self.opened(now, context.user(), context.connection(), context.thread(), reference);
+                self.told_usage(now, context.user(), context.connection(), usage);
+                match path {
+                    AdmissionPath::Attach => self.tally.reach(Reach::Attach),
+                    AdmissionPath::Takeover => self.tally.reach(Reach::Takeover),
+                    // Told of the session, not of each of those who asked for it.
+                    AdmissionPath::Free
+                    | AdmissionPath::Reclaimed(_)
+                    | AdmissionPath::Reserve
+                    | AdmissionPath::Queue
+                    | AdmissionPath::Shadow => {}
+                }
+            }
+            Output::Queued { key, connection, reference, position, deadline } => {
+                let reference = reference.as_deref().unwrap_or_default();
+                self.queued(now, key, *connection, reference, (*position, *deadline));
             }
             Output::Closed { key, connection, .. } => {
                 let Some((user, number)) = self.same_user(now, key.user(), *connection) else {
@@ -193,7 +234,8 @@ impl Oracle {
                 self.turn.touch(user);
             }
             Output::Refused { user, connection, thread, reference, refusal } => {
-                self.refused(now, user, *connection, thread.as_ref(), reference.as_deref(), refusal)
+                let reference = reference.as_deref().unwrap_or_default();
+                self.refused(now, user, (*connection, thread.as_ref(), reference), refusal);
             }
             Output::Ping { connection, .. } => {
                 self.tally.pings += 1;
@@ -202,8 +244,12 @@ impl Oracle {
                     self.fail(Rule::Close, now, || format!("a ping for {connection}, which is gone"));
                 }
             }
-            Output::CloseSocket { user, connection, reason, .. } => self.closed(now, user, *connection, *reason),
-            Output::Queued { .. } | Output::Limit { .. } | Output::Reconnect { .. } => {}
+            Output::CloseSocket { user, connection, reason, manner } => {
+                self.closed(now, user, *connection, *reason);
+                self.closed_in_a_manner(now, user, *manner);
+            }
+            Output::Limit { connection, usage } => self.told_limit(now, *connection, usage),
+            Output::Reconnect { .. } => {}
             Output::Event(event) => self.event(now, event),
         }
     }
@@ -216,50 +262,21 @@ impl Oracle {
             self.fail(Rule::Close, now, || format!("opened {thread} on {connection}, which is gone"));
             return;
         }
-        let answers = |it: &Pending| it.connection == number && *it.reference == *reference;
-        for pending in self.pending.iter().filter(|it| answers(it)) {
-            self.tally.waited(now.at.since(pending.since.at));
+        let answers = |it: &Ask| it.connection == number && *it.reference == *reference;
+        let known = self.model.user(user);
+        for ask in known.places.iter().flat_map(|place| &place.asks).filter(|it| answers(it)) {
+            self.tally.waited(now.at.since(ask.since.at));
         }
-        self.pending.retain(|it| !answers(it));
+        known.withdraw(|_, ask| answers(ask));
         self.tally.opened += 1;
-        self.model.attach(user, thread, number);
+        self.model.attach(user, thread, number, now);
         let attached =
             self.model.user(user).session(thread).map_or(0, |it| it.attached.iter().filter(|a| !a.gone).count());
-        let most = self.model.limits.max_connections_per_session;
+        let most = self.model.limits(user).max_connections_per_session;
         if attached > most {
             self.fail(Rule::Bounds, now, || format!("{attached} connections in session {thread}, of at most {most}"));
         }
         self.turn.touch(user);
-    }
-
-    fn refused(
-        &mut self,
-        now: Moment,
-        user: &UserId,
-        connection: ConnectionId,
-        thread: Option<&ThreadId>,
-        reference: Option<&str>,
-        refusal: &Refusal,
-    ) {
-        let Some((user, number)) = self.user_and_connection(user, connection) else {
-            return;
-        };
-        self.tally.refused += 1;
-        self.turn.touch(user);
-        let is_fair = match refusal {
-            Refusal::Draining { .. } => self.draining,
-            Refusal::NotConnected => !self.model.connections[number].is_registered(),
-            Refusal::NoSlot { .. } | Refusal::Overload { .. } => false,
-        };
-        if !is_fair {
-            self.fail(Rule::Refusal, now, || format!("{connection} was refused: {refusal:?}"));
-        }
-        if thread.is_none() {
-            self.model.connections[number].standing = Standing::Ended;
-            self.turn.left.push(number);
-        }
-        let reference = reference.unwrap_or_default();
-        self.pending.retain(|it| it.connection != number || *it.reference != *reference);
     }
 
     /// After the last output of a call: what has to fit together then.
@@ -290,6 +307,10 @@ impl Oracle {
         if counted != held {
             self.fail(Rule::Count, now, || format!("user {user}: the gate counts {counted}, announced were {held}"));
         }
+        self.model.settle_degradation(user, now);
+        self.settle_places(now, user);
+        self.settle_told(now, user);
+        self.breakers.settle(user, &self.model.users[user]);
     }
 
     fn user_and_connection(&self, user: &UserId, connection: ConnectionId) -> Option<(usize, usize)> {
@@ -308,9 +329,9 @@ impl Oracle {
 
     fn event(&mut self, now: Moment, event: &Event) {
         match event {
-            Event::SessionCreated { key, .. } => {
+            Event::SessionCreated { key, path, .. } => {
                 let Some(user) = user_number(key.user()) else { return };
-                self.created(now, user, key.thread());
+                self.created(now, user, key.thread(), *path);
             }
             Event::SessionReleased { key, reason } => {
                 let Some(user) = user_number(key.user()) else { return };
@@ -322,6 +343,23 @@ impl Oracle {
             }
             Event::Connected { user, connection, superseded } => self.connected(now, user, *connection, *superseded),
             Event::Zombie { connection, kind, evidence, .. } => self.zombie(now, *connection, *kind, evidence),
+            Event::WouldEvict { key, .. } => {
+                let Some(user) = user_number(key.user()) else { return };
+                self.tally.reach(Reach::WouldEvict);
+                self.turn.would.push(user);
+            }
+            Event::WouldWait { key } => {
+                let Some(user) = user_number(key.user()) else { return };
+                self.tally.reach(Reach::WouldWait);
+                self.turn.would.push(user);
+            }
+            Event::Breaker { user, step, state } => {
+                let user = user.as_ref().and_then(user_number);
+                self.breaker_moved(now, user, *step, *state);
+            }
+            Event::Repaired { user, broken } => {
+                self.fail(Rule::Panic, now, || format!("the record of {user} had to be repaired: {broken}"));
+            }
             Event::CloseUnconfirmed { connection, .. } => self.unconfirmed(now, *connection),
             Event::SessionAttached { .. }
             | Event::SessionLingers { .. }
@@ -329,10 +367,6 @@ impl Oracle {
             | Event::Pressure { .. }
             | Event::Waiting { .. }
             | Event::Queued { .. }
-            | Event::WouldEvict { .. }
-            | Event::WouldWait { .. }
-            | Event::Breaker { .. }
-            | Event::Repaired { .. }
             | Event::Refused { .. } => {}
         }
     }

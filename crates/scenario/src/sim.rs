@@ -75,7 +75,7 @@ pub fn command(args: &Args) -> anyhow::Result<ExitCode> {
     for (name, plan) in plans {
         let start = Instant::now();
         let outcome = match args.trace {
-            true => run::run_against(&plan, |limits| trace::Traced::new(Gate::new(limits, plan.seed))),
+            true => run::run_against(&plan, |plans| trace::Traced::new(Gate::new(plans, plan.seed))),
             false => run::run(&plan),
         };
         rows.push(Row::new(&name, outcome.tally, start.elapsed()));
@@ -92,6 +92,7 @@ pub fn command(args: &Args) -> anyhow::Result<ExitCode> {
         total.add(&row.tally);
         total
     });
+    println!("{}", table::render_reach(&total));
     for failure in &failures {
         report(failure);
     }

@@ -23,6 +23,12 @@ impl<S: Subject> World<S> {
                     self.tabs.entry(tab).forget(key.thread());
                 }
             }
+            Output::Queued { connection, reference, position, .. } => {
+                if let Some(socket) = self.oracle.model.connection_number(connection) {
+                    let tab = self.tabs.entry(self.sockets[socket].tab);
+                    tab.queued(reference.as_deref().unwrap_or_default(), position);
+                }
+            }
             Output::Refused { connection, thread, reference, .. } => {
                 self.on_refused(connection, thread.is_some(), reference.as_deref())
             }
@@ -38,7 +44,6 @@ impl<S: Subject> World<S> {
             }
             Output::Connected { .. }
             | Output::Detached { .. }
-            | Output::Queued { .. }
             | Output::Limit { .. }
             | Output::Reconnect { .. }
             | Output::Event(_) => {}
@@ -74,6 +79,11 @@ impl<S: Subject> World<S> {
             return;
         }
         let (user, connection) = self.sockets[socket].names();
+        if self.sockets[socket].unwritable {
+            let (outcome, backlog) = (PingOutcome::Failed, Backlog::default());
+            self.at_once.push_back(Input::PingResult { user, connection, outcome, backlog });
+            return;
+        }
         let mut answer = |outcome| {
             self.at_once.push_back(Input::PingResult {
                 user: user.clone(),
