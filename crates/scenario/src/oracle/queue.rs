@@ -52,8 +52,12 @@ impl Oracle {
         }
     }
 
-    /// Whoever stands first in the queue stands there because nothing else was left.
+    /// Whoever stands first in the queue stands there because nothing else was left. Where somebody else was admitted in
+    /// the same turn another session may have lost its pin: it is asked for next.
     fn queued_for_cause(&mut self, now: Moment, user: usize, thread: &ThreadId) {
+        if self.turn.created.contains(&user) {
+            return;
+        }
         if let Some(choice) = self.choice_left(now, user, thread).cloned() {
             self.fail(Rule::Queue, now, || {
                 format!("user {user} has to wait for {thread}, though session {choice} is not protected")

@@ -134,7 +134,7 @@ impl<S: Subject> World<S> {
         match std::mem::take(&mut it.close_fault) {
             CloseFault::None => self.later(after, Later::Confirm { socket }),
             CloseFault::Fails => self.later(after, Later::Fail { socket }),
-            CloseFault::Hangs => {}
+            CloseFault::Hangs => return,
         }
         if self.random.one_in(4) {
             self.later(after / 2, Later::NoticeEnd { socket });
