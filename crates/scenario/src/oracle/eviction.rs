@@ -81,6 +81,9 @@ impl Oracle {
                 format!("{level} took live session {thread} of user {user}, but {other} ({evidence:?})")
             });
         }
+        if level == ReclaimLevel::Force && self.is_protected(now, user, thread) {
+            self.taken_over(now, user);
+        }
         self.end_once(now, user, thread);
     }
 
@@ -103,30 +106,19 @@ impl Oracle {
     }
 
     /// Why a session should not have been evicted, if it should not.
-    fn is_unjust(
-        &mut self,
-        now: Moment,
-        user: usize,
-        thread: &ThreadId,
-        level: ReclaimLevel,
-    ) -> Option<(Rule, String)> {
-        let pinned = self.model.limits(user).pinned_sessions;
+    fn is_unjust(&self, now: Moment, user: usize, thread: &ThreadId, level: ReclaimLevel) -> Option<(Rule, String)> {
         let owner = &self.model.users[user];
-        let victim = owner.session(thread)?;
-        let (is_live, is_protected) = (self.is_live(victim), owner.is_protected(victim, pinned, now));
-        if level == ReclaimLevel::Force && is_protected {
-            self.taken_over(now, user);
-        }
-        if !is_live {
+        if !self.is_live(owner.session(thread)?) {
             return None;
         }
         if level != ReclaimLevel::Force {
             return Some((Rule::LiveBeforeDead, "only Force may".to_owned()));
         }
-        if is_protected && let Some(unjust) = self.is_worse_choice(now, user, thread) {
+        if self.is_protected(now, user, thread)
+            && let Some(unjust) = self.is_worse_choice(now, user, thread)
+        {
             return Some(unjust);
         }
-        let owner = &self.model.users[user];
         let ends = knowledge_ends(self.model.limits(user));
         let was_stalled = owner.places.first().is_some_and(|it| now.at.since(it.since.at) >= ends);
         let overflows = owner.places.len() > self.model.limits(user).max_waiting_opens_per_user;
@@ -137,6 +129,12 @@ impl Oracle {
         let mut others = self.others(user, thread);
         let dead = others.find(|it| self.is_dead(it, user, now))?;
         Some((Rule::LiveBeforeDead, format!("session {} is dead", dead.thread)))
+    }
+
+    fn is_protected(&self, now: Moment, user: usize, thread: &ThreadId) -> bool {
+        let pinned = self.model.limits(user).pinned_sessions;
+        let owner = &self.model.users[user];
+        owner.session(thread).is_some_and(|session| owner.is_protected(session, pinned, now))
     }
 
     /// I5: why a protected session should have been spared.

@@ -149,17 +149,22 @@ impl<S: Subject> World<S> {
 
     /// Gives the gate one input, and all that follows from it at this instant.
     fn feed(&mut self, input: Input) {
-        self.at_once.push_back(input);
+        self.flush();
+        self.give(input);
         self.flush();
     }
 
     /// Gives the gate what the peers did at once.
     fn flush(&mut self) {
         while let Some(input) = self.at_once.pop_front() {
-            self.oracle.input(self.moment(), &input);
-            self.subject.handle_input(self.now, input);
-            self.drain();
+            self.give(input);
         }
+    }
+
+    fn give(&mut self, input: Input) {
+        self.oracle.input(self.moment(), &input);
+        self.subject.handle_input(self.now, input);
+        self.drain();
     }
 
     fn drain(&mut self) {
