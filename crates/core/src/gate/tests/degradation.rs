@@ -496,15 +496,22 @@ fn who_waits_when_his_user_comes_to_a_plan_that_only_tells_is_admitted_and_nobod
 }
 
 #[test]
-fn a_reserve_that_may_open_again_is_open_for_whoever_comes_before_its_deadline_is_noticed() {
-    let mut world = World::with(small());
+fn a_reserve_that_may_open_again_is_open_for_whoever_is_served_late() {
+    let mut world = World::with(LimitSpec { reserve_sessions: 1, ..small() });
     world.fill_busy(4);
     world.arrive(5);
+    world.advance(SECOND);
     world.input(Input::Leave { user: user(), connection: socket(5), thread: thread("t5") });
-    // No deadline is let pass: the reaper is late.
-    world.now = world.now + SECOND * 130;
+    world.advance(Duration::from_millis(59_500));
     world.arrive(6);
+    assert_eq!(world.positions(), [("t6".to_owned(), 1)], "the window is over");
+    // While we stand still the reserve may open again, and then the time of the waiter in the queue ends.
+    let lag = SECOND * 10;
+    world.now = world.now + lag;
+    world.input(Input::Stalled { lag });
+    world.advance(Duration::ZERO);
     assert_eq!(world.opened("t6"), Some(AdmissionPath::Reserve));
+    assert_eq!(world.evicted().len(), 0);
 }
 
 #[test]
