@@ -23,12 +23,18 @@ pub fn generate(seed: u64, steps: usize) -> Plan {
     let mut random = Random::new(seed);
     let mut plan = world(seed, &mut random);
     let sessions = plan.everybody.max_sessions_per_user as u32;
+    let temper =
+        *random.pick(&[Temper::Calm, Temper::Rough, Temper::Rough, Temper::Busy, Temper::Busy, Temper::Broken]);
     let mut maker = Maker {
-        users: random.between(1, 3),
+        users: match temper == Temper::Broken && random.one_in(6) {
+            // So many that their failures are the node's.
+            true => 12,
+            false => random.between(1, 3),
+        },
         // A few more than fit, so that most opens find the user at his limit.
         tabs: sessions + random.between(1, 4),
         threads: sessions + random.between(1, 4),
-        temper: *random.pick(&[Temper::Calm, Temper::Rough, Temper::Rough, Temper::Busy, Temper::Busy, Temper::Broken]),
+        temper,
         token_plans: plan.named.iter().map(|(name, _)| name.clone()).collect(),
         write_stall: plan.everybody.write_stall,
         random,
@@ -124,13 +130,10 @@ impl Maker {
         if !self.random.one_in(8) {
             return;
         }
-        let keep = plan.len().saturating_sub((self.users * self.tabs) as usize + 1);
-        plan.truncate(keep);
-        for user in 0..self.users {
-            for number in 0..self.tabs {
-                plan.push(Step::GoSilent(Tab { user, number }));
-            }
-        }
+        let tabs = (0..self.users).flat_map(|user| (0..self.tabs).map(move |number| Tab { user, number }));
+        let silence: Vec<_> = tabs.map(Step::GoSilent).take(plan.len().saturating_sub(1)).collect();
+        plan.truncate(plan.len() - silence.len() - 1);
+        plan.extend(silence);
         plan.push(Step::Advance(Duration::from_secs(130)));
     }
 
@@ -151,7 +154,7 @@ impl Maker {
                 self.open_tab(plan, tab, thread);
             }
             40..=44 => plan.push(Step::OpenThread { tab: self.tab(), thread: self.thread() }),
-            45..=98 => {
+            45..=97 => {
                 let step = self.step();
                 plan.push(step);
             }
@@ -162,8 +165,10 @@ impl Maker {
     /// What is reached only by a few steps in a row.
     fn push_trouble(&mut self, plan: &mut Vec<Step>) {
         let user = self.user();
-        let tabs = || (0..self.tabs).map(|number| Tab { user, number });
-        match self.random.below(4) {
+        let all = self.users >= 10;
+        let (users, tabs) = if all { (0..self.users, 0..1) } else { (user..user + 1, 0..self.tabs) };
+        let tabs = || users.clone().flat_map(|user| tabs.clone().map(move |number| Tab { user, number }));
+        match self.random.below(if all { 6 } else { 4 }) {
             // A newcomer finds a socket that has taken no byte for just as long as it may.
             0..=1 => {
                 plan.push(Step::StopReading(self.tab()));

@@ -11,13 +11,14 @@
 
 use std::time::Duration;
 
-use lychgate_core::{AdmissionPath, ConnectionId, End, Event, Input, Limits, Output, PlanId, Sign, ThreadId, UserId};
+use lychgate_core::{AdmissionPath, ConnectionId, Event, Limits, Output, ThreadId, UserId};
 
-use crate::model::{Ask, Model, Moment, Standing, Unsettled, user_id, user_number};
+use crate::model::{Ask, Model, Moment, Unsettled, user_id, user_number};
 
 mod admission;
 mod breaker;
 mod eviction;
+mod input;
 mod overdue;
 mod queue;
 mod rule;
@@ -79,122 +80,6 @@ impl Oracle {
         if self.violation.is_none() {
             self.violation = Some(Violation { rule, step: self.step, at: now.at, detail: detail() });
         }
-    }
-
-    /// The gate is about to take this input. Its connection is in the model already.
-    pub fn input(&mut self, now: Moment, input: &Input) {
-        match input {
-            Input::Connect { user, connection, prev, expires, plan, .. } => {
-                let Some((user, number)) = self.user_and_connection(user, *connection) else {
-                    return;
-                };
-                self.model.connections[number].expires = *expires;
-                self.tally.connects += 1;
-                let prev = prev.and_then(|id| self.model.connection_number(id));
-                let replaced = self.turn.connect(&self.model, user, number, prev);
-                if self.draining {
-                    return;
-                }
-                self.put_on_plan(user, *plan);
-                self.model.users[user].connections.push(number);
-                if let Some(old) = replaced {
-                    // The opens that wait on the old socket wait on the new one from now on.
-                    self.model.users[user].pass_on(old, number, *connection);
-                }
-            }
-            Input::Open { context, reference, .. } => {
-                let Some(connection) = self.model.connection_number(context.connection()) else {
-                    return;
-                };
-                self.tally.opens += 1;
-                let user = self.model.connections[connection].user;
-                let reference = reference.clone().unwrap_or_default();
-                let id = context.connection();
-                let ask = Ask { connection, id, reference, since: now, told: None };
-                self.model.user(user).ask(ask, context.thread());
-                self.turn.touch(user);
-            }
-            Input::Leave { user, connection, thread } => {
-                let Some((user, number)) = self.user_and_connection(user, *connection) else {
-                    return;
-                };
-                self.model.user(user).withdraw(|waits_for, ask| ask.connection == number && waits_for == thread);
-                if self.model.was_registered(number) && self.model.leave(user, thread, number, now) {
-                    self.turn.must_end.push((user, thread.clone()));
-                }
-                self.turn.touch(user);
-            }
-            Input::Disconnect { user, connection, end } => self.disconnected(now, user, *connection, *end),
-            Input::Heard { connection, sign, .. } => {
-                if let Some(number) = self.model.connection_number(*connection) {
-                    self.model.hear(number, *sign, now);
-                    if *sign == Sign::Visible && self.model.connections[number].is_registered() {
-                        self.model.looked(number, now);
-                    }
-                }
-            }
-            Input::RunStarted { key, .. } => {
-                let Some(user) = user_number(key.user()) else { return };
-                self.model.user(user).runs.push(key.thread().clone());
-                self.model.used(user, key.thread(), now);
-            }
-            Input::RunEnded { key, .. } => {
-                let Some(user) = user_number(key.user()) else { return };
-                self.model.user(user).runs.retain(|thread| thread != key.thread());
-            }
-            Input::Renew { user, connection, expires, plan } => {
-                let known = self.user_and_connection(user, *connection);
-                if let Some((user, number)) =
-                    known.filter(|(_, number)| self.model.connections[*number].is_registered())
-                {
-                    self.model.connections[number].expires = *expires;
-                    self.put_on_plan(user, *plan);
-                }
-            }
-            Input::Expel { connection, reason, .. } => {
-                self.turn.expelled = self.model.connection_number(*connection).map(|number| (number, *reason));
-            }
-            Input::Drain { .. } => self.draining = true,
-            Input::Used { key } => {
-                let Some(user) = user_number(key.user()) else { return };
-                self.model.used(user, key.thread(), now);
-            }
-            Input::PingResult { .. }
-            | Input::Backlog { .. }
-            | Input::EvictionDone { .. }
-            | Input::EvictionFailed { .. }
-            | Input::Stalled { .. } => {}
-        }
-    }
-
-    /// The newest token decides for the whole user.
-    fn put_on_plan(&mut self, user: usize, plan: PlanId) {
-        let turn = self.model.turn;
-        let known = self.model.user(user);
-        if known.plan != plan {
-            known.plan = plan;
-            known.plan_since = turn;
-            self.tally.reach(Reach::PlanChange);
-        }
-        self.turn.touch(user);
-    }
-
-    fn disconnected(&mut self, now: Moment, user: &UserId, connection: ConnectionId, end: End) {
-        let Some((user, number)) = self.user_and_connection(user, connection) else {
-            return;
-        };
-        self.model.user(user).withdraw(|_, ask| ask.connection == number);
-        if !self.model.connections[number].is_registered() {
-            return;
-        }
-        let alone = self.model.leave_all(number, now);
-        self.model.connections[number].standing = Standing::Ended;
-        self.turn.left.push(number);
-        match end {
-            End::ClientClosed => self.turn.must_end.extend(alone.into_iter().map(|thread| (user, thread))),
-            End::Lost => {}
-        }
-        self.turn.touch(user);
     }
 
     /// The gate said this.
@@ -281,13 +166,19 @@ impl Oracle {
 
     /// After the last output of a call: what has to fit together then.
     pub fn settle(&mut self, now: Moment, count: impl Fn(&UserId) -> usize) {
+        if !self.turn.is_quiet() {
+            self.settle_turn(now, count);
+        }
+        self.model.turn += 1;
+    }
+
+    fn settle_turn(&mut self, now: Moment, count: impl Fn(&UserId) -> usize) {
         let touched = std::mem::take(&mut self.turn.touched);
         for &user in &touched {
             self.settle_user(now, user, &count);
         }
         self.finish_turn(now);
         self.turn.recycle(touched);
-        self.model.turn += 1;
     }
 
     fn settle_user(&mut self, now: Moment, user: usize, count: impl Fn(&UserId) -> usize) {

@@ -225,9 +225,9 @@ impl Plan {
 
     fn take(&mut self, step: Step) -> Result<(), PlanErrorReason> {
         if let Some(name) = token_plan(&step)
-            && !self.named.iter().any(|(known, _)| known == name)
+            && !self.named.iter().any(|(known, _)| **known == *name)
         {
-            return Err(PlanErrorReason::UnknownPlan(name.clone()));
+            return Err(PlanErrorReason::UnknownPlan(name.into()));
         }
         match self.steps.len() {
             MAX_STEPS => Err(PlanErrorReason::TooManySteps),
@@ -268,7 +268,7 @@ impl Plan {
     }
 }
 
-fn token_plan(step: &Step) -> Option<&Box<str>> {
+fn token_plan(step: &Step) -> Option<&str> {
     let plan: &TokenPlan = match step {
         Step::OpenTab { plan, .. } | Step::Renew { plan, .. } => plan,
         Step::OpenThread { .. }
@@ -294,7 +294,7 @@ fn token_plan(step: &Step) -> Option<&Box<str>> {
         | Step::Advance(_)
         | Step::Expect(_) => return None,
     };
-    plan.as_ref()
+    plan.as_deref()
 }
 
 fn read_number<N: FromStr>(text: &str) -> Result<N, PlanErrorReason> {

@@ -89,10 +89,10 @@ pub enum Expectation {
         /// Whether it takes newcomers.
         is_open: bool,
     },
-    /// The user's breaker round a step says this.
+    /// The breaker of a user or of the node round a step says this. Written `breaker u0 probe open`, or with `node`.
     Breaker {
-        /// Whose.
-        user: u32,
+        /// Whose; none for the node's.
+        user: Option<u32>,
         /// Round which step.
         step: ReclaimStep,
         /// What it says.

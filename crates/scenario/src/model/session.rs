@@ -49,6 +49,8 @@ pub struct Session {
     pub attached: Vec<Attachment>,
     /// The connections that took it over and have not opened it yet.
     pub claims: Vec<Claim>,
+    /// Somebody took it over and has not opened it: it lingers by his claim, and ends with it.
+    pub is_claimed: bool,
     /// How long it lingers.
     pub linger: Duration,
     /// Since when no connection has had it open, on the clock that stalls do not move; anew when a connection that
@@ -143,6 +145,7 @@ impl Model {
         let session = self.session_entry(user, thread);
         session.used = now.at;
         session.bare_since = None;
+        session.is_claimed = false;
         session.claims.retain(|it| it.connection != connection);
         session.attached.retain(|it| it.connection != connection);
         session.attached.push(Attachment { connection, gone: false });
@@ -192,6 +195,7 @@ impl Model {
                 session.attached.retain(|it| it.connection != old);
                 session.claims.retain(|it| it.connection != old);
                 session.claims.push(Claim { connection: new, until, gone: false });
+                session.is_claimed = true;
                 // Every takeover gives the linger anew, one of a claim as well.
                 session.bare_since = session.attached.is_empty().then_some(now.ran);
             }
@@ -243,6 +247,7 @@ impl Model {
                 used: Time::ZERO,
                 attached: Vec::new(),
                 claims: Vec::new(),
+                is_claimed: false,
                 linger,
                 bare_since: None,
             });

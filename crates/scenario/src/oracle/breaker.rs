@@ -35,10 +35,10 @@ impl Breakers {
 }
 
 impl Oracle {
-    /// What a breaker of a user says, for an `expect`.
+    /// What a breaker of a user, or with none of the node, says, for an `expect`.
     #[must_use]
-    pub fn breaker(&self, user: usize, step: ReclaimStep) -> BreakerState {
-        self.breakers.state(Some(user), step).0
+    pub fn breaker(&self, user: Option<usize>, step: ReclaimStep) -> BreakerState {
+        self.breakers.state(user, step).0
     }
 
     pub(super) fn breaker_moved(&mut self, now: Moment, user: Option<usize>, step: ReclaimStep, state: BreakerState) {
@@ -61,6 +61,7 @@ impl Oracle {
             BreakerState::Open | BreakerState::Probing => _ = self.breakers.0.insert((user, step), (state, now.at)),
         }
         self.tally.reach(match (step, state) {
+            (_, BreakerState::Open) if user.is_none() => Reach::NodeBreakerOpened,
             (ReclaimStep::Probe, BreakerState::Open) => Reach::ProbeBreakerOpened,
             (ReclaimStep::Close, BreakerState::Open) => Reach::CloseBreakerOpened,
             (_, BreakerState::Probing) => Reach::BreakerTried,

@@ -64,7 +64,7 @@ impl Oracle {
                 let most = if was_there && by_session { Duration::ZERO } else { interval };
                 now.ran.since(since.max(pressed_since.ran)) > most + STARTS_WITHIN + LATE
             };
-            let detached = user.sessions.iter().filter(|it| it.connections(now).next().is_none());
+            let detached = user.sessions.iter().filter(|it| !it.is_claimed && it.connections(now).next().is_none());
             let mut detached = detached.filter(|it| it.bare_since.is_some_and(is_left_over));
             detached.next().map(|session| (number, session.thread.clone()))
         });

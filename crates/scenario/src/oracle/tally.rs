@@ -41,6 +41,8 @@ pub enum Reach {
     ProbeBreakerOpened,
     /// A close breaker opened.
     CloseBreakerOpened,
+    /// A breaker of the node opened.
+    NodeBreakerOpened,
     /// A breaker let a trial through.
     BreakerTried,
     /// A breaker closed.
@@ -49,7 +51,7 @@ pub enum Reach {
 
 impl Reach {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Attach,
         Self::Takeover,
         Self::Free,
@@ -67,6 +69,7 @@ impl Reach {
         Self::PlanChange,
         Self::ProbeBreakerOpened,
         Self::CloseBreakerOpened,
+        Self::NodeBreakerOpened,
         Self::BreakerTried,
         Self::BreakerClosed,
     ];
@@ -92,6 +95,7 @@ impl Reach {
             Self::PlanChange => "plan changed",
             Self::ProbeBreakerOpened => "probe breaker opened",
             Self::CloseBreakerOpened => "close breaker opened",
+            Self::NodeBreakerOpened => "node breaker opened",
             Self::BreakerTried => "breaker tried",
             Self::BreakerClosed => "breaker closed",
         }

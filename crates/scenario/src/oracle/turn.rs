@@ -62,6 +62,15 @@ impl Turn {
         rightful
     }
 
+    /// Nothing happened that has to fit together: somebody was heard, or was asked.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.touched.is_empty()
+            && self.left.is_empty()
+            && self.expelled.is_none()
+            && self.unconfirmed.is_empty()
+            && self.takeover.is_none()
+    }
+
     /// Clears everything, keeping the memory.
     pub(super) fn recycle(&mut self, mut touched: Vec<usize>) {
         touched.clear();

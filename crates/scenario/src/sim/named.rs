@@ -11,7 +11,7 @@ macro_rules! plans {
 }
 
 /// Names and texts.
-pub const PLANS: [(&str, &str); 27] = plans![
+pub const PLANS: [(&str, &str); 28] = plans![
     "twenty-zombies",
     "many-tabs",
     "cold-start-storm",
@@ -38,6 +38,7 @@ pub const PLANS: [(&str, &str); 27] = plans![
     "shadow",
     "broken-probe",
     "broken-close",
+    "broken-node",
     "ten-thousand-users",
 ];
 

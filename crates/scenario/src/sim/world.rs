@@ -171,7 +171,7 @@ impl<S: Subject> World<S> {
         self.oracle.tally.calls += 1;
         while let Some(output) = self.subject.poll_output() {
             self.oracle.output(self.moment(), &output);
-            self.react(output);
+            self.react(&output);
         }
         let Self { oracle, subject, .. } = self;
         let moment = Moment { at: self.now, ran: self.now - self.stalled };

@@ -40,6 +40,7 @@ impl fmt::Display for StepError {
 impl std::error::Error for StepError {}
 
 const USER: &str = "a user such as u0";
+const OWNER: &str = "a user such as u0, or `node`";
 const CLIENT: &str = "a tab such as c3";
 const THREAD: &str = "a thread such as t5 or new5";
 const DURATION: &str = "a time such as 200ms or 10s";
@@ -89,6 +90,10 @@ impl<'a> Words<'a> {
 
     fn user(&mut self) -> Result<u32, StepError> {
         self.read(USER, |word| numbered(word, "u"))
+    }
+
+    fn breaker_owner(&mut self) -> Result<Option<u32>, StepError> {
+        self.read(OWNER, |word| if word == "node" { Some(None) } else { numbered(word, "u").map(Some) })
     }
 
     fn tab(&mut self) -> Result<Tab, StepError> {
@@ -238,7 +243,7 @@ fn expectation(words: &mut Words<'_>) -> Result<Expectation, StepError> {
             Ok(Expectation::Reserve { user: words.user()?, is_open: words.one_of(DOOR, &[true, false], door)? })
         }
         "breaker" => Ok(Expectation::Breaker {
-            user: words.user()?,
+            user: words.breaker_owner()?,
             step: words.one_of(RECLAIM_STEP, &RECLAIM_STEPS, ReclaimStep::as_str)?,
             state: words.one_of(STATE, &STATES, BreakerState::as_str)?,
         }),
@@ -285,7 +290,8 @@ impl fmt::Display for Expectation {
             Self::Told { tab, level } => write!(f, "told {tab} {}", level.as_str()),
             Self::Reserve { user, is_open } => write!(f, "reserve u{user} {}", door(*is_open)),
             Self::Breaker { user, step, state } => {
-                write!(f, "breaker u{user} {} {}", step.as_str(), state.as_str())
+                let owner = user.map_or_else(|| "node".to_owned(), |user| format!("u{user}"));
+                write!(f, "breaker {owner} {} {}", step.as_str(), state.as_str())
             }
             Self::Waited(most) => write!(f, "waited {}", duration_to_text(*most)),
             Self::Evicted(count) => write!(f, "evicted {count}"),

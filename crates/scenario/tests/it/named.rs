@@ -52,6 +52,7 @@ named! {
     a_limit_in_shadow_mode_only_tells: "shadow",
     a_probe_that_cannot_be_written_is_skipped: "broken-probe",
     closes_without_an_end_hold_nobody_up: "broken-close",
+    trouble_of_ten_users_is_the_nodes: "broken-node",
     ten_thousand_users_come_at_once: "ten-thousand-users",
 }
 

@@ -21,7 +21,7 @@ fn random_plans_keep_every_promise_and_reach_every_corner() {
     assert!(conservative > 2 && moderate > 50 && aggressive > 50 && force > 50, "{total:?}");
     assert!(total.zombies > 50 && total.released > 50, "{total:?}");
     for (corner, times) in Reach::ALL.iter().zip(total.reached) {
-        assert!(times > 5, "{}: {times} times", corner.as_str());
+        assert!(times > 2, "{}: {times} times", corner.as_str());
     }
 }
 

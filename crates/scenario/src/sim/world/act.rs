@@ -359,7 +359,7 @@ impl<S: Subject> World<S> {
                 (seen == is_open, format!("it is open: {seen}"))
             }
             Expectation::Breaker { user, step, state } => {
-                let seen = self.oracle.breaker(user as usize, step);
+                let seen = self.oracle.breaker(user.map(|user| user as usize), step);
                 (seen == state, format!("it is {}", seen.as_str()))
             }
             Expectation::Waited(most) => (tally.longest_wait <= most, format!("one waited {:?}", tally.longest_wait)),

@@ -12,34 +12,34 @@ const CLOSE_HANDSHAKE: Duration = Duration::from_secs(2);
 
 impl<S: Subject> World<S> {
     /// What the server and the peers do about an output.
-    pub(super) fn react(&mut self, output: Output) {
+    pub(super) fn react(&mut self, output: &Output) {
         match output {
             Output::Opened { context, reference, .. } => {
                 self.on_opened(context.connection(), context.thread(), reference.as_deref())
             }
             Output::Closed { key, connection, .. } => {
-                if let Some(socket) = self.oracle.model.connection_number(connection) {
+                if let Some(socket) = self.oracle.model.connection_number(*connection) {
                     let tab = self.sockets[socket].tab;
                     self.tabs.entry(tab).forget(key.thread());
                 }
             }
             Output::Queued { connection, reference, position, .. } => {
-                if let Some(socket) = self.oracle.model.connection_number(connection) {
+                if let Some(socket) = self.oracle.model.connection_number(*connection) {
                     let tab = self.tabs.entry(self.sockets[socket].tab);
-                    tab.queued(reference.as_deref().unwrap_or_default(), position);
+                    tab.queued(reference.as_deref().unwrap_or_default(), *position);
                 }
             }
             Output::Refused { connection, thread, reference, .. } => {
-                self.on_refused(connection, thread.is_some(), reference.as_deref())
+                self.on_refused(*connection, thread.is_some(), reference.as_deref())
             }
             Output::Ping { connection, .. } => {
-                if let Some(socket) = self.oracle.model.connection_number(connection) {
+                if let Some(socket) = self.oracle.model.connection_number(*connection) {
                     self.on_ping(socket);
                 }
             }
             Output::CloseSocket { connection, manner, .. } => {
-                if let Some(socket) = self.oracle.model.connection_number(connection) {
-                    self.on_close(socket, manner);
+                if let Some(socket) = self.oracle.model.connection_number(*connection) {
+                    self.on_close(socket, *manner);
                 }
             }
             Output::Connected { .. }
