@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use crate::breaker::NodeBreakers;
 use crate::check;
@@ -286,9 +287,11 @@ impl Gate {
             node: &self.node,
             clock: self.clock,
             draining: self.draining,
+            told: SmallVec::new(),
             out: &mut self.outputs,
             random: &mut self.random,
         };
+        step.forget_reserve();
         change(&mut step);
         // Not from within the change: an admission that an eviction sets off would take the slot of the one it serves.
         step.on_probe_answer();
@@ -334,6 +337,8 @@ struct Step<'a> {
     node: &'a NodeBreakers,
     clock: Clock,
     draining: Option<Duration>,
+    /// Who was told in passing where his user stands: it may be otherwise when the step ends.
+    told: SmallVec<[(ConnectionId, Usage); 2]>,
     out: &'a mut VecDeque<Output>,
     random: &'a mut u64,
 }
@@ -349,6 +354,13 @@ impl Step<'_> {
 
     fn usage(&self) -> Usage {
         self.user.usage(&self.clock, self.limits)
+    }
+
+    /// What a connection is told of its user's limit in the middle of a step.
+    fn tell_usage(&mut self, connection: ConnectionId) -> Usage {
+        let usage = self.usage();
+        self.told.push((connection, usage));
+        usage
     }
 
     /// The next 64 bits of SplitMix64 (Steele, Lea, Flood 2014): for jitter, never for secrets.

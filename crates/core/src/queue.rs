@@ -1,8 +1,8 @@
 //! Those who wait for a slot, in the order in which they came.
 //!
 //! ```text
-//!  open --> climbing (ladder_deadline) --> queued, told its position --> (queue_deadline) takeover or refusal
-//!              '-- a slot, or the reserve        '-- a slot
+//!  open --> climbing (ladder_deadline) --> queued, told its position --> one more probe --> (queue_deadline) takeover
+//!              '-- a slot, or the reserve        '-- a slot                                              or refusal
 //! ```
 
 use smallvec::SmallVec;
@@ -36,12 +36,15 @@ pub(crate) struct Waiter {
     pub(crate) since_awake: Awake,
     /// Its ladder found nobody; it stands in the queue.
     pub(crate) queued: bool,
+    /// When the last round before the end of its time in the queue began: what was known when it was queued is old by
+    /// then, and a session that died since must go before one that lives (I4).
+    pub(crate) asked_last: Option<Awake>,
 }
 
 impl Waiter {
     pub(crate) fn new(first: Asker, clock: &Clock) -> Self {
         let askers = SmallVec::from_buf([first]);
-        Self { askers, since: clock.now, since_awake: clock.awake(), queued: false }
+        Self { askers, since: clock.now, since_awake: clock.awake(), queued: false, asked_last: None }
     }
 
     pub(crate) fn thread(&self) -> &ThreadId {
@@ -64,23 +67,34 @@ impl Waiter {
         }
     }
 
-    /// When its ladder ends: after the deadline in time that we ran. Our own stalls stretch that, but no further than
-    /// half-way between the end of the queue and the budget of the whole admission.
-    fn ladder_ends(&self, clock: &Clock, limits: &Limits) -> Time {
+    /// When its questions end, those of its ladder or the last ones: after the deadline in time that we ran. Our own stalls
+    /// stretch that, but no further than half-way between the end of the queue and the budget of the whole admission.
+    fn asks_until(&self, clock: &Clock, limits: &Limits) -> Time {
         let latest = (limits.queue_deadline + limits.admission_budget) / 2;
-        clock.wall(self.since_awake + limits.ladder_deadline).min(self.since + latest)
+        let answered = match self.asked_last {
+            None => self.since_awake + limits.ladder_deadline,
+            Some(asked) => asked + limits.probe_deadline,
+        };
+        clock.wall(answered).min(self.since + latest)
     }
 
-    /// When it waits no longer, whatever that takes. Nobody is taken over before his ladder has ended.
+    /// When it waits no longer, whatever that takes. Nobody is taken over before the dead had their chance to be found.
     pub(crate) fn gives_up(&self, clock: &Clock, limits: &Limits) -> Time {
-        (self.since + limits.queue_deadline).max(self.ladder_ends(clock, limits))
+        (self.since + limits.queue_deadline).max(self.asks_until(clock, limits))
     }
 
-    /// When it falls due: the end of its ladder, then that of its time in the queue.
+    /// When everybody is asked once more for its sake, so that the answers are in when it gives up; none while its
+    /// ladder lasts, and once they were asked.
+    pub(crate) fn asks_last(&self, limits: &Limits) -> Option<Time> {
+        (self.queued && self.asked_last.is_none()).then(|| self.since + (limits.queue_deadline - limits.probe_deadline))
+    }
+
+    /// When it falls due: the end of its ladder, then the last questions, then the end of its time in the queue.
     pub(crate) fn deadline(&self, clock: &Clock, limits: &Limits) -> Time {
-        match self.queued {
-            false => self.ladder_ends(clock, limits),
-            true => self.gives_up(clock, limits),
+        match (self.queued, self.asks_last(limits)) {
+            (false, _) => self.asks_until(clock, limits),
+            (true, Some(asks)) => asks,
+            (true, None) => self.gives_up(clock, limits),
         }
     }
 }
@@ -128,13 +142,18 @@ impl Reserve {
         (!left.is_zero()).then_some(left)
     }
 
-    /// Notes whether the user is above his limit; false once the reserve may open again.
-    pub(crate) fn note(&mut self, is_above: bool, now: Time, limits: &Limits) -> bool {
+    /// Notes whether the user is above his limit.
+    pub(crate) fn note(&mut self, is_above: bool, now: Time) {
         match is_above {
             true => self.back_since = None,
             false => _ = self.back_since.get_or_insert(now),
         }
-        self.left(now, limits).is_some() || self.back_since.is_none_or(|since| now.since(since) < limits.reserve_window)
+    }
+
+    /// Whether it may open again.
+    pub(crate) fn is_over(&self, now: Time, limits: &Limits) -> bool {
+        let is_back = |since| now.since(since) >= limits.reserve_window;
+        self.left(now, limits).is_none() && self.back_since.is_some_and(is_back)
     }
 
     /// When it changes next by itself.
@@ -160,7 +179,7 @@ mod tests {
     fn the_window_is_not_extended_by_those_who_come_into_it() {
         let limits = Limits::default();
         let mut reserve = Reserve::open(at(100));
-        assert!(reserve.note(true, at(159), &limits));
+        reserve.note(true, at(159));
         assert_eq!(reserve.left(at(159), &limits), Some(Duration::from_secs(1)));
         assert_eq!(reserve.left(at(160), &limits), None);
     }
@@ -169,18 +188,20 @@ mod tests {
     fn it_opens_again_a_window_after_the_user_came_back_to_his_limit_and_not_while_he_is_above() {
         let limits = Limits::default();
         let mut reserve = Reserve::open(at(0));
-        assert!(reserve.note(true, at(500), &limits), "above the limit: closed, however long");
-        assert!(reserve.note(false, at(600), &limits));
-        assert!(reserve.note(false, at(659), &limits));
-        assert!(!reserve.note(false, at(660), &limits));
+        reserve.note(true, at(0));
+        assert!(!reserve.is_over(at(500), &limits), "above the limit: closed, however long");
+        reserve.note(false, at(600));
+        reserve.note(false, at(630));
+        assert!(!reserve.is_over(at(659), &limits));
+        assert!(reserve.is_over(at(660), &limits));
     }
 
     #[test]
     fn somebody_who_was_back_early_waits_for_the_end_of_the_window_at_least() {
         let limits = Limits::default();
         let mut reserve = Reserve::open(at(0));
-        assert!(reserve.note(false, at(1), &limits));
-        assert!(reserve.note(false, at(60), &limits));
-        assert!(!reserve.note(false, at(61), &limits));
+        reserve.note(false, at(1));
+        assert!(!reserve.is_over(at(60), &limits));
+        assert!(reserve.is_over(at(61), &limits));
     }
 }

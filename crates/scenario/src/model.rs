@@ -6,10 +6,16 @@
 //! Two clocks run: `at` is the time of the world, `ran` leaves out what passed while the server was stalled, because
 //! silence counts only while we ourselves ran (hazard R30).
 
-use lychgate_core::{ConnectionId, Heartbeat, Limits, Sign, ThreadId, Time, UserId};
+use lychgate_core::{
+    ConnectionId, Heartbeat, Limits, Mode, PlanId, Plans, Pressure, Sign, ThreadId, Time, Usage, UserId,
+};
 
+mod queue;
+mod reserve;
 mod session;
 
+pub use queue::{Ask, Place};
+pub use reserve::Reserve;
 pub use session::{Attachment, Claim, Session, Unsettled};
 
 /// Now, on both clocks.
@@ -58,8 +64,12 @@ pub struct Connection {
     pub blocked_since: Option<Time>,
     /// Since when it has been dead for certain, on the same clock.
     pub dead_since: Option<Time>,
+    /// What it was told last about its user: his band, and whether his reserve takes newcomers.
+    pub told: Option<(Pressure, bool)>,
     heartbeat: Heartbeat,
     mood: Mood,
+    /// No ping can be written to it.
+    unwritable: bool,
     /// Whether the gate heard it since it last began to answer.
     heard: bool,
 }
@@ -73,7 +83,7 @@ impl Connection {
             Mood::Frozen => self.heartbeat == Heartbeat::Protocol,
             Mood::Silent => false,
         };
-        awake && self.blocked_since.is_none()
+        awake && !self.unwritable && self.blocked_since.is_none()
     }
 
     /// Whether the gate has every reason to call it alive: it answers, and was heard since it began to.
@@ -94,7 +104,8 @@ impl Connection {
         if self.answers() {
             self.dead_since = None;
             self.heard &= answered;
-        } else if self.blocked_since.is_some() {
+        } else if self.unwritable || self.blocked_since.is_some() {
+            // Nobody can be asked whose questions do not leave: his silence proves nothing.
             self.dead_since = None;
         } else {
             self.dead_since.get_or_insert(ran);
@@ -109,6 +120,19 @@ pub struct User {
     pub sessions: Vec<Session>,
     /// The threads with a run in flight.
     pub runs: Vec<ThreadId>,
+    /// By the newest token.
+    pub plan: PlanId,
+    /// The connections that the gate counts, by number.
+    pub connections: Vec<usize>,
+    /// What waits for a slot, first one first.
+    pub places: Vec<Place>,
+    /// The reserve, once it was opened and until it may open anew.
+    pub reserve: Option<Reserve>,
+    /// Since when the user has been at or above the mark of background reclaim, and whether he crossed it by a session:
+    /// by another plan he may come to it without a crossing.
+    pub pressed_since: Option<(Moment, bool)>,
+    /// The turn in which he came to his plan.
+    pub plan_since: u64,
 }
 
 impl User {
@@ -129,6 +153,17 @@ impl User {
         self.sessions.iter_mut().find(|session| session.thread == *thread)
     }
 
+    /// Whether a session goes only when no other choice is left: a run is in flight on it, or it is among the `pinned`
+    /// most recently used ones; and a connection has it.
+    #[must_use]
+    pub fn is_protected(&self, session: &Session, pinned: usize, now: Moment) -> bool {
+        let used_later = |other: &&Session| other.held && other.thread != session.thread && other.used >= session.used;
+        // Of two that were used at one instant the older one is pinned: they stand in the order of their birth.
+        let is_before = |other: &&Session| other.used > session.used || other.serial < session.serial;
+        let is_pinned = || self.sessions.iter().filter(used_later).filter(is_before).count() < pinned;
+        session.connections(now).next().is_some() && (self.has_run(&session.thread) || (pinned > 0 && is_pinned()))
+    }
+
     /// Whether a run is in flight on a thread.
     #[must_use]
     pub fn has_run(&self, thread: &ThreadId) -> bool {
@@ -139,8 +174,8 @@ impl User {
 /// All users and sockets.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// What was promised to every user.
-    pub limits: Limits,
+    /// What was promised to every user, by plan.
+    pub plans: Plans,
     /// By number.
     pub users: Vec<User>,
     /// By number, which rises with the id.
@@ -170,8 +205,39 @@ pub fn user_number(id: &UserId) -> Option<usize> {
 impl Model {
     /// Nobody is there.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, users: Vec::new(), connections: Vec::new(), turn: 0 }
+    pub fn new(plans: impl Into<Plans>) -> Self {
+        Self { plans: plans.into(), users: Vec::new(), connections: Vec::new(), turn: 0 }
+    }
+
+    /// What was promised to a user.
+    #[must_use]
+    pub fn limits(&self, user: usize) -> &Limits {
+        self.plans.limits(self.users.get(user).map_or_else(PlanId::default, |user| user.plan))
+    }
+
+    /// Whether a user's reserve takes newcomers now, or would open for one.
+    #[must_use]
+    pub fn reserve_admits(&self, user: usize, now: Moment) -> bool {
+        let window = self.limits(user).reserve_window;
+        let open_or_over = |it: Reserve| it.is_open(now.at, window) || it.is_over(now.at, window);
+        self.users[user].reserve.is_none_or(open_or_over)
+    }
+
+    /// A session was admitted into the reserve.
+    pub fn enter_reserve(&mut self, user: usize, now: Moment) {
+        let window = self.limits(user).reserve_window;
+        let reserve = &mut self.users[user].reserve;
+        if reserve.is_none_or(|it| it.is_over(now.at, window)) {
+            *reserve = Some(Reserve::open(now.at));
+        }
+    }
+
+    /// What a user has to be told about his limit now.
+    #[must_use]
+    pub fn usage(&self, user: usize, now: Moment) -> (Usage, bool) {
+        let limits = self.limits(user);
+        let is_open = self.users[user].reserve.is_some_and(|it| it.is_open(now.at, limits.reserve_window));
+        (limits.usage(self.users[user].held()), is_open)
     }
 
     /// The user, who is known from now on.
@@ -187,6 +253,8 @@ impl Model {
         debug_assert!(self.connections.last().is_none_or(|last| last.id < id), "ids rise");
         self.user(user);
         self.connections.push(Connection {
+            told: None,
+            unwritable: false,
             id,
             user,
             standing: Standing::Registered,
@@ -216,6 +284,11 @@ impl Model {
         self.connections[connection].change(now.ran, |it| it.blocked_since = blocked.then_some(now.ran));
     }
 
+    /// From now on no ping can be written to a connection, or it can again.
+    pub fn set_unwritable(&mut self, connection: usize, unwritable: bool, now: Moment) {
+        self.connections[connection].change(now.ran, |it| it.unwritable = unwritable);
+    }
+
     /// The gate hears a connection. The pong of a frozen page is no life where the page should have answered.
     pub fn hear(&mut self, connection: usize, sign: Sign, now: Moment) {
         let connection = &mut self.connections[connection];
@@ -223,6 +296,26 @@ impl Model {
             connection.heard = true;
             if let Some(since) = &mut connection.dead_since {
                 *since = now.ran;
+            }
+        }
+    }
+
+    /// A turn ended: what follows from a user's count.
+    pub fn settle_degradation(&mut self, user: usize, now: Moment) {
+        let Self { plans, users, connections, turn } = self;
+        let user = &mut users[user];
+        let limits = plans.limits(user.plan);
+        let held = user.held();
+        user.connections.retain(|it| connections[*it].is_registered());
+        user.reserve.take_if(|it| it.is_over(now.at, limits.reserve_window));
+        if let Some(reserve) = &mut user.reserve {
+            reserve.note(held > limits.max_sessions_per_user, now.at);
+        }
+        match (limits.mode, limits.pressure(held)) {
+            (Mode::Shadow, _) | (Mode::Enforce, Pressure::Ok | Pressure::Watch) => user.pressed_since = None,
+            (Mode::Enforce, Pressure::Warn | Pressure::High | Pressure::Full) => {
+                let by_session = user.plan_since < *turn;
+                user.pressed_since.get_or_insert((now, by_session));
             }
         }
     }

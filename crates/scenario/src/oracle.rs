@@ -9,31 +9,26 @@
 //!
 //! The first broken promise ends the run. What each rule means stands at [`Rule`].
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, End, Event, Input, Output, Refusal, ThreadId, UserId};
+use lychgate_core::{AdmissionPath, ConnectionId, Event, Limits, Output, ThreadId, UserId};
 
-use crate::model::{Model, Moment, Standing, Unsettled, user_id, user_number};
+use crate::model::{Ask, Model, Moment, Unsettled, user_id, user_number};
 
+mod admission;
+mod breaker;
 mod eviction;
+mod input;
 mod overdue;
+mod queue;
 mod rule;
 mod tally;
 mod turn;
 
+use breaker::Breakers;
 pub use rule::{Rule, Violation};
-pub use tally::Tally;
+pub use tally::{Reach, Tally};
 use turn::Turn;
-
-/// An open that waits for its answer.
-#[derive(Debug)]
-struct Pending {
-    connection: usize,
-    reference: Box<str>,
-    thread: Option<ThreadId>,
-    since: Moment,
-}
 
 /// Watches one gate.
 #[derive(Debug)]
@@ -45,14 +40,19 @@ pub struct Oracle {
     /// The step of the plan that runs, for reports.
     pub step: usize,
     violation: Option<Violation>,
-    pending: VecDeque<Pending>,
     draining: bool,
+    breakers: Breakers,
     turn: Turn,
 }
 
+/// A deadline is noticed so late at most, in any plan that the oracle judges.
+const LATE: Duration = Duration::from_millis(100);
+
 /// An open that our own stalls have kept waiting for so long is answered with what is known, so that I3 holds: what is
 /// not yet known to be dead then counts as alive.
-const KNOWLEDGE_ENDS: Duration = Duration::from_secs(9);
+fn knowledge_ends(limits: &Limits) -> Duration {
+    (limits.queue_deadline + limits.admission_budget) / 2
+}
 
 impl Oracle {
     /// Nothing has happened.
@@ -63,8 +63,8 @@ impl Oracle {
             tally: Tally::default(),
             step: 0,
             violation: None,
-            pending: VecDeque::new(),
             draining: false,
+            breakers: Breakers::default(),
             turn: Turn::default(),
         }
     }
@@ -82,102 +82,28 @@ impl Oracle {
         }
     }
 
-    /// The gate is about to take this input. Its connection is in the model already.
-    pub fn input(&mut self, now: Moment, input: &Input) {
-        match input {
-            Input::Connect { user, connection, prev, expires, .. } => {
-                let Some((user, number)) = self.user_and_connection(user, *connection) else {
-                    return;
-                };
-                self.model.connections[number].expires = *expires;
-                self.tally.connects += 1;
-                let prev = prev.and_then(|id| self.model.connection_number(id));
-                let replaced = self.turn.connect(&self.model, user, number, prev);
-                if let Some(old) = replaced.filter(|_| !self.draining) {
-                    // The opens that wait on the old socket wait on the new one from now on.
-                    self.pending.iter_mut().filter(|it| it.connection == old).for_each(|it| it.connection = number);
-                }
-            }
-            Input::Open { context, reference, .. } => {
-                let Some(connection) = self.model.connection_number(context.connection()) else {
-                    return;
-                };
-                self.tally.opens += 1;
-                let thread = (!context.origin().thread_made_here).then(|| context.thread().clone());
-                self.pending.push_back(Pending {
-                    connection,
-                    reference: reference.clone().unwrap_or_default(),
-                    thread,
-                    since: now,
-                });
-            }
-            Input::Leave { user, connection, thread } => {
-                let Some((user, number)) = self.user_and_connection(user, *connection) else {
-                    return;
-                };
-                self.pending.retain(|it| it.connection != number || it.thread.as_ref() != Some(thread));
-                if self.model.was_registered(number) && self.model.leave(user, thread, number, now) {
-                    self.turn.must_end.push((user, thread.clone()));
-                }
-                self.turn.touch(user);
-            }
-            Input::Disconnect { user, connection, end } => self.disconnected(now, user, *connection, *end),
-            Input::Heard { connection, sign, .. } => {
-                if let Some(number) = self.model.connection_number(*connection) {
-                    self.model.hear(number, *sign, now);
-                }
-            }
-            Input::RunStarted { key, .. } => {
-                let Some(user) = user_number(key.user()) else { return };
-                self.model.user(user).runs.push(key.thread().clone());
-            }
-            Input::RunEnded { key, .. } => {
-                let Some(user) = user_number(key.user()) else { return };
-                self.model.user(user).runs.retain(|thread| thread != key.thread());
-            }
-            Input::Renew { connection, expires, .. } => {
-                if let Some(number) = self.model.connection_number(*connection) {
-                    self.model.connections[number].expires = *expires;
-                }
-            }
-            Input::Expel { connection, reason, .. } => {
-                self.turn.expelled = self.model.connection_number(*connection).map(|number| (number, *reason));
-            }
-            Input::Drain { .. } => self.draining = true,
-            Input::PingResult { .. }
-            | Input::Backlog { .. }
-            | Input::EvictionDone { .. }
-            | Input::EvictionFailed { .. }
-            | Input::Used { .. }
-            | Input::Stalled { .. } => {}
-        }
-    }
-
-    fn disconnected(&mut self, now: Moment, user: &UserId, connection: ConnectionId, end: End) {
-        let Some((user, number)) = self.user_and_connection(user, connection) else {
-            return;
-        };
-        self.pending.retain(|it| it.connection != number);
-        if !self.model.connections[number].is_registered() {
-            return;
-        }
-        let alone = self.model.leave_all(number, now);
-        self.model.connections[number].standing = Standing::Ended;
-        self.turn.left.push(number);
-        match end {
-            End::ClientClosed => self.turn.must_end.extend(alone.into_iter().map(|thread| (user, thread))),
-            End::Lost => {}
-        }
-        self.turn.touch(user);
-    }
-
     /// The gate said this.
     pub fn output(&mut self, now: Moment, output: &Output) {
         match output {
-            Output::Connected { .. } => {}
-            Output::Opened { context, reference, .. } => {
+            Output::Connected { user, connection, usage, .. } => self.told_usage(now, user, *connection, usage),
+            Output::Opened { context, reference, path, usage, .. } => {
                 let reference = reference.as_deref().unwrap_or_default();
                 self.opened(now, context.user(), context.connection(), context.thread(), reference);
+                self.told_usage(now, context.user(), context.connection(), usage);
+                match path {
+                    AdmissionPath::Attach => self.tally.reach(Reach::Attach),
+                    AdmissionPath::Takeover => self.tally.reach(Reach::Takeover),
+                    // Told of the session, not of each of those who asked for it.
+                    AdmissionPath::Free
+                    | AdmissionPath::Reclaimed(_)
+                    | AdmissionPath::Reserve
+                    | AdmissionPath::Queue
+                    | AdmissionPath::Shadow => {}
+                }
+            }
+            Output::Queued { key, connection, reference, position, deadline } => {
+                let reference = reference.as_deref().unwrap_or_default();
+                self.queued(now, key, *connection, reference, (*position, *deadline));
             }
             Output::Closed { key, connection, .. } => {
                 let Some((user, number)) = self.same_user(now, key.user(), *connection) else {
@@ -193,7 +119,8 @@ impl Oracle {
                 self.turn.touch(user);
             }
             Output::Refused { user, connection, thread, reference, refusal } => {
-                self.refused(now, user, *connection, thread.as_ref(), reference.as_deref(), refusal)
+                let reference = reference.as_deref().unwrap_or_default();
+                self.refused(now, user, (*connection, thread.as_ref(), reference), refusal);
             }
             Output::Ping { connection, .. } => {
                 self.tally.pings += 1;
@@ -202,8 +129,12 @@ impl Oracle {
                     self.fail(Rule::Close, now, || format!("a ping for {connection}, which is gone"));
                 }
             }
-            Output::CloseSocket { user, connection, reason, .. } => self.closed(now, user, *connection, *reason),
-            Output::Queued { .. } | Output::Limit { .. } | Output::Reconnect { .. } => {}
+            Output::CloseSocket { user, connection, reason, manner } => {
+                self.closed(now, user, *connection, *reason);
+                self.closed_in_a_manner(now, user, *manner);
+            }
+            Output::Limit { connection, usage } => self.told_limit(now, *connection, usage),
+            Output::Reconnect { .. } => {}
             Output::Event(event) => self.event(now, event),
         }
     }
@@ -216,61 +147,38 @@ impl Oracle {
             self.fail(Rule::Close, now, || format!("opened {thread} on {connection}, which is gone"));
             return;
         }
-        let answers = |it: &Pending| it.connection == number && *it.reference == *reference;
-        for pending in self.pending.iter().filter(|it| answers(it)) {
-            self.tally.waited(now.at.since(pending.since.at));
+        let answers = |it: &Ask| it.connection == number && *it.reference == *reference;
+        let known = self.model.user(user);
+        for ask in known.places.iter().flat_map(|place| &place.asks).filter(|it| answers(it)) {
+            self.tally.waited(now.at.since(ask.since.at));
         }
-        self.pending.retain(|it| !answers(it));
+        known.withdraw(|_, ask| answers(ask));
         self.tally.opened += 1;
-        self.model.attach(user, thread, number);
+        self.model.attach(user, thread, number, now);
         let attached =
             self.model.user(user).session(thread).map_or(0, |it| it.attached.iter().filter(|a| !a.gone).count());
-        let most = self.model.limits.max_connections_per_session;
+        let most = self.model.limits(user).max_connections_per_session;
         if attached > most {
             self.fail(Rule::Bounds, now, || format!("{attached} connections in session {thread}, of at most {most}"));
         }
         self.turn.touch(user);
     }
 
-    fn refused(
-        &mut self,
-        now: Moment,
-        user: &UserId,
-        connection: ConnectionId,
-        thread: Option<&ThreadId>,
-        reference: Option<&str>,
-        refusal: &Refusal,
-    ) {
-        let Some((user, number)) = self.user_and_connection(user, connection) else {
-            return;
-        };
-        self.tally.refused += 1;
-        self.turn.touch(user);
-        let is_fair = match refusal {
-            Refusal::Draining { .. } => self.draining,
-            Refusal::NotConnected => !self.model.connections[number].is_registered(),
-            Refusal::NoSlot { .. } | Refusal::Overload { .. } => false,
-        };
-        if !is_fair {
-            self.fail(Rule::Refusal, now, || format!("{connection} was refused: {refusal:?}"));
-        }
-        if thread.is_none() {
-            self.model.connections[number].standing = Standing::Ended;
-            self.turn.left.push(number);
-        }
-        let reference = reference.unwrap_or_default();
-        self.pending.retain(|it| it.connection != number || *it.reference != *reference);
-    }
-
     /// After the last output of a call: what has to fit together then.
     pub fn settle(&mut self, now: Moment, count: impl Fn(&UserId) -> usize) {
+        if !self.turn.is_quiet() {
+            self.settle_turn(now, count);
+        }
+        self.model.turn += 1;
+    }
+
+    fn settle_turn(&mut self, now: Moment, count: impl Fn(&UserId) -> usize) {
         let touched = std::mem::take(&mut self.turn.touched);
         for &user in &touched {
             self.settle_user(now, user, &count);
         }
         self.finish_turn(now);
         self.turn.recycle(touched);
-        self.model.turn += 1;
     }
 
     fn settle_user(&mut self, now: Moment, user: usize, count: impl Fn(&UserId) -> usize) {
@@ -290,6 +198,10 @@ impl Oracle {
         if counted != held {
             self.fail(Rule::Count, now, || format!("user {user}: the gate counts {counted}, announced were {held}"));
         }
+        self.model.settle_degradation(user, now);
+        self.settle_places(now, user);
+        self.settle_told(now, user);
+        self.breakers.settle(user, &self.model.users[user]);
     }
 
     fn user_and_connection(&self, user: &UserId, connection: ConnectionId) -> Option<(usize, usize)> {
@@ -308,9 +220,9 @@ impl Oracle {
 
     fn event(&mut self, now: Moment, event: &Event) {
         match event {
-            Event::SessionCreated { key, .. } => {
+            Event::SessionCreated { key, path, .. } => {
                 let Some(user) = user_number(key.user()) else { return };
-                self.created(now, user, key.thread());
+                self.created(now, user, key.thread(), *path);
             }
             Event::SessionReleased { key, reason } => {
                 let Some(user) = user_number(key.user()) else { return };
@@ -322,6 +234,23 @@ impl Oracle {
             }
             Event::Connected { user, connection, superseded } => self.connected(now, user, *connection, *superseded),
             Event::Zombie { connection, kind, evidence, .. } => self.zombie(now, *connection, *kind, evidence),
+            Event::WouldEvict { key, .. } => {
+                let Some(user) = user_number(key.user()) else { return };
+                self.tally.reach(Reach::WouldEvict);
+                self.turn.would.push(user);
+            }
+            Event::WouldWait { key } => {
+                let Some(user) = user_number(key.user()) else { return };
+                self.tally.reach(Reach::WouldWait);
+                self.turn.would.push(user);
+            }
+            Event::Breaker { user, step, state } => {
+                let user = user.as_ref().and_then(user_number);
+                self.breaker_moved(now, user, *step, *state);
+            }
+            Event::Repaired { user, broken } => {
+                self.fail(Rule::Panic, now, || format!("the record of {user} had to be repaired: {broken}"));
+            }
             Event::CloseUnconfirmed { connection, .. } => self.unconfirmed(now, *connection),
             Event::SessionAttached { .. }
             | Event::SessionLingers { .. }
@@ -329,10 +258,6 @@ impl Oracle {
             | Event::Pressure { .. }
             | Event::Waiting { .. }
             | Event::Queued { .. }
-            | Event::WouldEvict { .. }
-            | Event::WouldWait { .. }
-            | Event::Breaker { .. }
-            | Event::Repaired { .. }
             | Event::Refused { .. } => {}
         }
     }

@@ -18,6 +18,7 @@ use crate::oracle::{Rule, Tally, Violation};
 use crate::plan::Plan;
 
 mod batch;
+pub mod mutant;
 pub mod named;
 pub mod run;
 mod table;
@@ -55,6 +56,9 @@ pub struct Args {
     /// Print the plans of `--seed` and `--plan` and run nothing.
     #[arg(long, conflicts_with = "trace")]
     pub print: bool,
+    /// Print the page about gates that are broken on purpose, and what catches them.
+    #[arg(long, exclusive = true)]
+    pub mutants: bool,
 }
 
 const DEFAULT_FIXED: u64 = 2_000;
@@ -65,6 +69,10 @@ const DEFAULT_FRESH: u64 = 500;
 /// # Errors
 /// When a plan cannot be read.
 pub fn command(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.mutants {
+        print!("{}", mutant::page::markdown());
+        return Ok(ExitCode::SUCCESS);
+    }
     let plans = plans_of(args)?;
     if args.print {
         plans.iter().for_each(|(_, plan)| print!("{plan}"));
@@ -75,7 +83,7 @@ pub fn command(args: &Args) -> anyhow::Result<ExitCode> {
     for (name, plan) in plans {
         let start = Instant::now();
         let outcome = match args.trace {
-            true => run::run_against(&plan, |limits| trace::Traced::new(Gate::new(limits, plan.seed))),
+            true => run::run_against(&plan, |plans| trace::Traced::new(Gate::new(plans, plan.seed))),
             false => run::run(&plan),
         };
         rows.push(Row::new(&name, outcome.tally, start.elapsed()));
@@ -91,6 +99,7 @@ pub fn command(args: &Args) -> anyhow::Result<ExitCode> {
         total.add(&row.tally);
         total
     });
+    println!("{}", table::render_reach(&total));
     for failure in &failures {
         report(failure);
     }

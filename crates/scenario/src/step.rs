@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use lychgate_core::{End, Heartbeat};
+use lychgate_core::{BreakerState, End, Heartbeat, Pressure, ReclaimStep};
 
 mod text;
 
@@ -66,14 +66,53 @@ pub enum Expectation {
         /// Which thread.
         thread: Thread,
     },
+    /// The tab was told last that its open of the thread stands at this place of the queue.
+    Queued {
+        /// Which tab.
+        tab: Tab,
+        /// Which thread.
+        thread: Thread,
+        /// 1 is next.
+        position: u32,
+    },
+    /// The tab was told last that its user is in this band.
+    Told {
+        /// Which tab.
+        tab: Tab,
+        /// Which band.
+        level: Pressure,
+    },
+    /// The user's reserve takes newcomers (`open`), or it does not (`closed`).
+    Reserve {
+        /// Whose.
+        user: u32,
+        /// Whether it takes newcomers.
+        is_open: bool,
+    },
+    /// The breaker of a user or of the node round a step says this. Written `breaker u0 probe open`, or with `node`.
+    Breaker {
+        /// Whose; none for the node's.
+        user: Option<u32>,
+        /// Round which step.
+        step: ReclaimStep,
+        /// What it says.
+        state: BreakerState,
+    },
     /// No open has waited longer than this.
     Waited(Duration),
+    /// Exactly so many sessions were reclaimed, at whatever level.
+    Evicted(u32),
     /// Force took exactly so many sessions.
     Forced(u32),
+    /// Exactly so many opens and sockets were refused.
+    Refused(u32),
 }
 
+/// The plan that a token names, as the head of the plan file defines it; none for a token without one.
+pub type TokenPlan = Option<Box<str>>;
+
 /// One thing that happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A tab connects, unless it is connected, and opens a thread.
     OpenTab {
@@ -83,6 +122,8 @@ pub enum Step {
         thread: Thread,
         /// What counts as life on its sockets.
         heartbeat: Heartbeat,
+        /// What its token names, from its next socket on.
+        plan: TokenPlan,
     },
     /// A connected tab opens one more thread.
     OpenThread {
@@ -153,6 +194,15 @@ pub enum Step {
         /// From now.
         after: Duration,
     },
+    /// The tab brings a new token, which does not expire.
+    Renew {
+        /// Which tab.
+        tab: Tab,
+        /// What the token names.
+        plan: TokenPlan,
+    },
+    /// No ping can be written to the socket that the tab has now, and its task does not notice; `wake-up` mends it.
+    PingsFail(Tab),
     /// An operator closes the tab's socket.
     Expel(Tab),
     /// The node is told to stop.

@@ -86,10 +86,18 @@ impl Step<'_> {
             return true;
         }
         let queued = first.queued;
+        let key = first.askers[0].context.key().clone();
         let decision = admission::decide(&admission::Question { others_wait: false, ..self.question(first.thread()) });
         let path = match decision {
+            Decision::Refuse | Decision::Attach | Decision::Admit if queued => AdmissionPath::Queue,
             Decision::Refuse | Decision::Attach | Decision::Admit => AdmissionPath::Free,
+            // The user came to a plan whose limit only tells while this one waited.
+            Decision::Reclaim if self.limit_only_tells() => {
+                self.tell_shadow(key);
+                AdmissionPath::Shadow
+            }
             Decision::Reclaim => match self.reclaim_one(level) {
+                Some(_) if queued => AdmissionPath::Queue,
                 Some(level) => AdmissionPath::Reclaimed(level),
                 None => return false,
             },
@@ -98,7 +106,6 @@ impl Step<'_> {
         match decision {
             Decision::Refuse => askers.into_iter().for_each(|asker| self.refuse_draining(asker)),
             Decision::Attach => askers.into_iter().for_each(|asker| self.attach(asker)),
-            Decision::Admit | Decision::Reclaim if queued => self.create(askers, AdmissionPath::Queue),
             Decision::Admit | Decision::Reclaim => self.create(askers, path),
         }
         true

@@ -37,7 +37,7 @@ impl Step<'_> {
         self.bound_connections(id);
         let user = self.user.id.clone();
         self.tell(Event::Connected { user: user.clone(), connection: id, superseded });
-        let usage = self.usage();
+        let usage = self.tell_usage(id);
         self.emit(Output::Connected { user, connection: id, superseded, expires, usage });
     }
 

@@ -52,7 +52,7 @@ impl Step<'_> {
     }
 
     /// Shadow mode, below the number of sessions where memory has its say.
-    fn limit_only_tells(&self) -> bool {
+    pub(super) fn limit_only_tells(&self) -> bool {
         match self.limits.mode {
             Mode::Enforce => false,
             Mode::Shadow => self.user.sessions.len() < self.limits.ceiling(),
@@ -136,7 +136,7 @@ impl Step<'_> {
         path: AdmissionPath,
         waited: Duration,
     ) {
-        let usage = self.usage();
+        let usage = self.tell_usage(context.connection());
         self.emit(Output::Opened { context, reference, resume, path, waited, usage });
     }
 

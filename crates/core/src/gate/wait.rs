@@ -4,7 +4,7 @@
 use crate::admission::{self, Degradation, Dilemma};
 use crate::gate::Step;
 use crate::gate::io::{AdmissionPath, Event, Output};
-use crate::limits::Pressure;
+use crate::limits::{Pressure, Usage};
 use crate::queue::{Reserve, Waiter};
 use crate::reclaim::{self, ReclaimLevel};
 use crate::refusal::Refusal;
@@ -25,8 +25,25 @@ impl Step<'_> {
     pub(super) fn serve_overdue(&mut self) {
         let (clock, limits) = (self.clock, self.limits);
         self.conclude(|waiter| !waiter.queued && waiter.deadline(&clock, limits) <= clock.now);
+        self.ask_last();
         while self.user.waiting.first().is_some_and(|waiter| waiter.gives_up(&clock, limits) <= clock.now) {
             self.serve_first_anyhow();
+        }
+    }
+
+    /// Asks everybody once more for those whose time in the queue is nearly over. A round that is under way serves them
+    /// as well.
+    fn ask_last(&mut self) {
+        let (clock, limits) = (self.clock, self.limits);
+        let mut asks = false;
+        for waiter in &mut self.user.waiting {
+            if waiter.asks_last(limits).is_some_and(|at| at <= clock.now) {
+                waiter.asked_last = Some(clock.awake());
+                asks = true;
+            }
+        }
+        if asks && self.user.round.is_none() {
+            self.start_round();
         }
     }
 
@@ -84,8 +101,17 @@ impl Step<'_> {
     /// Watches over the reserve's window and over the way back to the limit.
     pub(super) fn note_reserve(&mut self) {
         let is_above = self.user.sessions.len() > self.limits.max_sessions_per_user;
+        if let Some(reserve) = &mut self.user.reserve {
+            reserve.note(is_above, self.clock.now);
+        }
+        self.forget_reserve();
+    }
+
+    /// Forgets a reserve that may open again: before a step as well, or whoever is served late, because we stood still,
+    /// would find it closed.
+    pub(super) fn forget_reserve(&mut self) {
         let (now, limits) = (self.clock.now, self.limits);
-        self.user.reserve.take_if(|reserve| !reserve.note(is_above, now, limits));
+        self.user.reserve.take_if(|reserve| reserve.is_over(now, limits));
     }
 
     /// Tells everybody in the queue his position, once and whenever it changes.
@@ -107,13 +133,19 @@ impl Step<'_> {
         self.out.extend(said);
     }
 
-    /// Tells everybody of this user when his band changes or the reserve opens or closes, and sets background reclaim
-    /// going above its watermark.
+    /// Tells everybody of this user when his band changes or the reserve opens or closes, and whoever was told of a band
+    /// in the middle of the step that is not the one at its end; sets background reclaim going above its watermark.
     pub(super) fn note_pressure(&mut self) {
         let usage = self.usage();
         let was = std::mem::replace(&mut self.user.pressure, usage.level);
         let told_of_reserve = std::mem::replace(&mut self.user.told_of_reserve, usage.reserve_left.is_some());
         if was == usage.level && told_of_reserve == usage.reserve_left.is_some() {
+            let told = std::mem::take(&mut self.told);
+            let is_old =
+                |told: &Usage| told.level != usage.level || told.reserve_left.is_some() != usage.reserve_left.is_some();
+            for (connection, _) in told.into_iter().filter(|(_, told)| is_old(told)) {
+                self.emit(Output::Limit { connection, usage });
+            }
             return;
         }
         self.tell(Event::Pressure { user: self.user.id.clone(), usage });

@@ -97,6 +97,8 @@ fn halved(step: &Step) -> Option<Step> {
         | Step::Look(_)
         | Step::CloseFails(_)
         | Step::CloseHangs(_)
+        | Step::Renew { .. }
+        | Step::PingsFail(_)
         | Step::Expel(_)
         | Step::Drain(_)
         | Step::Expect(_) => None,

@@ -41,10 +41,16 @@ pub struct Session {
     pub held: bool,
     /// The turn in which it was announced.
     pub born: u64,
+    /// Rises with every session that was announced.
+    pub serial: u64,
+    /// The last open, run or look.
+    pub used: Time,
     /// The connections that were told `opened`.
     pub attached: Vec<Attachment>,
     /// The connections that took it over and have not opened it yet.
     pub claims: Vec<Claim>,
+    /// Somebody took it over and has not opened it: it lingers by his claim, and ends with it.
+    pub is_claimed: bool,
     /// How long it lingers.
     pub linger: Duration,
     /// Since when no connection has had it open, on the clock that stalls do not move; anew when a connection that
@@ -97,13 +103,33 @@ pub enum Unsettled {
 
 impl Model {
     /// A session was announced; false if it was there already.
-    pub fn create(&mut self, user: usize, thread: &ThreadId) -> bool {
+    pub fn create(&mut self, user: usize, thread: &ThreadId, now: Moment) -> bool {
         let turn = self.turn;
+        let serial = self.users[user].sessions.iter().map(|session| session.serial).max().map_or(0, |last| last + 1);
         let session = self.session_entry(user, thread);
         let fresh = !session.held;
         session.held = true;
         session.born = turn;
+        session.serial = serial;
+        session.used = now.at;
         fresh
+    }
+
+    /// Somebody used a session.
+    pub fn used(&mut self, user: usize, thread: &ThreadId, now: Moment) {
+        if let Some(session) = self.user(user).session_mut(thread) {
+            session.used = now.at;
+        }
+    }
+
+    /// Somebody looks at a tab: he uses every session that it shows.
+    pub fn looked(&mut self, connection: usize, now: Moment) {
+        let user = self.connections[connection].user;
+        for session in &mut self.user(user).sessions {
+            if session.connections(now).any(|it| it == connection) {
+                session.used = now.at;
+            }
+        }
     }
 
     /// The end of a session was announced; false if there was none.
@@ -115,9 +141,11 @@ impl Model {
     }
 
     /// A connection was told `opened`.
-    pub fn attach(&mut self, user: usize, thread: &ThreadId, connection: usize) {
+    pub fn attach(&mut self, user: usize, thread: &ThreadId, connection: usize, now: Moment) {
         let session = self.session_entry(user, thread);
+        session.used = now.at;
         session.bare_since = None;
+        session.is_claimed = false;
         session.claims.retain(|it| it.connection != connection);
         session.attached.retain(|it| it.connection != connection);
         session.attached.push(Attachment { connection, gone: false });
@@ -161,12 +189,13 @@ impl Model {
     /// A new connection takes over what an old one had. What left the old one in this turn left because of it.
     pub fn take_over(&mut self, old: usize, new: usize, now: Moment) {
         let user = self.connections[old].user;
-        let until = now.at + self.limits.linger;
+        let until = now.at + self.limits(user).linger;
         for session in &mut self.user(user).sessions {
             if session.connections(now).any(|it| it == old) {
                 session.attached.retain(|it| it.connection != old);
                 session.claims.retain(|it| it.connection != old);
                 session.claims.push(Claim { connection: new, until, gone: false });
+                session.is_claimed = true;
                 // Every takeover gives the linger anew, one of a claim as well.
                 session.bare_since = session.attached.is_empty().then_some(now.ran);
             }
@@ -205,7 +234,7 @@ impl Model {
     }
 
     fn session_entry(&mut self, user: usize, thread: &ThreadId) -> &mut Session {
-        let linger = self.limits.linger;
+        let linger = self.limits(user).linger;
         let turn = self.turn;
         let sessions = &mut self.user(user).sessions;
         let at = sessions.iter().position(|session| session.thread == *thread);
@@ -214,8 +243,11 @@ impl Model {
                 thread: thread.clone(),
                 held: false,
                 born: turn,
+                serial: 0,
+                used: Time::ZERO,
                 attached: Vec::new(),
                 claims: Vec::new(),
+                is_claimed: false,
                 linger,
                 bare_since: None,
             });
@@ -237,8 +269,8 @@ mod tests {
         let mut model = Model::new(Limits::default());
         let thread = ThreadId::parse("t0").unwrap();
         let peer = model.add_connection(ConnectionId::from_random(1), 0, Heartbeat::Protocol);
-        assert!(model.create(0, &thread));
-        model.attach(0, &thread, peer);
+        assert!(model.create(0, &thread, NOW));
+        model.attach(0, &thread, peer, NOW);
         assert_eq!(model.settle(0, NOW), None);
         model.turn += 1;
         (model, peer, thread)
@@ -247,7 +279,7 @@ mod tests {
     #[test]
     fn a_session_is_announced_once_and_ends_once() {
         let (mut model, peer, thread) = with_one_session();
-        assert!(!model.create(0, &thread));
+        assert!(!model.create(0, &thread, NOW));
         assert_eq!(model.users[0].held(), 1);
         model.detach(0, &thread, peer);
         assert!(model.end(0, &thread));
@@ -267,7 +299,7 @@ mod tests {
     fn opened_without_a_session_is_found() {
         let (mut model, peer, _) = with_one_session();
         let other = ThreadId::parse("t1").unwrap();
-        model.attach(0, &other, peer);
+        model.attach(0, &other, peer, NOW);
         assert_eq!(model.settle(0, NOW), Some(Unsettled::Unborn(other, peer)));
     }
 
@@ -280,7 +312,7 @@ mod tests {
         let session = model.users[0].session(&thread).unwrap();
         assert!(session.attached.is_empty());
         assert!(session.is_only(new, NOW));
-        let later = Moment { at: NOW.at + model.limits.linger, ..NOW };
+        let later = Moment { at: NOW.at + model.limits(0).linger, ..NOW };
         assert!(!session.is_only(new, later));
     }
 }

@@ -2,31 +2,38 @@
 
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, EvictReason, Evidence, ReclaimLevel, ThreadId, UserId, ZombieKind};
+use lychgate_core::{
+    ConnectionId, EvictReason, Evidence, Force, Mode, Pressure, ReclaimLevel, ReclaimStep, ThreadId, UserId, ZombieKind,
+};
 
-use super::{KNOWLEDGE_ENDS, Oracle, Pending, Rule};
+use super::{Oracle, Rule, knowledge_ends};
 use crate::model::{Connection, Moment, Session, Standing};
 
 impl Oracle {
-    pub(super) fn created(&mut self, now: Moment, user: usize, thread: &ThreadId) {
-        self.tally.created += 1;
-        self.turn.touch(user);
-        self.turn.created.push(user);
-        if !self.model.create(user, thread) {
-            self.fail(Rule::Pairing, now, || format!("session {thread} of user {user} was created twice"));
-        }
-        let held = self.model.users[user].held();
-        let limit = self.model.limits.max_sessions_per_user;
-        if held > limit {
-            self.fail(Rule::Limit, now, || format!("user {user} holds {held} sessions, of at most {limit}"));
-        }
-    }
-
     pub(super) fn released(&mut self, now: Moment, user: usize, thread: &ThreadId, reason: EvictReason) {
         self.tally.released += 1;
         self.turn.touch(user);
-        if reason == EvictReason::LingerEnded {
-            self.linger_ended(now, user, thread);
+        let has_cause = match reason {
+            EvictReason::LingerEnded => {
+                self.linger_ended(now, user, thread);
+                true
+            }
+            EvictReason::Left | EvictReason::ClientClosed => {
+                self.turn.must_end.iter().any(|(owner, let_go)| *owner == user && let_go == thread)
+            }
+            EvictReason::ByAdmin => self.turn.expelled.is_some(),
+            EvictReason::Unresponsive
+            | EvictReason::Slow
+            | EvictReason::TokenExpired
+            | EvictReason::Superseded
+            | EvictReason::MadeRoom
+            | EvictReason::MadeRoomForConnection
+            | EvictReason::Draining => false,
+        };
+        if !has_cause {
+            self.fail(Rule::Pairing, now, || {
+                format!("session {thread} of user {user} ended as {reason:?}, which does not hold")
+            });
         }
         self.end_once(now, user, thread);
     }
@@ -39,7 +46,7 @@ impl Oracle {
 
     /// M4: a reload within the linger finds its session again.
     fn linger_ended(&mut self, now: Moment, user: usize, thread: &ThreadId) {
-        let linger = self.model.limits.linger;
+        let linger = self.model.limits(user).linger;
         let Some(session) = self.model.users[user].session(thread) else {
             return;
         };
@@ -63,43 +70,88 @@ impl Oracle {
     ) {
         self.tally.evicted(level);
         self.turn.touch(user);
+        self.turn.evictions.push(user);
         if level == ReclaimLevel::Force {
             self.turn.forced.push(user);
         }
+        self.is_within_policy(now, user, thread, level);
         if let Some((rule, other)) = self.is_unjust(now, user, thread, level) {
             self.fail(rule, now, || {
                 let level = level.as_str();
                 format!("{level} took live session {thread} of user {user}, but {other} ({evidence:?})")
             });
         }
+        if level == ReclaimLevel::Force && self.is_protected(now, user, thread) {
+            self.taken_over(now, user);
+        }
         self.end_once(now, user, thread);
+    }
+
+    /// What the operator chose, and the mark below which nobody is reclaimed.
+    fn is_within_policy(&mut self, now: Moment, user: usize, thread: &ThreadId, level: ReclaimLevel) {
+        let limits = self.model.limits(user);
+        let held = self.model.users[user].held();
+        let level_word = level.as_str();
+        let broken = match (limits.mode, limits.force, level) {
+            (Mode::Shadow, _, _) if held < limits.ceiling() => Some((Rule::Policy, "in shadow mode")),
+            (_, Force::Never, ReclaimLevel::Force) => Some((Rule::Policy, "though force is `never`")),
+            _ if limits.pressure(held) < Pressure::Warn => Some((Rule::Background, "below the mark of 60 %")),
+            (Mode::Enforce | Mode::Shadow, Force::Evict | Force::Never, _) => None,
+        };
+        if let Some((rule, what)) = broken {
+            self.fail(rule, now, || {
+                format!("{level_word} took session {thread} of user {user} {what}, who held {held}")
+            });
+        }
     }
 
     /// Why a session should not have been evicted, if it should not.
     fn is_unjust(&self, now: Moment, user: usize, thread: &ThreadId, level: ReclaimLevel) -> Option<(Rule, String)> {
         let owner = &self.model.users[user];
-        let victim = owner.session(thread)?;
-        if !self.is_live(victim) {
+        if !self.is_live(owner.session(thread)?) {
             return None;
         }
         if level != ReclaimLevel::Force {
             return Some((Rule::LiveBeforeDead, "only Force may".to_owned()));
         }
-        let mut others =
-            owner.sessions.iter().filter(|it| it.held && it.thread != *thread && it.born != self.model.turn);
-        if owner.has_run(thread)
-            && let Some(free) = others.clone().find(|it| !owner.has_run(&it.thread))
+        if self.is_protected(now, user, thread)
+            && let Some(unjust) = self.is_worse_choice(now, user, thread)
         {
-            return Some((Rule::Protection, format!("session {} has no run", free.thread)));
+            return Some(unjust);
         }
-        let was_stalled = |it: &Pending| {
-            self.model.connections[it.connection].user == user && now.at.since(it.since.at) >= KNOWLEDGE_ENDS
-        };
-        if self.pending.iter().any(was_stalled) {
+        let ends = knowledge_ends(self.model.limits(user));
+        let was_stalled = owner.places.first().is_some_and(|it| now.at.since(it.since.at) >= ends);
+        let overflows = owner.places.len() > self.model.limits(user).max_waiting_opens_per_user;
+        // While the probe is skipped the dead are not known, and where too many wait nobody is asked first.
+        if was_stalled || overflows || self.breakers.is_skipped(user, ReclaimStep::Probe) {
             return None;
         }
-        let dead = others.find(|it| self.is_dead(it, now))?;
+        let mut others = self.others(user, thread);
+        let dead = others.find(|it| self.is_dead(it, user, now))?;
         Some((Rule::LiveBeforeDead, format!("session {} is dead", dead.thread)))
+    }
+
+    fn is_protected(&self, now: Moment, user: usize, thread: &ThreadId) -> bool {
+        let pinned = self.model.limits(user).pinned_sessions;
+        let owner = &self.model.users[user];
+        owner.session(thread).is_some_and(|session| owner.is_protected(session, pinned, now))
+    }
+
+    /// I5: why a protected session should have been spared.
+    fn is_worse_choice(&self, now: Moment, user: usize, thread: &ThreadId) -> Option<(Rule, String)> {
+        if let Some(choice) = self.choice_left(now, user, thread) {
+            return Some((Rule::Protection, format!("session {choice} is not protected")));
+        }
+        let victim = self.model.users[user].session(thread)?;
+        let staler = self.others(user, thread).find(|it| it.used < victim.used && self.is_live(it))?;
+        Some((Rule::Protection, format!("session {} was used longer ago", staler.thread)))
+    }
+
+    /// The sessions that a user held before this turn, without one.
+    fn others<'a>(&'a self, user: usize, thread: &'a ThreadId) -> impl Iterator<Item = &'a Session> {
+        let turn = self.model.turn;
+        let held = self.model.users[user].sessions.iter().filter(|it| it.held);
+        held.filter(move |it| it.thread != *thread && it.born != turn)
     }
 
     /// Whether a connection of the session is proven live. One that was closed before is not: a bound on connections may
@@ -112,8 +164,8 @@ impl Oracle {
     }
 
     /// Whether nothing of the session can answer, since before any admission that waits now began to ask.
-    fn is_dead(&self, session: &Session, now: Moment) -> bool {
-        let long_enough = self.model.limits.ladder_deadline + Duration::from_millis(500);
+    fn is_dead(&self, session: &Session, user: usize, now: Moment) -> bool {
+        let long_enough = self.model.limits(user).ladder_deadline + Duration::from_millis(500);
         let is_dead = |it: &Connection| it.dead_since.is_some_and(|since| now.ran.since(since) >= long_enough);
         session.connections(now).all(|it| is_dead(&self.model.connections[it]))
     }
@@ -145,7 +197,7 @@ impl Oracle {
     fn called_slow(&mut self, now: Moment, number: usize) {
         let it = &self.model.connections[number];
         let id = it.id;
-        let stall = self.model.limits.write_stall;
+        let stall = self.model.limits(it.user).write_stall;
         let blocked_for = it.blocked_since.map(|since| now.ran.since(since));
         if blocked_for.is_none_or(|blocked_for| blocked_for < stall) {
             self.fail(Rule::Verdict, now, || format!("{id} was called stalled, blocked for {blocked_for:?}"));
@@ -167,7 +219,7 @@ impl Oracle {
             return;
         }
         self.model.connections[number].standing = Standing::Closed(self.model.turn);
-        self.pending.retain(|it| it.connection != number);
+        self.model.users[user].withdraw(|_, ask| ask.connection == number);
         self.is_closed_for_cause(now, number, reason);
     }
 

@@ -2,33 +2,29 @@
 
 use std::time::Duration;
 
-use lychgate_core::{Time, UserId};
+use lychgate_core::{PlanId, Time, UserId};
 
-use super::{Oracle, Rule};
+use super::{LATE, Oracle, Rule};
 use crate::model::{Moment, user_id};
 
 /// Slack for deadlines that are held against the gate: they are exact in simulation, but ours are whole seconds.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// I3.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// M11: background reclaim starts so soon after a crossing of its mark.
+const STARTS_WITHIN: Duration = Duration::from_secs(1);
 
 impl Oracle {
     /// Time has passed: what has to have happened by now.
     pub fn overdue(&mut self, now: Moment) {
-        if let Some(pending) = self.pending.front()
-            && now.ran.since(pending.since.ran) > ANSWER_WITHIN
-        {
-            let id = self.model.connections[pending.connection].id;
-            let reference = pending.reference.clone();
-            self.fail(Rule::Answer, now, || format!("open {reference} on {id} has no answer after {ANSWER_WITHIN:?}"));
-        }
+        self.overdue_places(now);
         self.overdue_connections(now);
         self.overdue_sessions(now);
+        self.overdue_reclaim(now);
     }
 
     fn overdue_connections(&mut self, now: Moment) {
-        let limits = &self.model.limits;
+        // The same for every plan: no plan changes how the living are told from the dead.
+        let limits = self.model.plans.limits(PlanId::default());
         let dead_for = limits.ping_interval * (limits.missed_pings + 1) * 11 / 10 + limits.ping_answer + SLACK;
         let blocked_for = limits.write_stall + SLACK;
         let exceeds = |since: Option<Time>, most| since.is_some_and(|since| now.ran.since(since) > most);
@@ -44,7 +40,7 @@ impl Oracle {
     }
 
     fn overdue_sessions(&mut self, now: Moment) {
-        let most = self.model.limits.linger + SLACK;
+        let most = self.model.plans.limits(PlanId::default()).linger + SLACK;
         let lingers = |since: Option<Time>| since.is_some_and(|since| now.ran.since(since) > most);
         let found = self.model.users.iter().enumerate().find_map(|(user, it)| {
             let session = it.sessions.iter().find(|session| lingers(session.bare_since))?;
@@ -53,6 +49,28 @@ impl Oracle {
         if let Some((user, thread)) = found {
             self.fail(Rule::Linger, now, || {
                 format!("session {thread} of user {user} has had no connection for more than {most:?}")
+            });
+        }
+    }
+
+    /// M11: what nobody is attached to is taken within a second of a crossing and at each interval after it, as long as
+    /// its user is above the mark.
+    fn overdue_reclaim(&mut self, now: Moment) {
+        let found = self.model.users.iter().enumerate().find_map(|(number, user)| {
+            let (pressed_since, by_session) = user.pressed_since?;
+            let interval = self.model.limits(number).reclaim_interval;
+            let is_left_over = |since: Time| {
+                let was_there = since < pressed_since.ran;
+                let most = if was_there && by_session { Duration::ZERO } else { interval };
+                now.ran.since(since.max(pressed_since.ran)) > most + STARTS_WITHIN + LATE
+            };
+            let detached = user.sessions.iter().filter(|it| !it.is_claimed && it.connections(now).next().is_none());
+            let mut detached = detached.filter(|it| it.bare_since.is_some_and(is_left_over));
+            detached.next().map(|session| (number, session.thread.clone()))
+        });
+        if let Some((user, thread)) = found {
+            self.fail(Rule::Background, now, || {
+                format!("user {user} is above the mark, and nobody has taken session {thread}, which has no connection")
             });
         }
     }

@@ -9,24 +9,41 @@ use crate::step::duration_to_text;
 /// What was promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// I1: a user never holds more sessions than his limit, at no point within a call.
+    /// I1: no admission raises a user's sessions above his limit and what his reserve has room for, at no point within a
+    /// call. Above it, after a limit was lowered, one newcomer costs one session.
     Limit,
     /// I2: every session that is announced ends exactly once, at once where its last connection let it go, and none
     /// is left when all have left and the linger is over.
     Pairing,
-    /// I3: every open is answered within ten seconds, unless its socket died or the node drains.
+    /// I3: every open is answered within the admission budget of ten seconds, our own stalls included, unless its socket
+    /// died.
     Answer,
     /// I4: no live session is evicted while a dead one holds a slot; only Force takes live ones, only inside an
     /// admission, and no more than it needs.
     LiveBeforeDead,
-    /// I5: no session with a run in flight and a live connection is evicted while another choice is left.
+    /// I5: no session that is protected (by a run in flight, or pinned) and has a live connection is evicted while another
+    /// choice is left; then the least recently used one goes.
     Protection,
     /// I6: the gate's count is the number of sessions that were announced.
     Count,
     /// I8: nobody is told of another user's session.
     Privacy,
-    /// The per-user limit never ends in a refusal.
+    /// The per-user limit never ends in a refusal, unless the operator chose `force = "never"`: then at the end of the
+    /// queue, and only where nothing that does not live holds a slot.
     Refusal,
+    /// M14: the reserve takes newcomers only when every session is protected, for one window that nobody extends, and
+    /// opens again a window after its user came back to his limit.
+    Reserve,
+    /// M14, M15: whoever waits is told his position, at once after the ladder and whenever it changes; the queue is
+    /// served in its order, it is bounded, and nobody is taken over before its deadline.
+    Queue,
+    /// `force = "never"` takes no live session, a limit in shadow mode takes none at all and tells what it would have
+    /// done.
+    Policy,
+    /// M11: background reclaim starts within a second, repeats each interval and stops below its mark.
+    Background,
+    /// M12: a breaker moves only along its three states, and an open one skips.
+    Breaker,
     /// R7, R8, R30: who answers is never declared dead, whatever the server's own lag, and nobody is after one
     /// missed answer.
     Verdict,
@@ -36,7 +53,7 @@ pub enum Rule {
     Takeover,
     /// Every connection leaves exactly once: by its own end, or by one `CloseSocket` for a reason that holds.
     Close,
-    /// M15: who loses a session is told.
+    /// M15: who loses a session is told, and everybody knows his user's band and whether the reserve is open.
     Told,
     /// M4: a session that lost its last connection lingers as long as promised, and no longer.
     Linger,
@@ -63,6 +80,11 @@ impl Rule {
             Self::Count => "I6 count",
             Self::Privacy => "I8 privacy",
             Self::Refusal => "refusal",
+            Self::Reserve => "reserve",
+            Self::Queue => "queue",
+            Self::Policy => "policy",
+            Self::Background => "background",
+            Self::Breaker => "breaker",
             Self::Verdict => "verdict",
             Self::Found => "found",
             Self::Takeover => "takeover",

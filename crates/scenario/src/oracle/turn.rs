@@ -1,8 +1,8 @@
 //! What has to fit together within one call of the gate.
 
-use lychgate_core::{ConnectionId, EvictReason, ReclaimLevel, ThreadId, UserId};
+use lychgate_core::{ConnectionId, EvictReason, ThreadId, UserId};
 
-use super::{Oracle, Rule};
+use super::{Oracle, Reach, Rule};
 use crate::model::{Model, Moment, Session};
 
 /// What happened since the gate was called.
@@ -20,6 +20,10 @@ pub(super) struct Turn {
     pub(super) unconfirmed: Vec<usize>,
     /// Sessions that Force took, by user.
     pub(super) forced: Vec<usize>,
+    /// Sessions that were reclaimed and have not paid for a newcomer yet, by user.
+    pub(super) evictions: Vec<usize>,
+    /// What shadow mode would have done was told, by user.
+    pub(super) would: Vec<usize>,
     /// Sessions that were created, by user.
     pub(super) created: Vec<usize>,
     /// Connections that were closed as superseded.
@@ -58,6 +62,15 @@ impl Turn {
         rightful
     }
 
+    /// Nothing happened that has to fit together: somebody was heard, or was asked.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.touched.is_empty()
+            && self.left.is_empty()
+            && self.expelled.is_none()
+            && self.unconfirmed.is_empty()
+            && self.takeover.is_none()
+    }
+
     /// Clears everything, keeping the memory.
     pub(super) fn recycle(&mut self, mut touched: Vec<usize>) {
         touched.clear();
@@ -67,6 +80,8 @@ impl Turn {
         self.expelled = None;
         self.unconfirmed.clear();
         self.forced.clear();
+        self.evictions.clear();
+        self.would.clear();
         self.created.clear();
         self.superseded.clear();
         self.takeover = None;
@@ -106,6 +121,8 @@ impl Oracle {
 
     /// The last checks of a call.
     pub(super) fn finish_turn(&mut self, now: Moment) {
+        // What was reclaimed and paid for nobody was reclaimed in the background.
+        self.turn.evictions.iter().for_each(|_| self.tally.reach(Reach::Background));
         self.finish_takeover(now);
         self.finish_force(now);
         for (user, thread) in std::mem::take(&mut self.turn.must_end) {
@@ -130,7 +147,8 @@ impl Oracle {
             return;
         };
         let held = self.model.users[takeover.user].held();
-        if held > takeover.held {
+        let admitted = self.turn.created.iter().filter(|it| **it == takeover.user).count();
+        if held > takeover.held + admitted {
             let before = takeover.held;
             self.fail(Rule::Takeover, now, || format!("a connect raised the count from {before} to {held}"));
         }
@@ -141,9 +159,9 @@ impl Oracle {
             self.fail(Rule::Takeover, now, || format!("{id} lost a takeover and was not closed as superseded"));
         }
         let user = takeover.user;
-        let counted = |it: &&crate::model::Connection| it.user == user && it.is_registered();
-        let connections = self.model.connections.iter().filter(counted).count();
-        let most = self.model.limits.max_connections_per_user;
+        let counted = |it: &&usize| self.model.connections[**it].is_registered();
+        let connections = self.model.users[user].connections.iter().filter(counted).count();
+        let most = self.model.limits(user).max_connections_per_user;
         if connections > most {
             self.fail(Rule::Bounds, now, || format!("user {user} has {connections} connections, of at most {most}"));
         }
@@ -151,17 +169,14 @@ impl Oracle {
 
     /// Force makes room for somebody, and for nobody else (M8, M11).
     fn finish_force(&mut self, now: Moment) {
-        for user in std::mem::take(&mut self.turn.forced) {
-            let limit = self.model.limits.max_sessions_per_user;
+        let (forced, created) = (&self.turn.forced, &self.turn.created);
+        let count = |all: &[usize], user: usize| all.iter().filter(|it| **it == user).count();
+        let greedy = forced.iter().copied().find(|user| count(forced, *user) > count(created, *user));
+        if let Some(user) = greedy {
             let held = self.model.users[user].held();
-            if !self.turn.created.contains(&user) || held < limit {
-                let level = ReclaimLevel::Force.as_str();
-                self.fail(Rule::LiveBeforeDead, now, || {
-                    format!(
-                        "{level} took a session of user {user} that no admission needed: {held} of {limit} are left"
-                    )
-                });
-            }
+            self.fail(Rule::LiveBeforeDead, now, || {
+                format!("force took a session of user {user} that no admission needed: {held} are left")
+            });
         }
     }
 }

@@ -11,7 +11,7 @@ macro_rules! plans {
 }
 
 /// Names and texts.
-pub const PLANS: [(&str, &str); 16] = plans![
+pub const PLANS: [(&str, &str); 28] = plans![
     "twenty-zombies",
     "many-tabs",
     "cold-start-storm",
@@ -28,6 +28,18 @@ pub const PLANS: [(&str, &str); 16] = plans![
     "own-session-makes-room",
     "frozen-pages",
     "dead-newcomer",
+    "slow-fill",
+    "queue-order",
+    "reserve-window",
+    "late-death",
+    "burst-of-waiters",
+    "token-plans",
+    "never",
+    "shadow",
+    "broken-probe",
+    "broken-close",
+    "broken-node",
+    "ten-thousand-users",
 ];
 
 /// The text of a named plan.

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use lychgate_core::{Gate, Limits};
+use lychgate_core::{Gate, Plans};
 
 use crate::model::Model;
 use crate::oracle::{Oracle, Rule, Tally, Violation};
@@ -22,7 +22,7 @@ pub struct Outcome {
 #[must_use]
 pub fn run(plan: &Plan) -> Outcome {
     let seed = plan.seed;
-    let attempt = catch_unwind(AssertUnwindSafe(|| run_against(plan, |limits| Gate::new(limits, seed))));
+    let attempt = catch_unwind(AssertUnwindSafe(|| run_against(plan, |plans| Gate::new(plans, seed))));
     attempt.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned();
         let said = said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -30,15 +30,16 @@ pub fn run(plan: &Plan) -> Outcome {
     })
 }
 
-/// Runs a plan against anything that behaves like a gate; `make` gets the limits that the oracle holds it to.
+/// Runs a plan against anything that behaves like a gate; `make` gets the limits, of everybody and by plan,
+/// that the oracle holds it to.
 #[must_use]
-pub fn run_against<S: Subject>(plan: &Plan, make: impl FnOnce(Limits) -> S) -> Outcome {
-    let limits = match plan.limits() {
-        Ok(limits) => limits,
+pub fn run_against<S: Subject>(plan: &Plan, make: impl FnOnce(Plans) -> S) -> Outcome {
+    let plans = match plan.plans() {
+        Ok(plans) => plans,
         Err(error) => return failed(Rule::Expectation, error.to_string()),
     };
-    let oracle = Oracle::new(Model::new(limits.clone()));
-    let mut world = World::new(make(limits), oracle, plan.seed);
+    let oracle = Oracle::new(Model::new(plans.clone()));
+    let mut world = World::new(make(plans), oracle, plan.seed, plan.late);
     for (index, step) in plan.steps.iter().enumerate() {
         world.oracle.step = index + 1;
         world.oracle.tally.steps += 1;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
-use crate::oracle::Tally;
+use crate::oracle::{Reach, Tally};
 
 /// One line: a plan, or many.
 #[derive(Debug)]
@@ -59,6 +59,24 @@ pub(super) fn render(rows: &[Row]) -> Table {
     table.load_style(UTF8_FULL_CONDENSED).set_header(HEADER);
     table.add_rows(rows.iter().map(Row::cells));
     for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// How often each corner of the gate was reached: a generator that is blind for one shows as a zero.
+pub(super) fn render_reach(tally: &Tally) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(["reached", "times", "reached", "times", "reached", "times"]);
+    let levels = ["level: conservative", "level: moderate", "level: aggressive", "level: force"];
+    let corners = Reach::ALL.iter().map(|corner| corner.as_str()).zip(tally.reached);
+    let cells: Vec<_> = levels.into_iter().zip(tally.evicted).chain(corners).collect();
+    let rows = cells.len().div_ceil(3);
+    for row in 0..rows {
+        let columns = [row, row + rows, row + 2 * rows].into_iter().filter_map(|at| cells.get(at));
+        table.add_row(columns.flat_map(|(name, times)| [(*name).to_owned(), times.to_string()]).collect::<Vec<_>>());
+    }
+    for column in table.column_iter_mut().skip(1).step_by(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table

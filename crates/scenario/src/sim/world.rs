@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, Gate, Heartbeat, Input, Output, Sign, Time, UserId};
+use lychgate_core::{ConnectionId, Gate, Heartbeat, Input, Output, PlanId, Sign, Time, UserId};
 
 use crate::model::{Moment, user_id};
 use crate::oracle::{Oracle, Rule};
@@ -107,6 +107,8 @@ pub struct World<S> {
     pub oracle: Oracle,
     subject: S,
     now: Time,
+    /// How late deadlines are noticed.
+    late: Duration,
     stalled: Duration,
     random: Random,
     serial: u64,
@@ -121,12 +123,13 @@ pub struct World<S> {
 impl<S: Subject> World<S> {
     /// Nobody has come yet.
     #[must_use]
-    pub fn new(subject: S, oracle: Oracle, seed: u64) -> Self {
+    pub fn new(subject: S, oracle: Oracle, seed: u64, late: Duration) -> Self {
         Self {
             oracle,
             subject,
             // A driver's clock does not start at zero either.
             now: Time::from_micros(1_000_000),
+            late,
             stalled: Duration::ZERO,
             random: Random::new(seed),
             serial: 0,
@@ -146,24 +149,29 @@ impl<S: Subject> World<S> {
 
     /// Gives the gate one input, and all that follows from it at this instant.
     fn feed(&mut self, input: Input) {
-        self.at_once.push_back(input);
+        self.flush();
+        self.give(input);
         self.flush();
     }
 
     /// Gives the gate what the peers did at once.
     fn flush(&mut self) {
         while let Some(input) = self.at_once.pop_front() {
-            self.oracle.input(self.moment(), &input);
-            self.subject.handle_input(self.now, input);
-            self.drain();
+            self.give(input);
         }
+    }
+
+    fn give(&mut self, input: Input) {
+        self.oracle.input(self.moment(), &input);
+        self.subject.handle_input(self.now, input);
+        self.drain();
     }
 
     fn drain(&mut self) {
         self.oracle.tally.calls += 1;
         while let Some(output) = self.subject.poll_output() {
             self.oracle.output(self.moment(), &output);
-            self.react(output);
+            self.react(&output);
         }
         let Self { oracle, subject, .. } = self;
         let moment = Moment { at: self.now, ran: self.now - self.stalled };
@@ -175,7 +183,7 @@ impl<S: Subject> World<S> {
         let mut at_one_instant = 0;
         while self.oracle.violation().is_none() {
             let peer = self.due.peek().map(|Reverse(due)| due.at);
-            let gate = self.subject.poll_timeout();
+            let gate = self.subject.poll_timeout().map(|due| due + self.late);
             let next = match (peer, gate) {
                 (Some(peer), Some(gate)) => peer.min(gate),
                 (Some(only), None) | (None, Some(only)) => only,
@@ -248,7 +256,7 @@ impl<S: Subject> World<S> {
         for socket in 0..self.sockets.len() {
             self.end_socket(socket, lychgate_core::End::Lost);
         }
-        let linger = self.oracle.model.limits.linger;
+        let linger = self.oracle.model.plans.limits(PlanId::default()).linger;
         self.advance_to(self.now + linger + Duration::from_secs(1));
         let moment = self.moment();
         let Self { oracle, subject, .. } = self;

@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::{FromStr, SplitWhitespace};
 use std::time::Duration;
 
-use lychgate_core::{End, Heartbeat};
+use lychgate_core::{BreakerState, End, Heartbeat, Pressure, ReclaimStep};
 
-use super::{Expectation, Step, Tab, Thread, Way};
+use super::{Expectation, Step, Tab, Thread, TokenPlan, Way};
 
 /// Why a line is no step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +40,18 @@ impl fmt::Display for StepError {
 impl std::error::Error for StepError {}
 
 const USER: &str = "a user such as u0";
+const OWNER: &str = "a user such as u0, or `node`";
 const CLIENT: &str = "a tab such as c3";
 const THREAD: &str = "a thread such as t5 or new5";
 const DURATION: &str = "a time such as 200ms or 10s";
 const NUMBER: &str = "a number";
 const END: &str = "`clean` or `lost`";
 const WAY: &str = "`prev`, `fresh` or `stolen`";
-const HEARTBEAT: &str = "`app` or nothing";
+const TOKEN_PLAN: &str = "`plan` and its name, or nothing";
+const LEVEL: &str = "a band: `ok`, `watch`, `warn`, `high` or `full`";
+const DOOR: &str = "`open` or `closed`";
+const RECLAIM_STEP: &str = "`probe` or `close`";
+const STATE: &str = "`closed`, `open` or `probing`";
 
 /// Reads a time: a whole number and `us`, `ms` or `s`.
 pub(crate) fn duration_from_text(word: &str) -> Option<Duration> {
@@ -87,6 +92,10 @@ impl<'a> Words<'a> {
         self.read(USER, |word| numbered(word, "u"))
     }
 
+    fn breaker_owner(&mut self) -> Result<Option<u32>, StepError> {
+        self.read(OWNER, |word| if word == "node" { Some(None) } else { numbered(word, "u").map(Some) })
+    }
+
     fn tab(&mut self) -> Result<Tab, StepError> {
         Ok(Tab { user: self.user()?, number: self.read(CLIENT, |word| numbered(word, "c"))? })
     }
@@ -122,12 +131,32 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn heartbeat(&mut self) -> Result<Heartbeat, StepError> {
-        match self.0.next() {
-            None => Ok(Heartbeat::Protocol),
-            Some("app") => Ok(Heartbeat::Application),
-            Some(other) => Err(StepError::Malformed { wanted: HEARTBEAT, word: other.to_owned() }),
+    fn heartbeat(&mut self) -> Heartbeat {
+        match self.0.clone().next() {
+            Some("app") => {
+                self.0.next();
+                Heartbeat::Application
+            }
+            Some(_) | None => Heartbeat::Protocol,
         }
+    }
+
+    fn token_plan(&mut self) -> Result<TokenPlan, StepError> {
+        match self.0.next() {
+            None => Ok(None),
+            Some("plan") => Ok(Some(self.word("the name of a plan")?.into())),
+            Some(other) => Err(StepError::Malformed { wanted: TOKEN_PLAN, word: other.to_owned() }),
+        }
+    }
+
+    /// One of a closed list, by the word that stands for it in logs and on the wire.
+    fn one_of<T: Copy>(
+        &mut self,
+        wanted: &'static str,
+        all: &[T],
+        word: fn(T) -> &'static str,
+    ) -> Result<T, StepError> {
+        self.read(wanted, |said| all.iter().copied().find(|it| word(*it) == said))
     }
 
     fn finish(mut self, step: Step) -> Result<Step, StepError> {
@@ -155,7 +184,12 @@ impl FromStr for Step {
         let mut words = Words(line.split_whitespace());
         let verb = words.word("a step")?;
         let step = match verb {
-            "open-tab" => Self::OpenTab { tab: words.tab()?, thread: words.thread()?, heartbeat: words.heartbeat()? },
+            "open-tab" => Self::OpenTab {
+                tab: words.tab()?,
+                thread: words.thread()?,
+                heartbeat: words.heartbeat(),
+                plan: words.token_plan()?,
+            },
             "open-thread" => Self::OpenThread { tab: words.tab()?, thread: words.thread()? },
             "close-tab" => Self::CloseTab { tab: words.tab()?, end: words.end()? },
             "go-silent" => Self::GoSilent(words.tab()?),
@@ -173,6 +207,8 @@ impl FromStr for Step {
             "close-fails" => Self::CloseFails(words.tab()?),
             "close-hangs" => Self::CloseHangs(words.tab()?),
             "expire" => Self::Expire { tab: words.tab()?, after: words.duration()? },
+            "renew" => Self::Renew { tab: words.tab()?, plan: words.token_plan()? },
+            "pings-fail" => Self::PingsFail(words.tab()?),
             "expel" => Self::Expel(words.tab()?),
             "drain" => Self::Drain(words.duration()?),
             "advance" => Self::Advance(words.duration()?),
@@ -183,14 +219,38 @@ impl FromStr for Step {
     }
 }
 
+const LEVELS: [Pressure; 5] = [Pressure::Ok, Pressure::Watch, Pressure::Warn, Pressure::High, Pressure::Full];
+const RECLAIM_STEPS: [ReclaimStep; 2] = [ReclaimStep::Probe, ReclaimStep::Close];
+const STATES: [BreakerState; 3] = [BreakerState::Closed, BreakerState::Open, BreakerState::Probing];
+
+fn door(is_open: bool) -> &'static str {
+    match is_open {
+        true => "open",
+        false => "closed",
+    }
+}
+
 fn expectation(words: &mut Words<'_>) -> Result<Expectation, StepError> {
-    const WHAT: &str = "`sessions`, `open`, `not-open`, `waited` or `forced`";
+    const WHAT: &str = "one of `sessions`, `open`, `not-open`, `queued`, `told`, `reserve`, `breaker`, `waited`, \
+                        `evicted`, `forced` and `refused`";
     match words.word(WHAT)? {
         "sessions" => Ok(Expectation::Sessions { user: words.user()?, count: words.number()? }),
         "open" => Ok(Expectation::Open { tab: words.tab()?, thread: words.thread()? }),
         "not-open" => Ok(Expectation::NotOpen { tab: words.tab()?, thread: words.thread()? }),
+        "queued" => Ok(Expectation::Queued { tab: words.tab()?, thread: words.thread()?, position: words.number()? }),
+        "told" => Ok(Expectation::Told { tab: words.tab()?, level: words.one_of(LEVEL, &LEVELS, Pressure::as_str)? }),
+        "reserve" => {
+            Ok(Expectation::Reserve { user: words.user()?, is_open: words.one_of(DOOR, &[true, false], door)? })
+        }
+        "breaker" => Ok(Expectation::Breaker {
+            user: words.breaker_owner()?,
+            step: words.one_of(RECLAIM_STEP, &RECLAIM_STEPS, ReclaimStep::as_str)?,
+            state: words.one_of(STATE, &STATES, BreakerState::as_str)?,
+        }),
         "waited" => Ok(Expectation::Waited(words.duration()?)),
+        "evicted" => Ok(Expectation::Evicted(words.number()?)),
         "forced" => Ok(Expectation::Forced(words.number()?)),
+        "refused" => Ok(Expectation::Refused(words.number()?)),
         other => Err(StepError::Malformed { wanted: WHAT, word: other.to_owned() }),
     }
 }
@@ -226,8 +286,29 @@ impl fmt::Display for Expectation {
             Self::Sessions { user, count } => write!(f, "sessions u{user} {count}"),
             Self::Open { tab, thread } => write!(f, "open {tab} {thread}"),
             Self::NotOpen { tab, thread } => write!(f, "not-open {tab} {thread}"),
+            Self::Queued { tab, thread, position } => write!(f, "queued {tab} {thread} {position}"),
+            Self::Told { tab, level } => write!(f, "told {tab} {}", level.as_str()),
+            Self::Reserve { user, is_open } => write!(f, "reserve u{user} {}", door(*is_open)),
+            Self::Breaker { user, step, state } => {
+                let owner = user.map_or_else(|| "node".to_owned(), |user| format!("u{user}"));
+                write!(f, "breaker {owner} {} {}", step.as_str(), state.as_str())
+            }
             Self::Waited(most) => write!(f, "waited {}", duration_to_text(*most)),
+            Self::Evicted(count) => write!(f, "evicted {count}"),
             Self::Forced(count) => write!(f, "forced {count}"),
+            Self::Refused(count) => write!(f, "refused {count}"),
+        }
+    }
+}
+
+/// The end of a line about a token.
+struct ByPlan<'a>(&'a TokenPlan);
+
+impl fmt::Display for ByPlan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(name) => write!(f, " plan {name}"),
+            None => Ok(()),
         }
     }
 }
@@ -235,10 +316,13 @@ impl fmt::Display for Expectation {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OpenTab { tab, thread, heartbeat } => match heartbeat {
-                Heartbeat::Protocol => write!(f, "open-tab {tab} {thread}"),
-                Heartbeat::Application => write!(f, "open-tab {tab} {thread} app"),
-            },
+            Self::OpenTab { tab, thread, heartbeat, plan } => {
+                let heartbeat = match heartbeat {
+                    Heartbeat::Protocol => "",
+                    Heartbeat::Application => " app",
+                };
+                write!(f, "open-tab {tab} {thread}{heartbeat}{}", ByPlan(plan))
+            }
             Self::OpenThread { tab, thread } => write!(f, "open-thread {tab} {thread}"),
             Self::CloseTab { tab, end } => match end {
                 End::ClientClosed => write!(f, "close-tab {tab} clean"),
@@ -259,6 +343,8 @@ impl fmt::Display for Step {
             Self::CloseFails(tab) => write!(f, "close-fails {tab}"),
             Self::CloseHangs(tab) => write!(f, "close-hangs {tab}"),
             Self::Expire { tab, after } => write!(f, "expire {tab} {}", duration_to_text(*after)),
+            Self::Renew { tab, plan } => write!(f, "renew {tab}{}", ByPlan(plan)),
+            Self::PingsFail(tab) => write!(f, "pings-fail {tab}"),
             Self::Expel(tab) => write!(f, "expel {tab}"),
             Self::Drain(retry_in) => write!(f, "drain {}", duration_to_text(*retry_in)),
             Self::Advance(by) => write!(f, "advance {}", duration_to_text(*by)),

@@ -42,6 +42,18 @@ named! {
     a_socket_whose_own_session_makes_room_is_kept: "own-session-makes-room",
     frozen_pages_do_not_pass_for_living_ones: "frozen-pages",
     nobody_goes_for_an_open_whose_own_socket_is_dead: "dead-newcomer",
+    a_user_who_fills_up_slowly_is_told_and_loses_nobody: "slow-fill",
+    the_queue_keeps_its_order_and_everybody_knows_his_place: "queue-order",
+    the_reserve_keeps_to_its_window: "reserve-window",
+    who_dies_while_others_wait_goes_before_the_living: "late-death",
+    more_waiters_than_the_queue_holds_are_served_early: "burst-of-waiters",
+    the_plan_of_the_newest_token_decides: "token-plans",
+    an_operator_who_chose_never_has_refusals_and_no_evictions: "never",
+    a_limit_in_shadow_mode_only_tells: "shadow",
+    a_probe_that_cannot_be_written_is_skipped: "broken-probe",
+    closes_without_an_end_hold_nobody_up: "broken-close",
+    trouble_of_ten_users_is_the_nodes: "broken-node",
+    ten_thousand_users_come_at_once: "ten-thousand-users",
 }
 
 #[test]

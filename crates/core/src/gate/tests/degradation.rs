@@ -468,3 +468,89 @@ fn closes_that_our_own_stall_held_up_are_no_failures() {
     world.advance(SECOND * 5);
     assert_eq!(world.breaker_moves().len(), 1);
 }
+
+#[test]
+fn who_died_while_others_waited_is_found_before_anybody_is_taken_over() {
+    let mut world = World::with(LimitSpec { reserve_sessions: 0, ..small() });
+    world.fill_busy(4);
+    world.arrive(5);
+    world.advance(SECOND * 2);
+    world.silent.insert(socket(4));
+    world.advance(SECOND * 6);
+    assert_eq!(world.opened("t5"), Some(AdmissionPath::Queue));
+    assert_eq!(world.evicted(), [("t4".to_owned(), ReclaimLevel::Aggressive)], "and not t1, which lives");
+}
+
+#[test]
+fn a_stall_in_the_last_second_of_the_queue_does_not_take_the_probe_from_it() {
+    let mut world = World::with(LimitSpec { reserve_sessions: 0, ..small() });
+    world.fill_busy(4);
+    world.arrive(5);
+    world.silent.insert(socket(4));
+    world.advance(Duration::from_millis(7_200));
+    let lag = Duration::from_millis(700);
+    world.now = world.now + lag;
+    world.input(Input::Stalled { lag });
+    world.advance(Duration::from_millis(700));
+    assert_eq!(world.opened("t5"), None, "the answers of the last probe have not had their time");
+    world.advance(Duration::from_millis(100));
+    assert_eq!(world.evicted(), [("t4".to_owned(), ReclaimLevel::Aggressive)]);
+}
+
+#[test]
+fn who_waits_when_his_user_comes_to_a_plan_that_only_tells_is_admitted_and_nobody_goes() {
+    let mut world = World::with(small());
+    let tells = Limits::new(LimitSpec { mode: Mode::Shadow, ..small() }).unwrap();
+    let limits = Limits::new(LimitSpec { reserve_sessions: 0, ..small() }).unwrap();
+    let plans = Plans::new(limits).with("tells", tells);
+    let plan = plans.find("tells").unwrap();
+    world.gate = Gate::new(plans, 7);
+    world.fill_busy(4);
+    world.arrive(5);
+    assert_eq!(world.opened("t5"), None);
+    world.input(Input::Renew { user: user(), connection: socket(5), expires: None, plan });
+    assert_eq!((world.opened("t5"), world.evicted().len()), (Some(AdmissionPath::Shadow), 0));
+}
+
+#[test]
+fn a_reserve_that_may_open_again_is_open_for_whoever_is_served_late() {
+    let mut world = World::with(LimitSpec { reserve_sessions: 1, ..small() });
+    world.fill_busy(4);
+    world.arrive(5);
+    world.advance(SECOND);
+    world.input(Input::Leave { user: user(), connection: socket(5), thread: thread("t5") });
+    world.advance(Duration::from_millis(59_500));
+    world.arrive(6);
+    assert_eq!(world.positions(), [("t6".to_owned(), 1)], "the window is over");
+    // While we stand still the reserve may open again, and then the time of the waiter in the queue ends.
+    let lag = SECOND * 10;
+    world.now = world.now + lag;
+    world.input(Input::Stalled { lag });
+    world.advance(Duration::ZERO);
+    assert_eq!(world.opened("t6"), Some(AdmissionPath::Reserve));
+    assert_eq!(world.evicted().len(), 0);
+}
+
+#[test]
+fn who_is_told_of_a_band_in_the_middle_of_a_step_is_told_of_the_one_at_its_end() {
+    let mut world = World::with(small());
+    let six = Limits::new(LimitSpec { max_sessions_per_user: 6, ..small() }).unwrap();
+    let limits = Limits::new(LimitSpec { reserve_sessions: 0, ..small() }).unwrap();
+    let plans = Plans::new(limits).with("six", six);
+    let plan = plans.find("six").unwrap();
+    world.gate = Gate::new(plans, 7);
+    world.fill_busy(4);
+    world.arrive(5);
+    world.arrive(6);
+    let heartbeat = Heartbeat::Application;
+    // Six are allowed now: who connects is told of four of six, and then the two who wait are admitted.
+    world.input(Input::Connect { user: user(), connection: socket(9), prev: None, heartbeat, expires: None, plan });
+    assert_eq!(world.count(), 6);
+    let told = world.seen.iter().rev().find_map(|output| match output {
+        Output::Connected { connection, usage, .. } | Output::Limit { connection, usage } => {
+            (*connection == socket(9)).then_some(usage.level)
+        }
+        _ => None,
+    });
+    assert_eq!(told, Some(Pressure::Full));
+}

@@ -7,18 +7,21 @@ use lychgate_core::{
     WebSocketRequest, WriteProgress,
 };
 
-use super::peer::CloseFault;
+use super::peer::{CloseFault, Wish};
 use super::{Later, Subject, World, reference_of};
 use crate::model::Mood;
 use crate::oracle::Rule;
-use crate::step::{Expectation, Step, Tab, Thread, Way};
+use crate::step::{Expectation, Step, Tab, Thread, TokenPlan, Way};
 
 impl<S: Subject> World<S> {
     /// Lets one step happen. One that makes no sense here does nothing.
     pub fn act(&mut self, step: &Step) {
         match *step {
-            Step::OpenTab { tab, thread, heartbeat } => {
-                self.tabs.entry(tab).heartbeat = heartbeat;
+            Step::OpenTab { tab, thread, heartbeat, ref plan } => {
+                let plan = self.plan_id(plan);
+                let state = self.tabs.entry(tab);
+                state.heartbeat = heartbeat;
+                state.plan = plan;
                 if self.tabs.entry(tab).socket.is_none() {
                     self.connect(tab, None);
                 }
@@ -49,9 +52,12 @@ impl<S: Subject> World<S> {
                 if let Some(socket) = self.socket(tab) {
                     let (user, connection) = self.sockets[socket].names();
                     let expires = Some(self.now + after);
-                    self.feed(Input::Renew { user, connection, expires, plan: PlanId::default() });
+                    let plan = self.tabs.entry(tab).plan;
+                    self.feed(Input::Renew { user, connection, expires, plan });
                 }
             }
+            Step::Renew { tab, ref plan } => self.renew(tab, plan),
+            Step::PingsFail(tab) => self.set_unwritable(tab, true),
             Step::Expel(tab) => {
                 if let Some(socket) = self.socket(tab) {
                     let (user, connection) = self.sockets[socket].names();
@@ -76,10 +82,36 @@ impl<S: Subject> World<S> {
         let state = self.tabs.entry(tab);
         state.socket = Some(socket);
         state.last_socket = Some(socket);
-        state.wishes.iter_mut().for_each(|wish| wish.is_open = false);
+        let plan = state.plan;
+        for wish in &mut state.wishes {
+            (wish.is_open, wish.position) = (false, None);
+        }
         let (user, connection) = self.sockets[socket].names();
         let heartbeat = self.sockets[socket].heartbeat();
-        self.feed(Input::Connect { user, connection, prev, heartbeat, expires: None, plan: PlanId::default() });
+        self.feed(Input::Connect { user, connection, prev, heartbeat, expires: None, plan });
+    }
+
+    /// The plan that a token names; that of everybody for a name that nobody defined.
+    fn plan_id(&self, plan: &TokenPlan) -> PlanId {
+        plan.as_ref().and_then(|name| self.oracle.model.plans.find(name)).unwrap_or_default()
+    }
+
+    fn renew(&mut self, tab: Tab, plan: &TokenPlan) {
+        let plan = self.plan_id(plan);
+        if let Some(socket) = self.sending_socket(tab) {
+            self.tabs.entry(tab).plan = plan;
+            let (user, connection) = self.sockets[socket].names();
+            self.feed(Input::Renew { user, connection, expires: None, plan });
+        }
+    }
+
+    fn set_unwritable(&mut self, tab: Tab, unwritable: bool) {
+        let changes = self.socket(tab).filter(|it| self.sockets[*it].unwritable != unwritable);
+        if let Some(socket) = changes {
+            self.sockets[socket].unwritable = unwritable;
+            let moment = self.moment();
+            self.oracle.model.set_unwritable(socket, unwritable, moment);
+        }
     }
 
     /// The same, if what the tab sends arrives.
@@ -159,6 +191,7 @@ impl<S: Subject> World<S> {
     }
 
     fn wake_up(&mut self, tab: Tab) {
+        self.set_unwritable(tab, false);
         let asleep = self.socket(tab).filter(|it| self.sockets[*it].mood != Mood::Live);
         if let Some(socket) = asleep {
             self.set_socket_mood(socket, Mood::Live);
@@ -293,29 +326,51 @@ impl<S: Subject> World<S> {
     }
 
     fn expect(&mut self, expectation: Expectation) {
-        let is_open = |tab: Tab, thread: Thread| {
-            let wishes = self.tabs.known(tab).map(|state| state.wishes.as_slice()).unwrap_or_default();
-            self.socket(tab).is_some() && wishes.iter().any(|wish| wish.thread == thread && wish.is_open)
-        };
-        let (holds, seen) = match expectation {
-            Expectation::Sessions { user, count } => {
-                let held = self.held(user);
-                (held == count as usize, format!("there are {held}"))
-            }
-            Expectation::Open { tab, thread } => (is_open(tab, thread), "it is not open".to_owned()),
-            Expectation::NotOpen { tab, thread } => (!is_open(tab, thread), "it is open".to_owned()),
-            Expectation::Waited(most) => {
-                let longest = self.oracle.tally.longest_wait;
-                (longest <= most, format!("one waited {longest:?}"))
-            }
-            Expectation::Forced(count) => {
-                let forced = self.oracle.tally.forced();
-                (forced == u64::from(count), format!("it took {forced}"))
-            }
-        };
+        let (holds, seen) = self.look(expectation);
         if !holds {
             let moment = self.moment();
             self.oracle.fail(Rule::Expectation, moment, || format!("expect {expectation}: {seen}"));
         }
+    }
+
+    /// Whether something is true now, and what is true instead.
+    fn look(&self, expectation: Expectation) -> (bool, String) {
+        let count = |seen: u64, wanted: u32| (seen == u64::from(wanted), format!("there are {seen}"));
+        let tally = &self.oracle.tally;
+        match expectation {
+            Expectation::Sessions { user, count: wanted } => count(self.held(user) as u64, wanted),
+            Expectation::Open { tab, thread } => {
+                (self.wish_of(tab, thread).is_some_and(|wish| wish.is_open), "it is not open".to_owned())
+            }
+            Expectation::NotOpen { tab, thread } => {
+                (!self.wish_of(tab, thread).is_some_and(|wish| wish.is_open), "it is open".to_owned())
+            }
+            Expectation::Queued { tab, thread, position } => {
+                let told = self.wish_of(tab, thread).and_then(|wish| wish.position);
+                (told == Some(position as usize), format!("it was told {told:?}"))
+            }
+            Expectation::Told { tab, level } => {
+                let told = self.socket(tab).and_then(|it| self.oracle.model.connections[it].told);
+                (told.is_some_and(|(told, _)| told == level), format!("it was told {told:?}"))
+            }
+            Expectation::Reserve { user, is_open } => {
+                let known = self.oracle.model.users.get(user as usize);
+                let seen = known.is_some_and(|_| self.oracle.model.usage(user as usize, self.moment()).1);
+                (seen == is_open, format!("it is open: {seen}"))
+            }
+            Expectation::Breaker { user, step, state } => {
+                let seen = self.oracle.breaker(user.map(|user| user as usize), step);
+                (seen == state, format!("it is {}", seen.as_str()))
+            }
+            Expectation::Waited(most) => (tally.longest_wait <= most, format!("one waited {:?}", tally.longest_wait)),
+            Expectation::Evicted(wanted) => count(tally.evicted.iter().sum(), wanted),
+            Expectation::Forced(wanted) => count(tally.forced(), wanted),
+            Expectation::Refused(wanted) => count(tally.refused, wanted),
+        }
+    }
+
+    fn wish_of(&self, tab: Tab, thread: Thread) -> Option<&Wish> {
+        self.socket(tab)?;
+        self.tabs.known(tab)?.wishes.iter().find(|wish| wish.thread == thread)
     }
 }

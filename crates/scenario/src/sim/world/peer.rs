@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, Heartbeat, Sign, ThreadId, UserId};
+use lychgate_core::{ConnectionId, Heartbeat, PlanId, Sign, ThreadId, UserId};
 
 use super::reference_of;
 use crate::model::Mood;
@@ -29,6 +29,8 @@ pub(super) struct Socket {
     pub(super) latency: Duration,
     pub(super) mood: Mood,
     pub(super) blocked: bool,
+    /// No ping can be written to it.
+    pub(super) unwritable: bool,
     /// Pings that wait behind a backlog.
     pub(super) pings_waiting: u32,
     pub(super) close_fault: CloseFault,
@@ -46,6 +48,7 @@ impl Socket {
             latency,
             mood: Mood::Live,
             blocked: false,
+            unwritable: false,
             pings_waiting: 0,
             close_fault: CloseFault::None,
             ended: false,
@@ -91,12 +94,16 @@ pub(super) struct Wish {
     pub(super) id: Option<ThreadId>,
     /// Whether it is open on the tab's socket now.
     pub(super) is_open: bool,
+    /// The place in the queue that it was told last, while it waits.
+    pub(super) position: Option<usize>,
 }
 
 /// One tab.
 #[derive(Debug, Default)]
 pub(super) struct TabState {
     pub(super) heartbeat: Heartbeat,
+    /// What its token names.
+    pub(super) plan: PlanId,
     /// Its socket, while it has one.
     pub(super) socket: Option<usize>,
     /// The last socket that it had, for `prev`.
@@ -111,6 +118,15 @@ impl TabState {
         if let Some(wish) = asked {
             wish.id = Some(thread.clone());
             wish.is_open = true;
+            wish.position = None;
+        }
+    }
+
+    /// An open stands in the queue.
+    pub(super) fn queued(&mut self, reference: &str, position: usize) {
+        let asked = self.wishes.iter_mut().find(|wish| *reference_of(wish.thread) == *reference);
+        if let Some(wish) = asked {
+            wish.position = Some(position);
         }
     }
 
@@ -127,7 +143,7 @@ impl TabState {
     pub(super) fn wish(&mut self, thread: Thread) -> &mut Wish {
         let at = self.wishes.iter().position(|wish| wish.thread == thread);
         let at = at.unwrap_or_else(|| {
-            self.wishes.push(Wish { thread, id: None, is_open: false });
+            self.wishes.push(Wish { thread, id: None, is_open: false, position: None });
             self.wishes.len() - 1
         });
         &mut self.wishes[at]

@@ -12,33 +12,38 @@ const CLOSE_HANDSHAKE: Duration = Duration::from_secs(2);
 
 impl<S: Subject> World<S> {
     /// What the server and the peers do about an output.
-    pub(super) fn react(&mut self, output: Output) {
+    pub(super) fn react(&mut self, output: &Output) {
         match output {
             Output::Opened { context, reference, .. } => {
                 self.on_opened(context.connection(), context.thread(), reference.as_deref())
             }
             Output::Closed { key, connection, .. } => {
-                if let Some(socket) = self.oracle.model.connection_number(connection) {
+                if let Some(socket) = self.oracle.model.connection_number(*connection) {
                     let tab = self.sockets[socket].tab;
                     self.tabs.entry(tab).forget(key.thread());
                 }
             }
+            Output::Queued { connection, reference, position, .. } => {
+                if let Some(socket) = self.oracle.model.connection_number(*connection) {
+                    let tab = self.tabs.entry(self.sockets[socket].tab);
+                    tab.queued(reference.as_deref().unwrap_or_default(), *position);
+                }
+            }
             Output::Refused { connection, thread, reference, .. } => {
-                self.on_refused(connection, thread.is_some(), reference.as_deref())
+                self.on_refused(*connection, thread.is_some(), reference.as_deref())
             }
             Output::Ping { connection, .. } => {
-                if let Some(socket) = self.oracle.model.connection_number(connection) {
+                if let Some(socket) = self.oracle.model.connection_number(*connection) {
                     self.on_ping(socket);
                 }
             }
             Output::CloseSocket { connection, manner, .. } => {
-                if let Some(socket) = self.oracle.model.connection_number(connection) {
-                    self.on_close(socket, manner);
+                if let Some(socket) = self.oracle.model.connection_number(*connection) {
+                    self.on_close(socket, *manner);
                 }
             }
             Output::Connected { .. }
             | Output::Detached { .. }
-            | Output::Queued { .. }
             | Output::Limit { .. }
             | Output::Reconnect { .. }
             | Output::Event(_) => {}
@@ -74,6 +79,11 @@ impl<S: Subject> World<S> {
             return;
         }
         let (user, connection) = self.sockets[socket].names();
+        if self.sockets[socket].unwritable {
+            let (outcome, backlog) = (PingOutcome::Failed, Backlog::default());
+            self.at_once.push_back(Input::PingResult { user, connection, outcome, backlog });
+            return;
+        }
         let mut answer = |outcome| {
             self.at_once.push_back(Input::PingResult {
                 user: user.clone(),
@@ -124,7 +134,7 @@ impl<S: Subject> World<S> {
         match std::mem::take(&mut it.close_fault) {
             CloseFault::None => self.later(after, Later::Confirm { socket }),
             CloseFault::Fails => self.later(after, Later::Fail { socket }),
-            CloseFault::Hangs => {}
+            CloseFault::Hangs => return,
         }
         if self.random.one_in(4) {
             self.later(after / 2, Later::NoticeEnd { socket });

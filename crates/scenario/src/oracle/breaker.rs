@@ -1,0 +1,88 @@
+//! The rules about breakers: they move along their three states and are told, and an open one skips its step.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lychgate_core::{BreakerState, Manner, ReclaimStep, Time, UserId};
+
+use super::{Oracle, Reach, Rule};
+use crate::model::{Moment, User, user_number};
+
+/// How long an open breaker skips its step (M12).
+const OPEN: Duration = Duration::from_secs(10);
+
+/// What the breakers said last; nothing where all is well.
+#[derive(Debug, Default)]
+pub(super) struct Breakers(BTreeMap<(Option<usize>, ReclaimStep), (BreakerState, Time)>);
+
+impl Breakers {
+    /// What the breaker of a user (or, with none, of the node) says.
+    fn state(&self, user: Option<usize>, step: ReclaimStep) -> (BreakerState, Time) {
+        self.0.get(&(user, step)).copied().unwrap_or((BreakerState::Closed, Time::ZERO))
+    }
+
+    /// Whether a step is skipped for a user, at least for others than the one who tries it.
+    pub(super) fn is_skipped(&self, user: usize, step: ReclaimStep) -> bool {
+        !self.0.is_empty() && [Some(user), None].into_iter().any(|it| self.state(it, step).0 != BreakerState::Closed)
+    }
+
+    /// Whoever has nothing left is forgotten, with his breakers.
+    pub(super) fn settle(&mut self, number: usize, user: &User) {
+        if !self.0.is_empty() && user.sessions.is_empty() && user.connections.is_empty() {
+            self.0.retain(|(owner, _), _| *owner != Some(number));
+        }
+    }
+}
+
+impl Oracle {
+    /// What a breaker of a user, or with none of the node, says, for an `expect`.
+    #[must_use]
+    pub fn breaker(&self, user: Option<usize>, step: ReclaimStep) -> BreakerState {
+        self.breakers.state(user, step).0
+    }
+
+    pub(super) fn breaker_moved(&mut self, now: Moment, user: Option<usize>, step: ReclaimStep, state: BreakerState) {
+        let (was, since) = self.breakers.state(user, step);
+        let is_legal = match (was, state) {
+            (BreakerState::Closed | BreakerState::Probing, BreakerState::Open)
+            | (BreakerState::Probing, BreakerState::Closed) => true,
+            (BreakerState::Open | BreakerState::Probing, BreakerState::Probing) => now.at.since(since) >= OPEN,
+            // Its user had nothing left, and it was forgotten with him.
+            (BreakerState::Closed, BreakerState::Closed | BreakerState::Probing) => user.is_some(),
+            (BreakerState::Open, BreakerState::Open | BreakerState::Closed) => false,
+        };
+        if !is_legal {
+            self.fail(Rule::Breaker, now, || {
+                format!("the breaker of {user:?} round {step:?} went from {was:?} to {state:?}")
+            });
+        }
+        match state {
+            BreakerState::Closed => _ = self.breakers.0.remove(&(user, step)),
+            BreakerState::Open | BreakerState::Probing => _ = self.breakers.0.insert((user, step), (state, now.at)),
+        }
+        self.tally.reach(match (step, state) {
+            (_, BreakerState::Open) if user.is_none() => Reach::NodeBreakerOpened,
+            (ReclaimStep::Probe, BreakerState::Open) => Reach::ProbeBreakerOpened,
+            (ReclaimStep::Close, BreakerState::Open) => Reach::CloseBreakerOpened,
+            (_, BreakerState::Probing) => Reach::BreakerTried,
+            (_, BreakerState::Closed) => Reach::BreakerClosed,
+        });
+    }
+
+    /// Where closes keep failing nobody waits for another handshake.
+    pub(super) fn closed_in_a_manner(&mut self, now: Moment, user: &UserId, manner: Manner) {
+        if self.breakers.0.is_empty() || manner == Manner::Abort {
+            return;
+        }
+        let is_open = |user| {
+            let (state, since) = self.breakers.state(user, ReclaimStep::Close);
+            state == BreakerState::Open && now.at.since(since) < OPEN
+        };
+        let Some(user) = user_number(user) else { return };
+        if is_open(Some(user)) || is_open(None) {
+            self.fail(Rule::Breaker, now, || {
+                format!("a handshake for user {user} while the breaker round closes is open")
+            });
+        }
+    }
+}
