@@ -20,6 +20,8 @@ use super::gateway::Gateway;
 use super::metrics::{Admin, Reclaims};
 use super::script::{self, Silence, Venue, playable};
 use super::{Scene, gateway_killed, golden_path, namespace, storm, twenty_zombies};
+use lychgate_core::LimitSpec;
+
 use crate::plan::Plan;
 use crate::report::{Outcome, Show};
 
@@ -142,14 +144,15 @@ impl Conductor {
     /// On a fresh gateway, in the production profile, with the limits that the plan names.
     async fn on_own_gateway(&self, name: &str, plan: &Plan, bar: &ProgressBar) -> anyhow::Result<Played> {
         let settings = settings(plan);
-        let borrowed: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let borrowed: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let gateway = Gateway::start(self.binary.as_deref(), &borrowed).await?;
         let (played, reclaims) = play_on(&gateway, name, plan, Silence::Mute, bar).await;
         let stopped = gateway.stop().await?;
         let mut outcome = played?;
         outcome.absorb(stopped);
         if !settings.is_empty() {
-            outcome.note(format!("on a gateway with {} sessions a user, as the plan says", plan.sessions));
+            let told: Vec<_> = plan.settings().into_iter().map(|(key, value)| format!("{key} {value}")).collect();
+            outcome.note(format!("on a gateway with limits of its own, as the plan says: {}", told.join(", ")));
         }
         Ok(Played { outcome, reclaims })
     }
@@ -204,19 +207,21 @@ fn needs_own_gateway(plan: &Plan) -> bool {
     playable::needs_process(plan) || users(plan) > MANY_USERS || !settings(plan).is_empty()
 }
 
-/// What a plan wants otherwise than the defaults are.
-fn settings(plan: &Plan) -> Vec<(&'static str, String)> {
-    let default = Plan::new(0);
-    let mut settings = Vec::new();
-    if plan.sessions != default.sessions {
-        settings.push(("LYCHGATE__LIMITS__MAX_SESSIONS_PER_USER", plan.sessions.to_string()));
-    }
-    if plan.connections != default.connections
-        && let Ok(limits) = plan.limits()
+/// What a plan wants otherwise than the defaults are, as variables of the gateway's environment.
+fn settings(plan: &Plan) -> Vec<(String, String)> {
+    let variable = |section: &str, key: &str| format!("LYCHGATE__{section}__{}", key.to_uppercase());
+    let everybody = plan.settings().into_iter().map(|(key, value)| (variable("LIMITS", key), value));
+    let named = plan.named_settings().into_iter().flat_map(|(name, keys)| {
+        let section = format!("PLANS__{}", name.to_uppercase());
+        keys.into_iter().map(move |(key, value)| (variable(&section, key), value)).collect::<Vec<_>>()
+    });
+    let mut settings: Vec<_> = everybody.chain(named).collect();
+    // Whoever may have few connections may not have more of them on one session.
+    if let Ok(limits) = plan.limits()
+        && limits.max_connections_per_user < LimitSpec::default().max_connections_per_session
     {
-        settings.push(("LYCHGATE__LIMITS__MAX_CONNECTIONS_PER_USER", plan.connections.to_string()));
-        let session = limits.max_connections_per_session;
-        settings.push(("LYCHGATE__LIMITS__MAX_CONNECTIONS_PER_SESSION", session.to_string()));
+        let session = limits.max_connections_per_session.to_string();
+        settings.push((variable("LIMITS", "max_connections_per_session"), session));
     }
     settings
 }

@@ -126,8 +126,8 @@ impl Scene {
     ///
     /// # Errors
     /// When it cannot be signed.
-    pub fn token(&self, user: &User, lifetime: Duration) -> anyhow::Result<String> {
-        self.tokens.mint_for(&user.name, lifetime)
+    pub fn token(&self, user: &User, plan: Option<&str>, lifetime: Duration) -> anyhow::Result<String> {
+        self.tokens.mint_on_plan(&user.name, plan, lifetime)
     }
 
     /// What the gateway says is taken; none without an admin listener.

@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::future::try_join_all;
 use indicatif::ProgressBar;
+use lychgate_core::Force;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -127,12 +128,13 @@ fn turn(step: &Step) -> Turn<'_> {
         | Step::Leave { tab, .. }
         | Step::Look(tab)
         | Step::CloseHangs(tab)
-        | Step::Expire { tab, .. } => Turn::User(tab.user),
+        | Step::Expire { tab, .. }
+        | Step::Renew { tab, .. } => Turn::User(tab.user),
         Step::Prompt { user, .. } | Step::RunEnds { user, .. } => Turn::User(*user),
         Step::Advance(by) => Turn::Advance(*by),
         Step::StallRuntime(lag) => Turn::Stall(*lag),
         Step::Expect(expectation) => Turn::Expect(expectation),
-        Step::CloseFails(_) | Step::Expel(_) | Step::Drain(_) => Turn::Nobody,
+        Step::CloseFails(_) | Step::PingsFail(_) | Step::Expel(_) | Step::Drain(_) => Turn::Nobody,
     }
 }
 
@@ -154,10 +156,12 @@ impl Stage {
         let began = Instant::now();
         let connections = Connections::default();
         let scene = Arc::new(venue.scene.part());
+        let may_refuse = plan.limits()?.force == Force::Never;
         let mut actors = BTreeMap::new();
         for user in plan.steps.iter().filter_map(user_of) {
             if let Entry::Vacant(place) = actors.entry(user) {
-                let ledger = Ledger::new(name, user, began);
+                let mut ledger = Ledger::new(name, user, began);
+                ledger.may_refuse = may_refuse;
                 let (scene, connections) = (Arc::clone(&scene), Arc::clone(&connections));
                 place.insert(Actor::new(user, scene, venue.silence, connections, ledger)?);
             }
@@ -234,6 +238,11 @@ impl Stage {
             let line = actor.line(tab.number)?;
             Some(actor.shared.ledger().is_open(line, thread))
         };
+        let told = |tab: &crate::step::Tab| {
+            let actor = self.actors.get(&tab.user)?;
+            let line = actor.line(tab.number)?;
+            actor.shared.ledger().told(line).cloned()
+        };
         let (holds, seen) = match expectation {
             Expectation::Sessions { user, count } => {
                 let held = match self.actors.get(user) {
@@ -249,6 +258,27 @@ impl Stage {
                 let forced: u32 = self.actors.values().map(|actor| actor.shared.ledger().forced).sum();
                 (forced == *count, format!("it took {forced}"))
             }
+            Expectation::Queued { tab, thread, position } => {
+                let actor = self.actors.get(&tab.user);
+                let line = actor.and_then(|actor| Some((actor, actor.line(tab.number)?)));
+                let place = line.and_then(|(actor, line)| actor.shared.ledger().position(line, *thread));
+                (place == Some(u64::from(*position)), format!("it was told {place:?}"))
+            }
+            Expectation::Told { tab, level } => {
+                let seen = told(tab).map(|limits| limits.level);
+                (seen.as_deref() == Some(level.as_str()), format!("it was told {seen:?}"))
+            }
+            Expectation::Reserve { user, is_open } => {
+                let seen = self.actors.get(user).and_then(|actor| actor.shared.ledger().newest().cloned());
+                let open = seen.is_some_and(|limits| limits.reserve_until.is_some());
+                (open == *is_open, format!("its connections were told it is {}", if open { "open" } else { "closed" }))
+            }
+            Expectation::Refused(count) => {
+                let refused: u32 = self.actors.values().map(|actor| actor.shared.ledger().no_slots).sum();
+                (refused == *count, format!("{refused} were"))
+            }
+            // What nobody was attached to goes without a word to anybody, and no client sees a breaker.
+            Expectation::Evicted(_) | Expectation::Breaker { .. } => (true, String::new()),
         };
         Ok((!holds).then_some(seen))
     }

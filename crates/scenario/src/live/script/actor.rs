@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::ledger::{Ledger, Mood};
 use super::line::{Line, Order, Shared};
 use super::silence::Silence;
-use crate::client::{Caller, Client, Heartbeat as Sign, Hello, Trouble};
+use crate::client::{Caller, Client, Credential, Heartbeat as Sign, Hello, Trouble};
 use crate::live::{Scene, User};
-use crate::step::{Step, Tab, Thread, Way};
+use crate::step::{Step, Tab, Thread, TokenPlan, Way};
 
 /// How long a step of a user waits for the answer to the one before: long enough that two opens arrive in the order of
 /// the plan, short enough that an open which has to wait does not hold the plan up.
@@ -25,6 +25,9 @@ const RUN_WITHIN: Duration = Duration::from_secs(2);
 
 /// The demo agent begins an answer to this and then falls silent: a run that stays in flight.
 const STALLING_QUESTION: &str = "please stall";
+
+/// A token lives longer than any plan.
+const NO_END: Duration = Duration::from_secs(6 * 3_600);
 
 /// The ids of the last sockets of all tabs, for those who steal them.
 pub(super) type Connections = Arc<Mutex<BTreeMap<Tab, String>>>;
@@ -42,9 +45,11 @@ pub(super) struct Actor {
     pub(super) shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct TabState {
     heartbeat: Heartbeat,
+    /// What its token names.
+    plan: TokenPlan,
     line: Option<usize>,
 }
 
@@ -72,10 +77,11 @@ impl Actor {
     /// # Errors
     /// When the machinery fails. What the gateway does wrong stands in the ledger.
     pub(super) async fn act(&mut self, step: &Step) -> anyhow::Result<()> {
-        match *step {
-            Step::OpenTab { tab, thread, heartbeat } => {
+        match step.clone() {
+            Step::OpenTab { tab, thread, heartbeat, plan } => {
                 let state = self.tabs.entry(tab.number).or_default();
                 state.heartbeat = heartbeat;
+                state.plan = plan;
                 if state.line.is_none_or(|line| self.shared.ledger().has_ended(line)) {
                     self.connect(tab.number, None).await;
                 }
@@ -100,11 +106,18 @@ impl Actor {
                 }
             }
             Step::Expire { tab, after } => {
-                let token = self.scene.token(&self.user, after)?;
+                let plan = self.tabs.get(&tab.number).and_then(|state| state.plan.as_deref());
+                let token = self.scene.token(&self.user, plan, after)?;
+                self.say(tab.number, json!({ "type": "hello", "token": token })).await;
+            }
+            Step::Renew { tab, plan } => {
+                let token = self.scene.token(&self.user, plan.as_deref(), NO_END)?;
+                self.tabs.entry(tab.number).or_default().plan = plan;
                 self.say(tab.number, json!({ "type": "hello", "token": token })).await;
             }
             Step::StallRuntime(_)
             | Step::CloseFails(_)
+            | Step::PingsFail(_)
             | Step::Expel(_)
             | Step::Drain(_)
             | Step::Advance(_)
@@ -126,8 +139,12 @@ impl Actor {
     /// A socket of its own address: the network of one tab can be taken away without the others', and the bound on
     /// connections of one address is not what plans are about.
     async fn connect(&mut self, tab: u32, prev: Option<String>) {
-        let heartbeat = self.tabs.entry(tab).or_default().heartbeat;
-        let caller = Caller { source: self.scene.address(), ..self.user.caller.clone() };
+        let TabState { heartbeat, plan, line: _ } = self.tabs.entry(tab).or_default().clone();
+        let credential = match self.scene.token(&self.user, plan.as_deref(), NO_END) {
+            Ok(token) => Credential::Subprotocol(token),
+            Err(_) => self.user.caller.credential.clone(),
+        };
+        let caller = Caller { source: self.scene.address(), credential };
         let sign = match heartbeat {
             Heartbeat::Application => Sign::App,
             Heartbeat::Protocol => Sign::Ws,

@@ -44,6 +44,8 @@ pub(super) struct Line {
     /// It answered from its first moment on.
     pub(super) never_changed: bool,
     has_ended: bool,
+    /// What it was told last of its user's limit.
+    told: Option<Limits>,
     is_replaced: bool,
     /// The threads that are open on it, each with the number of its session.
     threads: BTreeMap<String, u64>,
@@ -81,6 +83,8 @@ struct Asked {
     at: Instant,
     answered: Option<Instant>,
     is_queued: bool,
+    /// Its place in the queue, as it was told last.
+    position: Option<u64>,
 }
 
 /// A session, as far as clients can know.
@@ -125,6 +129,12 @@ pub(super) struct Ledger {
     runs: BTreeMap<String, Run>,
     asked: Vec<Asked>,
     numbers: u64,
+    /// What any of his sockets was told last of his limit.
+    newest: Option<Limits>,
+    /// The plan chose `force never`: then `no_slot` is an answer.
+    pub(super) may_refuse: bool,
+    /// How often it was.
+    pub(super) no_slots: u32,
 }
 
 impl Ledger {
@@ -141,7 +151,27 @@ impl Ledger {
             runs: BTreeMap::new(),
             asked: Vec::new(),
             numbers: 0,
+            newest: None,
+            may_refuse: false,
+            no_slots: 0,
         }
+    }
+
+    /// What a socket was told last of its user's limit.
+    pub(super) fn told(&self, line: usize) -> Option<&Limits> {
+        self.lines[line].told.as_ref()
+    }
+
+    /// What any socket of the user was told last.
+    pub(super) fn newest(&self) -> Option<&Limits> {
+        self.newest.as_ref()
+    }
+
+    /// Where an open stands in the queue, as it was told last.
+    pub(super) fn position(&self, line: usize, thread: Thread) -> Option<u64> {
+        let reference = thread.to_string();
+        let waits = |it: &&Asked| it.line == line && it.reference == reference && it.answered.is_none();
+        self.asked.iter().find(waits)?.position
     }
 
     /// A tab has a new socket; returns its number.
@@ -154,6 +184,7 @@ impl Ledger {
             since: now,
             never_changed: true,
             has_ended: false,
+            told: Some(limits.clone()),
             is_replaced: false,
             threads: BTreeMap::new(),
         });
@@ -224,7 +255,7 @@ impl Ledger {
         let is_pending = |it: &Asked| it.line == line && it.reference == reference && it.answered.is_none();
         // The same reference on the same socket is the same open.
         if !self.asked.iter().any(is_pending) {
-            self.asked.push(Asked { line, reference, at: now, answered: None, is_queued: false });
+            self.asked.push(Asked { line, reference, at: now, answered: None, is_queued: false, position: None });
         }
         match thread {
             Thread::Named(_) => Some(known.unwrap_or_else(|| thread.to_string())),
@@ -323,16 +354,19 @@ impl Ledger {
     pub(super) fn on_frame(&mut self, line: usize, frame: &Frame, now: Instant) {
         if let Some(limits) = frame.limits() {
             self.saw(limits, now);
+            self.lines[line].told = Some(limits.clone());
+            self.newest = Some(limits.clone());
         }
         match frame {
             Frame::Opened(opened) => self.on_opened(line, opened, now),
             Frame::Closed(closed) => self.on_closed(line, closed, now),
             Frame::Event(event) => self.on_event(event, now),
-            Frame::Notice(crate::client::frame::Notice::Queued { thread, reference, .. }) => {
+            Frame::Notice(crate::client::frame::Notice::Queued { thread, reference, position }) => {
                 let name = reference.as_deref().unwrap_or(thread);
                 let queued = self.asked.iter_mut().find(|it| it.line == line && it.reference == name);
                 if let Some(asked) = queued {
                     asked.is_queued = true;
+                    asked.position = Some(*position);
                 }
             }
             Frame::Error(refused) => {
@@ -342,7 +376,10 @@ impl Ledger {
                 {
                     let (name, user) = (&self.asked[asked].reference, self.user);
                     let told = format!("u{user} {name} was told {}: {}", refused.code, refused.message);
-                    self.outcome.refused(&told);
+                    match refused.code.as_str() {
+                        "no_slot" if self.may_refuse => self.no_slots += 1,
+                        _ => self.outcome.refused(&told),
+                    }
                 }
             }
             Frame::Hello(_) | Frame::Notice(_) | Frame::Ping | Frame::Unknown(_) => {}

@@ -20,6 +20,7 @@ fn playable(step: &Step) -> Playable {
     match step {
         Step::StallRuntime(_) => Playable::OwnGateway,
         Step::CloseFails(_) => Playable::Without("a close cannot be made to fail from outside"),
+        Step::PingsFail(_) => Playable::Never("a ping that cannot be written cannot be made from outside"),
         Step::Expel(_) => Playable::Never("a gateway takes no order of an operator to close a socket yet"),
         Step::Drain(_) => Playable::Never("a gateway that drains ends, and admits nobody who could tell what it holds"),
         Step::OpenTab { .. }
@@ -38,6 +39,7 @@ fn playable(step: &Step) -> Playable {
         | Step::Look(_)
         | Step::CloseHangs(_)
         | Step::Expire { .. }
+        | Step::Renew { .. }
         | Step::Advance(_)
         | Step::Expect(_) => Playable::Anywhere,
     }
