@@ -1,4 +1,4 @@
-//! Pure: failures and time in, "try it or skip it" out. Round every step of reclaim that can fail, per user and per
+//! Failures and time in, "try it or skip it" out. Round every step of reclaim that can fail, per user and per
 //! node.
 //!
 //! ```text
@@ -9,8 +9,8 @@
 //!     '--------------------------------------------------------------------'  it succeeds
 //! ```
 //!
-//! An open breaker skips a step; it never refuses anybody (M12). A trial that comes to no end is as good as failed
-//! after the same 10 s.
+//! An open breaker skips a step; it never refuses anybody (M12). Where a trial comes to no end, another one is made after
+//! the same 10 s.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -174,6 +174,14 @@ impl Board {
 pub(crate) struct UserBreakers(Option<Box<Board>>);
 
 impl UserBreakers {
+    /// Whether [`UserBreakers::may_try`] would say yes: nobody's trial is begun.
+    pub(crate) fn would_try(&mut self, step: ReclaimStep, now: Time) -> bool {
+        match self.0.as_mut().map(|board| board.breaker(step).state) {
+            None | Some(State::Closed) => true,
+            Some(State::Open { until } | State::Probing { until }) => until <= now,
+        }
+    }
+
     pub(crate) fn may_try(&mut self, step: ReclaimStep, now: Time) -> (bool, Option<BreakerState>) {
         match &mut self.0 {
             None => (true, None),

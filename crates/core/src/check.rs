@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::id::{ConnectionId, ThreadId};
 use crate::limits::{Limits, Mode};
+use crate::session::Session;
 use crate::timer::{Clock, Time};
 use crate::user::User;
 
@@ -11,7 +13,7 @@ use crate::user::User;
 ///
 /// # Errors
 /// Names the first invariant that does not hold.
-pub(crate) fn check(user: &User, limits: &Limits) -> Result<(), &'static str> {
+pub(crate) fn check(user: &User) -> Result<(), &'static str> {
     let fail = |what: &'static str| Err(what);
     let threads: BTreeSet<_> = user.sessions.iter().map(|session| &session.thread).collect();
     if threads.len() != user.sessions.len() {
@@ -21,15 +23,9 @@ pub(crate) fn check(user: &User, limits: &Limits) -> Result<(), &'static str> {
     if connections.len() != user.connections.len() {
         return fail("one connection is counted twice");
     }
-    if user.waiting.len() > limits.max_waiting_opens_per_user {
-        return fail("more waiting opens than their bound");
-    }
     for session in &user.sessions {
         if session.attached.is_empty() != session.lingers_until.is_some() {
             return fail("a session is attached or lingers, never both, never neither");
-        }
-        if session.attached.len() > limits.max_connections_per_session {
-            return fail("more connections than the session's limit");
         }
         if session.attached.iter().any(|attachment| !connections.contains(&attachment.connection)) {
             return fail("I6: a session counts a connection that is gone");
@@ -51,46 +47,76 @@ pub(crate) fn check(user: &User, limits: &Limits) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Compares one user with the number of sessions that he held before a step: a limit that was lowered evicts nobody by
-/// itself, so only a rise can break it.
+/// What a user held before a step.
+#[derive(Clone, Copy)]
+pub(crate) struct Held {
+    sessions: usize,
+    waiting: usize,
+}
+
+impl Held {
+    pub(crate) fn by(user: &User) -> Self {
+        Self { sessions: user.sessions.len(), waiting: user.waiting.len() }
+    }
+}
+
+/// Compares one user with what he held before a step: a limit that was lowered takes nothing away by itself, so only a
+/// rise can break it.
 ///
 /// # Errors
-/// Names I1.
-pub(crate) fn check_rise(user: &User, before: usize, clock: &Clock, limits: &Limits) -> Result<(), &'static str> {
+/// Names the bound.
+pub(crate) fn check_rise(user: &User, before: Held, clock: &Clock, limits: &Limits) -> Result<(), &'static str> {
     let reserve = match user.reserve.as_ref().and_then(|reserve| reserve.left(clock.now, limits)) {
         Some(_) => limits.reserve_sessions,
         None => 0,
     };
     let allowed = match limits.mode {
-        Mode::Enforce => limits.max_sessions_per_user + reserve,
+        Mode::Enforce => limits.max_sessions_per_user.saturating_add(reserve),
         Mode::Shadow => limits.ceiling(),
     };
-    match user.sessions.len() > before.max(allowed) {
-        true => Err("I1: an admission raised the sessions above the limit"),
-        false => Ok(()),
+    if user.sessions.len() > before.sessions.max(allowed) {
+        return Err("I1: an admission raised the sessions above the limit");
     }
+    if user.waiting.len() > before.waiting.max(limits.max_waiting_opens_per_user) {
+        return Err("more waiting opens than their bound");
+    }
+    Ok(())
 }
 
-/// Restores what [`check`] found broken, giving up as little as possible: nobody loses a session that somebody is
-/// attached to. Deadlines and rounds follow from the step that this is part of.
-pub(crate) fn mend(user: &mut User, now: Time, limits: &Limits) {
+/// Restores what [`check`] found broken, giving up as little as possible: no open is dropped that somebody waits for, and
+/// no session that somebody is attached to. Deadlines and rounds follow from the step that this is part of. What it
+/// detached is for the caller to tell.
+pub(crate) fn mend(user: &mut User, now: Time, limits: &Limits) -> Vec<(ThreadId, ConnectionId)> {
     let mut seen = BTreeSet::new();
     user.connections.retain(|connection| seen.insert(connection.id));
-    let mut threads = BTreeSet::new();
-    user.sessions.retain(|session| threads.insert(session.thread.clone()));
-    for session in &mut user.sessions {
-        session.attached.retain(|attachment| seen.contains(&attachment.connection));
-        session.attached.truncate(limits.max_connections_per_session);
+    let mut sessions: Vec<Session> = Vec::new();
+    for twin in std::mem::take(&mut user.sessions) {
+        match sessions.iter_mut().find(|session| session.thread == twin.thread) {
+            Some(session) => session.attached.extend(twin.attached),
+            None => sessions.push(twin),
+        }
+    }
+    let mut detached = Vec::new();
+    for session in &mut sessions {
+        let mut attached = BTreeSet::new();
+        session.attached.retain(|attachment| {
+            let stays = seen.contains(&attachment.connection) && attached.insert(attachment.connection);
+            if !stays && !attached.contains(&attachment.connection) {
+                detached.push((session.thread.clone(), attachment.connection));
+            }
+            stays
+        });
         session.lingers_until = match (session.attached.is_empty(), session.lingers_until) {
             (false, _) => None,
             (true, Some(until)) => Some(until),
             (true, None) => Some(now + limits.linger),
         };
     }
+    user.sessions = sessions;
     for waiter in &mut user.waiting {
         waiter.askers.retain(|asker| seen.contains(&asker.context.connection()));
     }
     user.waiting.retain(|waiter| !waiter.askers.is_empty());
-    user.waiting.truncate(limits.max_waiting_opens_per_user);
     user.closing.retain(|closing| !seen.contains(&closing.connection));
+    detached
 }

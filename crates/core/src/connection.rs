@@ -100,7 +100,8 @@ impl Connection {
 
     /// A probe ended, and so many of its pings, the first of them written at `at`, stayed unanswered.
     pub(crate) fn on_missed_probe(&mut self, pings: u32, at: Option<Time>) {
-        self.missed_probes = pings;
+        // Questions that could not be asked are no answer: who was suspect stays it.
+        self.missed_probes = self.missed_probes.max(pings);
         if let Some(at) = at {
             self.note_unanswered(at);
         }

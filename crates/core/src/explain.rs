@@ -115,7 +115,9 @@ impl Decision {
             Event::Zombie { user, connection, kind, evidence } => {
                 (user, None, Some(*connection), Verdict::Dead(*kind, Box::new(*evidence)))
             }
-            Event::Refused { user, connection, refusal } => (user, None, Some(*connection), Verdict::Refused(*refusal)),
+            Event::Refused { user, connection, thread, refusal } => {
+                (user, thread.as_ref(), Some(*connection), Verdict::Refused(*refusal))
+            }
             Event::Breaker { user: Some(user), step, state } => (user, None, None, Verdict::Breaker(*step, *state)),
             Event::Repaired { user, broken } => (user, None, None, Verdict::Repaired(broken)),
             Event::SessionLingers { .. }
@@ -136,9 +138,10 @@ impl Decision {
         same_place && (self.verdict == next.verdict || (is_attach && was_admitted))
     }
 
+    /// What it takes beside its own record.
     fn bytes(&self) -> usize {
         let text = self.thread.as_ref().map_or(0, |thread| thread.as_str().len());
-        size_of::<Self>() + text + self.verdict.boxed_bytes()
+        text + self.verdict.boxed_bytes()
     }
 }
 
@@ -147,6 +150,12 @@ struct Ring {
     /// Oldest first. Moving 31 of them once the ring is full costs less than a deque's fields for every idle user.
     decisions: Vec<Decision>,
     dropped: u32,
+}
+
+impl Ring {
+    fn bytes(&self) -> usize {
+        self.decisions.capacity() * size_of::<Decision>() + self.decisions.iter().map(Decision::bytes).sum::<usize>()
+    }
 }
 
 /// What is known of one user, oldest first.
@@ -197,7 +206,9 @@ impl Ledger {
             ring.dropped = ring.dropped.saturating_add(1);
         }
         self.bytes += decision.bytes();
+        let before = ring.decisions.capacity();
         push_tight(&mut ring.decisions, decision);
+        self.bytes += (ring.decisions.capacity() - before) * size_of::<Decision>();
         while self.bytes > self.budget {
             self.drop_least_recent();
         }
@@ -208,7 +219,7 @@ impl Ledger {
             self.bytes = 0;
             return;
         };
-        self.bytes -= user_bytes(&user) + ring.decisions.iter().map(Decision::bytes).sum::<usize>();
+        self.bytes -= user_bytes(&user) + ring.bytes();
         self.dropped_users += 1;
     }
 
@@ -297,11 +308,7 @@ mod tests {
             ledger.record(Time::from_micros(n), &evicted(&format!("user-{}", n * 31 % 97), n));
             assert!(ledger.bytes() <= budget);
         }
-        let counted: usize = ledger
-            .rings
-            .iter()
-            .map(|(user, ring)| user_bytes(user) + ring.decisions.iter().map(Decision::bytes).sum::<usize>())
-            .sum();
+        let counted: usize = ledger.rings.iter().map(|(user, ring)| user_bytes(user) + ring.bytes()).sum();
         assert_eq!(ledger.bytes(), counted);
     }
 

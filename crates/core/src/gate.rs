@@ -237,10 +237,10 @@ impl Gate {
     /// # Errors
     /// Names the first one that does not hold. That is a defect of this crate, never of an input.
     pub fn check(&self) -> Result<(), String> {
-        self.users.iter().flatten().try_for_each(|user| {
-            let limits = self.plans.limits(user.plan);
-            check::check(user, limits).map_err(|broken| format!("{broken} (user {})", user.id))
-        })
+        self.users
+            .iter()
+            .flatten()
+            .try_for_each(|user| check::check(user).map_err(|broken| format!("{broken} (user {})", user.id)))
     }
 
     fn user(&self, user: &UserId) -> Option<&User> {
@@ -279,7 +279,7 @@ impl Gate {
         let Some(user) = self.users[slot].as_deref_mut() else {
             return;
         };
-        let held = user.sessions.len();
+        let held = check::Held::by(user);
         let mut step = Step {
             limits: self.plans.limits(user.plan),
             user,
@@ -301,8 +301,7 @@ impl Gate {
         step.note_pressure();
         let (user, limits) = (&mut *step.user, step.limits);
         if cfg!(debug_assertions)
-            && let Err(broken) =
-                check::check(user, limits).and_then(|()| check::check_rise(user, held, &self.clock, limits))
+            && let Err(broken) = check::check(user).and_then(|()| check::check_rise(user, held, &self.clock, limits))
         {
             panic!("a gate invariant does not hold: {broken} (user {})", user.id);
         }

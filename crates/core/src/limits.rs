@@ -212,7 +212,7 @@ impl Limits {
     /// The band that `used` sessions lie in.
     #[must_use]
     pub fn pressure(&self, used: usize) -> Pressure {
-        let reached = |percent: usize| used * 100 >= self.max_sessions_per_user * percent;
+        let reached = |percent: usize| used.saturating_mul(100) >= self.max_sessions_per_user.saturating_mul(percent);
         match () {
             () if reached(100) => Pressure::Full,
             () if reached(self.high_percent) => Pressure::High,
@@ -228,11 +228,11 @@ impl Limits {
         Usage { used, limit: self.max_sessions_per_user, level: self.pressure(used), reserve_left: None }
     }
 
-    /// Sessions that a user holds at most, whatever the mode and the reserve.
+    /// Sessions above which no admission raises a user, whatever the mode and the reserve.
     #[must_use]
     pub fn ceiling(&self) -> usize {
         match self.mode {
-            Mode::Enforce => self.max_sessions_per_user + self.reserve_sessions,
+            Mode::Enforce => self.max_sessions_per_user.saturating_add(self.reserve_sessions),
             Mode::Shadow => SHADOW_CEILING.max(self.max_sessions_per_user),
         }
     }

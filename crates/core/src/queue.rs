@@ -55,10 +55,16 @@ impl Waiter {
         self.askers.iter().any(|asker| asker.context.connection() == connection)
     }
 
-    /// One more connection asks for the thread; one that asked before asks anew.
-    pub(crate) fn join(&mut self, mut asker: Asker) {
+    /// One more open of the thread. One that repeats another, or finds `most` of them, takes the place of the last one of
+    /// its connection.
+    pub(crate) fn join(&mut self, mut asker: Asker, most: usize) {
         let connection = asker.context.connection();
-        match self.askers.iter_mut().find(|known| known.context.connection() == connection) {
+        let is_full = self.askers.len() >= most;
+        let replaced =
+            self.askers.iter_mut().rev().find(|known| {
+                known.context.connection() == connection && (is_full || known.reference == asker.reference)
+            });
+        match replaced {
             Some(known) => {
                 asker.since = known.since;
                 *known = asker;

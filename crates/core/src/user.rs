@@ -20,6 +20,8 @@ pub(crate) struct Closing {
     pub(crate) connection: ConnectionId,
     /// When its end has to be confirmed, on the clock of silence: what our own stall holds up is no failure.
     pub(crate) deadline: Awake,
+    /// Its end is that of a handshake: it says whether closes work.
+    pub(crate) by_handshake: bool,
 }
 
 /// How much would be lost with a connection: dead ones first, then those without a session, then the least recently

@@ -2,7 +2,7 @@
 //! contradict each other. Both are defects, so they are told as such; neither may cost the user his slot.
 
 use crate::check;
-use crate::gate::io::Event;
+use crate::gate::io::{Event, Output};
 use crate::gate::{Gate, Step};
 use crate::id::ConnectionId;
 use crate::liveness::ZombieKind;
@@ -19,7 +19,7 @@ impl Gate {
             let slot = self.audited % self.users.len();
             self.audited = slot + 1;
             let Some(user) = self.users[slot].as_deref() else { continue };
-            let is_broken = check::check(user, self.plans.limits(user.plan)).is_err();
+            let is_broken = check::check(user).is_err();
             if is_broken || user.connections.iter().any(|connection| !is_linked(connection.id)) {
                 self.step_at(slot, |step| step.repair(&is_linked));
             }
@@ -29,8 +29,11 @@ impl Gate {
 
 impl Step<'_> {
     fn repair(&mut self, is_linked: &impl Fn(ConnectionId) -> bool) {
-        if let Err(broken) = check::check(self.user, self.limits) {
-            check::mend(self.user, self.clock.now, self.limits);
+        if let Err(broken) = check::check(self.user) {
+            for (thread, connection) in check::mend(self.user, self.clock.now, self.limits) {
+                let key = self.user.key(&thread);
+                self.emit(Output::Detached { key, connection });
+            }
             let user = self.user.id.clone();
             self.tell(Event::Repaired { user, broken });
         }

@@ -26,7 +26,7 @@ impl Step<'_> {
         // It waits even while its own admission evicts: a waiting open keeps the newcomer's socket open when the
         // session that goes was the last one on it.
         match self.user.waiting.iter().position(|waiter| waiter.thread() == thread) {
-            Some(place) => return self.user.waiting[place].join(asker),
+            Some(place) => return self.user.waiting[place].join(asker, self.limits.max_connections_per_user),
             None => push_tight(&mut self.user.waiting, Waiter::new(asker, &self.clock)),
         }
         if self.user.waiting.len() == 1 && self.admit_first(ReclaimLevel::Moderate) {
@@ -37,7 +37,7 @@ impl Step<'_> {
             self.start_round();
         }
         // The queue is bounded by serving its head early, never by refusing.
-        if self.user.waiting.len() > self.limits.max_waiting_opens_per_user {
+        while self.user.waiting.len() > self.limits.max_waiting_opens_per_user {
             self.serve_first_anyhow();
         }
     }
@@ -48,7 +48,14 @@ impl Step<'_> {
             (ReclaimLevel::Force, Force::Never) => ReclaimLevel::Aggressive,
             (level, Force::Evict | Force::Never) => level,
         };
-        reclaim::plan(level, &self.user.facts(&self.clock, self.limits), 1)
+        let mut facts = self.user.facts(&self.clock, self.limits);
+        // Who was served from the queue is not taken for the next one in it a moment later: as long as that one has time
+        // to wait, what was opened or used since he came counts as protected.
+        if let Some(first) = self.user.waiting.first().filter(|first| first.queued && !self.is_overdue(first)) {
+            let recent = facts.iter_mut().filter(|facts| facts.last_used > first.since);
+            recent.for_each(|facts| facts.protected = true);
+        }
+        reclaim::plan(level, &facts, 1)
     }
 
     /// Evicts one session that `level` reaches; the level that it took.
@@ -59,11 +66,17 @@ impl Step<'_> {
         Some(pick.level)
     }
 
-    /// Serves whoever waits and can be served without a probe: a slot came free, a session was detached. Whoever
+    /// Serves whoever waits and can be served without a probe: a slot came free, of the limit or of the reserve, or a
+    /// session was detached. Whoever
     /// stands in the queue has a fresh probe made for him once Force has a choice again.
     pub(super) fn serve_waiters(&mut self) {
-        while !self.user.waiting.is_empty() {
-            if !self.admit_first(ReclaimLevel::Moderate) {
+        while let Some(first) = self.user.waiting.first() {
+            let queued = first.queued;
+            if self.admit_first(ReclaimLevel::Moderate) {
+                continue;
+            }
+            // A slot of the reserve came free, or the reserve may open again.
+            if !(queued && self.plan_one(ReclaimLevel::Force).is_empty() && self.degrade_first(false)) {
                 break;
             }
         }

@@ -76,9 +76,10 @@ impl Step<'_> {
         true
     }
 
-    /// The newest connection wins; the least worthy of the others goes.
+    /// The newest connection wins; the least worthy of the others goes. One for one: a bound that was lowered closes
+    /// nothing by itself.
     fn bound_connections(&mut self, newest: ConnectionId) {
-        while self.user.connections.len() > self.limits.max_connections_per_user {
+        if self.user.connections.len() > self.limits.max_connections_per_user {
             let user = &*self.user;
             let others = user.connections.iter().filter(|connection| connection.id != newest);
             let worst = others.map(|connection| user.worth(connection, &self.clock, self.limits)).min();
@@ -86,7 +87,7 @@ impl Step<'_> {
                 Some(worst) => {
                     self.drop_connection(worst.connection, EvictReason::MadeRoomForConnection, Manner::Handshake);
                 }
-                None => return,
+                None => {}
             }
         }
     }

@@ -20,13 +20,17 @@ enum Orphans {
 
 impl Step<'_> {
     pub(super) fn on_leave(&mut self, connection: ConnectionId, thread: &ThreadId) {
-        self.withdraw(|asker| asker.context.connection() == connection && asker.context.thread() == thread);
+        let reason = EvictReason::Left;
+        for asker in self.withdraw(|asker| asker.context.connection() == connection && asker.context.thread() == thread)
+        {
+            let (key, reference) = (asker.context.key().clone(), asker.reference);
+            self.emit(Output::Closed { key, connection, reference, reason, session_ended: false, eviction: None });
+        }
         let Some(index) = self.user.session_index(thread) else {
             return;
         };
         let Some(attachment) = self.user.sessions[index].detach(connection) else { return };
         let session_ended = self.user.sessions[index].attached.is_empty();
-        let reason = EvictReason::Left;
         let key = self.user.key(thread);
         let reference = attachment.reference;
         self.emit(Output::Closed { key, connection, reference, reason, session_ended, eviction: None });
@@ -51,17 +55,24 @@ impl Step<'_> {
     }
 
     pub(super) fn on_eviction_done(&mut self, id: ConnectionId) {
-        let closing = self.user.closing.len();
-        self.user.closing.retain(|closing| closing.connection != id);
-        if self.user.closing.len() < closing {
+        let Some(place) = self.user.closing.iter().position(|closing| closing.connection == id) else {
+            return;
+        };
+        if self.user.closing.remove(place).by_handshake {
             self.on_step_success(ReclaimStep::Close);
         }
     }
 
     /// Takes those opens out of the queue that are asked for no more.
-    fn withdraw(&mut self, is_gone: impl Fn(&Asker) -> bool) {
-        self.user.waiting.iter_mut().for_each(|waiter| waiter.askers.retain(|asker| !is_gone(asker)));
+    fn withdraw(&mut self, is_gone: impl Fn(&Asker) -> bool) -> Vec<Asker> {
+        let mut gone = Vec::new();
+        for waiter in &mut self.user.waiting {
+            let (withdrawn, stay) = std::mem::take(&mut waiter.askers).into_iter().partition::<Vec<_>, _>(&is_gone);
+            waiter.askers = stay.into();
+            gone.extend(withdrawn);
+        }
         self.user.waiting.retain(|waiter| !waiter.askers.is_empty());
+        gone
     }
 
     pub(super) fn on_eviction_failed(&mut self, id: ConnectionId) {
@@ -76,10 +87,12 @@ impl Step<'_> {
     pub(super) fn abort_unconfirmed(&mut self) {
         let now = self.clock.awake();
         let due: Vec<_> = self.user.closing.extract_if(.., |closing| closing.deadline <= now).collect();
-        for Closing { connection, .. } in due {
+        for Closing { connection, by_handshake, .. } in due {
             let user = self.user.id.clone();
             self.tell(Event::CloseUnconfirmed { user: user.clone(), connection });
-            self.on_step_failure(ReclaimStep::Close);
+            if by_handshake {
+                self.on_step_failure(ReclaimStep::Close);
+            }
             let reason = EvictReason::Unresponsive;
             self.emit(Output::CloseSocket { user, connection, reason, manner: Manner::Abort });
         }
@@ -100,13 +113,14 @@ impl Step<'_> {
             }
         };
         self.forget(id, Some(reason), orphans);
-        let deadline = self.clock.awake() + self.limits.close_confirm;
-        push_tight(&mut self.user.closing, Closing { connection: id, deadline });
         // Where closes keep failing nobody waits for another handshake.
         let manner = match manner {
             Manner::Handshake if !self.may_try(ReclaimStep::Close) => Manner::Abort,
             Manner::Handshake | Manner::Abort => manner,
         };
+        let deadline = self.clock.awake() + self.limits.close_confirm;
+        let by_handshake = manner == Manner::Handshake;
+        push_tight(&mut self.user.closing, Closing { connection: id, deadline, by_handshake });
         let user = self.user.id.clone();
         self.emit(Output::CloseSocket { user, connection: id, reason, manner });
     }

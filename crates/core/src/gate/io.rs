@@ -513,6 +513,8 @@ pub enum Event {
         user: UserId,
         /// On which connection.
         connection: ConnectionId,
+        /// The thread that was asked for; none where a connection was refused.
+        thread: Option<ThreadId>,
         /// Why.
         refusal: Refusal,
     },

@@ -190,7 +190,7 @@ impl Step<'_> {
         refusal: Refusal,
     ) {
         let user = self.user.id.clone();
-        self.tell(Event::Refused { user: user.clone(), connection, refusal });
+        self.tell(Event::Refused { user: user.clone(), connection, thread: thread.clone(), refusal });
         self.emit(Output::Refused { user, connection, thread, reference, refusal });
     }
 }

@@ -86,6 +86,10 @@ impl Step<'_> {
 
     /// Whether a step may be taken, by the node's breaker and by the user's own.
     pub(super) fn may_try(&mut self, step: ReclaimStep) -> bool {
+        // Asked first, so that the node's one trial is not given to somebody who then makes none.
+        if !self.user.breakers.would_try(step, self.clock.now) {
+            return false;
+        }
         let (node_allows, moved) = self.node.may_try(step, self.clock.now);
         self.tell_breaker(true, step, moved);
         if !node_allows {

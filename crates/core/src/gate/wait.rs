@@ -4,7 +4,7 @@
 use crate::admission::{self, Degradation, Dilemma};
 use crate::gate::Step;
 use crate::gate::io::{AdmissionPath, Event, Output};
-use crate::limits::{Pressure, Usage};
+use crate::limits::{Mode, Pressure, Usage};
 use crate::queue::{Reserve, Waiter};
 use crate::reclaim::{self, ReclaimLevel};
 use crate::refusal::Refusal;
@@ -26,9 +26,15 @@ impl Step<'_> {
         let (clock, limits) = (self.clock, self.limits);
         self.conclude(|waiter| !waiter.queued && waiter.deadline(&clock, limits) <= clock.now);
         self.ask_last();
-        while self.user.waiting.first().is_some_and(|waiter| waiter.gives_up(&clock, limits) <= clock.now) {
+        while self.user.waiting.first().is_some_and(|waiter| self.is_overdue(waiter)) {
             self.serve_first_anyhow();
         }
+    }
+
+    /// Whether a waiter waits no longer: its time is over, or the queue is too long.
+    pub(super) fn is_overdue(&self, waiter: &Waiter) -> bool {
+        waiter.gives_up(&self.clock, self.limits) <= self.clock.now
+            || self.user.waiting.len() > self.limits.max_waiting_opens_per_user
     }
 
     /// Asks everybody once more for those whose time in the queue is nearly over. A round that is under way serves them
@@ -55,7 +61,7 @@ impl Step<'_> {
     }
 
     /// What is left to the first waiter when Force has no choice; true if it waits no longer.
-    fn degrade_first(&mut self, overdue: bool) -> bool {
+    pub(super) fn degrade_first(&mut self, overdue: bool) -> bool {
         let used = self.user.sessions.len();
         let dilemma =
             Dilemma { used, limit_with_reserve: self.limit_with_reserve(), overdue, force: self.limits.force };
@@ -91,11 +97,15 @@ impl Step<'_> {
 
     /// Sessions that he may hold now: with the reserve while it takes newcomers, or if it may open.
     fn limit_with_reserve(&self) -> usize {
+        if self.limits.mode == Mode::Shadow {
+            return self.limits.ceiling();
+        }
         let is_open = match &self.user.reserve {
             None => true,
             Some(reserve) => reserve.left(self.clock.now, self.limits).is_some(),
         };
-        self.limits.max_sessions_per_user + if is_open { self.limits.reserve_sessions } else { 0 }
+        let reserve = if is_open { self.limits.reserve_sessions } else { 0 };
+        self.limits.max_sessions_per_user.saturating_add(reserve)
     }
 
     /// Watches over the reserve's window and over the way back to the limit.
@@ -155,7 +165,10 @@ impl Step<'_> {
         }
         self.user.reclaim_at = match (usage.level, self.user.reclaim_at) {
             (Pressure::Ok | Pressure::Watch, _) => None,
-            (Pressure::Warn | Pressure::High | Pressure::Full, due) if was >= Pressure::Warn => due,
+            // Within a second of every crossing upwards (M11): from 60 % to 70 % there is more to do.
+            (Pressure::Warn | Pressure::High | Pressure::Full, due) if was >= Pressure::Warn && usage.level <= was => {
+                due
+            }
             (Pressure::Warn | Pressure::High | Pressure::Full, _) => Some(self.clock.now),
         };
     }

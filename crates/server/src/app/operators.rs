@@ -7,7 +7,7 @@
 use std::net::TcpListener;
 use std::thread::JoinHandle;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,17 @@ pub(super) struct Operators {
     thread: Option<JoinHandle<()>>,
 }
 
+/// A runtime whose end nobody waits for.
+struct Unwaited(Option<Runtime>);
+
+impl Drop for Unwaited {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl Operators {
     /// Serves on this socket, which listens already.
     ///
@@ -45,13 +56,24 @@ impl Operators {
             .map_err(|source| Error::System { what: "start the runtime for operators", source })?;
         let listener = {
             let _inside = runtime.enter();
-            listen(socket, &few, &config.liveness)?
+            listen(socket, &few, &config.liveness)
+        };
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(error) => {
+                // A runtime that is dropped within another one panics; told not to wait, it does not.
+                runtime.shutdown_background();
+                return Err(error);
+            }
         };
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let (running, ended) = oneshot::channel();
+        // A thread that the system denies drops what it was to own: then, too, nobody may wait for the runtime.
+        let mut runtime = Unwaited(Some(runtime));
         let serve = move || {
             let _running = running;
+            let Some(runtime) = runtime.0.take() else { return };
             runtime.block_on(listener.serve(api::admin(admin), stopped, LAST_ORDERS));
             // A count of the records that hangs must not keep the process from its end.
             runtime.shutdown_background();

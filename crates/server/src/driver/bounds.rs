@@ -149,7 +149,7 @@ impl Driver {
     fn turn_away(&self, user: &UserId, connection: ConnectionId) {
         let refusal = Refusal::Overload { retry_in: COME_BACK };
         let closing = spread(Closing::from(refusal), connection);
-        let event = Event::Refused { user: user.clone(), connection, refusal };
+        let event = Event::Refused { user: user.clone(), connection, thread: None, refusal };
         {
             let mut shard = self.shard(user);
             if let Some(link) = shard.links.get(&connection) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use lychgate_core::{Input, Time};
 
 use super::vigil::{OnDuty, Vigil};
-use super::{Driver, lock};
+use super::{Driver, Shard, lock};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
 
@@ -26,20 +26,13 @@ const TOLERANCE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Alarm {
     planned: AtomicU64,
-    /// Every moment of a stall is credited once.
-    credited_until: AtomicU64,
     rung: Mutex<bool>,
     bell: Condvar,
 }
 
 impl Default for Alarm {
     fn default() -> Self {
-        Self {
-            planned: AtomicU64::new(u64::MAX),
-            credited_until: AtomicU64::new(0),
-            rung: Mutex::new(false),
-            bell: Condvar::new(),
-        }
+        Self { planned: AtomicU64::new(u64::MAX), rung: Mutex::new(false), bell: Condvar::new() }
     }
 }
 
@@ -66,26 +59,34 @@ impl Alarm {
 }
 
 impl Driver {
-    /// Tells the gates of the time since `since`, in which we, or the runtime that hears the clients, did not run.
+    /// Tells every gate of the time since `since`, in which we, or the runtime that hears the clients, did not run.
     fn credit(&self, since: Time, now: Time) {
-        let credited = Time::from_micros(self.alarm.credited_until.fetch_max(now.as_micros(), Ordering::AcqRel));
-        let lag = now.since(since.max(credited));
-        if lag.is_zero() {
-            return;
+        let longest = self.shards.iter().map(|shard| lock(shard).credit(since, now)).max();
+        if let Some(lag) = longest.filter(|lag| !lag.is_zero()) {
+            tracing::warn!(lag_ms = lag.as_millis(), "stalled: no silence of this time is held against anybody");
         }
-        for shard in &self.shards {
-            lock(shard).gate.handle_input(now, Input::Stalled { lag });
-        }
-        tracing::warn!(lag_ms = lag.as_millis(), "stalled: no silence of this time is held against anybody");
     }
 
-    /// Credits a freeze of the whole process, if the reaper should have woken long ago.
-    pub(super) fn credit_overslept(&self, now: Time) {
+    /// Credits one shard, about to judge, with a freeze of the whole process, if the reaper should have woken long ago:
+    /// after a freeze the first to run need not be the reaper.
+    pub(super) fn credit_overslept(&self, shard: &mut Shard, now: Time) {
         let planned = Time::from_micros(self.alarm.planned.load(Ordering::Acquire));
-        let credited = Time::from_micros(self.alarm.credited_until.load(Ordering::Acquire));
-        if now.since(planned.max(credited)) >= TOLERANCE {
-            self.credit(planned, now);
+        if now.since(planned) >= TOLERANCE {
+            shard.credit(planned, now);
         }
+    }
+}
+
+impl Shard {
+    /// Credits its gate with what of this time was not credited yet; how much that was. Under the shard's lock, so that
+    /// no judgement falls between a stall and its credit.
+    fn credit(&mut self, since: Time, now: Time) -> Duration {
+        let lag = now.since(since.max(self.credited_until));
+        self.credited_until = self.credited_until.max(now);
+        if !lag.is_zero() {
+            self.gate.handle_input(now, Input::Stalled { lag });
+        }
+        lag
     }
 }
 
@@ -179,9 +180,10 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn run(&self, report: &dyn Fn(Report)) {
         let mut stuck_since = None;
+        let mut rest = Duration::ZERO;
         while !self.stop.load(Ordering::Acquire) {
             let asleep_at = self.driver.now();
-            let planned = asleep_at + self.pause(asleep_at);
+            let planned = asleep_at + self.pause(asleep_at).max(rest);
             self.driver.alarm.sleep(planned.since(asleep_at));
             self.vigil.show_round();
             let now = self.driver.now();
@@ -191,21 +193,30 @@ impl Watch {
             stuck_since = self.tell_stuck(stuck_since, lag, now, report);
             let stalls = [(lag.reaper, planned), (lag.runtime, beat + BEAT)];
             let since = stalls.into_iter().filter(|(lag, _)| *lag >= TOLERANCE).map(|(_, since)| since).min();
-            match since {
-                Some(since) => self.driver.credit(since, now),
-                None => _ = self.driver.alarm.credited_until.fetch_max(now.as_micros(), Ordering::AcqRel),
+            if let Some(since) = since {
+                self.driver.credit(since, now);
             }
-            self.fire();
-            // What looks for broken records must not be ended by one.
-            if catch_unwind(AssertUnwindSafe(|| self.driver.audit())).is_err() {
-                tracing::error!("an audit panicked: a gate invariant does not hold");
-            }
+            // Only now: until everybody is credited, whoever judges has to see that we overslept. And what follows may
+            // take a while, which is no stall.
+            self.driver.alarm.planned.store((now + LONGEST_SLEEP).as_micros(), Ordering::Release);
+            // A deadline that cannot pass stays due, and must not keep the thread spinning.
+            rest = if self.fire() && self.audit() { Duration::ZERO } else { BEAT };
         }
+    }
+
+    /// What looks for broken records must not be ended by one.
+    fn audit(&self) -> bool {
+        let is_done = catch_unwind(AssertUnwindSafe(|| self.driver.audit())).is_ok();
+        if !is_done {
+            tracing::error!("an audit panicked: a gate invariant does not hold");
+        }
+        is_done
     }
 
     /// Tells the beginning and the end of an episode in which the runtime runs nothing: it cannot tell so itself.
     fn tell_stuck(&self, since: Option<Time>, lag: Lag, now: Time, report: &dyn Fn(Report)) -> Option<Time> {
-        match (since, self.vigil.is_stuck(lag.runtime)) {
+        // While the whole process was frozen the thread was as late: that is no fault of the runtime's.
+        match (since, self.vigil.is_stuck(lag.runtime.saturating_sub(lag.reaper))) {
             (None, true) => {
                 tracing::error!(
                     stuck_ms = lag.runtime.as_millis() as u64,
@@ -233,13 +244,17 @@ impl Watch {
         wake.since(now)
     }
 
-    fn fire(&self) {
+    /// Lets deadlines pass; false where a shard's could not.
+    fn fire(&self) -> bool {
+        let mut all = true;
         for shard in &self.driver.shards {
             let due = lock(shard).gate.poll_timeout().is_some_and(|at| at <= self.driver.now());
             // One broken shard must not end the heartbeats of all the others.
             if due && catch_unwind(AssertUnwindSafe(|| self.driver.change(shard, |_| None))).is_err() {
                 tracing::error!("a shard's deadlines could not pass: a gate invariant does not hold");
+                all = false;
             }
         }
+        all
     }
 }

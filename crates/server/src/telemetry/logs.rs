@@ -144,7 +144,9 @@ fn connection_event(event: &Event) {
                 "the user moved into another band of his limit"
             ),
         },
-        Event::Refused { user, connection, refusal } => refused(user, connection, *refusal),
+        Event::Refused { user, connection, thread, refusal } => {
+            refused(user, connection, thread.as_ref(), *refusal);
+        }
         Event::CloseUnconfirmed { user, connection } => info!(
             %user, %connection, "a close was not confirmed in time; the socket is torn down"
         ),
@@ -168,22 +170,28 @@ fn connection_event(event: &Event) {
 }
 
 /// A full node wakes somebody: it is the one way in which a user who did nothing wrong is sent away.
-fn refused(user: &lychgate_core::UserId, connection: &lychgate_core::ConnectionId, refusal: Refusal) {
+fn refused(
+    user: &lychgate_core::UserId,
+    connection: &lychgate_core::ConnectionId,
+    thread: Option<&lychgate_core::ThreadId>,
+    refusal: Refusal,
+) {
+    let thread = thread.map(tracing::field::display);
     match refusal {
         Refusal::Overload { retry_in } => warn!(
-            %user, %connection, reason = "overload", retry_in_ms = retry_in.as_millis() as u64,
+            %user, thread, %connection, reason = "overload", retry_in_ms = retry_in.as_millis() as u64,
             "a user was refused because the node or his address is full"
         ),
         Refusal::Draining { retry_in } => info!(
-            %user, %connection, reason = "draining", retry_in_ms = retry_in.as_millis() as u64,
+            %user, thread, %connection, reason = "draining", retry_in_ms = retry_in.as_millis() as u64,
             "a user was sent to another node"
         ),
         Refusal::NoSlot { retry_in } => warn!(
-            %user, %connection, reason = "no_slot", retry_in_ms = retry_in.as_millis() as u64,
+            %user, thread, %connection, reason = "no_slot", retry_in_ms = retry_in.as_millis() as u64,
             "a user was refused because every session of his lives and limits.force is \"never\""
         ),
         Refusal::NotConnected => debug!(
-            %user, %connection, reason = "not_connected", "an open came from a connection that had gone"
+            %user, thread, %connection, reason = "not_connected", "an open came from a connection that had gone"
         ),
     }
 }

@@ -104,6 +104,22 @@ fn who_waits_gets_the_slot_of_a_session_whose_run_ended_after_a_fresh_probe() {
 }
 
 #[test]
+fn who_was_served_from_the_queue_is_not_taken_for_the_next_one_in_it_while_that_one_can_wait() {
+    let mut world = World::with(LimitSpec { reserve_sessions: 0, ..small() });
+    world.fill_busy(4);
+    for n in 5..=6 {
+        world.arrive(n);
+        world.now = world.now + Duration::from_millis(1);
+    }
+    world.input(Input::Leave { user: user(), connection: socket(3), thread: thread("t3") });
+    world.advance(SECOND * 7);
+    assert_eq!((world.opened("t5"), world.opened("t6")), (Some(AdmissionPath::Queue), None));
+    assert_eq!(world.evicted().len(), 0);
+    world.advance(SECOND * 2);
+    assert_eq!(world.evicted(), [("t5".to_owned(), ReclaimLevel::Force)], "another choice than a running answer (I5)");
+}
+
+#[test]
 fn the_queue_is_served_in_its_order() {
     let mut world = World::with(LimitSpec { reserve_sessions: 0, ..small() });
     world.fill_busy(4);
@@ -553,4 +569,160 @@ fn who_is_told_of_a_band_in_the_middle_of_a_step_is_told_of_the_one_at_its_end()
         _ => None,
     });
     assert_eq!(told, Some(Pressure::Full));
+}
+
+#[test]
+fn a_slot_of_the_reserve_that_comes_free_serves_the_queue_at_once() {
+    let mut world = World::with(small());
+    world.fill_busy(4);
+    for n in 5..=7 {
+        world.arrive(n);
+    }
+    assert_eq!(world.opened("t7"), None);
+    world.input(Input::Leave { user: user(), connection: socket(6), thread: thread("t6") });
+    assert_eq!((world.opened("t7"), world.count()), (Some(AdmissionPath::Reserve), 6));
+}
+
+#[test]
+fn crossing_from_the_sixty_per_cent_mark_to_the_seventy_per_cent_mark_asks_everybody_at_once() {
+    let mut world = World::new();
+    world.fill(12);
+    world.advance(SECOND * 5);
+    let before = world.seen.len();
+    for n in 13..=14 {
+        world.connect(n);
+        world.open(n, Some(&format!("t{n}")), None);
+    }
+    world.advance(SECOND);
+    let asked = world.seen[before..].iter().filter(|output| matches!(output, Output::Ping { .. })).count();
+    assert!(asked >= 14, "{asked}");
+}
+
+#[test]
+fn lower_bounds_of_a_plan_take_nothing_away_and_are_no_broken_record() {
+    let lower = LimitSpec {
+        max_sessions_per_user: 1,
+        max_connections_per_session: 2,
+        max_connections_per_user: 3,
+        max_waiting_opens_per_user: 1,
+        reserve_sessions: 0,
+        ..LimitSpec::default()
+    };
+    let mut world = World::with(small());
+    let plans = Plans::new(Limits::new(LimitSpec { reserve_sessions: 0, ..small() }).unwrap())
+        .with("lower", Limits::new(lower).unwrap());
+    let plan = plans.find("lower").unwrap();
+    world.gate = Gate::new(plans, 7);
+    world.fill_busy(4);
+    for n in 5..=8 {
+        world.connect(n);
+        world.open(n, Some("t1"), None);
+    }
+    for n in 9..=11 {
+        world.connect(n);
+        world.open(n, Some(&format!("t{n}")), None);
+    }
+    assert_eq!(world.gate.census().waiting, 3);
+    world.input(Input::Renew { user: user(), connection: socket(1), expires: None, plan });
+    world.gate.audit(world.now, 1, |_| true);
+    world.drain();
+    assert!(!world.seen.iter().any(|output| matches!(output, Output::Event(Event::Repaired { .. }))));
+    assert_eq!((world.gate.census().waiting, world.gate.connection_count()), (3, 11));
+    world.advance(SECOND * 10);
+    assert!((9..=11).all(|n| world.opened(&format!("t{n}")).is_some()), "nobody who waited is forgotten");
+}
+
+#[test]
+fn a_connect_under_a_lowered_bound_costs_one_connection() {
+    let mut world = World::with(LimitSpec { max_sessions_per_user: 20, ..small() });
+    let few = LimitSpec { max_connections_per_user: 8, ..LimitSpec::default() };
+    let plans = Plans::new(Limits::default()).with("few", Limits::new(few).unwrap());
+    let plan = plans.find("few").unwrap();
+    world.gate = Gate::new(plans, 7);
+    world.fill(12);
+    let heartbeat = Heartbeat::Application;
+    world.input(Input::Connect { user: user(), connection: socket(20), prev: None, heartbeat, expires: None, plan });
+    assert_eq!((world.closed_sockets().len(), world.gate.connection_count()), (1, 12));
+}
+
+#[test]
+fn every_open_of_a_thread_that_waits_is_answered_by_its_own_ref_and_so_is_a_leave() {
+    let mut world = World::with(LimitSpec { reserve_sessions: 0, ..small() });
+    world.fill_busy(4);
+    world.connect(5);
+    for reference in ["a", "b"] {
+        world.open(5, Some("new"), Some(reference));
+    }
+    world.open(5, Some("other"), Some("c"));
+    world.input(Input::Leave { user: user(), connection: socket(5), thread: thread("other") });
+    let left = world.seen.iter().any(|output| {
+        matches!(output, Output::Closed { reference: Some(reference), reason: EvictReason::Left, .. } if &**reference == "c")
+    });
+    assert!(left, "a leave of what waits is answered");
+    world.advance(SECOND * 9);
+    let opened: Vec<_> = world
+        .seen
+        .iter()
+        .filter_map(|output| match output {
+            Output::Opened { context, reference, .. } if context.thread().as_str() == "new" => reference.clone(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(opened, [Box::from("a"), Box::from("b")]);
+}
+
+#[test]
+fn one_thread_opened_without_end_while_it_waits_holds_no_more_than_the_bound() {
+    let mut world = World::with(LimitSpec { reserve_sessions: 0, max_connections_per_user: 8, ..small() });
+    world.fill_busy(4);
+    world.connect(5);
+    for n in 0..100 {
+        world.open(5, Some("new"), Some(&format!("r{n}")));
+    }
+    assert_eq!(world.gate.users[0].as_ref().unwrap().waiting[0].askers.len(), 8);
+}
+
+#[test]
+fn in_shadow_mode_the_ceiling_is_the_end_even_where_every_session_is_protected() {
+    let spec = LimitSpec { mode: Mode::Shadow, max_sessions_per_user: 1_000, pinned_sessions: 1_000, ..small() };
+    let mut world = World::with(spec);
+    world.connect(1);
+    for n in 0..1_002 {
+        world.open(1, Some(&format!("t{n}")), None);
+    }
+    assert_eq!(world.count(), 1_000);
+}
+
+#[test]
+fn the_trial_of_a_close_is_judged_by_its_own_handshake() {
+    let mut world = World::with(LimitSpec { max_sessions_per_user: 1, ..LimitSpec::default() });
+    world.closes_work = false;
+    for n in 1..=6 {
+        world.connect(n);
+        world.open(n, Some(&format!("t{n}")), None);
+        world.now = world.now + Duration::from_millis(1);
+    }
+    world.advance(SECOND * 16);
+    world.connect(7);
+    world.open(7, Some("t7"), None);
+    assert_eq!(world.closed_sockets().last().map(|(_, _, manner)| *manner), Some(Manner::Handshake), "the trial");
+    world.connect(8);
+    world.open(8, Some("t8"), None);
+    let torn = world.closed_sockets().last().map(|(connection, _, _)| *connection).unwrap();
+    world.input(Input::EvictionDone { user: user(), connection: torn });
+    let last = world.breaker_moves().last().map(|(_, _, state)| *state);
+    assert_eq!(last, Some(BreakerState::Probing), "a socket that we tore down ourselves proves nothing");
+}
+
+#[test]
+fn questions_that_could_not_be_asked_do_not_make_a_suspect_alive() {
+    let mut world = World::with(LimitSpec { max_sessions_per_user: 2, reserve_sessions: 0, ..small() });
+    world.fill_busy(2);
+    world.silent.insert(socket(2));
+    world.gate.users[0].as_mut().unwrap().connections[1].missed_probes = 1;
+    world.unwritable = true;
+    world.connect(3);
+    world.open(3, Some("new"), None);
+    world.advance(SECOND * 9);
+    assert_eq!(world.evicted(), [("t2".to_owned(), ReclaimLevel::Force)], "the suspect, not the one used longest ago");
 }

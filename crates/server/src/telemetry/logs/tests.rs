@@ -76,6 +76,7 @@ fn every_event() -> Vec<Event> {
         Event::Refused {
             user: user.clone(),
             connection,
+            thread: None,
             refusal: Refusal::Overload { retry_in: Duration::from_secs(5) },
         },
         Event::Breaker { user: Some(user.clone()), step: ReclaimStep::Probe, state: BreakerState::Open },

@@ -84,7 +84,7 @@ fn no_metric_names_a_user_or_a_thread() {
         Event::Waiting { key, connection },
         Event::Pressure { user: user.clone(), usage: Limits::default().usage(20) },
         Event::Disconnected { user: user.clone(), connection, reason: Some(EvictReason::Slow) },
-        Event::Refused { user, connection, refusal: Refusal::NotConnected },
+        Event::Refused { user, connection, thread: None, refusal: Refusal::NotConnected },
     ] {
         metrics.on_event(&event);
     }
