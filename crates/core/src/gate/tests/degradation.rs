@@ -537,3 +537,15 @@ fn who_is_told_of_a_band_in_the_middle_of_a_step_is_told_of_the_one_at_its_end()
     });
     assert_eq!(told, Some(Pressure::Full));
 }
+
+#[test]
+fn a_claim_that_has_run_out_is_not_taken_over_however_late_that_is_noticed() {
+    let mut world = World::new();
+    world.fill(1);
+    world.connect_after(2, Some(1));
+    // Nobody opens the session on the second socket, and no deadline is let pass.
+    world.now = world.now + Duration::from_millis(10_010);
+    world.connect_after(3, Some(2));
+    world.advance(SECOND);
+    assert_eq!(world.released(), [("t1".to_owned(), EvictReason::LingerEnded)]);
+}
