@@ -292,6 +292,7 @@ impl Gate {
             random: &mut self.random,
         };
         step.forget_reserve();
+        step.forget_claims();
         change(&mut step);
         // Not from within the change: an admission that an eviction sets off would take the slot of the one it serves.
         step.on_probe_answer();

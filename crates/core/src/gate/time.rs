@@ -84,6 +84,14 @@ impl Step<'_> {
         }
     }
 
+    /// A claim that has run out counts no more, however late its deadline is noticed: whoever takes over the claimer would
+    /// hold its sessions for another linger.
+    pub(super) fn forget_claims(&mut self) {
+        if self.user.timer.is_some_and(|due| due <= self.clock.now) {
+            self.end_claims();
+        }
+    }
+
     /// Sessions that came over by `prev` and were not opened in time are let go: they have lingered already.
     fn end_claims(&mut self) {
         let now = self.clock.now;

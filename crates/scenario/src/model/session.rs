@@ -85,6 +85,7 @@ impl Session {
     /// of those who took it over hold.
     fn lost_one(&mut self, now: Moment) {
         if self.attached.is_empty() {
+            self.is_claimed |= !self.claims.is_empty();
             self.bare_since = Some(now.ran);
             let until = now.at + self.linger;
             self.claims.iter_mut().filter(|it| it.holds(now)).for_each(|it| it.until = until);

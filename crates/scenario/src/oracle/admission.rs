@@ -98,8 +98,6 @@ impl Oracle {
     pub(super) fn choice_left(&self, now: Moment, user: usize, except: &ThreadId) -> Option<&ThreadId> {
         let limits = self.model.limits(user);
         let owner = &self.model.users[user];
-        // A claim that ran out a moment ago may still count where deadlines are noticed late.
-        let now = Moment { at: now.at - super::LATE, ran: now.ran };
         let is_choice = |session: &&crate::model::Session| match limits.force {
             Force::Evict => !owner.is_protected(session, limits.pinned_sessions, now),
             Force::Never => session.connections(now).next().is_none(),

@@ -11,25 +11,36 @@ use crate::model::{Moment, User, user_number};
 /// How long an open breaker skips its step (M12).
 const OPEN: Duration = Duration::from_secs(10);
 
+/// What a breaker said last.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    state: BreakerState,
+    since: Time,
+    /// Its user had nothing left since: it may have been forgotten with him.
+    is_old: bool,
+}
+
 /// What the breakers said last; nothing where all is well.
 #[derive(Debug, Default)]
-pub(super) struct Breakers(BTreeMap<(Option<usize>, ReclaimStep), (BreakerState, Time)>);
+pub(super) struct Breakers(BTreeMap<(Option<usize>, ReclaimStep), Said>);
 
 impl Breakers {
     /// What the breaker of a user (or, with none, of the node) says.
-    fn state(&self, user: Option<usize>, step: ReclaimStep) -> (BreakerState, Time) {
-        self.0.get(&(user, step)).copied().unwrap_or((BreakerState::Closed, Time::ZERO))
+    fn said(&self, user: Option<usize>, step: ReclaimStep) -> Said {
+        let closed = Said { state: BreakerState::Closed, since: Time::ZERO, is_old: false };
+        self.0.get(&(user, step)).copied().unwrap_or(closed)
     }
 
     /// Whether a step is skipped for a user, at least for others than the one who tries it.
     pub(super) fn is_skipped(&self, user: usize, step: ReclaimStep) -> bool {
-        !self.0.is_empty() && [Some(user), None].into_iter().any(|it| self.state(it, step).0 != BreakerState::Closed)
+        !self.0.is_empty() && [Some(user), None].into_iter().any(|it| self.said(it, step).state != BreakerState::Closed)
     }
 
-    /// Whoever has nothing left is forgotten, with his breakers.
+    /// Whoever has nothing left may be forgotten, with his breakers.
     pub(super) fn settle(&mut self, number: usize, user: &User) {
         if !self.0.is_empty() && user.sessions.is_empty() && user.connections.is_empty() {
-            self.0.retain(|(owner, _), _| *owner != Some(number));
+            let own = self.0.iter_mut().filter(|((owner, _), _)| *owner == Some(number));
+            own.for_each(|(_, said)| said.is_old = true);
         }
     }
 }
@@ -38,27 +49,28 @@ impl Oracle {
     /// What a breaker of a user, or with none of the node, says, for an `expect`.
     #[must_use]
     pub fn breaker(&self, user: Option<usize>, step: ReclaimStep) -> BreakerState {
-        self.breakers.state(user, step).0
+        self.breakers.said(user, step).state
     }
 
     pub(super) fn breaker_moved(&mut self, now: Moment, user: Option<usize>, step: ReclaimStep, state: BreakerState) {
-        let (was, since) = self.breakers.state(user, step);
+        let Said { state: was, since, is_old } = self.breakers.said(user, step);
         let is_legal = match (was, state) {
+            _ if is_old => true,
             (BreakerState::Closed | BreakerState::Probing, BreakerState::Open)
             | (BreakerState::Probing, BreakerState::Closed) => true,
             (BreakerState::Open | BreakerState::Probing, BreakerState::Probing) => now.at.since(since) >= OPEN,
-            // Its user had nothing left, and it was forgotten with him.
-            (BreakerState::Closed, BreakerState::Closed | BreakerState::Probing) => user.is_some(),
-            (BreakerState::Open, BreakerState::Open | BreakerState::Closed) => false,
+            (BreakerState::Closed, BreakerState::Closed | BreakerState::Probing)
+            | (BreakerState::Open, BreakerState::Open | BreakerState::Closed) => false,
         };
         if !is_legal {
             self.fail(Rule::Breaker, now, || {
                 format!("the breaker of {user:?} round {step:?} went from {was:?} to {state:?}")
             });
         }
+        let said = Said { state, since: now.at, is_old: false };
         match state {
             BreakerState::Closed => _ = self.breakers.0.remove(&(user, step)),
-            BreakerState::Open | BreakerState::Probing => _ = self.breakers.0.insert((user, step), (state, now.at)),
+            BreakerState::Open | BreakerState::Probing => _ = self.breakers.0.insert((user, step), said),
         }
         self.tally.reach(match (step, state) {
             (_, BreakerState::Open) if user.is_none() => Reach::NodeBreakerOpened,
@@ -75,8 +87,8 @@ impl Oracle {
             return;
         }
         let is_open = |user| {
-            let (state, since) = self.breakers.state(user, ReclaimStep::Close);
-            state == BreakerState::Open && now.at.since(since) < OPEN
+            let Said { state, since, is_old } = self.breakers.said(user, ReclaimStep::Close);
+            !is_old && state == BreakerState::Open && now.at.since(since) < OPEN
         };
         let Some(user) = user_number(user) else { return };
         if is_open(Some(user)) || is_open(None) {

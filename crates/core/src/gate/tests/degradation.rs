@@ -726,3 +726,15 @@ fn questions_that_could_not_be_asked_do_not_make_a_suspect_alive() {
     world.advance(SECOND * 9);
     assert_eq!(world.evicted(), [("t2".to_owned(), ReclaimLevel::Force)], "the suspect, not the one used longest ago");
 }
+
+#[test]
+fn a_claim_that_has_run_out_is_not_taken_over_however_late_that_is_noticed() {
+    let mut world = World::new();
+    world.fill(1);
+    world.connect_after(2, Some(1));
+    // Nobody opens the session on the second socket, and no deadline is let pass.
+    world.now = world.now + Duration::from_millis(10_010);
+    world.connect_after(3, Some(2));
+    world.advance(SECOND);
+    assert_eq!(world.released(), [("t1".to_owned(), EvictReason::LingerEnded)]);
+}
