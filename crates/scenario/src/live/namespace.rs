@@ -41,22 +41,22 @@ pub struct Args {
 
 /// How a namespace can be made here.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Way(&'static [&'static str]);
+pub(super) struct Unshare(&'static [&'static str]);
 
 /// As nobody in particular, and as root where users may not make namespaces.
-const WAYS: [Way; 2] = [Way(&["--net", "--map-root-user"]), Way(&["--net"])];
+const UNSHARES: [Unshare; 2] = [Unshare(&["--net", "--map-root-user"]), Unshare(&["--net"])];
 
 /// Whether packets can be dropped here: tried, not guessed.
 ///
 /// # Errors
 /// Why not, as the system says it.
-pub(super) async fn is_possible() -> anyhow::Result<Way> {
+pub(super) async fn is_possible() -> anyhow::Result<Unshare> {
     let mut why = String::new();
-    for way in WAYS {
+    for unshare in UNSHARES {
         let mut attempt = Command::new("unshare");
-        attempt.args(way.0).args(["ip", "route", "replace", "blackhole", "127.255.0.1/32", "table", "local"]);
+        attempt.args(unshare.0).args(["ip", "route", "replace", "blackhole", "127.255.0.1/32", "table", "local"]);
         match attempt.stdin(Stdio::null()).output().await {
-            Ok(output) if output.status.success() => return Ok(way),
+            Ok(output) if output.status.success() => return Ok(unshare),
             Ok(output) => why = String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             Err(error) => bail!("packets cannot be dropped here without `unshare` and `ip`: {error}"),
         }
@@ -68,7 +68,12 @@ pub(super) async fn is_possible() -> anyhow::Result<Way> {
 ///
 /// # Errors
 /// When the process in there fails, with what it said.
-pub(super) async fn play(way: Way, name: &str, binary: Option<&Path>, bar: &ProgressBar) -> anyhow::Result<Outcome> {
+pub(super) async fn play(
+    unshare: Unshare,
+    name: &str,
+    binary: Option<&Path>,
+    bar: &ProgressBar,
+) -> anyhow::Result<Outcome> {
     bar.set_message("in a network namespace");
     let binary = match binary {
         Some(binary) => std::path::absolute(binary)?,
@@ -76,7 +81,7 @@ pub(super) async fn play(way: Way, name: &str, binary: Option<&Path>, bar: &Prog
     };
     let program = std::env::current_exe().context("this program's own path is unknown")?;
     let mut command = Command::new("unshare");
-    command.args(way.0).arg(program).args([SUBCOMMAND, name]).arg(binary);
+    command.args(unshare.0).arg(program).args([SUBCOMMAND, name]).arg(binary);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let output = timeout(PLAYED_WITHIN, command.output()).await.context("the plan in the namespace did not end")??;
     let said = String::from_utf8_lossy(&output.stderr);

@@ -14,7 +14,7 @@ use super::metrics::{self, Admin};
 use crate::client::endpoint::Endpoint;
 use crate::client::frame::{Limits, Welcome};
 use crate::client::token::Tokens;
-use crate::client::{Caller, Client, Credential, Heartbeat, Hello, Trouble};
+use crate::client::{Caller, Client, Credential, Heartbeat, Hello, Mishap};
 
 /// A gateway and everything that is needed to talk to it as many users.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ impl User {
     ///
     /// # Errors
     /// When he cannot connect to ask.
-    pub async fn limits(&self) -> Result<Limits, Trouble> {
+    pub async fn limits(&self) -> Result<Limits, Mishap> {
         let (client, welcome) = self.connect().await?;
         client.close(1000).await?;
         Ok(welcome.limits)
@@ -197,7 +197,7 @@ impl User {
     ///
     /// # Errors
     /// What the gateway answered instead.
-    pub async fn connect(&self) -> Result<(Client, Welcome), Trouble> {
+    pub async fn connect(&self) -> Result<(Client, Welcome), Mishap> {
         self.replace(None).await
     }
 
@@ -205,7 +205,7 @@ impl User {
     ///
     /// # Errors
     /// What the gateway answered instead.
-    pub async fn replace(&self, prev: Option<&str>) -> Result<(Client, Welcome), Trouble> {
+    pub async fn replace(&self, prev: Option<&str>) -> Result<(Client, Welcome), Mishap> {
         let mut client = Client::connect(&self.endpoint, &self.caller).await?;
         let heartbeat = Some(Heartbeat::App);
         let welcome = client.hello(Hello { heartbeat, prev, ..Hello::default() }).await?;

@@ -1,11 +1,11 @@
 //! Plays a plan of `crate::plan` over real sockets: the live driver of the one vocabulary.
 //!
 //! ```text
-//! plan --steps--> stage --each user's, in order, users side by side--> actor --orders--> line (a socket's task)
+//! plan --steps--> stage --each user's, in order, users side by side--> actor --cues--> line (a socket's task)
 //!                   |                                                                      |
 //!                   |-- advance: real time passes                        frames and ends --'
 //!                   |-- expect:  until it holds, or for 5 s                                v
-//!                   '-- stall:   SIGSTOP, SIGCONT of the gateway            ledger --> verdict --> Outcome
+//!                   '-- stall:   SIGSTOP, SIGCONT of the gateway            sightings > verdict --> Outcome
 //! ```
 //!
 //! A step that does not wait takes as long as the machine needs, and a step's effect may need a moment to be seen: what a
@@ -28,14 +28,14 @@ use crate::report::Outcome;
 use crate::step::{Expectation, Step, duration_to_text};
 
 mod actor;
-mod ledger;
 mod line;
 pub(super) mod playable;
+mod sightings;
 mod silence;
 mod verdict;
 
 use actor::{Actor, Connections};
-use ledger::Ledger;
+use sightings::Sightings;
 pub(super) use silence::Silence;
 
 /// What a plan expects has to come true within this time: an answer on its way, a close that the gateway has yet to
@@ -157,9 +157,9 @@ impl Stage {
         let mut actors = BTreeMap::new();
         for user in plan.steps.iter().filter_map(user_of) {
             if let Entry::Vacant(place) = actors.entry(user) {
-                let ledger = Ledger::new(name, user, began);
+                let sightings = Sightings::new(name, user, began);
                 let (scene, connections) = (Arc::clone(&scene), Arc::clone(&connections));
-                place.insert(Actor::new(user, scene, venue.silence, connections, ledger)?);
+                place.insert(Actor::new(user, scene, venue.silence, connections, sightings)?);
             }
         }
         Ok(Self { outcome: Outcome::new(name), scene, actors })
@@ -217,7 +217,7 @@ impl Stage {
 
     /// A clock on the wall breaks no promise: a machine that does other things as well is late.
     fn expect_waited(&mut self, number: usize, most: Duration) {
-        let waits = self.actors.values().map(|actor| actor.shared.ledger().outcome.admission().longest());
+        let waits = self.actors.values().map(|actor| actor.shared.sightings().outcome.admission().longest());
         let longest = waits.max().unwrap_or_default();
         if longest > most + A_MACHINE_TAKES {
             let longest =
@@ -232,7 +232,7 @@ impl Stage {
         let is_open = |tab: &crate::step::Tab, thread| {
             let actor = self.actors.get(&tab.user)?;
             let line = actor.line(tab.number)?;
-            Some(actor.shared.ledger().is_open(line, thread))
+            Some(actor.shared.sightings().is_open(line, thread))
         };
         let (holds, seen) = match expectation {
             Expectation::Sessions { user, count } => {
@@ -246,7 +246,7 @@ impl Stage {
             Expectation::NotOpen { tab, thread } => (is_open(tab, *thread) != Some(true), "it is open".to_owned()),
             Expectation::Waited(_) => (true, String::new()),
             Expectation::Forced(count) => {
-                let forced: u32 = self.actors.values().map(|actor| actor.shared.ledger().forced).sum();
+                let forced: u32 = self.actors.values().map(|actor| actor.shared.sightings().forced).sum();
                 (forced == *count, format!("it took {forced}"))
             }
         };
@@ -259,7 +259,7 @@ impl Stage {
         for actor in self.actors.values_mut() {
             let left = patience.saturating_duration_since(Instant::now());
             actor.shared.comes_true(left, |it| it.waiting() == 0).await;
-            actor.shared.write(Ledger::give_up);
+            actor.shared.write(Sightings::give_up);
         }
         try_join_all(self.actors.values_mut().map(Actor::leave_all)).await?;
         let Self { mut outcome, actors, scene } = self;

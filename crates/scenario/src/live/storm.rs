@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Scene, User, metrics};
-use crate::client::{Client, Ended, Open, PATIENCE, Trouble};
+use crate::client::{Client, Ended, Mishap, Open, PATIENCE};
 use crate::report::Outcome;
 
 /// Users.
@@ -42,7 +42,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const TOO_LATE: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-enum Phase {
+enum StormPhase {
     Gathering,
     Open,
     Leave,
@@ -52,7 +52,7 @@ enum Phase {
 #[derive(Debug)]
 struct Fate {
     user: usize,
-    opened: Result<Duration, Trouble>,
+    opened: Result<Duration, Mishap>,
     /// It was admitted and told so, and closed later.
     evicted: bool,
     over_limit: usize,
@@ -61,7 +61,7 @@ struct Fate {
 pub(super) async fn play(scene: &Scene, bar: &ProgressBar) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::new("storm");
     bar.set_length((USERS * OPENS) as u64);
-    let (phase, phases) = watch::channel(Phase::Gathering);
+    let (phase, phases) = watch::channel(StormPhase::Gathering);
     let (gathered, answered) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let dialling = Arc::new(Semaphore::new(CONNECTING));
     let mut tabs = JoinSet::new();
@@ -83,7 +83,7 @@ pub(super) async fn play(scene: &Scene, bar: &ProgressBar) -> anyhow::Result<Out
     let gauge = watch_gauge(scene).await?;
     bar.set_position(0);
     let lateness = Lateness::watch();
-    phase.send(Phase::Open)?;
+    phase.send(StormPhase::Open)?;
     wait_for_all(&answered, "opening", bar).await?;
     let late = lateness.longest();
     let most = match gauge {
@@ -95,7 +95,7 @@ pub(super) async fn play(scene: &Scene, bar: &ProgressBar) -> anyhow::Result<Out
         None => None,
     };
     bar.set_message("leaving");
-    phase.send(Phase::Leave)?;
+    phase.send(StormPhase::Leave)?;
     judge(&mut outcome, tabs.join_all().await, most, late);
     Ok(outcome)
 }
@@ -112,15 +112,15 @@ fn judge(outcome: &mut Outcome, fates: Vec<Fate>, most: Option<u64>, late: Durat
                 evicted[fate.user] += usize::from(fate.evicted);
             }
             // More live tabs than slots: this one had its slot, and a newer one has it now.
-            Err(Trouble::Closed(closed)) if closed.reason == EVICTED => {
+            Err(Mishap::Closed(closed)) if closed.reason == EVICTED => {
                 outcome.admitted_untold();
                 admitted[fate.user] += 1;
                 evicted[fate.user] += 1;
                 untold += 1;
             }
             // It was silent for a whole probe, because we were: the gateway is right to call that dead.
-            Err(Trouble::Ended(Ended { code: None, .. })) if late >= TOO_LATE => excused += 1,
-            Err(trouble) => outcome.refused(&trouble),
+            Err(Mishap::Ended(Ended { code: None, .. })) if late >= TOO_LATE => excused += 1,
+            Err(mishap) => outcome.refused(&mishap),
         }
         if fate.over_limit > 0 {
             outcome.broke(format!("a frame said that the limit is exceeded by {}", fate.over_limit));
@@ -220,7 +220,7 @@ struct Tab {
     user: usize,
     name: User,
     thread: String,
-    phases: watch::Receiver<Phase>,
+    phases: watch::Receiver<StormPhase>,
     gathered: Arc<Semaphore>,
     answered: Arc<Semaphore>,
 }
@@ -229,14 +229,14 @@ impl Tab {
     async fn live(mut self, dialling: Arc<Semaphore>) -> Fate {
         let connected = match dialling.acquire().await {
             Ok(_permit) => self.name.connect().await,
-            Err(_) => Err(Trouble::Mute(PATIENCE)),
+            Err(_) => Err(Mishap::Mute(PATIENCE)),
         };
         self.gathered.add_permits(1);
         let mut client = match connected {
             Ok((client, _)) => client,
-            Err(trouble) => {
+            Err(mishap) => {
                 self.answered.add_permits(1);
-                return self.fate(Err(trouble));
+                return self.fate(Err(mishap));
             }
         };
         let opened = self.open(&mut client).await;
@@ -253,32 +253,36 @@ impl Tab {
         fate
     }
 
-    async fn open(&mut self, client: &mut Client) -> Result<Duration, Trouble> {
-        until_phase(client, &mut self.phases, Phase::Open).await?;
+    async fn open(&mut self, client: &mut Client) -> Result<Duration, Mishap> {
+        until_phase(client, &mut self.phases, StormPhase::Open).await?;
         let started = Instant::now();
         client.open(Open { thread: Some(&self.thread), ..Open::default() }).await?;
         Ok(started.elapsed())
     }
 
-    fn fate(&self, opened: Result<Duration, Trouble>) -> Fate {
+    fn fate(&self, opened: Result<Duration, Mishap>) -> Fate {
         Fate { user: self.user, opened, evicted: false, over_limit: 0 }
     }
 }
 
 /// Answers pings until everybody is in; whether the session was ended before that.
-async fn stay(client: &mut Client, phases: &mut watch::Receiver<Phase>) -> bool {
-    until_phase(client, phases, Phase::Leave).await.is_err()
+async fn stay(client: &mut Client, phases: &mut watch::Receiver<StormPhase>) -> bool {
+    until_phase(client, phases, StormPhase::Leave).await.is_err()
 }
 
 /// Reads until a phase begins; an end of the session or of the socket comes first where it does.
-async fn until_phase(client: &mut Client, phases: &mut watch::Receiver<Phase>, phase: Phase) -> Result<(), Trouble> {
+async fn until_phase(
+    client: &mut Client,
+    phases: &mut watch::Receiver<StormPhase>,
+    phase: StormPhase,
+) -> Result<(), Mishap> {
     loop {
         tokio::select! {
             reached = phases.wait_for(|now| *now >= phase) => {
-                return reached.map(drop).map_err(|_| Trouble::Mute(PATIENCE));
+                return reached.map(drop).map_err(|_| Mishap::Mute(PATIENCE));
             }
             frame = client.next() => if let Some(closed) = frame?.closed() {
-                return Err(Trouble::Closed(Box::new(closed.clone())));
+                return Err(Mishap::Closed(Box::new(closed.clone())));
             },
         }
     }
@@ -289,7 +293,7 @@ mod tests {
     use super::*;
 
     fn lost() -> Fate {
-        Fate { user: 0, opened: Err(Trouble::Ended(Ended::default())), evicted: false, over_limit: 0 }
+        Fate { user: 0, opened: Err(Mishap::Ended(Ended::default())), evicted: false, over_limit: 0 }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
-use super::line::{Line, Order};
+use super::line::{Cue, Line};
 use crate::client::Caller;
 
 /// How a tab is made to fall silent.
@@ -21,15 +21,15 @@ impl Silence {
     pub(super) async fn begin(self, line: &Line, caller: &Caller) -> anyhow::Result<()> {
         match self {
             Self::Mute => {
-                line.obey(Order::Mute).await;
+                line.obey(Cue::Mute).await;
                 Ok(())
             }
             Self::DropPackets => route(&["replace", "blackhole"], caller).await,
         }
     }
 
-    /// Ends what [`Self::begin`] began; nothing to do where it did not. The socket itself is woken by its own order.
-    pub(super) async fn end(self, _: &Line, caller: &Caller) -> anyhow::Result<()> {
+    /// Ends what [`Self::begin`] began; nothing to do where it did not. The socket itself is woken by its own cue.
+    pub(super) async fn end(self, caller: &Caller) -> anyhow::Result<()> {
         match self {
             Self::Mute => Ok(()),
             Self::DropPackets => route(&["flush", "type", "blackhole", "exact"], caller).await,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::ledger::{Ledger, Line, Session};
+use super::sightings::{SeenSocket, Session, Sightings};
 
 /// A tab that woke up is sure to be heard after so long: longer than a probe takes.
 const HEARD_AFTER: Duration = Duration::from_millis(1_200);
@@ -23,10 +23,10 @@ const KNOWN_AFTER: Duration = Duration::from_millis(3_500);
 
 /// A session whose end a client was told.
 pub(super) struct Case<'a> {
-    pub(super) ledger: &'a Ledger,
+    pub(super) sightings: &'a Sightings,
     pub(super) session: &'a Session,
     /// The socket that was told; it is attached no longer.
-    pub(super) told: &'a Line,
+    pub(super) told: &'a SeenSocket,
     /// When the oldest open that waits, or was answered a moment ago, was sent.
     pub(super) asked: Option<Instant>,
     pub(super) now: Instant,
@@ -35,7 +35,7 @@ pub(super) struct Case<'a> {
 impl Case<'_> {
     /// Whether a tab of the session surely answered while the gateway decided.
     pub(super) fn is_live(&self) -> bool {
-        let attached = self.ledger.attached(self.session.number);
+        let attached = self.sightings.attached(self.session.number);
         attached.chain([self.told]).any(|line| self.surely_answers(line))
     }
 
@@ -48,7 +48,7 @@ impl Case<'_> {
         }
     }
 
-    fn surely_answers(&self, line: &Line) -> bool {
+    fn surely_answers(&self, line: &SeenSocket) -> bool {
         line.answers() && (line.never_changed || self.since(line.since) >= HEARD_AFTER)
     }
 
@@ -63,26 +63,30 @@ impl Case<'_> {
 
     fn others(&self) -> impl Iterator<Item = &Session> {
         let was_there = |it: &&Session| it.number != self.session.number && self.was_known(it.created);
-        self.ledger.sessions().iter().filter(was_there)
+        self.sightings.sessions().iter().filter(was_there)
     }
 
     fn is_dead(&self, session: &Session) -> bool {
         match session.bare_since {
             Some(since) => self.was_known(since),
-            None => self.ledger.attached(session.number).all(|line| !line.answers() && self.was_known(line.since)),
+            None => self.sightings.attached(session.number).all(|line| !line.answers() && self.was_known(line.since)),
         }
     }
 
     fn lives(&self, session: &Session) -> bool {
-        self.ledger.attached(session.number).any(|line| self.surely_answers(line))
+        self.sightings.attached(session.number).any(|line| self.surely_answers(line))
     }
 
     /// I4. A dead session may have been taken without anybody being told, so one is accused only while those that live
     /// cannot fill the limit.
     fn dead_one(&self) -> Option<String> {
-        let alive =
-            1 + self.ledger.sessions().iter().filter(|it| it.number != self.session.number && self.lives(it)).count();
-        if self.ledger.limit().is_none_or(|limit| alive >= limit) {
+        let alive = 1 + self
+            .sightings
+            .sessions()
+            .iter()
+            .filter(|it| it.number != self.session.number && self.lives(it))
+            .count();
+        if self.sightings.limit().is_none_or(|limit| alive >= limit) {
             return None;
         }
         let dead = self.others().find(|it| self.is_dead(it))?;
@@ -91,11 +95,11 @@ impl Case<'_> {
 
     /// I5.
     fn idle_one(&self) -> Option<String> {
-        let run = self.ledger.run_in_flight(&self.session.thread)?;
+        let run = self.sightings.run_in_flight(&self.session.thread)?;
         if run.started.is_none_or(|started| self.since(started) < UNDERWAY) {
             return None;
         }
-        let is_idle = |it: &&Session| match self.ledger.run_of(&it.thread) {
+        let is_idle = |it: &&Session| match self.sightings.run_of(&it.thread) {
             None => true,
             Some(run) => run.ended.is_some_and(|ended| self.since(ended) >= UNDERWAY),
         };
