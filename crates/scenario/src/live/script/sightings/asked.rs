@@ -15,7 +15,12 @@ pub(super) struct Asked {
     pub(super) at: Instant,
     pub(super) answered: Option<Instant>,
     pub(super) is_queued: bool,
+    /// How long the plan had the gateway stand still meanwhile.
+    pub(super) stalled: Duration,
 }
+
+/// Within this time an authenticated user who asks for a session gets one (invariant I3).
+const PROMISED_WITHIN: Duration = Duration::from_secs(10);
 
 /// An answered open counts for the verdict so long: it may have been served in the same moment as an eviction.
 const RECENT: Duration = Duration::from_secs(1);
@@ -32,7 +37,14 @@ impl Sightings {
         let is_pending = |it: &Asked| it.line == line && it.reference == reference && it.answered.is_none();
         // The same reference on the same socket is the same open.
         if !self.asked.iter().any(is_pending) {
-            self.asked.push(Asked { line, reference, at: now, answered: None, is_queued: false });
+            self.asked.push(Asked {
+                line,
+                reference,
+                at: now,
+                answered: None,
+                is_queued: false,
+                stalled: Duration::ZERO,
+            });
         }
         match thread {
             Thread::Named(_) => Some(known.unwrap_or_else(|| thread.to_string())),
@@ -63,6 +75,27 @@ impl Sightings {
 
     pub(super) fn withdraw(&mut self, line: usize) {
         self.asked.retain(|it| it.line != line || it.answered.is_some());
+    }
+
+    /// The plan has the gateway stand still for so long from now: whoever waits may wait so much longer.
+    pub(in super::super) fn stalls(&mut self, lag: Duration) {
+        self.asked.iter_mut().filter(|it| it.answered.is_none()).for_each(|it| it.stalled += lag);
+    }
+
+    /// An open was answered with `opened`. That is an admission only within the time of I3, counted from when its tab
+    /// last began to answer: what waits unread in a tab that does not look is not late.
+    pub(super) fn admit(&mut self, asked: usize, now: Instant) {
+        let Asked { line, at, stalled, .. } = self.asked[asked];
+        let socket = &self.lines[line];
+        let waited = now.duration_since(at.max(socket.since));
+        match socket.answers() && waited > PROMISED_WITHIN + stalled {
+            true => {
+                let (user, name) = (self.user, &self.asked[asked].reference);
+                let told = format!("u{user} {name} was answered after {waited:.1?}, {PROMISED_WITHIN:?} are promised");
+                self.outcome.refused(&told);
+            }
+            false => self.outcome.admitted(now.duration_since(at)),
+        }
     }
 
     /// Finds the open that a frame answers, and marks it.

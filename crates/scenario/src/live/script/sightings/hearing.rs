@@ -77,7 +77,7 @@ impl Sightings {
 
     fn on_opened(&mut self, line: usize, opened: &Opened, now: Instant) {
         if let Some(asked) = self.answer(line, opened.reference.as_deref(), Some(&opened.thread), now) {
-            self.outcome.admitted(now.duration_since(self.asked[asked].at));
+            self.admit(asked, now);
         }
         let tab = self.lines[line].tab;
         let wishes = self.wishes.entry(tab).or_default();

@@ -32,9 +32,16 @@ impl Story {
 
     /// A tab asks and is answered at once.
     fn open(&mut self, tab: u32, thread: u32, ms: u32) -> usize {
-        let line = self.connect(tab, ms);
-        self.sightings.asks(line, Thread::Named(thread), self.at(ms));
+        let line = self.ask(tab, thread, ms);
         self.opened(line, thread, ms);
+        line
+    }
+
+    /// A tab connects and asks, and has no answer yet.
+    fn ask(&mut self, tab: u32, thread: u32, ms: u32) -> usize {
+        let line = self.connect(tab, ms);
+        let at = self.at(ms);
+        self.sightings.asks(line, Thread::Named(thread), at);
         line
     }
 
@@ -165,6 +172,38 @@ fn an_open_that_nobody_answers_is_a_refusal_unless_its_tab_fell_silent() {
     story.sightings.give_up();
     assert!(story.table().contains("u0 t0 was never answered"), "{}", story.table());
     assert!(!story.table().contains("t1 was never"), "{}", story.table());
+}
+
+#[test]
+fn an_open_that_is_answered_after_more_than_ten_seconds_is_a_refusal() {
+    let mut story = story();
+    let line = story.ask(0, 0, 0);
+    story.opened(line, 0, 10_001);
+    assert!(story.table().contains("u0 t0 was answered after 10.0s, 10s are promised"), "{}", story.table());
+}
+
+#[test]
+fn an_open_may_wait_longer_by_the_stalls_of_the_plan() {
+    let mut story = story();
+    let line = story.ask(0, 0, 0);
+    story.sightings.stalls(MS * 60_000);
+    story.opened(line, 0, 69_000);
+    assert!(story.is_kept(), "{}", story.table());
+    let line = story.ask(1, 1, 70_000);
+    story.opened(line, 1, 81_000);
+    assert!(!story.is_kept(), "a stall before the open excuses nothing");
+}
+
+#[test]
+fn an_answer_that_its_own_tab_did_not_read_is_not_late() {
+    let mut story = story();
+    let line = story.ask(0, 0, 0);
+    for (reads, ms) in [(false, 10), (true, 60_000)] {
+        let at = story.at(ms);
+        story.sightings.set_reading(line, reads, at);
+    }
+    story.opened(line, 0, 60_001);
+    assert!(story.is_kept(), "{}", story.table());
 }
 
 #[test]
