@@ -101,6 +101,9 @@ impl Actor {
             }
             Step::Expire { tab, after } => {
                 let token = self.scene.token(&self.user, after)?;
+                if let Some(line) = self.usable(tab.number) {
+                    self.shared.write(|it| it.expires(line));
+                }
                 self.say(tab.number, json!({ "type": "hello", "token": token })).await;
             }
             Step::StallRuntime(_)

@@ -45,7 +45,9 @@ pub(super) struct SeenSocket {
     /// It answered from its first moment on.
     pub(super) never_changed: bool,
     has_ended: bool,
-    is_replaced: bool,
+    pub(super) is_replaced: bool,
+    /// A step gave it a token that expires.
+    pub(super) may_expire: bool,
     /// The threads that are open on it, each with the number of its session.
     threads: BTreeMap<String, u64>,
 }
@@ -107,6 +109,8 @@ pub(super) struct Sightings {
     pub(super) forced: u32,
     began: Instant,
     limit: Option<usize>,
+    /// Connections that the gateway lets a user have.
+    most_lines: usize,
     lines: Vec<SeenSocket>,
     wishes: BTreeMap<u32, Vec<Wish>>,
     sessions: Vec<Session>,
@@ -116,13 +120,14 @@ pub(super) struct Sightings {
 }
 
 impl Sightings {
-    pub(super) fn new(plan: &str, user: u32, began: Instant) -> Self {
+    pub(super) fn new(plan: &str, user: u32, most_lines: usize, began: Instant) -> Self {
         Self {
             user,
             outcome: Outcome::new(plan),
             forced: 0,
             began,
             limit: None,
+            most_lines,
             lines: Vec::new(),
             wishes: BTreeMap::new(),
             sessions: Vec::new(),
@@ -143,6 +148,7 @@ impl Sightings {
             never_changed: true,
             has_ended: false,
             is_replaced: false,
+            may_expire: false,
             threads: BTreeMap::new(),
         });
         self.saw(limits, now);
@@ -170,6 +176,16 @@ impl Sightings {
     /// A newer connection named this one as `prev`: its end is expected.
     pub(super) fn replaced(&mut self, line: usize) {
         self.lines[line].is_replaced = true;
+    }
+
+    /// The plan gives a socket a token that expires: the gateway may end it for that.
+    pub(super) fn expires(&mut self, line: usize) {
+        self.lines[line].may_expire = true;
+    }
+
+    /// Whether the bound on connections may take one of them: one more, to ask for the count, may be there for a moment.
+    fn is_crowded(&self) -> bool {
+        self.lines.iter().filter(|it| !it.has_ended).count() >= self.most_lines
     }
 
     /// The plan itself ends a socket. What was asked on it needs no answer any more.
@@ -299,6 +315,15 @@ impl Sightings {
     /// The sockets that a session is attached to.
     pub(super) fn attached(&self, number: u64) -> impl Iterator<Item = &SeenSocket> {
         self.lines.iter().filter(move |it| !it.has_ended && it.threads.values().any(|n| *n == number))
+    }
+
+    /// Since when a session is dead, if it is: nobody is attached, or nobody who is answers.
+    pub(super) fn dead_since(&self, session: &Session) -> Option<Instant> {
+        let fell_silent = |since: Option<Instant>, line: &SeenSocket| match line.answers() {
+            true => None,
+            false => since.map(|since| since.max(line.since)),
+        };
+        session.bare_since.or_else(|| self.attached(session.number).fold(Some(session.created), fell_silent))
     }
 
     /// All sessions that clients believe in.

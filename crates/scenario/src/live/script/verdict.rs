@@ -4,10 +4,12 @@
 //! unresponsive, slow   -> wrong if a tab of the session answers
 //! evicted, a tab lives -> wrong if a dead session surely held a slot since before the gateway asked   (I4)
 //!                      -> wrong if it had a run in flight and another live session had none           (I5)
+//! any other word       -> wrong unless the plan itself asked for it
 //! ```
 
 use std::time::Duration;
 
+use lychgate::close::Close;
 use tokio::time::Instant;
 
 use super::sightings::{SeenSocket, Session, Sightings};
@@ -19,7 +21,7 @@ const HEARD_AFTER: Duration = Duration::from_millis(1_200);
 const UNDERWAY: Duration = Duration::from_millis(300);
 
 /// Who has been dead for so long is known to every admission, whenever it began to ask: the ladder and half a second.
-const KNOWN_AFTER: Duration = Duration::from_millis(3_500);
+pub(super) const KNOWN_AFTER: Duration = Duration::from_millis(3_500);
 
 /// A session whose end a client was told.
 pub(super) struct Case<'a> {
@@ -30,6 +32,27 @@ pub(super) struct Case<'a> {
     /// When the oldest open that waits, or was answered a moment ago, was sent.
     pub(super) asked: Option<Instant>,
     pub(super) now: Instant,
+}
+
+/// Why this word cannot be right for a session that is open on this socket, if it cannot, whoever lives and whoever is
+/// dead.
+pub(super) fn misplaced(reason: &str, told: &SeenSocket) -> Option<&'static str> {
+    let Some(row) = Close::ALL.into_iter().find(|row| row.closing().reason == reason) else {
+        return Some("that is no word of the protocol");
+    };
+    match row {
+        Close::Unresponsive | Close::Slow | Close::Evicted => None,
+        Close::TokenExpired => (!told.may_expire).then_some("its token lives"),
+        Close::Superseded => (!told.is_replaced).then_some("no newer connection named it"),
+        Close::Done => Some("its tab had not let it go"),
+        Close::Retry => Some("something of the gateway failed"),
+        Close::Draining => Some("nobody drains"),
+        Close::Overload => Some("the gateway is not full"),
+        Close::HelloTimeout => Some("it had introduced itself"),
+        Close::BadProtocol | Close::UnsupportedVersion => Some("it speaks the protocol"),
+        Close::Unauthorized | Close::Forbidden => Some("it was let in with its token"),
+        Close::ClosedByAdmin | Close::LoggedOut => Some("there is no operator"),
+    }
 }
 
 impl Case<'_> {
@@ -44,6 +67,7 @@ impl Case<'_> {
         match reason {
             "unresponsive" | "slow" if self.surely_answers(self.told) => Some("its tab answers".to_owned()),
             "evicted" if self.is_live() => self.dead_one().or_else(|| self.idle_one()),
+            // Every other word is judged by [`misplaced`].
             _ => None,
         }
     }
@@ -67,10 +91,7 @@ impl Case<'_> {
     }
 
     fn is_dead(&self, session: &Session) -> bool {
-        match session.bare_since {
-            Some(since) => self.was_known(since),
-            None => self.sightings.attached(session.number).all(|line| !line.answers() && self.was_known(line.since)),
-        }
+        self.sightings.dead_since(session).is_some_and(|since| self.was_known(since))
     }
 
     fn lives(&self, session: &Session) -> bool {

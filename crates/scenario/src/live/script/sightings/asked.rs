@@ -1,10 +1,13 @@
 //! The opens of one user: asked for, queued, answered, given up.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Sightings, Wish};
+use crate::client::frame::Closed;
+use crate::live::script::verdict::KNOWN_AFTER;
 use crate::step::Thread;
 
 /// An open whose answer is not there yet, or came a moment ago.
@@ -96,6 +99,33 @@ impl Sightings {
             }
             false => self.outcome.admitted(now.duration_since(at)),
         }
+    }
+
+    /// An open was answered with `closed`.
+    pub(super) fn admit_untold(&mut self, asked: usize, closed: &Closed, now: Instant) {
+        match (closed.reason.as_str(), self.lines[self.asked[asked].line].answers()) {
+            ("evicted", true) if self.lost_its_slot(asked, &closed.thread, now) => self.outcome.admitted_untold(),
+            ("evicted", false) => self.outcome.admitted_untold(),
+            // Who is dead is locked out of nothing: his open is withdrawn.
+            ("unresponsive" | "slow", false) => {}
+            (reason, _) => {
+                self.outcome.refused(&format!("u{} {} was closed as {reason}", self.user, closed.thread));
+            }
+        }
+    }
+
+    /// Whether an open may have had its slot and lost it before it was told: somebody asked after it, and those who are
+    /// left fill the limit.
+    fn lost_its_slot(&self, asked: usize, thread: &str, now: Instant) -> bool {
+        let (mine, newer) = (&self.asked[asked], &self.asked[asked + 1..]);
+        let somebody_asked = newer.iter().any(|it| it.reference != mine.reference)
+            || self.sessions.iter().any(|it| it.thread != thread && it.created >= mine.at);
+        let survives = |dead: Option<Instant>| dead.is_none_or(|since| now.duration_since(since) < KNOWN_AFTER);
+        let sessions = self.sessions.iter().filter(|it| it.thread != thread && survives(self.dead_since(it)));
+        let waiting = self.asked.iter().filter(|it| it.answered.is_none() && self.lines[it.line].answers());
+        let left: BTreeSet<&str> =
+            sessions.map(|it| it.thread.as_str()).chain(waiting.map(|it| it.reference.as_str())).collect();
+        somebody_asked && self.limit.is_some_and(|limit| left.len() >= limit)
     }
 
     /// Finds the open that a frame answers, and marks it.

@@ -48,11 +48,13 @@ impl Sightings {
         if was_live && !is_expected {
             let who = format!("u{} c{}", self.user, it.tab);
             match mishap {
-                // It had no session any more, or the bound on connections took it: both are the gateway's right.
-                Mishap::Ended(Ended { code: Some(4001 | 4004 | 4511), .. }) => {}
+                Mishap::Ended(Ended { code: Some(4004), .. }) if it.may_expire => {}
+                // It serves nothing any more, or the bound on connections took it: both are the gateway's right.
+                Mishap::Ended(Ended { code: Some(4511), .. }) if it.threads.is_empty() || self.is_crowded() => {}
                 Mishap::Ended(Ended { code: Some(4002 | 4003), .. }) => {
                     self.outcome.wrongly_evicted(&format!("{who} answers, and {mishap}"));
                 }
+                // Also 4001: no plan that is played live drains.
                 Mishap::Ended(_)
                 | Mishap::Refused(_)
                 | Mishap::Closed(_)
@@ -103,15 +105,17 @@ impl Sightings {
 
     fn on_closed(&mut self, line: usize, closed: &Closed, now: Instant) {
         let answered = self.answer(line, closed.reference.as_deref(), Some(&closed.thread), now);
-        match (answered, closed.reason.as_str()) {
-            // It had its slot, and a newer open of the same user has it now.
-            (Some(_), "evicted") => self.outcome.admitted_untold(),
-            (Some(_), reason) => {
-                self.outcome.refused(&format!("u{} {} was closed as {reason}", self.user, closed.thread));
-            }
-            (None, _) => {}
+        if let Some(asked) = answered {
+            self.admit_untold(asked, closed, now);
         }
         let number = self.lines[line].threads.remove(&closed.thread);
+        // What the tab let go itself is open on it no longer.
+        if number.is_some()
+            && answered.is_none()
+            && let Some(wrong) = verdict::misplaced(&closed.reason, &self.lines[line])
+        {
+            self.outcome.broke(format!("u{} {} was closed as {}: {wrong}", self.user, closed.thread, closed.reason));
+        }
         if let Some(wishes) = self.wishes.get_mut(&self.lines[line].tab) {
             wishes.retain(|wish| wish.id.as_deref() != Some(closed.thread.as_str()));
         }

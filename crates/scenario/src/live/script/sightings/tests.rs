@@ -16,7 +16,7 @@ struct Story {
 /// A user with a limit of 3 sessions.
 fn story() -> Story {
     let began = Instant::now();
-    Story { sightings: Sightings::new("story", 0, began), began }
+    Story { sightings: Sightings::new("story", 0, 64, began), began }
 }
 
 impl Story {
@@ -64,6 +64,13 @@ impl Story {
     fn says(&mut self, line: usize, frame: &str, ms: u32) {
         let frame = Frame::parse(frame).unwrap();
         self.sightings.on_frame(line, &frame, self.at(ms));
+    }
+
+    /// A tab answers, and loses its socket with a close code.
+    fn ends(&mut self, line: usize, code: u16, ms: u32) {
+        let at = self.at(ms);
+        let mishap = Mishap::Ended(Ended { code: Some(code), reason: String::new() });
+        self.sightings.on_ended(line, &mishap, at);
     }
 
     fn table(&self) -> String {
@@ -248,4 +255,129 @@ fn a_run_that_ended_although_it_was_wanted_is_found() {
     assert_eq!(story.sightings.lost_runs(), ["t0"]);
     story.sightings.unwants_run("t0");
     assert!(story.sightings.lost_runs().is_empty());
+}
+
+#[test]
+fn an_open_that_loses_its_slot_to_a_newer_one_was_admitted() {
+    let mut story = story();
+    let first = story.ask(0, 0, 0);
+    for tab in [1, 2, 3] {
+        story.ask(tab, tab, 1);
+    }
+    story.closed(first, 0, "evicted", 5);
+    assert!(story.is_kept(), "{}", story.table());
+}
+
+#[test]
+fn an_open_that_is_evicted_although_nobody_asked_after_it_is_a_refusal() {
+    let mut story = story();
+    for tab in [1, 2, 3] {
+        story.open(tab, tab, 0);
+    }
+    let last = story.ask(4, 4, 5);
+    story.closed(last, 4, "evicted", 10);
+    assert!(story.table().contains("u0 t4 was closed as evicted"), "{}", story.table());
+}
+
+#[test]
+fn an_open_that_is_evicted_while_a_slot_is_free_or_held_by_the_dead_is_a_refusal() {
+    let mut story = story();
+    let first = story.ask(0, 0, 0);
+    for tab in [1, 2] {
+        story.ask(tab, tab, 1);
+    }
+    story.closed(first, 0, "evicted", 5);
+    assert!(!story.is_kept(), "two of three slots are taken");
+
+    let mut story = self::story();
+    let dead = story.open(9, 9, 0);
+    let at = story.at(1);
+    story.sightings.set_mood(dead, Mood::Silent, at);
+    let first = story.ask(0, 0, 4_000);
+    for tab in [1, 2] {
+        story.ask(tab, tab, 4_001);
+    }
+    story.closed(first, 0, "evicted", 4_005);
+    assert!(!story.is_kept(), "one of three slots is held by the dead");
+}
+
+#[test]
+fn an_open_of_a_tab_that_fell_silent_is_nobodys_refusal() {
+    let mut story = story();
+    let line = story.ask(0, 0, 0);
+    let at = story.at(1);
+    story.sightings.set_mood(line, Mood::Silent, at);
+    story.closed(line, 0, "unresponsive", 5_000);
+    assert!(story.is_kept(), "{}", story.table());
+}
+
+#[test]
+fn a_token_expires_only_where_the_plan_says_so() {
+    let mut story = story();
+    let lines = [0, 1].map(|tab| story.open(tab, tab, 0));
+    story.sightings.expires(lines[0]);
+    story.ends(lines[0], 4004, 10);
+    assert!(story.is_kept(), "{}", story.table());
+    story.ends(lines[1], 4004, 10);
+    assert!(story.table().contains("u0 c1 lives, and lost its socket"), "{}", story.table());
+}
+
+#[test]
+fn nobody_is_drained_away_in_a_live_plan() {
+    let mut story = story();
+    let line = story.open(0, 0, 0);
+    story.ends(line, 4001, 10);
+    assert!(!story.is_kept(), "{}", story.table());
+}
+
+#[test]
+fn a_socket_that_shows_a_thread_is_evicted_only_by_the_bound_on_connections() {
+    let mut story = story();
+    let lines = [0, 1].map(|tab| story.open(tab, tab, 0));
+    story.closed(lines[0], 0, "evicted", 10);
+    story.ends(lines[0], 4511, 11);
+    assert!(story.is_kept(), "its thread was told before: {}", story.table());
+    story.sightings.most_lines = 1;
+    story.ends(lines[1], 4511, 12);
+    assert!(story.is_kept(), "the bound was reached: {}", story.table());
+    story.sightings.most_lines = 64;
+    let line = story.open(2, 2, 20);
+    story.ends(line, 4511, 30);
+    assert!(story.table().contains("u0 c2 lives, and lost its socket"), "{}", story.table());
+}
+
+#[test]
+fn a_word_that_cannot_be_right_breaks_the_promise() {
+    let words = lychgate::close::Close::ALL.map(|row| row.closing().reason);
+    for word in words.into_iter().chain(["kicked"]) {
+        let mut story = story();
+        let line = story.open(0, 0, 0);
+        let at = story.at(1);
+        // Dead, so that the words for the dead are right.
+        story.sightings.set_mood(line, Mood::Silent, at);
+        story.closed(line, 0, word, 6_000);
+        let may_be_right = ["unresponsive", "slow", "evicted"].contains(&word);
+        assert_eq!(story.is_kept(), may_be_right, "{word}: {}", story.table());
+    }
+}
+
+#[test]
+fn a_word_that_the_plan_asked_for_is_right() {
+    let mut story = story();
+    let lines = [0, 1].map(|tab| story.open(tab, tab, 0));
+    story.sightings.expires(lines[0]);
+    story.sightings.replaced(lines[1]);
+    story.closed(lines[0], 0, "token_expired", 10);
+    story.closed(lines[1], 1, "superseded", 10);
+    assert!(story.is_kept(), "{}", story.table());
+}
+
+#[test]
+fn the_answer_to_a_leave_is_right() {
+    let mut story = story();
+    let line = story.open(0, 0, 0);
+    let at = story.at(5);
+    story.sightings.leaves(line, Thread::Named(0), "t0", at);
+    story.closed(line, 0, "done", 10);
+    assert!(story.is_kept(), "{}", story.table());
 }
