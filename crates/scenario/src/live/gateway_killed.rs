@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::attend::Attended;
 use super::gateway::Gateway;
+use super::scene::Remains;
 use super::{Scene, User};
 use crate::client::{Client, Mishap, Open};
 use crate::report::Outcome;
@@ -87,7 +88,7 @@ async fn settle(outcome: &mut Outcome, back: Vec<Attended>, scene: &Scene, gatew
             client.reset()?;
         }
     }
-    outcome.leaked(scene.settle(super::Taken { sessions: 0, connections: 0 }).await?);
+    outcome.leaked(scene.settle(super::Taken { sessions: 0, connections: 0 }, Remains::Ended).await?);
     Ok(())
 }
 

@@ -47,8 +47,23 @@ pub struct Taken {
     pub connections: u64,
 }
 
-/// After the last client left, sessions linger for 10 s and dead sockets are found within two minutes at most.
-const SETTLES_WITHIN: Duration = Duration::from_secs(150);
+/// What the clients of a plan are when the last has left: how long the gateway may take to have forgotten them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remains {
+    /// Every socket has ended and the gateway was told: sessions linger for 10 s, and a busy machine adds as much.
+    Ended,
+    /// Some sockets may look alive to the gateway: heartbeats find them within two minutes at most.
+    HalfOpen,
+}
+
+impl Remains {
+    fn settle_within(self) -> Duration {
+        match self {
+            Self::Ended => Duration::from_secs(20),
+            Self::HalfOpen => Duration::from_secs(150),
+        }
+    }
+}
 
 /// Between two looks of one user at what he holds, and users who look at the same time.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -101,9 +116,9 @@ impl Scene {
     ///
     /// # Errors
     /// When a user cannot connect to ask.
-    pub async fn left_behind(&self) -> anyhow::Result<u64> {
+    pub(super) async fn left_behind(&self, remains: Remains) -> anyhow::Result<u64> {
         let users = self.users.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let deadline = Instant::now() + SETTLES_WITHIN;
+        let deadline = Instant::now() + remains.settle_within();
         let asking = Arc::new(Semaphore::new(ASKING));
         let mut asked = JoinSet::new();
         for user in users {
@@ -146,8 +161,8 @@ impl Scene {
     ///
     /// # Errors
     /// When the admin listener does not answer.
-    pub(super) async fn settle(&self, before: Taken) -> anyhow::Result<u64> {
-        let deadline = Instant::now() + SETTLES_WITHIN;
+    pub(super) async fn settle(&self, before: Taken, remains: Remains) -> anyhow::Result<u64> {
+        let deadline = Instant::now() + remains.settle_within();
         loop {
             let now = self.taken().await?.context("the admin listener was there before")?;
             let leaked =

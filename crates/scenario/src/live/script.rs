@@ -24,6 +24,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Scene;
+use super::scene::Remains;
 use crate::plan::Plan;
 use crate::report::Outcome;
 use crate::step::{Expectation, Step, duration_to_text};
@@ -149,6 +150,7 @@ pub(super) fn user_of(step: &Step) -> Option<u32> {
 struct Stage {
     outcome: Outcome,
     scene: Arc<Scene>,
+    remains: Remains,
     actors: BTreeMap<u32, Actor>,
 }
 
@@ -165,7 +167,7 @@ impl Stage {
                 place.insert(Actor::new(user, scene, venue.silence, connections, sightings)?);
             }
         }
-        Ok(Self { outcome: Outcome::new(name), scene, actors })
+        Ok(Self { outcome: Outcome::new(name), scene, remains: venue.silence.remains(plan), actors })
     }
 
     /// Steps between two waits: each user's in order, the users side by side.
@@ -265,11 +267,11 @@ impl Stage {
             actor.shared.write(Sightings::give_up);
         }
         try_join_all(self.actors.values_mut().map(Actor::leave_all)).await?;
-        let Self { mut outcome, actors, scene } = self;
+        let Self { mut outcome, actors, scene, remains } = self;
         for actor in actors.into_values() {
             outcome.absorb(actor.shared.write(|it| std::mem::replace(&mut it.outcome, Outcome::new(""))));
         }
-        outcome.leaked(scene.left_behind().await?);
+        outcome.leaked(scene.left_behind(remains).await?);
         Ok(outcome)
     }
 }
