@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use lychgate_scenario::client::transcript::ends_run;
-use lychgate_scenario::client::{Client, Open, PATIENCE, Trouble};
+use lychgate_scenario::client::{Client, Mishap, Open, PATIENCE};
 use lychgate_scenario::live::Scene;
 use lychgate_scenario::live::gateway::Gateway;
 use lychgate_scenario::report::{Latency, milliseconds, plain_table};
@@ -225,12 +225,12 @@ async fn closed_loop(clients: Vec<Client>) -> anyhow::Result<(Measured, Duration
     Ok((all, begin.elapsed()))
 }
 
-async fn run(client: &mut Client, run: &str) -> Result<Stages, Trouble> {
+async fn run(client: &mut Client, run: &str) -> Result<Stages, Mishap> {
     client.run(THREAD, run, "ping").await?;
     let (mut accepted, mut first_words, mut events) = (None, None, 0);
     loop {
         let next = client.until(PATIENCE, |frame| {
-            let refused = frame.refusal().map(|refused| Err(Trouble::Refused(Box::new(refused.clone()))));
+            let refused = frame.refusal().map(|refused| Err(Mishap::Refused(Box::new(refused.clone()))));
             refused.or_else(|| frame.event_of(THREAD).map(|event| Ok(event.agui())))
         });
         let agui = next.await??;
@@ -253,7 +253,7 @@ async fn run(client: &mut Client, run: &str) -> Result<Stages, Trouble> {
 }
 
 impl Measured {
-    fn record(&mut self, due: Instant, stages: Result<Stages, Trouble>) {
+    fn record(&mut self, due: Instant, stages: Result<Stages, Mishap>) {
         match stages {
             Ok(stages) => {
                 self.accepted.record(stages.accepted - due);

@@ -22,6 +22,8 @@ golden path with a third-party client (npm `ws`) against `lychgate demo` on a fr
 the release profile.";
 
 const BUILD_WITHIN: Duration = Duration::from_secs(30 * 60);
+/// Above every bound that a single plan has inside, of which the longest is the 3 minutes in a network namespace: whoever
+/// gives up there says why.
 const PLANS_WITHIN: Duration = Duration::from_secs(10 * 60);
 const START_WITHIN: Duration = Duration::from_secs(30);
 const CLIENT_WITHIN: Duration = Duration::from_secs(60);

@@ -26,14 +26,14 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 pub mod depart;
 pub mod endpoint;
 pub mod frame;
+pub mod mishap;
 pub mod token;
 pub mod transcript;
-pub mod trouble;
 mod wire;
 
 use endpoint::Endpoint;
 use frame::{Frame, Opened, Welcome};
-pub use trouble::{Ended, Trouble};
+pub use mishap::{Ended, Mishap};
 use wire::Wire;
 
 /// How long a client waits for an answer before it calls the gateway mute. Longer than the 10 s within which every
@@ -129,20 +129,20 @@ impl Client {
     /// Dials and upgrades; says nothing yet.
     ///
     /// # Errors
-    /// [`Trouble::Io`], [`Trouble::Status`], [`Trouble::Mute`] after [`PATIENCE`], and [`Trouble::Protocol`] where the
+    /// [`Mishap::Io`], [`Mishap::Status`], [`Mishap::Mute`] after [`PATIENCE`], and [`Mishap::Protocol`] where the
     /// gateway did not pick `lychgate.v1`.
-    pub async fn connect(endpoint: &Endpoint, caller: &Caller) -> Result<Self, Trouble> {
+    pub async fn connect(endpoint: &Endpoint, caller: &Caller) -> Result<Self, Mishap> {
         let upgrade = async {
-            let stream = Wire::new(endpoint.dial(caller.source).await.map_err(Trouble::Io)?);
+            let stream = Wire::new(endpoint.dial(caller.source).await.map_err(Mishap::Io)?);
             let config =
                 WebSocketConfig::default().read_buffer_size(4_096).write_buffer_size(0).max_write_buffer_size(4 << 20);
             let request = request(endpoint, &caller.credential)?;
-            tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await.map_err(Trouble::from)
+            tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await.map_err(Mishap::from)
         };
-        let (socket, response) = timeout(PATIENCE, upgrade).await.map_err(|_| Trouble::Mute(PATIENCE))??;
+        let (socket, response) = timeout(PATIENCE, upgrade).await.map_err(|_| Mishap::Mute(PATIENCE))??;
         let picked = response.headers().get("sec-websocket-protocol").map(|value| value.as_bytes());
         if picked != Some(b"lychgate.v1") {
-            return Err(Trouble::Protocol(format!("it picked the subprotocol {picked:?}")));
+            return Err(Mishap::Protocol(format!("it picked the subprotocol {picked:?}")));
         }
         Ok(Self {
             socket,
@@ -169,7 +169,7 @@ impl Client {
     ///
     /// # Errors
     /// What the gateway answered instead.
-    pub async fn hello(&mut self, hello: Hello<'_>) -> Result<Welcome, Trouble> {
+    pub async fn hello(&mut self, hello: Hello<'_>) -> Result<Welcome, Mishap> {
         self.acknowledges = hello.heartbeat == Some(Heartbeat::App);
         let heartbeat = hello.heartbeat.map(|heartbeat| match heartbeat {
             Heartbeat::App => "app",
@@ -181,7 +181,7 @@ impl Client {
         .await?;
         self.until(PATIENCE, |frame| match frame {
             Frame::Hello(welcome) => Some(Ok(welcome.clone())),
-            other => other.refusal().map(|refused| Err(Trouble::Refused(Box::new(refused.clone())))),
+            other => other.refusal().map(|refused| Err(Mishap::Refused(Box::new(refused.clone())))),
         })
         .await?
     }
@@ -190,7 +190,7 @@ impl Client {
     ///
     /// # Errors
     /// What the gateway answered instead.
-    pub async fn open(&mut self, open: Open<'_>) -> Result<Opened, Trouble> {
+    pub async fn open(&mut self, open: Open<'_>) -> Result<Opened, Mishap> {
         self.ask_open(open).await?;
         self.opened(open.thread).await
     }
@@ -199,7 +199,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn ask_open(&mut self, open: Open<'_>) -> Result<(), Trouble> {
+    pub async fn ask_open(&mut self, open: Open<'_>) -> Result<(), Mishap> {
         let (after, epoch) = open.resume.unzip();
         self.say(&without_nulls(json!({
             "type": "open", "thread": open.thread, "after": after, "epoch": epoch, "ref": open.reference
@@ -211,15 +211,15 @@ impl Client {
     ///
     /// # Errors
     /// What the gateway answered instead.
-    pub async fn opened(&mut self, thread: Option<&str>) -> Result<Opened, Trouble> {
+    pub async fn opened(&mut self, thread: Option<&str>) -> Result<Opened, Mishap> {
         let is_it = |name: Option<&str>| thread.is_none() || name.is_none() || thread == name;
         self.until(PATIENCE, |frame| {
             let opened = frame.opened().filter(|opened| is_it(Some(&opened.thread)));
             let refused = frame.refusal().filter(|refused| is_it(refused.thread.as_deref()));
             let closed = frame.closed().filter(|closed| thread == Some(&closed.thread));
             None.or_else(|| opened.map(|opened| Ok(opened.clone())))
-                .or_else(|| refused.map(|refused| Err(Trouble::Refused(Box::new(refused.clone())))))
-                .or_else(|| closed.map(|closed| Err(Trouble::Closed(Box::new(closed.clone())))))
+                .or_else(|| refused.map(|refused| Err(Mishap::Refused(Box::new(refused.clone())))))
+                .or_else(|| closed.map(|closed| Err(Mishap::Closed(Box::new(closed.clone())))))
         })
         .await?
     }
@@ -228,7 +228,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn run(&mut self, thread: &str, run: &str, text: &str) -> Result<(), Trouble> {
+    pub async fn run(&mut self, thread: &str, run: &str, text: &str) -> Result<(), Mishap> {
         self.say(&json!({
             "type": "run", "thread": thread, "run": run,
             "input": { "messages": [{ "id": format!("u-{run}"), "role": "user", "content": text }] }
@@ -240,7 +240,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn stop(&mut self, thread: &str, run: &str) -> Result<(), Trouble> {
+    pub async fn stop(&mut self, thread: &str, run: &str) -> Result<(), Mishap> {
         self.say(&json!({ "type": "stop", "thread": thread, "run": run })).await
     }
 
@@ -248,7 +248,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn leave(&mut self, thread: &str) -> Result<(), Trouble> {
+    pub async fn leave(&mut self, thread: &str) -> Result<(), Mishap> {
         self.say(&json!({ "type": "leave", "thread": thread })).await
     }
 
@@ -256,7 +256,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn ack(&mut self) -> Result<(), Trouble> {
+    pub async fn ack(&mut self) -> Result<(), Mishap> {
         let frame = json!({ "type": "ack", "at": &self.processed });
         self.say(&frame).await?;
         self.unacknowledged = 0;
@@ -268,26 +268,26 @@ impl Client {
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn say(&mut self, frame: &Value) -> Result<(), Trouble> {
+    pub async fn say(&mut self, frame: &Value) -> Result<(), Mishap> {
         self.say_raw(Raw::text(frame.to_string())).await
     }
 
     /// Sends anything, also what no client should.
     ///
     /// # Errors
-    /// Those of the socket, and [`Trouble::Mute`] where the gateway takes nothing for [`PATIENCE`].
-    pub async fn say_raw(&mut self, message: Raw) -> Result<(), Trouble> {
+    /// Those of the socket, and [`Mishap::Mute`] where the gateway takes nothing for [`PATIENCE`].
+    pub async fn say_raw(&mut self, message: Raw) -> Result<(), Mishap> {
         match timeout(PATIENCE, self.socket.send(message)).await {
-            Ok(sent) => sent.map_err(Trouble::from),
-            Err(_) => Err(Trouble::Mute(PATIENCE)),
+            Ok(sent) => sent.map_err(Mishap::from),
+            Err(_) => Err(Mishap::Mute(PATIENCE)),
         }
     }
 
     /// The next frame in order; pings are answered on the way. Safe to cancel: neither a frame nor an answer is lost.
     ///
     /// # Errors
-    /// [`Trouble::Ended`] when the socket ended, [`Trouble::Protocol`] when the gateway broke the protocol.
-    pub async fn next(&mut self) -> Result<Frame, Trouble> {
+    /// [`Mishap::Ended`] when the socket ended, [`Mishap::Protocol`] when the gateway broke the protocol.
+    pub async fn next(&mut self) -> Result<Frame, Mishap> {
         match self.backlog.pop_front() {
             Some(frame) => Ok(frame),
             None => self.read().await,
@@ -298,12 +298,12 @@ impl Client {
     /// and for later waits.
     ///
     /// # Errors
-    /// [`Trouble::Mute`] after `deadline`, else those of [`Self::next`].
+    /// [`Mishap::Mute`] after `deadline`, else those of [`Self::next`].
     pub async fn until<T>(
         &mut self,
         deadline: Duration,
         mut pick: impl FnMut(&Frame) -> Option<T>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, Mishap> {
         if let Some((index, picked)) = self.backlog.iter().enumerate().find_map(|(i, frame)| Some((i, pick(frame)?))) {
             self.backlog.remove(index);
             return Ok(picked);
@@ -315,17 +315,15 @@ impl Client {
                     return Ok(picked);
                 }
                 if self.backlog.len() == BACKLOG {
-                    return Err(Trouble::Protocol(format!(
-                        "{BACKLOG} frames came and not the one that was waited for"
-                    )));
+                    return Err(Mishap::Protocol(format!("{BACKLOG} frames came and not the one that was waited for")));
                 }
                 self.backlog.push_back(frame);
             }
         };
-        timeout(deadline, search).await.unwrap_or(Err(Trouble::Mute(deadline)))
+        timeout(deadline, search).await.unwrap_or(Err(Mishap::Mute(deadline)))
     }
 
-    async fn read(&mut self) -> Result<Frame, Trouble> {
+    async fn read(&mut self) -> Result<Frame, Mishap> {
         loop {
             // Before the next frame is read rather than after the last one: a caller who gives up while we write would
             // otherwise lose the frame.
@@ -334,8 +332,8 @@ impl Client {
                 self.ack().await?;
             }
             let message = match self.socket.next().await {
-                Some(message) => message.map_err(Trouble::from)?,
-                None => return Err(Trouble::Ended(Ended::default())),
+                Some(message) => message.map_err(Mishap::from)?,
+                None => return Err(Mishap::Ended(Ended::default())),
             };
             let text = match message {
                 Raw::Text(text) => text,
@@ -343,9 +341,9 @@ impl Client {
                     if self.hangs {
                         self.mute();
                     }
-                    return Err(Trouble::Ended(Ended::from(close)));
+                    return Err(Mishap::Ended(Ended::from(close)));
                 }
-                Raw::Binary(_) => return Err(Trouble::Protocol("it sent a binary frame".to_owned())),
+                Raw::Binary(_) => return Err(Mishap::Protocol("it sent a binary frame".to_owned())),
                 Raw::Ping(payload) => {
                     if self.is_mute() {
                         self.unanswered = Some(payload);
@@ -354,7 +352,7 @@ impl Client {
                 }
                 Raw::Pong(_) | Raw::Frame(_) => continue,
             };
-            let frame = Frame::parse(&text).map_err(|error| Trouble::Protocol(format!("{error} in {text}")))?;
+            let frame = Frame::parse(&text).map_err(|error| Mishap::Protocol(format!("{error} in {text}")))?;
             self.note(&frame);
             if !matches!(frame, Frame::Ping) {
                 return Ok(frame);
@@ -389,7 +387,7 @@ impl Client {
     }
 }
 
-fn request(endpoint: &Endpoint, credential: &Credential) -> Result<Request, Trouble> {
+fn request(endpoint: &Endpoint, credential: &Credential) -> Result<Request, Mishap> {
     let protocols = match credential {
         Credential::Subprotocol(token) => format!("lychgate.v1, lychgate.bearer.{token}"),
         Credential::None | Credential::Header(_) => "lychgate.v1".to_owned(),
@@ -405,7 +403,7 @@ fn request(endpoint: &Endpoint, credential: &Credential) -> Result<Request, Trou
     if let Credential::Header(token) = credential {
         request = request.header("Authorization", format!("Bearer {token}"));
     }
-    request.body(()).map_err(|error| Trouble::Protocol(error.to_string()))
+    request.body(()).map_err(|error| Mishap::Protocol(error.to_string()))
 }
 
 /// Absent, not null: the protocol omits what is not said.

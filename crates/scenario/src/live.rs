@@ -11,8 +11,8 @@
 //! `golden-path` (what is said, frame by frame), `storm` (thousands of opens at one instant), `twenty-zombies` in a process
 //! that SIGSTOP silences (many rounds, for a p99) and with a death that is known before, and the kill of the gateway itself.
 //!
-//! Nothing in here asserts a duration: the table shows them, and the promise (admitted, not refused, nobody live
-//! evicted, nothing leaked) is what decides.
+//! No duration is asserted but the 10 s within which everybody is promised a session (I3): the table shows them, and the
+//! promise (admitted, not refused, nobody live evicted, nothing leaked) is what decides.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -161,6 +161,11 @@ impl Outcome {
         self.admitted += 1;
     }
 
+    /// An open failed through our own fault: neither admitted nor refused. The plan bounds how many, and says so in a note.
+    pub fn excused(&mut self) {
+        self.attempts += 1;
+    }
+
     /// An open was answered with anything else, or not at all: with limits that are per user alone that is a lockout.
     pub fn refused(&mut self, why: &dyn Display) {
         self.attempts += 1;

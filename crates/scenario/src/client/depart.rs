@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Message as Raw;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use super::{Client, PATIENCE, Trouble};
+use super::{Client, Mishap, PATIENCE};
 
 impl Client {
     /// Behaves like a frozen page from now on: the protocol's pongs still go out while it is read, `ack` does not.
@@ -33,7 +33,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn wake(&mut self) -> Result<(), Trouble> {
+    pub async fn wake(&mut self) -> Result<(), Mishap> {
         self.socket.get_mut().set_mute(false);
         self.is_frozen = false;
         match self.unanswered.take() {
@@ -50,31 +50,31 @@ impl Client {
     /// Closes with a code and waits for the handshake to end.
     ///
     /// # Errors
-    /// [`Trouble::Mute`] where the gateway does not answer the close within [`PATIENCE`].
-    pub async fn close(mut self, code: u16) -> Result<(), Trouble> {
+    /// [`Mishap::Mute`] where the gateway does not answer the close within [`PATIENCE`].
+    pub async fn close(mut self, code: u16) -> Result<(), Mishap> {
         let close = CloseFrame { code: CloseCode::from(code), reason: "".into() };
         let handshake = async {
-            self.socket.close(Some(close)).await.map_err(Trouble::from)?;
+            self.socket.close(Some(close)).await.map_err(Mishap::from)?;
             while let Some(Ok(_)) = self.socket.next().await {}
             Ok(())
         };
-        timeout(PATIENCE, handshake).await.unwrap_or(Err(Trouble::Mute(PATIENCE)))
+        timeout(PATIENCE, handshake).await.unwrap_or(Err(Mishap::Mute(PATIENCE)))
     }
 
     /// Tears the connection down with RST, as a crashed process behind a strict firewall would.
     ///
     /// # Errors
     /// Those of setting the linger time.
-    pub fn reset(self) -> Result<(), Trouble> {
-        self.socket.get_ref().stream().set_zero_linger().map_err(Trouble::Io)
+    pub fn reset(self) -> Result<(), Mishap> {
+        self.socket.get_ref().stream().set_zero_linger().map_err(Mishap::Io)
     }
 
     /// Sends FIN without a close frame; the other direction stays open and can be read.
     ///
     /// # Errors
     /// Those of `shutdown`.
-    pub async fn half_close(&mut self) -> Result<(), Trouble> {
-        self.socket.get_mut().shutdown().await.map_err(Trouble::Io)
+    pub async fn half_close(&mut self) -> Result<(), Mishap> {
+        self.socket.get_mut().shutdown().await.map_err(Mishap::Io)
     }
 
     /// Falls silent for good: the socket stays open, neither pings nor closes are answered any more.

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::client::frame::{Closed, Frame};
-use crate::client::{Client, Trouble};
+use crate::client::{Client, Mishap};
 
 /// Frames that are kept while a client is attended; later ones are read, answered and dropped.
 const KEPT: usize = 16_384;
@@ -24,7 +24,7 @@ pub struct Recalled {
     /// What it heard, in order.
     pub frames: Vec<Frame>,
     /// How its socket ended.
-    pub ended: Option<Trouble>,
+    pub ended: Option<Mishap>,
 }
 
 impl Attended {
@@ -62,7 +62,7 @@ async fn attend(mut client: Client, mut recalled: oneshot::Receiver<()>) -> Reca
             frame = client.next() => match frame {
                 Ok(frame) if frames.len() < KEPT => frames.push(frame),
                 Ok(_) => {}
-                Err(trouble) => break Some(trouble),
+                Err(mishap) => break Some(mishap),
             },
         }
     };

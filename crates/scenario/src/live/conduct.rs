@@ -18,6 +18,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::catalogue::{Entry, Play, Written};
 use super::gateway::Gateway;
 use super::metrics::{Admin, Reclaims};
+use super::scene::Remains;
 use super::script::{self, Silence, Venue, playable};
 use super::{Scene, gateway_killed, golden_path, namespace, storm, twenty_zombies};
 use lychgate_core::LimitSpec;
@@ -84,7 +85,7 @@ impl Conductor {
         }
         if let Some(taken) = taken {
             let mut gateway = Outcome::new("the gateway");
-            gateway.leaked(self.scene.settle(taken).await?);
+            gateway.leaked(self.scene.settle(taken, Remains::Ended).await?);
             show.outcomes.push(gateway);
         }
         Ok(show)
@@ -137,7 +138,7 @@ impl Conductor {
             Written::GatewayKilled => gateway_killed::play(self.binary.as_deref(), bar).await?,
         };
         bar.set_message("everybody has left");
-        outcome.leaked(scene.left_behind().await?);
+        outcome.leaked(scene.left_behind(Remains::Ended).await?);
         Ok(outcome)
     }
 
@@ -172,7 +173,7 @@ pub(super) async fn play_on(
         let venue = Venue { scene: Arc::clone(&scene), process: Some(gateway.process()?), silence };
         let mut outcome = script::play(name, plan, &venue, bar).await?;
         if let Some(before) = before {
-            outcome.leaked(scene.settle(before).await?);
+            outcome.leaked(scene.settle(before, silence.remains(plan)).await?);
         }
         anyhow::Ok(outcome)
     }

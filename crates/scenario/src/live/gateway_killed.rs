@@ -16,8 +16,9 @@ use tokio::time::{Instant, timeout};
 
 use super::attend::Attended;
 use super::gateway::Gateway;
+use super::scene::Remains;
 use super::{Scene, User};
-use crate::client::{Client, Open, Trouble};
+use crate::client::{Client, Mishap, Open};
 use crate::report::Outcome;
 
 /// The limit of the default plan, and the users.
@@ -60,7 +61,7 @@ pub(super) async fn play(binary: Option<&Path>, bar: &ProgressBar) -> anyhow::Re
                 outcome.admitted(after);
                 back.push(Attended::new(client));
             }
-            Err(trouble) => outcome.refused(&trouble),
+            Err(mishap) => outcome.refused(&mishap),
         }
     }
     settle(&mut outcome, back, &scene, &gateway).await?;
@@ -87,7 +88,7 @@ async fn settle(outcome: &mut Outcome, back: Vec<Attended>, scene: &Scene, gatew
             client.reset()?;
         }
     }
-    outcome.leaked(scene.settle(super::Taken { sessions: 0, connections: 0 }).await?);
+    outcome.leaked(scene.settle(super::Taken { sessions: 0, connections: 0 }, Remains::Ended).await?);
     Ok(())
 }
 
@@ -100,10 +101,10 @@ struct Tab {
 
 impl Tab {
     /// Notices that its socket ended, and comes back naming it, which the new process has never heard of.
-    async fn come_back(mut self) -> Result<(Client, Duration), Trouble> {
+    async fn come_back(mut self) -> Result<(Client, Duration), Mishap> {
         if let Some(mut client) = self.client.take() {
             let end = async { while client.next().await.is_ok() {} };
-            timeout(ENDS_WITHIN, end).await.map_err(|_| Trouble::Mute(ENDS_WITHIN))?;
+            timeout(ENDS_WITHIN, end).await.map_err(|_| Mishap::Mute(ENDS_WITHIN))?;
         }
         let (mut client, _) = self.user.replace(Some(&self.prev)).await?;
         let started = Instant::now();

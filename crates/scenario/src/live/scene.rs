@@ -14,7 +14,7 @@ use super::metrics::{self, Admin};
 use crate::client::endpoint::Endpoint;
 use crate::client::frame::{Limits, Welcome};
 use crate::client::token::Tokens;
-use crate::client::{Caller, Client, Credential, Heartbeat, Hello, Trouble};
+use crate::client::{Caller, Client, Credential, Heartbeat, Hello, Mishap};
 
 /// A gateway and everything that is needed to talk to it as many users.
 #[derive(Debug)]
@@ -47,8 +47,23 @@ pub struct Taken {
     pub connections: u64,
 }
 
-/// After the last client left, sessions linger for 10 s and dead sockets are found within two minutes at most.
-const SETTLES_WITHIN: Duration = Duration::from_secs(150);
+/// What the clients of a plan are when the last has left: how long the gateway may take to have forgotten them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remains {
+    /// Every socket has ended and the gateway was told: sessions linger for 10 s, and a busy machine adds as much.
+    Ended,
+    /// Some sockets may look alive to the gateway: heartbeats find them within two minutes at most.
+    HalfOpen,
+}
+
+impl Remains {
+    fn settle_within(self) -> Duration {
+        match self {
+            Self::Ended => Duration::from_secs(20),
+            Self::HalfOpen => Duration::from_secs(150),
+        }
+    }
+}
 
 /// Between two looks of one user at what he holds, and users who look at the same time.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -101,9 +116,9 @@ impl Scene {
     ///
     /// # Errors
     /// When a user cannot connect to ask.
-    pub async fn left_behind(&self) -> anyhow::Result<u64> {
+    pub(super) async fn left_behind(&self, remains: Remains) -> anyhow::Result<u64> {
         let users = self.users.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let deadline = Instant::now() + SETTLES_WITHIN;
+        let deadline = Instant::now() + remains.settle_within();
         let asking = Arc::new(Semaphore::new(ASKING));
         let mut asked = JoinSet::new();
         for user in users {
@@ -146,8 +161,8 @@ impl Scene {
     ///
     /// # Errors
     /// When the admin listener does not answer.
-    pub(super) async fn settle(&self, before: Taken) -> anyhow::Result<u64> {
-        let deadline = Instant::now() + SETTLES_WITHIN;
+    pub(super) async fn settle(&self, before: Taken, remains: Remains) -> anyhow::Result<u64> {
+        let deadline = Instant::now() + remains.settle_within();
         loop {
             let now = self.taken().await?.context("the admin listener was there before")?;
             let leaked =
@@ -174,7 +189,7 @@ impl User {
     ///
     /// # Errors
     /// When he cannot connect to ask.
-    pub async fn limits(&self) -> Result<Limits, Trouble> {
+    pub async fn limits(&self) -> Result<Limits, Mishap> {
         let (client, welcome) = self.connect().await?;
         client.close(1000).await?;
         Ok(welcome.limits)
@@ -197,7 +212,7 @@ impl User {
     ///
     /// # Errors
     /// What the gateway answered instead.
-    pub async fn connect(&self) -> Result<(Client, Welcome), Trouble> {
+    pub async fn connect(&self) -> Result<(Client, Welcome), Mishap> {
         self.replace(None).await
     }
 
@@ -205,7 +220,7 @@ impl User {
     ///
     /// # Errors
     /// What the gateway answered instead.
-    pub async fn replace(&self, prev: Option<&str>) -> Result<(Client, Welcome), Trouble> {
+    pub async fn replace(&self, prev: Option<&str>) -> Result<(Client, Welcome), Mishap> {
         let mut client = Client::connect(&self.endpoint, &self.caller).await?;
         let heartbeat = Some(Heartbeat::App);
         let welcome = client.hello(Hello { heartbeat, prev, ..Hello::default() }).await?;

@@ -7,19 +7,19 @@ use tokio::time::{Instant, timeout};
 
 use crate::client::frame::{Event, Opened, Refused};
 use crate::client::transcript::{Transcript, ends_run};
-use crate::client::{Client, Open, PATIENCE, Trouble};
+use crate::client::{Client, Mishap, Open, PATIENCE};
 use crate::report::Outcome;
 
 /// An answer, from `run` to its end, takes at most so long.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Opens a thread for the table: an open that is not answered with `opened` is a refusal.
-pub(super) async fn open(outcome: &mut Outcome, client: &mut Client, thread: &str) -> Result<Opened, Trouble> {
+pub(super) async fn open(outcome: &mut Outcome, client: &mut Client, thread: &str) -> Result<Opened, Mishap> {
     let started = Instant::now();
     let opened = client.open(Open { thread: Some(thread), ..Open::default() }).await;
     match &opened {
         Ok(_) => outcome.admitted(started.elapsed()),
-        Err(trouble) => outcome.refused(trouble),
+        Err(mishap) => outcome.refused(mishap),
     }
     opened
 }
@@ -50,16 +50,16 @@ pub(super) async fn continue_answer(
 }
 
 /// The next event of a thread; a refusal that names the thread, or none, comes as an error.
-pub(super) async fn next_event(client: &mut Client, thread: &str) -> Result<Event, Trouble> {
+pub(super) async fn next_event(client: &mut Client, thread: &str) -> Result<Event, Mishap> {
     let next = client.until(PATIENCE, |frame| {
         let refused = frame.refusal().filter(|refused| refused.thread.as_deref().is_none_or(|about| about == thread));
-        let refused = refused.map(|refused| Err(Trouble::Refused(Box::new(refused.clone()))));
+        let refused = refused.map(|refused| Err(Mishap::Refused(Box::new(refused.clone()))));
         refused.or_else(|| frame.event_of(thread).map(|event| Ok(event.clone())))
     });
     next.await?
 }
 
 /// The next refusal.
-pub(super) async fn refusal(client: &mut Client) -> Result<Refused, Trouble> {
+pub(super) async fn refusal(client: &mut Client) -> Result<Refused, Mishap> {
     client.until(PATIENCE, |frame| frame.refusal().cloned()).await
 }

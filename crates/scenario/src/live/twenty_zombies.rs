@@ -20,7 +20,7 @@ use super::hold::{Holder, Order};
 use super::talk::open;
 use super::{Scene, User};
 use crate::client::frame::Frame;
-use crate::client::{Client, Open, PATIENCE, Trouble};
+use crate::client::{Client, Mishap, Open, PATIENCE};
 use crate::report::Outcome;
 
 /// Three heartbeats of 20 s and a tenth, and the 10 s in which the last may be answered.
@@ -152,7 +152,7 @@ async fn all_come_back(scene: &Scene) -> anyhow::Result<Outcome> {
                 outcome.admitted(after);
                 back.push((thread, client));
             }
-            Err(trouble) => outcome.refused(&trouble),
+            Err(mishap) => outcome.refused(&mishap),
         }
     }
     for (thread, attended) in back {
@@ -164,7 +164,7 @@ async fn all_come_back(scene: &Scene) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-async fn come_back(user: &User, thread: &str) -> Result<(Attended, Duration), Trouble> {
+async fn come_back(user: &User, thread: &str) -> Result<(Attended, Duration), Mishap> {
     let (mut client, _) = user.connect().await?;
     let started = Instant::now();
     client.open(Open { thread: Some(thread), ..Open::default() }).await?;

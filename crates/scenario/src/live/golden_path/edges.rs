@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail, ensure};
 use tokio_tungstenite::tungstenite::Message as Raw;
 
-use crate::client::{Caller, Client, Credential, Heartbeat, Hello, Open, PATIENCE, Trouble};
+use crate::client::{Caller, Client, Credential, Heartbeat, Hello, Mishap, Open, PATIENCE};
 use crate::live::Scene;
 use crate::live::talk::{answer, open, refusal};
 use crate::report::Outcome;
@@ -57,12 +57,12 @@ pub(super) async fn bad_tokens_are_turned_away(scene: &Scene, _: &mut Outcome) -
         let caller = Caller { source: user.caller.source, credential: Credential::Subprotocol(bad.to_owned()) };
         let mut client = Client::connect(scene.endpoint(), &caller).await?;
         let told = match client.hello(Hello::default()).await {
-            Err(Trouble::Refused(refused)) => refused,
+            Err(Mishap::Refused(refused)) => refused,
             other => bail!("the token {bad} was answered with {other:?}"),
         };
         ensure!(told.code == "unauthorized", "the token {bad} was told {told:?}");
         match client.until(PATIENCE, |_| None::<()>).await {
-            Err(Trouble::Ended(ended)) if ended.code == Some(4501) => {}
+            Err(Mishap::Ended(ended)) if ended.code == Some(4501) => {}
             other => bail!("the token {bad} ended with {other:?}"),
         }
     }

@@ -9,10 +9,10 @@ use lychgate_core::{End, Heartbeat};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::ledger::{Ledger, Mood};
-use super::line::{Line, Order, Shared};
+use super::line::{Cue, Line, Shared};
+use super::sightings::{Mood, Sightings};
 use super::silence::Silence;
-use crate::client::{Caller, Client, Credential, Heartbeat as Sign, Hello, Trouble};
+use crate::client::{Caller, Client, Credential, Heartbeat as Sign, Hello, Mishap};
 use crate::live::{Scene, User};
 use crate::step::{Step, Tab, Thread, TokenPlan, Way};
 
@@ -65,24 +65,24 @@ impl Actor {
         scene: Arc<Scene>,
         silence: Silence,
         connections: Connections,
-        ledger: Ledger,
+        sightings: Sightings,
     ) -> anyhow::Result<Self> {
         let user = scene.user(&format!("u{number}"))?;
-        let shared = Arc::new(Shared::new(ledger));
+        let shared = Arc::new(Shared::new(sightings));
         Ok(Self { number, user, scene, silence, connections, tabs: BTreeMap::new(), lines: Vec::new(), shared })
     }
 
     /// Lets one step of this user happen; those that wait for the world are not his.
     ///
     /// # Errors
-    /// When the machinery fails. What the gateway does wrong stands in the ledger.
+    /// When the machinery fails. What the gateway does wrong stands in the sightings.
     pub(super) async fn act(&mut self, step: &Step) -> anyhow::Result<()> {
         match step.clone() {
             Step::OpenTab { tab, thread, heartbeat, plan } => {
                 let state = self.tabs.entry(tab.number).or_default();
                 state.heartbeat = heartbeat;
                 state.plan = plan;
-                if state.line.is_none_or(|line| self.shared.ledger().has_ended(line)) {
+                if state.line.is_none_or(|line| self.shared.sightings().has_ended(line)) {
                     self.connect(tab.number, None).await;
                 }
                 self.open(tab.number, thread).await;
@@ -92,9 +92,9 @@ impl Actor {
             Step::GoSilent(tab) => self.set_mood(tab.number, Mood::Silent).await?,
             Step::Freeze(tab) => self.set_mood(tab.number, Mood::Frozen).await?,
             Step::WakeUp(tab) => self.set_mood(tab.number, Mood::Live).await?,
-            Step::StopReading(tab) => self.read(tab.number, Order::StopReading).await,
-            Step::ReadSome(tab) => self.read(tab.number, Order::ReadSome).await,
-            Step::ReadAgain(tab) => self.read(tab.number, Order::ReadAgain).await,
+            Step::StopReading(tab) => self.read(tab.number, Cue::StopReading).await,
+            Step::ReadSome(tab) => self.read(tab.number, Cue::ReadSome).await,
+            Step::ReadAgain(tab) => self.read(tab.number, Cue::ReadAgain).await,
             Step::Reconnect { tab, way } => self.reconnect(tab.number, way).await?,
             Step::Leave { tab, thread } => self.leave(tab.number, thread).await,
             Step::Prompt { thread, .. } => self.prompt(&thread.to_string()).await,
@@ -102,12 +102,15 @@ impl Actor {
             Step::Look(tab) => self.say(tab.number, json!({ "type": "ack", "visible": true })).await,
             Step::CloseHangs(tab) => {
                 if let Some(line) = self.line(tab.number) {
-                    self.lines[line].line.obey(Order::Hang).await;
+                    self.lines[line].line.obey(Cue::Hang).await;
                 }
             }
             Step::Expire { tab, after } => {
                 let plan = self.tabs.get(&tab.number).and_then(|state| state.plan.as_deref());
                 let token = self.scene.token(&self.user, plan, after)?;
+                if let Some(line) = self.usable(tab.number) {
+                    self.shared.write(|it| it.expires(line));
+                }
                 self.say(tab.number, json!({ "type": "hello", "token": token })).await;
             }
             Step::Renew { tab, plan } => {
@@ -128,12 +131,12 @@ impl Actor {
 
     /// The tab's socket, while it has one that did not end.
     pub(super) fn line(&self, tab: u32) -> Option<usize> {
-        self.tabs.get(&tab)?.line.filter(|line| !self.shared.ledger().has_ended(*line))
+        self.tabs.get(&tab)?.line.filter(|line| !self.shared.sightings().has_ended(*line))
     }
 
     /// The same, if what the tab sends arrives.
     fn usable(&self, tab: u32) -> Option<usize> {
-        self.line(tab).filter(|line| self.shared.ledger().is_usable(*line))
+        self.line(tab).filter(|line| self.shared.sightings().is_usable(*line))
     }
 
     /// A socket of its own address: the network of one tab can be taken away without the others', and the bound on
@@ -149,7 +152,7 @@ impl Actor {
             Heartbeat::Application => Sign::App,
             Heartbeat::Protocol => Sign::Ws,
         };
-        let greeted: Result<_, Trouble> = async {
+        let greeted: Result<_, Mishap> = async {
             let mut client = Client::connect(self.scene.endpoint(), &caller).await?;
             let hello = Hello { heartbeat: Some(sign), prev: prev.as_deref(), ..Hello::default() };
             let welcome = client.hello(hello).await?;
@@ -165,8 +168,8 @@ impl Actor {
                 let tab = Tab { user: self.number, number: tab };
                 self.connections.lock().unwrap_or_else(PoisonError::into_inner).insert(tab, welcome.connection);
             }
-            Err(trouble) => {
-                let told = format!("u{} c{tab} could not connect: {trouble}", self.number);
+            Err(mishap) => {
+                let told = format!("u{} c{tab} could not connect: {mishap}", self.number);
                 self.tabs.entry(tab).or_default().line = None;
                 self.shared.write(|it| it.outcome.refused(&told));
             }
@@ -180,13 +183,13 @@ impl Actor {
         if let Some(id) = id {
             frame["thread"] = id.into();
         }
-        self.lines[line].line.obey(Order::Say(frame)).await;
+        self.lines[line].line.obey(Cue::Say(frame)).await;
         self.shared.comes_true(HEAD_START, |it| !it.is_pending(line, thread)).await;
     }
 
     async fn say(&mut self, tab: u32, frame: serde_json::Value) {
         if let Some(line) = self.usable(tab) {
-            self.lines[line].line.obey(Order::Say(frame)).await;
+            self.lines[line].line.obey(Cue::Say(frame)).await;
         }
     }
 
@@ -194,11 +197,11 @@ impl Actor {
         let Some(line) = self.line(tab) else { return };
         // Before the socket ends, so that its end is not taken for the gateway's doing.
         self.shared.write(|it| it.hung_up(line, end, Instant::now()));
-        let order = match end {
-            End::ClientClosed => Order::Close,
-            End::Lost => Order::Reset,
+        let cue = match end {
+            End::ClientClosed => Cue::Close,
+            End::Lost => Cue::Reset,
         };
-        self.lines[line].line.obey(order).await;
+        self.lines[line].line.obey(cue).await;
         self.tabs.entry(tab).or_default().line = None;
         if end == End::ClientClosed {
             self.shared.write(|it| it.forget_wishes(tab));
@@ -216,21 +219,21 @@ impl Actor {
         let Socket { line: socket, caller } = &self.lines[line];
         match mood {
             Mood::Live => {
-                self.silence.end(socket, caller).await?;
-                socket.obey(Order::Wake).await;
+                self.silence.end(caller).await?;
+                socket.obey(Cue::Wake).await;
             }
-            Mood::Frozen => drop(socket.obey(Order::Freeze).await),
+            Mood::Frozen => drop(socket.obey(Cue::Freeze).await),
             Mood::Silent => self.silence.begin(socket, caller).await?,
         }
         self.shared.write(|it| it.set_mood(line, mood, Instant::now()));
         Ok(())
     }
 
-    async fn read(&mut self, tab: u32, order: Order) {
+    async fn read(&mut self, tab: u32, cue: Cue) {
         let Some(line) = self.line(tab) else { return };
-        let reads = matches!(order, Order::ReadAgain);
+        let reads = matches!(cue, Cue::ReadAgain);
         self.shared.write(|it| it.set_reading(line, reads, Instant::now()));
-        self.lines[line].line.obey(order).await;
+        self.lines[line].line.obey(cue).await;
     }
 
     /// The tab leaves its socket behind, which looks alive to the gateway and never answers again.
@@ -250,7 +253,7 @@ impl Actor {
             }
         }
         self.connect(tab, prev).await;
-        let wishes = self.shared.ledger().wishes(tab);
+        let wishes = self.shared.sightings().wishes(tab);
         for thread in wishes {
             self.open(tab, thread).await;
         }
@@ -259,14 +262,14 @@ impl Actor {
 
     async fn leave(&mut self, tab: u32, thread: Thread) {
         let Some(line) = self.usable(tab) else { return };
-        let id = self.shared.ledger().id_of(tab, thread);
+        let id = self.shared.sightings().id_of(tab, thread);
         let Some(id) = id else { return };
         self.shared.write(|it| it.leaves(line, thread, &id, Instant::now()));
-        self.lines[line].line.obey(Order::Say(json!({ "type": "leave", "thread": id }))).await;
+        self.lines[line].line.obey(Cue::Say(json!({ "type": "leave", "thread": id }))).await;
     }
 
     async fn prompt(&mut self, thread: &str) {
-        if self.shared.ledger().run_in_flight(thread).is_some() {
+        if self.shared.sightings().run_in_flight(thread).is_some() {
             return;
         }
         if !self.shared.comes_true(RUN_WITHIN, |it| it.speaker(thread).is_some()).await {
@@ -282,8 +285,8 @@ impl Actor {
         let Some(line) = speaker else { return };
         let messages = json!([{ "id": format!("u-{run}"), "role": "user", "content": STALLING_QUESTION }]);
         let frame = json!({ "type": "run", "thread": thread, "run": run, "input": { "messages": messages } });
-        self.lines[line].line.obey(Order::Say(frame)).await;
-        let has_started = |it: &Ledger| it.run_of(thread).is_some_and(|run| run.started.is_some());
+        self.lines[line].line.obey(Cue::Say(frame)).await;
+        let has_started = |it: &Sightings| it.run_of(thread).is_some_and(|run| run.started.is_some());
         if !self.shared.comes_true(RUN_WITHIN, has_started).await {
             let told =
                 format!("u{} asked for a run on {thread}, and it did not start within {RUN_WITHIN:?}", self.number);
@@ -292,11 +295,11 @@ impl Actor {
     }
 
     async fn run_ends(&mut self, thread: &str) {
-        let run = self.shared.ledger().run_in_flight(thread).map(|run| run.id.clone());
-        let (Some(run), Some(line)) = (run, self.shared.ledger().speaker(thread)) else { return };
+        let run = self.shared.sightings().run_in_flight(thread).map(|run| run.id.clone());
+        let (Some(run), Some(line)) = (run, self.shared.sightings().speaker(thread)) else { return };
         self.shared.write(|it| it.unwants_run(thread));
-        self.lines[line].line.obey(Order::Say(json!({ "type": "stop", "thread": thread, "run": run }))).await;
-        let has_ended = |it: &Ledger| it.run_in_flight(thread).is_none();
+        self.lines[line].line.obey(Cue::Say(json!({ "type": "stop", "thread": thread, "run": run }))).await;
+        let has_ended = |it: &Sightings| it.run_in_flight(thread).is_none();
         if !self.shared.comes_true(RUN_WITHIN, has_ended).await {
             let told = format!("u{} stopped the run on {thread}, and it went on", self.number);
             self.shared.write(|it| it.outcome.broke(told));
@@ -305,7 +308,7 @@ impl Actor {
 
     /// Starts runs again that ended although the plan wants them in flight.
     pub(super) async fn renew_runs(&mut self) {
-        let lost = self.shared.ledger().lost_runs();
+        let lost = self.shared.sightings().lost_runs();
         for thread in lost {
             self.prompt(&thread).await;
         }
@@ -326,15 +329,15 @@ impl Actor {
 
     /// Everybody goes, without a word. Runs are stopped before, by whoever still can.
     pub(super) async fn leave_all(&mut self) -> anyhow::Result<()> {
-        let runs = self.shared.ledger().runs();
+        let runs = self.shared.sightings().runs();
         for thread in runs {
             self.run_ends(&thread).await;
         }
         for line in 0..self.lines.len() {
             let Socket { line: socket, caller } = &self.lines[line];
-            self.silence.end(socket, caller).await?;
+            self.silence.end(caller).await?;
             self.shared.write(|it| it.hung_up(line, End::Lost, Instant::now()));
-            socket.obey(Order::Reset).await;
+            socket.obey(Cue::Reset).await;
         }
         self.lines.clear();
         self.tabs.clear();

@@ -8,12 +8,12 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::ledger::Ledger;
-use crate::client::{Client, PATIENCE, Trouble};
+use super::sightings::Sightings;
+use crate::client::{Client, Mishap, PATIENCE};
 
 /// What a socket is told to do.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum Cue {
     /// Send a frame.
     Say(Value),
     /// Answer nothing any more.
@@ -30,55 +30,55 @@ pub(super) enum Order {
     ReadAgain,
     /// Never answer a close.
     Hang,
-    /// Say that it is alive, or that a person looks at it.
+    /// End with a close 1000, and wait for the answer.
     Close,
     /// End with RST.
     Reset,
 }
 
-/// Orders that may wait; the one who gives them waits for each.
-const ORDERS: usize = 1;
+/// Cues that may wait; the one who gives them waits for each.
+const CUES: usize = 1;
 
 /// How long a tab that reads a little looks for something to read.
 const A_LITTLE: Duration = Duration::from_millis(50);
 
-/// The ledger of a user, shared by his sockets.
+/// The sightings of a user, shared by his sockets.
 #[derive(Debug)]
 pub(super) struct Shared {
-    ledger: Mutex<Ledger>,
+    sightings: Mutex<Sightings>,
     changed: Notify,
 }
 
 impl Shared {
-    pub(super) fn new(ledger: Ledger) -> Self {
-        Self { ledger: Mutex::new(ledger), changed: Notify::new() }
+    pub(super) fn new(sightings: Sightings) -> Self {
+        Self { sightings: Mutex::new(sightings), changed: Notify::new() }
     }
 
-    /// The ledger; not to be held across an await.
-    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The sightings; not to be held across an await.
+    pub(super) fn sightings(&self) -> MutexGuard<'_, Sightings> {
+        self.sightings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the ledger and wakes whoever waits for a change.
-    pub(super) fn write<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
-        let changed = change(&mut self.ledger());
+    /// Changes the sightings and wakes whoever waits for a change.
+    pub(super) fn write<T>(&self, change: impl FnOnce(&mut Sightings) -> T) -> T {
+        let changed = change(&mut self.sightings());
         self.changed.notify_waiters();
         changed
     }
 
-    /// Waits until something is true of the ledger; whether it was before `within` was over.
-    pub(super) async fn comes_true(&self, within: Duration, is_true: impl Fn(&Ledger) -> bool) -> bool {
+    /// Waits until something is true of the sightings; whether it was before `within` was over.
+    pub(super) async fn comes_true(&self, within: Duration, is_true: impl Fn(&Sightings) -> bool) -> bool {
         let deadline = Instant::now() + within;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // Before the look, so that a change between look and wait is not missed.
             changed.as_mut().enable();
-            if is_true(&self.ledger()) {
+            if is_true(&self.sightings()) {
                 return true;
             }
             if timeout_at(deadline, changed).await.is_err() {
-                return is_true(&self.ledger());
+                return is_true(&self.sightings());
             }
         }
     }
@@ -87,21 +87,21 @@ impl Shared {
 /// A socket and the task behind it. Dropping it ends the socket.
 #[derive(Debug)]
 pub(super) struct Line {
-    orders: mpsc::Sender<(Order, oneshot::Sender<()>)>,
+    cues: mpsc::Sender<(Cue, oneshot::Sender<()>)>,
     task: JoinHandle<()>,
 }
 
 impl Line {
-    /// Has a task read `client`, which is number `line` of its user's ledger.
+    /// Has a task read `client`, which is number `line` of its user's sightings.
     pub(super) fn new(client: Client, line: usize, shared: Arc<Shared>) -> Self {
-        let (orders, ordered) = mpsc::channel(ORDERS);
-        Self { orders, task: tokio::spawn(live(client, ordered, line, shared)) }
+        let (cues, cued) = mpsc::channel(CUES);
+        Self { cues, task: tokio::spawn(live(client, cued, line, shared)) }
     }
 
-    /// Gives an order and returns when it was obeyed; whether there was anybody to obey.
-    pub(super) async fn obey(&self, order: Order) -> bool {
+    /// Gives a cue and returns when it was obeyed; whether there was anybody to obey.
+    pub(super) async fn obey(&self, cue: Cue) -> bool {
         let (done, is_done) = oneshot::channel();
-        if self.orders.send((order, done)).await.is_err() {
+        if self.cues.send((cue, done)).await.is_err() {
             return false;
         }
         matches!(timeout(PATIENCE, is_done).await, Ok(Ok(())))
@@ -114,70 +114,64 @@ impl Drop for Line {
     }
 }
 
-type Orders = mpsc::Receiver<(Order, oneshot::Sender<()>)>;
+type Cues = mpsc::Receiver<(Cue, oneshot::Sender<()>)>;
 
-async fn live(mut client: Client, mut orders: Orders, line: usize, shared: Arc<Shared>) {
+async fn live(mut client: Client, mut cues: Cues, line: usize, shared: Arc<Shared>) {
     let mut reads = true;
-    let trouble = loop {
+    let mishap = loop {
         tokio::select! {
             biased;
-            order = orders.recv() => {
-                let Some((order, done)) = order else { return };
-                let obeyed = match order {
+            cue = cues.recv() => {
+                let Some((cue, done)) = cue else { return };
+                let obeyed = match cue {
                     // Both end the socket, and with it this task.
-                    Order::Close => {
+                    Cue::Close => {
                         let _ = client.close(1000).await;
                         let _ = done.send(());
                         return;
                     }
-                    Order::Reset => {
+                    Cue::Reset => {
                         let _ = client.reset();
                         let _ = done.send(());
                         return;
                     }
-                    order => obey(&mut client, order, &mut reads, line, &shared).await,
+                    cue => obey(&mut client, cue, &mut reads, line, &shared).await,
                 };
                 // Nobody listens where the plan went on meanwhile.
                 let _ = done.send(());
-                if let Err(trouble) = obeyed {
-                    break trouble;
+                if let Err(mishap) = obeyed {
+                    break mishap;
                 }
             }
             frame = client.next(), if reads => match frame {
-                Ok(frame) => shared.write(|ledger| ledger.on_frame(line, &frame, Instant::now())),
-                Err(trouble) => break trouble,
+                Ok(frame) => shared.write(|sightings| sightings.on_frame(line, &frame, Instant::now())),
+                Err(mishap) => break mishap,
             },
         }
     };
-    shared.write(|ledger| ledger.on_ended(line, &trouble, Instant::now()));
+    shared.write(|sightings| sightings.on_ended(line, &mishap, Instant::now()));
     // The socket stays as it is until the plan lets it go: a close that hangs would end with it.
-    while let Some((order, done)) = orders.recv().await {
-        drop((order, done));
+    while let Some((cue, done)) = cues.recv().await {
+        drop((cue, done));
     }
 }
 
-async fn obey(
-    client: &mut Client,
-    order: Order,
-    reads: &mut bool,
-    line: usize,
-    shared: &Shared,
-) -> Result<(), Trouble> {
-    match order {
-        Order::Say(frame) => client.say(&frame).await?,
-        Order::Mute => client.mute(),
-        Order::Freeze => client.freeze(),
-        Order::Wake => client.wake().await?,
-        Order::StopReading => *reads = false,
-        Order::ReadSome => {
+async fn obey(client: &mut Client, cue: Cue, reads: &mut bool, line: usize, shared: &Shared) -> Result<(), Mishap> {
+    match cue {
+        Cue::Say(frame) => client.say(&frame).await?,
+        Cue::Mute => client.mute(),
+        Cue::Freeze => client.freeze(),
+        Cue::Wake => client.wake().await?,
+        Cue::StopReading => *reads = false,
+        Cue::ReadSome => {
             if let Ok(frame) = timeout(A_LITTLE, client.next()).await {
                 let frame = frame?;
-                shared.write(|ledger| ledger.on_frame(line, &frame, Instant::now()));
+                shared.write(|sightings| sightings.on_frame(line, &frame, Instant::now()));
             }
         }
-        Order::ReadAgain => *reads = true,
-        Order::Hang => client.hang(),
-        Order::Close | Order::Reset => {}
+        Cue::ReadAgain => *reads = true,
+        Cue::Hang => client.hang(),
+        Cue::Close | Cue::Reset => {}
     }
     Ok(())
 }

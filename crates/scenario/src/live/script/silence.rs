@@ -5,8 +5,11 @@ use std::process::Stdio;
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
-use super::line::{Line, Order};
+use super::line::{Cue, Line};
 use crate::client::Caller;
+use crate::live::scene::Remains;
+use crate::plan::Plan;
+use crate::step::Step;
 
 /// How a tab is made to fall silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,18 +21,28 @@ pub(crate) enum Silence {
 }
 
 impl Silence {
+    /// What is left of a plan's sockets when everybody has left. Each is reset then, and the gateway is told so, but for
+    /// one whose tab was closed while the network dropped its packets.
+    pub(crate) fn remains(self, plan: &Plan) -> Remains {
+        let closes = plan.steps.iter().any(|step| matches!(step, Step::CloseTab { .. }));
+        match self {
+            Self::DropPackets if closes => Remains::HalfOpen,
+            Self::DropPackets | Self::Mute => Remains::Ended,
+        }
+    }
+
     pub(super) async fn begin(self, line: &Line, caller: &Caller) -> anyhow::Result<()> {
         match self {
             Self::Mute => {
-                line.obey(Order::Mute).await;
+                line.obey(Cue::Mute).await;
                 Ok(())
             }
             Self::DropPackets => route(&["replace", "blackhole"], caller).await,
         }
     }
 
-    /// Ends what [`Self::begin`] began; nothing to do where it did not. The socket itself is woken by its own order.
-    pub(super) async fn end(self, _: &Line, caller: &Caller) -> anyhow::Result<()> {
+    /// Ends what [`Self::begin`] began; nothing to do where it did not. The socket itself is woken by its own cue.
+    pub(super) async fn end(self, caller: &Caller) -> anyhow::Result<()> {
         match self {
             Self::Mute => Ok(()),
             Self::DropPackets => route(&["flush", "type", "blackhole", "exact"], caller).await,
@@ -47,4 +60,18 @@ async fn route(verb: &[&str], caller: &Caller) -> anyhow::Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`ip route {}` failed: {said}", verb.join(" "));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_tab_that_is_closed_while_its_packets_are_dropped_leaves_a_half_open_socket() {
+        let silent: Plan = "open-tab u0 c0 t0\ngo-silent u0 c0".parse().unwrap();
+        let closed: Plan = "open-tab u0 c0 t0\ngo-silent u0 c0\nclose-tab u0 c0 lost".parse().unwrap();
+        assert_eq!(Silence::DropPackets.remains(&closed), Remains::HalfOpen);
+        assert_eq!(Silence::DropPackets.remains(&silent), Remains::Ended);
+        assert_eq!(Silence::Mute.remains(&closed), Remains::Ended);
+    }
 }

@@ -4,13 +4,15 @@
 //! unresponsive, slow   -> wrong if a tab of the session answers
 //! evicted, a tab lives -> wrong if a dead session surely held a slot since before the gateway asked   (I4)
 //!                      -> wrong if it had a run in flight and another live session had none           (I5)
+//! any other word       -> wrong unless the plan itself asked for it
 //! ```
 
 use std::time::Duration;
 
+use lychgate::close::Close;
 use tokio::time::Instant;
 
-use super::ledger::{Ledger, Line, Session};
+use super::sightings::{SeenSocket, Session, Sightings};
 
 /// A tab that woke up is sure to be heard after so long: longer than a probe takes.
 const HEARD_AFTER: Duration = Duration::from_millis(1_200);
@@ -19,23 +21,44 @@ const HEARD_AFTER: Duration = Duration::from_millis(1_200);
 const UNDERWAY: Duration = Duration::from_millis(300);
 
 /// Who has been dead for so long is known to every admission, whenever it began to ask: the ladder and half a second.
-const KNOWN_AFTER: Duration = Duration::from_millis(3_500);
+pub(super) const KNOWN_AFTER: Duration = Duration::from_millis(3_500);
 
 /// A session whose end a client was told.
 pub(super) struct Case<'a> {
-    pub(super) ledger: &'a Ledger,
+    pub(super) sightings: &'a Sightings,
     pub(super) session: &'a Session,
     /// The socket that was told; it is attached no longer.
-    pub(super) told: &'a Line,
+    pub(super) told: &'a SeenSocket,
     /// When the oldest open that waits, or was answered a moment ago, was sent.
     pub(super) asked: Option<Instant>,
     pub(super) now: Instant,
 }
 
+/// Why this word cannot be right for a session that is open on this socket, if it cannot, whoever lives and whoever is
+/// dead.
+pub(super) fn misplaced(reason: &str, told: &SeenSocket) -> Option<&'static str> {
+    let Some(row) = Close::ALL.into_iter().find(|row| row.closing().reason == reason) else {
+        return Some("that is no word of the protocol");
+    };
+    match row {
+        Close::Unresponsive | Close::Slow | Close::Evicted => None,
+        Close::TokenExpired => (!told.may_expire).then_some("its token lives"),
+        Close::Superseded => (!told.is_replaced).then_some("no newer connection named it"),
+        Close::Done => Some("its tab had not let it go"),
+        Close::Retry => Some("something of the gateway failed"),
+        Close::Draining => Some("nobody drains"),
+        Close::Overload => Some("the gateway is not full"),
+        Close::HelloTimeout => Some("it had introduced itself"),
+        Close::BadProtocol | Close::UnsupportedVersion => Some("it speaks the protocol"),
+        Close::Unauthorized | Close::Forbidden => Some("it was let in with its token"),
+        Close::ClosedByAdmin | Close::LoggedOut => Some("there is no operator"),
+    }
+}
+
 impl Case<'_> {
     /// Whether a tab of the session surely answered while the gateway decided.
     pub(super) fn is_live(&self) -> bool {
-        let attached = self.ledger.attached(self.session.number);
+        let attached = self.sightings.attached(self.session.number);
         attached.chain([self.told]).any(|line| self.surely_answers(line))
     }
 
@@ -44,11 +67,12 @@ impl Case<'_> {
         match reason {
             "unresponsive" | "slow" if self.surely_answers(self.told) => Some("its tab answers".to_owned()),
             "evicted" if self.is_live() => self.dead_one().or_else(|| self.idle_one()),
+            // Every other word is judged by [`misplaced`].
             _ => None,
         }
     }
 
-    fn surely_answers(&self, line: &Line) -> bool {
+    fn surely_answers(&self, line: &SeenSocket) -> bool {
         line.answers() && (line.never_changed || self.since(line.since) >= HEARD_AFTER)
     }
 
@@ -63,26 +87,27 @@ impl Case<'_> {
 
     fn others(&self) -> impl Iterator<Item = &Session> {
         let was_there = |it: &&Session| it.number != self.session.number && self.was_known(it.created);
-        self.ledger.sessions().iter().filter(was_there)
+        self.sightings.sessions().iter().filter(was_there)
     }
 
     fn is_dead(&self, session: &Session) -> bool {
-        match session.bare_since {
-            Some(since) => self.was_known(since),
-            None => self.ledger.attached(session.number).all(|line| !line.answers() && self.was_known(line.since)),
-        }
+        self.sightings.dead_since(session).is_some_and(|since| self.was_known(since))
     }
 
     fn lives(&self, session: &Session) -> bool {
-        self.ledger.attached(session.number).any(|line| self.surely_answers(line))
+        self.sightings.attached(session.number).any(|line| self.surely_answers(line))
     }
 
     /// I4. A dead session may have been taken without anybody being told, so one is accused only while those that live
     /// cannot fill the limit.
     fn dead_one(&self) -> Option<String> {
-        let alive =
-            1 + self.ledger.sessions().iter().filter(|it| it.number != self.session.number && self.lives(it)).count();
-        if self.ledger.limit().is_none_or(|limit| alive >= limit) {
+        let alive = 1 + self
+            .sightings
+            .sessions()
+            .iter()
+            .filter(|it| it.number != self.session.number && self.lives(it))
+            .count();
+        if self.sightings.limit().is_none_or(|limit| alive >= limit) {
             return None;
         }
         let dead = self.others().find(|it| self.is_dead(it))?;
@@ -91,11 +116,11 @@ impl Case<'_> {
 
     /// I5.
     fn idle_one(&self) -> Option<String> {
-        let run = self.ledger.run_in_flight(&self.session.thread)?;
+        let run = self.sightings.run_in_flight(&self.session.thread)?;
         if run.started.is_none_or(|started| self.since(started) < UNDERWAY) {
             return None;
         }
-        let is_idle = |it: &&Session| match self.ledger.run_of(&it.thread) {
+        let is_idle = |it: &&Session| match self.sightings.run_of(&it.thread) {
             None => true,
             Some(run) => run.ended.is_some_and(|ended| self.since(ended) >= UNDERWAY),
         };

@@ -11,7 +11,7 @@ use super::frame::{Closed, Refused};
 
 /// Why something did not happen.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum Mishap {
     /// The gateway said `error`.
     Refused(Box<Refused>),
     /// The gateway ended the session that was waited for.
@@ -37,7 +37,7 @@ pub struct Ended {
     pub reason: String,
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for Mishap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refused) => write!(f, "refused with {}: {}", refused.code, refused.message),
@@ -52,7 +52,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl std::error::Error for Trouble {}
+impl std::error::Error for Mishap {}
 
 impl From<Option<CloseFrame>> for Ended {
     fn from(close: Option<CloseFrame>) -> Self {
@@ -63,7 +63,7 @@ impl From<Option<CloseFrame>> for Ended {
     }
 }
 
-impl From<tungstenite::Error> for Trouble {
+impl From<tungstenite::Error> for Mishap {
     fn from(error: tungstenite::Error) -> Self {
         match error {
             tungstenite::Error::Io(error) if is_end(&error) => Self::Ended(Ended::default()),
