@@ -162,7 +162,7 @@ impl Stage {
         let mut actors = BTreeMap::new();
         for user in plan.steps.iter().filter_map(user_of) {
             if let Entry::Vacant(place) = actors.entry(user) {
-                let sightings = Sightings::new(name, user, plan.connections as usize, began);
+                let sightings = Sightings::new(name, user, plan.connections, began);
                 let (scene, connections) = (Arc::clone(&scene), Arc::clone(&connections));
                 place.insert(Actor::new(user, scene, venue.silence, connections, sightings)?);
             }
