@@ -58,6 +58,15 @@ impl Step<'_> {
         reclaim::plan(level, &facts, 1)
     }
 
+    /// Whether every session that lives is protected, and Force would find nobody however long it waited.
+    pub(super) fn all_are_protected(&self) -> bool {
+        let facts = self.user.facts(&self.clock, self.limits);
+        match self.limits.force {
+            Force::Never => true,
+            Force::Evict => reclaim::plan(ReclaimLevel::Force, &facts, 1).is_empty(),
+        }
+    }
+
     /// Evicts one session that `level` reaches; the level that it took.
     fn reclaim_one(&mut self, level: ReclaimLevel) -> Option<ReclaimLevel> {
         let pick = *self.plan_one(level).first()?;

@@ -95,7 +95,8 @@ impl Step<'_> {
         true
     }
 
-    /// Sessions that he may hold now: with the reserve while it takes newcomers, or if it may open.
+    /// Sessions that he may hold now: with the reserve while it takes newcomers, or if it may open, and only while
+    /// nobody else could go.
     fn limit_with_reserve(&self) -> usize {
         if self.limits.mode == Mode::Shadow {
             return self.limits.ceiling();
@@ -104,7 +105,7 @@ impl Step<'_> {
             None => true,
             Some(reserve) => reserve.left(self.clock.now, self.limits).is_some(),
         };
-        let reserve = if is_open { self.limits.reserve_sessions } else { 0 };
+        let reserve = if is_open && self.all_are_protected() { self.limits.reserve_sessions } else { 0 };
         self.limits.max_sessions_per_user.saturating_add(reserve)
     }
 
