@@ -32,7 +32,7 @@ const MESSAGES: usize = 10;
 const AT_A_TIME: usize = 128;
 
 /// Only the gateway's warnings: log lines are not what is measured.
-const SETTINGS: [(&str, &str); 1] = [("LYCHGATE__LOG__LEVEL", "warn,lychgate::cli=info")];
+const SETTINGS: [(&str, &str); 1] = [("LYCHGATE__LOG__LEVEL", "warn,lychgate::app=info")];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -4,7 +4,7 @@
 //! bench idle      bytes of memory per idle connection, before and after ten messages
 //! bench runs      round trips through run and demo agent, open loop
 //! bench zombies   admission when all sessions of a user are dead
-//! bench storm     admission when 64 users open 50 threads each at once
+//! bench storm     admission when 500 users open 25 threads each at once
 //! ```
 
 mod idle;
@@ -16,8 +16,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use lychgate_scenario::live::catalogue::Written;
 use lychgate_scenario::live::gateway::Gateway;
-use lychgate_scenario::live::{self, Plan, hold};
+use lychgate_scenario::live::{self, hold};
 use lychgate_scenario::report;
 
 /// Measures a gateway that it starts itself.
@@ -43,7 +44,7 @@ enum Command {
         #[arg(long, default_value_t = 50)]
         rounds: u32,
     },
-    /// Admission when 64 users open 50 threads each at once.
+    /// Admission when 500 users open 25 threads each at once.
     Storm,
     /// Everything, with its defaults.
     All,
@@ -68,12 +69,12 @@ async fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Idle(args) => idle::measure(gateway, args).await?,
         Command::Runs(args) => runs::measure(gateway, args).await?,
-        Command::Zombies { rounds } => return plans(gateway, &[Plan::TwentyZombies], *rounds).await,
-        Command::Storm => return plans(gateway, &[Plan::Storm], 1).await,
+        Command::Zombies { rounds } => return plans(gateway, &[Written::TwentyZombies], *rounds).await,
+        Command::Storm => return plans(gateway, &[Written::Storm], 1).await,
         Command::All => {
             idle::measure(gateway, &idle::Args::default()).await?;
             runs::measure(gateway, &runs::Args::default()).await?;
-            return plans(gateway, &[Plan::TwentyZombies, Plan::Storm], 50).await;
+            return plans(gateway, &[Written::TwentyZombies, Written::Storm], 50).await;
         }
         Command::Hold => return hold::command(),
     }
@@ -82,13 +83,9 @@ async fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
 
 /// Live plans, in the production profile: their verdicts count here as well, because a number of a gateway that breaks
 /// its promises is worth nothing.
-async fn plans(binary: Option<&std::path::Path>, plans: &[Plan], rounds: u32) -> anyhow::Result<ExitCode> {
+async fn plans(binary: Option<&std::path::Path>, plans: &[Written], rounds: u32) -> anyhow::Result<ExitCode> {
     let gateway = Gateway::start(binary, &[]).await?;
-    let scene = gateway.scene();
-    let mut outcomes = Vec::new();
-    for plan in plans {
-        outcomes.push(live::run(*plan, &scene, rounds).await?);
-    }
+    let mut outcomes = live::run(plans, gateway.scene(), rounds).await?;
     outcomes.push(gateway.stop().await?);
     println!("{}\n", report::table(&outcomes));
     Ok(match outcomes.iter().all(report::Outcome::is_kept) {

@@ -34,7 +34,7 @@ const FLAT_OUT: Duration = Duration::from_secs(5);
 
 /// The demo agent as fast as it can, and only the gateway's warnings.
 const SETTINGS: [(&str, &str); 2] =
-    [("LYCHGATE__AGENTS__DEMO__DELAY", "0s"), ("LYCHGATE__LOG__LEVEL", "warn,lychgate::cli=info")];
+    [("LYCHGATE__AGENTS__DEMO__DELAY", "0s"), ("LYCHGATE__LOG__LEVEL", "warn,lychgate::app=info")];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

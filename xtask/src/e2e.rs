@@ -1,7 +1,7 @@
 //! `cargo xtask e2e`: users against a real gateway, over real sockets.
 //!
 //! ```text
-//! build (release) -> live plans, their own gateway          -> table
+//! build (release) -> live plans, their own gateway          -> table, and a page with plots below target/
 //!                 -> lychgate demo on a free port --url, token--> npm ws --hello, open, run--> streamed answer
 //!                                                 <-TERM, must stop in order
 //! ```
@@ -17,8 +17,9 @@ use crate::{install, run};
 pub(crate) const HELP: &str = "\
 cargo xtask e2e
 
-Runs every live plan of lychgate-scenario, then the golden path with a third-party client
-(npm `ws`) against `lychgate demo` on a free port. Builds the release profile.";
+Runs every live plan of lychgate-scenario (a page with plots: target/live/index.html), then the
+golden path with a third-party client (npm `ws`) against `lychgate demo` on a free port. Builds
+the release profile.";
 
 const BUILD_WITHIN: Duration = Duration::from_secs(30 * 60);
 const PLANS_WITHIN: Duration = Duration::from_secs(10 * 60);
@@ -42,8 +43,10 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
 }
 
 fn live_plans(root: &Path) -> Result<()> {
+    let report = run::target_dir(root)?.join("live");
     let mut command = run::cargo(root, "run");
     command.args(["--release", "--package", "lychgate-scenario", "--", "live", "--plan", "all"]);
+    command.arg("--report").arg(report);
     run::stream(&mut command, PLANS_WITHIN)
 }
 

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo | test | lint | sim | e2e`.
+//! The project's own commands: `cargo xtask demo | test | lint | schedules | sim | e2e`.
 //!
 //! Built on std, anyhow, serde_json and toml alone, so that the first command on a fresh clone starts in seconds.
 
@@ -14,6 +14,7 @@ mod e2e;
 mod install;
 mod lint;
 mod run;
+mod schedules;
 mod sim;
 mod test;
 
@@ -23,6 +24,7 @@ cargo xtask <command>
   demo [ARGS...]               build the gateway and start `lychgate demo ARGS...` on loopback
   test                         everything that CI runs, with a table at the end
   lint [NAME...]               all lints, or those named
+  schedules [--seed N]         the driver under many orders of its threads
   sim [--seed N] [--plans N]   simulate random plans against the reference model
   e2e                          live plans and a third-party client against a real gateway
 
@@ -54,6 +56,7 @@ fn dispatch(command: Option<&str>, rest: &[String]) -> Result<ExitCode> {
         "demo" => (demo::HELP, demo::run),
         "test" => (test::HELP, test::run),
         "lint" => (lint::HELP, lint::run),
+        "schedules" => (schedules::HELP, schedules::run),
         "sim" => (sim::HELP, sim::run),
         "e2e" => (e2e::HELP, e2e::run),
         unknown => {

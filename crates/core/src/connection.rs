@@ -34,12 +34,14 @@ pub(crate) struct Connection {
     pub(crate) ping: Ping,
     /// Since when bytes wait and the kernel takes none.
     pub(crate) blocked_since: Option<Awake>,
-    /// When the oldest question was written that stayed unanswered.
-    pub(crate) unanswered_since: Option<Time>,
+    /// When the oldest question was written that stayed unanswered; the origin of time while none did.
+    pub(crate) unanswered_since: Time,
     /// How long the last answer took, in microseconds; a quarter of an hour is as good as any longer time.
     pub(crate) answered_in: Option<NonZeroU32>,
     /// What waited on our side when it was last asked.
-    pub(crate) backlog: Backlog,
+    pub(crate) queued_bytes: u32,
+    /// For how long the peer's kernel had acknowledged nothing then, in milliseconds.
+    pub(crate) unacked_ms: Option<NonZeroU32>,
 }
 
 impl Connection {
@@ -60,9 +62,10 @@ impl Connection {
             next_ping,
             ping: Ping::Idle,
             blocked_since: None,
-            unanswered_since: None,
+            unanswered_since: Time::ZERO,
             answered_in: None,
-            backlog: Backlog::default(),
+            queued_bytes: 0,
+            unacked_ms: None,
         }
     }
 
@@ -80,7 +83,7 @@ impl Connection {
         self.heard = clock.now;
         self.missed_pings = 0;
         self.missed_probes = 0;
-        self.unanswered_since = None;
+        self.unanswered_since = Time::ZERO;
         if let Ping::Written(at) = self.ping {
             self.ping = Ping::Idle;
             let took = u32::try_from(clock.awake().since(at).as_micros()).unwrap_or(u32::MAX);
@@ -92,15 +95,28 @@ impl Connection {
     pub(crate) fn on_missed_ping(&mut self, at: Time) {
         self.ping = Ping::Idle;
         self.missed_pings += 1;
-        self.unanswered_since.get_or_insert(at);
+        self.note_unanswered(at);
     }
 
     /// A probe ended, and so many of its pings, the first of them written at `at`, stayed unanswered.
     pub(crate) fn on_missed_probe(&mut self, pings: u32, at: Option<Time>) {
         self.missed_probes = pings;
-        if pings > 0 {
-            self.unanswered_since = self.unanswered_since.or(at);
+        if let Some(at) = at {
+            self.note_unanswered(at);
         }
+    }
+
+    fn note_unanswered(&mut self, at: Time) {
+        if self.unanswered_since == Time::ZERO {
+            self.unanswered_since = at;
+        }
+    }
+
+    /// It was asked, and this waited before the question.
+    pub(crate) fn on_backlog(&mut self, backlog: Backlog) {
+        self.queued_bytes = backlog.queued_bytes;
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        self.unacked_ms = backlog.unacked_for.and_then(|time| NonZeroU32::new(millis(time)));
     }
 
     /// What is known of it.
@@ -108,11 +124,14 @@ impl Connection {
         Evidence {
             missed_pings: self.missed_pings,
             missed_probes: self.missed_probes,
-            unanswered_for: self.unanswered_since.map(|since| clock.now.since(since)),
+            unanswered_for: (self.unanswered_since > Time::ZERO).then(|| clock.now.since(self.unanswered_since)),
             silent_for: clock.now.since(self.heard),
             answered_in: self.answered_in.map(|micros| Duration::from_micros(micros.get().into())),
             blocked_for: self.blocked_since.map(|since| clock.awake().since(since)),
-            backlog: self.backlog,
+            backlog: Backlog {
+                queued_bytes: self.queued_bytes,
+                unacked_for: self.unacked_ms.map(|millis| Duration::from_millis(millis.get().into())),
+            },
         }
     }
 

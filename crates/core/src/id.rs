@@ -182,19 +182,24 @@ macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(u128);
+        // Two words rather than one of 128 bits, whose alignment would pad every record that holds it.
+        pub struct $name([u64; 2]);
 
         impl $name {
             /// Wraps 128 bits that the caller drew from a secure source.
             #[must_use]
             pub fn from_random(bits: u128) -> Self {
-                Self(bits)
+                Self([(bits >> 64) as u64, bits as u64])
+            }
+
+            fn bits(self) -> u128 {
+                u128::from(self.0[0]) << 64 | u128::from(self.0[1])
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "{:032x}"), self.0)
+                write!(f, concat!($prefix, "{:032x}"), self.bits())
             }
         }
 
@@ -213,7 +218,7 @@ macro_rules! random_id {
                 if hex.len() != 32 || !hex.bytes().all(is_lower_hex) {
                     return Err(IdError::Malformed);
                 }
-                u128::from_str_radix(hex, 16).map(Self).map_err(|_| IdError::Malformed)
+                u128::from_str_radix(hex, 16).map(Self::from_random).map_err(|_| IdError::Malformed)
             }
         }
     };
@@ -227,7 +232,7 @@ impl ConnectionId {
     /// A number below `parts` that is as random as the id: to spread what would otherwise happen at once.
     #[must_use]
     pub fn share_of(self, parts: u32) -> u32 {
-        (self.0 % u128::from(parts.max(1))) as u32
+        (self.bits() % u128::from(parts.max(1))) as u32
     }
 }
 

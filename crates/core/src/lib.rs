@@ -34,6 +34,7 @@ pub mod breaker;
 mod check;
 mod connection;
 pub mod context;
+pub mod explain;
 pub mod gate;
 pub mod health;
 pub mod id;
@@ -50,6 +51,7 @@ mod user;
 
 pub use breaker::{BreakerState, NodeBreakers, ReclaimStep};
 pub use context::{Entropy, Origin, SessionContext, WebSocketRequest};
+pub use explain::{Explanation, Ledger};
 pub use gate::Gate;
 pub use gate::io::{
     AdmissionPath, End, Event, Eviction, Heartbeat, Input, Manner, Output, PingOutcome, Resume, Sign, WriteProgress,

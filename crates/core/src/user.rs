@@ -11,14 +11,15 @@ use crate::liveness::{Evidence, Liveness};
 use crate::plans::PlanId;
 use crate::queue::{Reserve, Round, Waiter};
 use crate::reclaim::{Facts, Standing};
-use crate::session::Session;
-use crate::timer::{Clock, Time};
+use crate::session::{Mark, Session};
+use crate::timer::{Awake, Clock, Time};
 
 /// A socket whose record is gone and whose end was not confirmed yet.
 #[derive(Debug)]
 pub(crate) struct Closing {
     pub(crate) connection: ConnectionId,
-    pub(crate) deadline: Time,
+    /// When its end has to be confirmed, on the clock of silence: what our own stall holds up is no failure.
+    pub(crate) deadline: Awake,
 }
 
 /// How much would be lost with a connection: dead ones first, then those without a session, then the least recently
@@ -109,7 +110,8 @@ impl User {
     }
 
     pub(crate) fn session_index(&self, thread: &ThreadId) -> Option<usize> {
-        self.sessions.iter().position(|session| session.thread == *thread)
+        let mark = Mark::of(thread);
+        self.sessions.iter().position(|session| session.mark == mark && session.thread == *thread)
     }
 
     pub(crate) fn has_run(&self, thread: &ThreadId) -> bool {
@@ -204,7 +206,7 @@ impl User {
             let after = if round.second_asked { limits.probe_deadline } else { limits.probe_gap };
             clock.wall(round.started_awake + after)
         });
-        let closing = self.closing.iter().map(|closing| closing.deadline);
+        let closing = self.closing.iter().map(|closing| clock.wall(closing.deadline));
         let reserve = self.reserve.as_ref().and_then(|reserve| reserve.deadline(clock.now, limits));
         let own = self.reclaim_at.into_iter().chain(reserve);
         connections.chain(sessions).chain(waiters).chain(round).chain(closing).chain(own).min()

@@ -4,7 +4,8 @@
 //! Endpoint --dial--> TcpStream --upgrade--> Client --hello, open, run, ack--> gateway
 //!                                            |  ^---------frames-------------'
 //!                                            |  backlog: read while waiting for something else, in order
-//!                                            '--> Silent: the socket stays open, nobody speaks
+//!                                            |--> mute: it goes on reading, nothing that it says leaves any more
+//!                                            '--> Silent: the socket stays open, nobody reads and nobody speaks
 //! ```
 //!
 //! A client answers pings while somebody reads from it: there is no task behind it. Every wait has a deadline.
@@ -13,9 +14,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Raw;
@@ -28,10 +29,12 @@ pub mod frame;
 pub mod token;
 pub mod transcript;
 pub mod trouble;
+mod wire;
 
 use endpoint::Endpoint;
 use frame::{Frame, Opened, Welcome};
 pub use trouble::{Ended, Trouble};
+use wire::Wire;
 
 /// How long a client waits for an answer before it calls the gateway mute. Longer than the 10 s within which every
 /// authenticated user is promised a session.
@@ -109,12 +112,16 @@ pub struct Seen {
 /// A connection to a gateway.
 #[derive(Debug)]
 pub struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Wire>,
     backlog: VecDeque<Frame>,
     processed: BTreeMap<String, u64>,
     unacknowledged: u64,
     owes_ack: bool,
-    answers_pings: bool,
+    acknowledges: bool,
+    is_frozen: bool,
+    hangs: bool,
+    /// The last protocol ping that came while it was mute.
+    unanswered: Option<Bytes>,
     seen: Seen,
 }
 
@@ -126,7 +133,7 @@ impl Client {
     /// gateway did not pick `lychgate.v1`.
     pub async fn connect(endpoint: &Endpoint, caller: &Caller) -> Result<Self, Trouble> {
         let upgrade = async {
-            let stream = endpoint.dial(caller.source).await.map_err(Trouble::Io)?;
+            let stream = Wire::new(endpoint.dial(caller.source).await.map_err(Trouble::Io)?);
             let config =
                 WebSocketConfig::default().read_buffer_size(4_096).write_buffer_size(0).max_write_buffer_size(4 << 20);
             let request = request(endpoint, &caller.credential)?;
@@ -143,7 +150,10 @@ impl Client {
             processed: BTreeMap::new(),
             unacknowledged: 0,
             owes_ack: false,
-            answers_pings: true,
+            acknowledges: true,
+            is_frozen: false,
+            hangs: false,
+            unanswered: None,
             seen: Seen::default(),
         })
     }
@@ -154,11 +164,13 @@ impl Client {
         self.seen
     }
 
-    /// Says hello and waits for the answer.
+    /// Says hello and waits for the answer. A client whose heartbeat is not [`Heartbeat::App`] knows nothing of `ack`
+    /// from then on.
     ///
     /// # Errors
     /// What the gateway answered instead.
     pub async fn hello(&mut self, hello: Hello<'_>) -> Result<Welcome, Trouble> {
+        self.acknowledges = hello.heartbeat == Some(Heartbeat::App);
         let heartbeat = hello.heartbeat.map(|heartbeat| match heartbeat {
             Heartbeat::App => "app",
             Heartbeat::Ws => "ws",
@@ -317,7 +329,8 @@ impl Client {
         loop {
             // Before the next frame is read rather than after the last one: a caller who gives up while we write would
             // otherwise lose the frame.
-            if self.answers_pings && (self.owes_ack || self.unacknowledged >= ACKNOWLEDGE_EVERY) {
+            let is_due = self.owes_ack || self.unacknowledged >= ACKNOWLEDGE_EVERY;
+            if is_due && self.acknowledges && !self.is_frozen && !self.is_mute() {
                 self.ack().await?;
             }
             let message = match self.socket.next().await {
@@ -326,9 +339,20 @@ impl Client {
             };
             let text = match message {
                 Raw::Text(text) => text,
-                Raw::Close(close) => return Err(Trouble::Ended(Ended::from(close))),
+                Raw::Close(close) => {
+                    if self.hangs {
+                        self.mute();
+                    }
+                    return Err(Trouble::Ended(Ended::from(close)));
+                }
                 Raw::Binary(_) => return Err(Trouble::Protocol("it sent a binary frame".to_owned())),
-                Raw::Ping(_) | Raw::Pong(_) | Raw::Frame(_) => continue,
+                Raw::Ping(payload) => {
+                    if self.is_mute() {
+                        self.unanswered = Some(payload);
+                    }
+                    continue;
+                }
+                Raw::Pong(_) | Raw::Frame(_) => continue,
             };
             let frame = Frame::parse(&text).map_err(|error| Trouble::Protocol(format!("{error} in {text}")))?;
             self.note(&frame);
@@ -341,7 +365,7 @@ impl Client {
     fn note(&mut self, frame: &Frame) {
         if let Some(limits) = frame.limits() {
             self.seen.most_used = self.seen.most_used.max(limits.used);
-            self.seen.over_limit = self.seen.over_limit.max(limits.used.saturating_sub(limits.limit));
+            self.seen.over_limit = self.seen.over_limit.max(limits.excess());
         }
         match frame {
             Frame::Ping => {

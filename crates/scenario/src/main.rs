@@ -23,6 +23,9 @@ enum Command {
     /// Holds sessions until it is silenced; part of `live`.
     #[command(hide = true)]
     Hold,
+    /// Plays a plan in a network namespace; part of `live`.
+    #[command(name = live::namespace::SUBCOMMAND, hide = true)]
+    InNamespace(live::namespace::Args),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -30,5 +33,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Sim(args) => sim::command(&args),
         Command::Live(args) => live::command(&args),
         Command::Hold => live::hold::command(),
+        Command::InNamespace(args) => live::namespace::command(&args),
     }
 }

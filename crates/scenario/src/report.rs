@@ -1,17 +1,39 @@
-//! What a plan found: numbers, broken promises, and the table that shows them.
+//! What a plan found: numbers, broken promises, the table that shows them, and the page with plots.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::live::metrics::Reclaims;
+
+pub mod page;
+mod plot;
 
 /// Broken promises that are told in words; further ones are counted.
 const TOLD: usize = 12;
 
 /// Durations, kept to three digits from 1 microsecond to 2 minutes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Vec<(u64, u64)>", into = "Vec<(u64, u64)>")]
 pub struct Latency(Histogram<u64>);
+
+/// Microseconds and how often.
+impl From<Latency> for Vec<(u64, u64)> {
+    fn from(latency: Latency) -> Self {
+        latency.0.iter_recorded().map(|it| (it.value_iterated_to(), it.count_at_value())).collect()
+    }
+}
+
+impl From<Vec<(u64, u64)>> for Latency {
+    fn from(counts: Vec<(u64, u64)>) -> Self {
+        let mut latency = Self::new();
+        counts.into_iter().for_each(|(micros, count)| latency.0.saturating_record_n(micros, count));
+        latency
+    }
+}
 
 impl Default for Latency {
     fn default() -> Self {
@@ -51,6 +73,11 @@ impl Latency {
         Duration::from_micros(self.0.value_at_quantile(quantile))
     }
 
+    /// Each duration that was recorded, to three digits, and how often.
+    pub fn counts(&self) -> impl Iterator<Item = (Duration, u64)> {
+        self.0.iter_recorded().map(|it| (Duration::from_micros(it.value_iterated_to()), it.count_at_value()))
+    }
+
     /// The longest; zero without any.
     #[must_use]
     pub fn longest(&self) -> Duration {
@@ -61,10 +88,32 @@ impl Latency {
     }
 }
 
+/// A user's sessions against his limit, as a frame told them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Since the plan began.
+    pub at: Duration,
+    /// The user's number in the plan.
+    pub user: u32,
+    /// Sessions that he held.
+    pub used: usize,
+    /// Sessions that he may hold.
+    pub limit: usize,
+}
+
+/// Everything that one call of `live` found.
+#[derive(Debug, Default)]
+pub struct Show {
+    /// Each plan, in the order of the table.
+    pub outcomes: Vec<Outcome>,
+    /// Sessions that were reclaimed, by gateway; none where its admin listener is not known.
+    pub reclaims: Vec<(String, Reclaims)>,
+}
+
 /// What one plan found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Outcome {
-    plan: &'static str,
+    plan: String,
     attempts: u64,
     admitted: u64,
     refused: u64,
@@ -74,14 +123,17 @@ pub struct Outcome {
     broken: Vec<String>,
     untold: usize,
     notes: Vec<String>,
+    /// Why it was not played.
+    skipped: Option<String>,
+    pressure: Vec<Sample>,
 }
 
 impl Outcome {
     /// Nothing found yet.
     #[must_use]
-    pub fn new(plan: &'static str) -> Self {
+    pub fn new(plan: &str) -> Self {
         Self {
-            plan,
+            plan: plan.to_owned(),
             attempts: 0,
             admitted: 0,
             refused: 0,
@@ -91,6 +143,8 @@ impl Outcome {
             broken: Vec::new(),
             untold: 0,
             notes: Vec::new(),
+            skipped: None,
+            pressure: Vec::new(),
         }
     }
 
@@ -142,6 +196,22 @@ impl Outcome {
         self.notes.push(sentence);
     }
 
+    /// It was not played, and this is why: it keeps no promise and breaks none.
+    pub fn skipped(&mut self, why: String) {
+        self.skipped = Some(why);
+    }
+
+    /// A frame told how many sessions a user holds. Of samples that say the same only the first and the last are kept,
+    /// and none beyond `most`.
+    pub fn pressure(&mut self, sample: Sample, most: usize) {
+        let says_the_same = |it: &Sample| (it.user, it.used, it.limit) == (sample.user, sample.used, sample.limit);
+        match self.pressure.as_mut_slice() {
+            [.., before, last] if says_the_same(before) && says_the_same(last) => last.at = sample.at,
+            kept if kept.len() < most => self.pressure.push(sample),
+            _ => {}
+        }
+    }
+
     /// Adds what another part of the same plan found.
     pub fn absorb(&mut self, part: Self) {
         self.attempts += part.attempts;
@@ -154,13 +224,56 @@ impl Outcome {
         }
         self.untold += part.untold;
         self.notes.extend(part.notes);
+        self.pressure.extend(part.pressure);
         part.broken.into_iter().for_each(|sentence| self.broke(sentence));
     }
 
     /// Which plan.
     #[must_use]
-    pub fn plan(&self) -> &'static str {
-        self.plan
+    pub fn plan(&self) -> &str {
+        &self.plan
+    }
+
+    /// What became of it, in one word: `kept`, `BROKEN`, `sim only` or `skipped`.
+    #[must_use]
+    pub fn verdict(&self) -> &str {
+        match (&self.skipped, self.is_kept()) {
+            (Some(why), _) => why.split(':').next().unwrap_or_default(),
+            (None, true) => "kept",
+            (None, false) => "BROKEN",
+        }
+    }
+
+    /// How users stood against their limits, as frames told it; each user's samples in order.
+    #[must_use]
+    pub fn samples(&self) -> &[Sample] {
+        &self.pressure
+    }
+
+    /// Every broken promise, every note and the reason why it was not played, in words.
+    #[must_use]
+    pub fn sentences(&self) -> Vec<String> {
+        let more = (self.untold > 0).then(|| format!("and {} more", self.untold));
+        let notes = self.notes.iter().map(|sentence| format!("note: {sentence}"));
+        self.skipped.iter().chain(&self.broken).cloned().chain(more).chain(notes).collect()
+    }
+
+    /// Its line of the table, under [`HEADER`].
+    fn row(&self) -> [String; HEADER.len()] {
+        let admission = &self.admission;
+        let shown = |it: String| if self.skipped.is_some() { "-".to_owned() } else { it };
+        [
+            self.plan.clone(),
+            shown(self.attempts.to_string()),
+            shown(self.admitted.to_string()),
+            shown(self.refused.to_string()),
+            shown(self.wrongly_evicted.to_string()),
+            shown(milliseconds(admission.quantile(0.5))),
+            shown(milliseconds(admission.quantile(0.99))),
+            shown(milliseconds(admission.longest())),
+            shown(self.leaked.map_or_else(|| "not seen".to_owned(), |leaked| leaked.to_string())),
+            self.verdict().to_owned(),
+        ]
     }
 
     /// Whether every promise was kept.
@@ -176,42 +289,31 @@ impl Outcome {
     }
 }
 
+/// The columns.
+const HEADER: [&str; 10] = [
+    "plan",
+    "attempts",
+    "admitted",
+    "refused",
+    "wrongly evicted",
+    "p50 ms",
+    "p99 ms",
+    "max ms",
+    "slots leaked",
+    "verdict",
+];
+
 /// The table of all plans, and below it every broken promise and every note in words.
 #[must_use]
 pub fn table(outcomes: &[Outcome]) -> String {
-    let mut table = plain_table(&[
-        "plan",
-        "attempts",
-        "admitted",
-        "refused",
-        "wrongly evicted",
-        "p50 ms",
-        "p99 ms",
-        "max ms",
-        "slots leaked",
-        "verdict",
-    ]);
-    for outcome in outcomes {
-        let admission = &outcome.admission;
-        table.add_row([
-            outcome.plan.to_owned(),
-            outcome.attempts.to_string(),
-            outcome.admitted.to_string(),
-            outcome.refused.to_string(),
-            outcome.wrongly_evicted.to_string(),
-            milliseconds(admission.quantile(0.5)),
-            milliseconds(admission.quantile(0.99)),
-            milliseconds(admission.longest()),
-            outcome.leaked.map_or_else(|| "not seen".to_owned(), |leaked| leaked.to_string()),
-            outcome.is_kept().to_string(),
-        ]);
-    }
-    let broken = outcomes.iter().flat_map(|outcome| {
-        let more = (outcome.untold > 0).then(|| format!("{}: and {} more", outcome.plan, outcome.untold));
-        let notes = outcome.notes.iter().map(|sentence| format!("{}, note: {sentence}", outcome.plan));
-        outcome.broken.iter().map(|sentence| format!("{}: {sentence}", outcome.plan)).chain(more).chain(notes)
-    });
-    std::iter::once(table.to_string()).chain(broken).collect::<Vec<_>>().join("\n")
+    let mut table = plain_table(&HEADER);
+    table.add_rows(outcomes.iter().map(Outcome::row));
+    let told = |outcome: &Outcome| {
+        let plan = outcome.plan.clone();
+        outcome.sentences().into_iter().map(move |sentence| format!("{plan}: {sentence}")).collect::<Vec<_>>()
+    };
+    let words = outcomes.iter().flat_map(told);
+    std::iter::once(table.to_string()).chain(words).collect::<Vec<_>>().join("\n")
 }
 
 /// A table in plain text whose first column is words and whose others are numbers.
@@ -247,7 +349,7 @@ mod tests {
         assert!(!outcome.is_kept());
         let shown = table(&[outcome]);
         assert!(shown.contains("storm: somebody was not let in: no_slot"), "{shown}");
-        assert!(shown.contains("false"), "{shown}");
+        assert!(shown.contains("BROKEN"), "{shown}");
     }
 
     #[test]
@@ -262,6 +364,34 @@ mod tests {
     #[test]
     fn slots_that_nobody_counted_are_not_shown_as_none() {
         assert!(table(&[Outcome::new("storm")]).contains("not seen"));
+    }
+
+    #[test]
+    fn a_plan_that_was_not_played_shows_no_numbers_and_says_why() {
+        let mut outcome = Outcome::new("expelled");
+        outcome.skipped("sim only: step 2 `expel u0 c0`: nobody can".to_owned());
+        let shown = table(&[outcome.clone()]);
+        assert!(outcome.is_kept() && shown.contains("| sim only |"), "{shown}");
+        assert!(shown.contains("expelled: sim only: step 2"), "{shown}");
+    }
+
+    #[test]
+    fn an_outcome_travels_between_processes_with_its_latencies() {
+        let mut outcome = Outcome::new("tunnel");
+        (1..=100).for_each(|ms| outcome.admitted(Duration::from_millis(ms)));
+        outcome.broke("a promise".to_owned());
+        let back: Outcome = serde_json::from_str(&serde_json::to_string(&outcome).unwrap()).unwrap();
+        assert_eq!(table(&[back]), table(&[outcome]));
+    }
+
+    #[test]
+    fn pressure_that_stays_the_same_is_two_samples() {
+        let mut outcome = Outcome::new("slow-fill");
+        for (second, used) in [(0, 1), (1, 2), (2, 2), (3, 2), (4, 3)] {
+            outcome.pressure(Sample { at: Duration::from_secs(second), user: 0, used, limit: 20 }, 100);
+        }
+        let kept: Vec<_> = outcome.samples().iter().map(|it| (it.at.as_secs(), it.used)).collect();
+        assert_eq!(kept, [(0, 1), (1, 2), (3, 2), (4, 3)]);
     }
 
     #[test]

@@ -94,7 +94,7 @@ async fn main() -> anyhow::Result<()> {
         max_unidentified: 1024,
         header_timeout: Duration::from_secs(5),
     };
-    let listener = Listener::new(listener::bind(arguments.listen)?, &server)?;
+    let listener = Listener::new(listener::bind(arguments.listen)?, &server, &config::Liveness::default())?;
     println!("echo listens on {}", listener.local_addr()?);
     let router = Router::new().route("/", get(echo)).with_state(bounds);
     let stop = CancellationToken::new();

@@ -3,15 +3,14 @@
 //! ```text
 //!  config -> journal <-follows- sessions <-attach, detach- driver <-run started, ended- runs -> agents
 //!                                             ^ reaper thread
-//!  listener -> /v1/ws -> chat -> driver, sessions, runs        admin listener -> health, metrics
+//!  listener -> /v1/ws -> chat -> driver, sessions, runs        operators (own thread) -> health, metrics
 //! ```
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, Event, EvictReason, SessionKey};
+use lychgate_core::{ConnectionId, Event, EvictReason, PingOutcome, SessionKey};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::Agents;
 use crate::api::{self, Admin, Health};
 use crate::auth::JwtAuthenticator;
-use crate::config::{Config, JournalKind, Server};
-use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Lag, Reaper};
+use crate::config::{Config, JournalKind, Liveness, Server};
+use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::journal::memory::Memory;
@@ -31,12 +30,9 @@ use crate::telemetry::{Metrics, Population, logs};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
-/// A runtime that did not run for so long delivers nothing: the node is not ready.
-const STALLED: Duration = Duration::from_secs(5);
+mod operators;
 
-/// What the admin listener may hold: a share of the descriptor limit, and sockets without identity, which all of its are.
-const ADMIN_PERCENT: usize = 5;
-const ADMIN_SOCKETS: usize = 256;
+use operators::Operators;
 
 /// How long closes and terminal events may take at the end.
 const LAST_ORDERS: Duration = Duration::from_secs(3);
@@ -62,61 +58,49 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     let user_socket = bind("server.listen", config.server.listen)?;
     let admin_socket = bind("server.admin_listen", config.server.admin_listen)?;
     let node = Node::assemble(&config)?;
-    let health = Arc::clone(&node.health);
-    let _reaper = Reaper::start(Arc::clone(&node.driver), node.lag_watch())
+    let reaper = Reaper::start(Arc::clone(&node.driver), config.liveness.runtime_stuck_after, node.on_report())
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
+    let vigil = reaper.vigil();
+    let health = Arc::new(Health::new(move || vigil.trouble()));
     let mut signals = Signals::listen()?;
 
-    let listener = listen(user_socket, &config.server)?;
-    // Operators need few sockets, and a crowd there must not take the users' descriptors.
-    let few =
-        Server { max_descriptor_percent: ADMIN_PERCENT, max_unidentified: ADMIN_SOCKETS, ..config.server.clone() };
-    let admin_listener = listen(admin_socket, &few)?;
-    let addresses = Ready { listen: address(&listener)?, admin: address(&admin_listener)? };
-    let admin = Admin {
-        health: Arc::clone(&health),
-        metrics: Arc::clone(&node.metrics),
-        population: node.population(listener.pool()),
-    };
+    let addresses = Ready { listen: address(&user_socket)?, admin: address(&admin_socket)? };
+    let listener = listen(user_socket, &config.server, &config.liveness)?;
+    let admin = Admin::new(Arc::clone(&health), Arc::clone(&node.metrics), node.population(listener.pool()));
     let door = Door {
         services: node.services(&config),
         bounds: Arc::new(config.websocket.clone()),
         origins: config.auth.origins.clone().into(),
     };
     let stop = CancellationToken::new();
-    let stop_admin = CancellationToken::new();
     let users = tokio::spawn(listener.serve(routes(door).merge(api::user()), stop.clone(), LAST_ORDERS));
-    let operators = tokio::spawn(admin_listener.serve(api::admin(admin), stop_admin.clone(), LAST_ORDERS));
+    let operators = Operators::start(admin_socket, &config, admin)?;
     tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
 
     signals.next().await;
+    health.on_drain();
     node.drain(config.server.drain_timeout, &mut signals).await;
     stop.cancel();
-    finish(users).await;
-    stop_admin.cancel();
-    finish(operators).await;
+    // It bounds itself.
+    if users.await.is_err() {
+        tracing::error!("the listener for users ended by a panic");
+    }
+    operators.finish().await;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Waits for a listener that was told to stop; it bounds itself.
-async fn finish(listener: tokio::task::JoinHandle<()>) {
-    if listener.await.is_err() {
-        tracing::error!("a listener ended by a panic");
-    }
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
     listener::bind(address).map_err(|source| Error::listen(key, address, source))
 }
 
-fn listen(socket: TcpListener, server: &Server) -> Result<Listener, Error> {
-    Listener::new(socket, server).map_err(|source| Error::System { what: "use a listening socket", source })
+fn listen(socket: TcpListener, server: &Server, liveness: &Liveness) -> Result<Listener, Error> {
+    Listener::new(socket, server, liveness).map_err(|source| Error::System { what: "use a listening socket", source })
 }
 
-fn address(listener: &Listener) -> Result<SocketAddr, Error> {
-    listener.local_addr().map_err(|source| Error::System { what: "name a listening socket", source })
+fn address(socket: &TcpListener) -> Result<SocketAddr, Error> {
+    socket.local_addr().map_err(|source| Error::System { what: "name a listening socket", source })
 }
 
 /// Every part of a running node.
@@ -125,7 +109,6 @@ struct Node {
     sessions: Arc<Sessions>,
     runs: Arc<Runs>,
     metrics: Arc<Metrics>,
-    health: Arc<Health>,
 }
 
 impl Node {
@@ -154,7 +137,7 @@ impl Node {
             };
             Runs::new(journal, Box::new(find), Box::new(most), Box::new(on_change), runtime)
         };
-        Ok(Self { driver, sessions, runs, metrics, health: Arc::new(Health::default()) })
+        Ok(Self { driver, sessions, runs, metrics })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -168,18 +151,20 @@ impl Node {
         })
     }
 
-    fn lag_watch(&self) -> impl Fn(Lag) + Send + 'static {
-        let (metrics, health) = (Arc::clone(&self.metrics), Arc::clone(&self.health));
-        move |lag| {
-            metrics.set_reaper_lag(lag.reaper);
-            metrics.set_runtime_lag(lag.runtime);
-            health.stalled.store(lag.runtime >= STALLED, Ordering::Relaxed);
+    fn on_report(&self) -> impl Fn(Report) + Send + 'static {
+        let metrics = Arc::clone(&self.metrics);
+        move |report| match report {
+            Report::Measured(lag) => {
+                metrics.set_reaper_lag(lag.reaper);
+                metrics.set_runtime_lag(lag.runtime);
+            }
+            Report::RuntimeStuck => metrics.on_runtime_stuck(),
         }
     }
 
-    fn population(&self, pool: Arc<Pool>) -> Arc<dyn Fn() -> Population + Send + Sync> {
+    fn population(&self, pool: Arc<Pool>) -> impl Fn() -> Population + Send + Sync + 'static {
         let driver = Arc::clone(&self.driver);
-        Arc::new(move || {
+        move || {
             let census = driver.census();
             Population {
                 sessions: census.sessions,
@@ -187,12 +172,11 @@ impl Node {
                 runs: census.runs,
                 unidentified: pool.occupancy().strangers,
             }
-        })
+        }
     }
 
     /// Tells everybody, gives runs their time, ends those that are left, closes everybody with 4001.
     async fn drain(&self, drain_timeout: Duration, signals: &mut Signals) {
-        self.health.draining.store(true, Ordering::Relaxed);
         let census = self.driver.census();
         tracing::info!(connections = census.connections, runs = census.runs, "draining");
         self.driver.drain(drain_timeout);
@@ -252,6 +236,10 @@ impl Effects for Wiring {
 
     fn detach(&self, key: &SessionKey, connection: ConnectionId) {
         self.sessions.detach(key, connection);
+    }
+
+    fn pinged(&self, outcome: PingOutcome) {
+        self.metrics.on_ping(outcome);
     }
 
     fn event(&self, event: &Event) {

@@ -10,32 +10,41 @@
 //! contract in [`lychgate_core`].
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use lychgate_core::{
-    AdmissionPath, Backlog, Census, ConnectionId, End, Entropy, Event, EvictReason, Gate, Heartbeat, Input,
-    NodeBreakers, PlanId, Plans, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Usage, UserId,
-    WriteProgress,
+    AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat, Input, Ledger,
+    NodeBreakers, PingOutcome, PlanId, Plans, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Usage,
+    UserId, WriteProgress,
 };
 
 use crate::outbox::Outbox;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Instant, Mutex, MutexGuard, RandomState};
 
 mod bounds;
 mod drain;
 mod reaper;
+mod vigil;
 
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod schedules;
 #[cfg(test)]
 mod tests;
 
 pub use bounds::ConnectionBounds;
-pub use reaper::{Lag, Reaper};
+pub use reaper::{Lag, Reaper, Report};
+pub use vigil::{Trouble, Vigil};
 
 /// Shards per node: enough that two cores seldom meet on one lock.
-const SHARDS: usize = 64;
+const SHARDS: usize = if cfg!(all(test, feature = "shuttle")) { 2 } else { 64 };
+
+/// What the node remembers of its decisions, in bytes.
+const EXPLAIN_BYTES: usize = 64 * 1024 * 1024;
 
 /// What an admitted open brings to the session.
 #[derive(Debug)]
@@ -63,6 +72,9 @@ pub trait Effects: Send + Sync + 'static {
 
     /// A connection is attached to a session no longer. Called under the shard's lock, as [`Effects::attach`].
     fn detach(&self, key: &SessionKey, connection: ConnectionId);
+
+    /// A ping was written, or had to wait, or failed. Called under the shard's lock, as [`Effects::attach`].
+    fn pinged(&self, _outcome: PingOutcome) {}
 
     /// Something happened. Called without any lock, so it may write a log line.
     fn event(&self, event: &Event);
@@ -102,12 +114,13 @@ pub struct Arrival {
 struct Link {
     outbox: Arc<Outbox>,
     heartbeat: Heartbeat,
-    expires_in: Option<Duration>,
 }
 
 struct Shard {
     gate: Gate,
     links: HashMap<ConnectionId, Link>,
+    /// What was decided about its users; written under the same lock, so that it is in the order of the decisions.
+    ledger: Ledger,
 }
 
 /// Owns the gates.
@@ -143,7 +156,8 @@ impl Driver {
         let breakers = Arc::<NodeBreakers>::default();
         let shard = |n: usize| {
             let gate = Gate::of_node(plans.clone(), hasher.hash_one(n), Arc::clone(&breakers));
-            Mutex::new(Shard { gate, links: HashMap::new() })
+            let ledger = Ledger::new(EXPLAIN_BYTES / SHARDS, hasher.hash_one((n, "ledger")));
+            Mutex::new(Shard { gate, links: HashMap::new(), ledger })
         };
         Arc::new(Self {
             shards: (0..SHARDS).map(shard).collect(),
@@ -174,7 +188,7 @@ impl Driver {
         };
         let expires = expires_in.map(|after| self.now() + after);
         self.with_shard(&user, |shard| {
-            shard.links.insert(connection, Link { outbox, heartbeat, expires_in });
+            shard.links.insert(connection, Link { outbox, heartbeat });
             Some(Input::Connect { user: user.clone(), connection, prev, heartbeat, expires, plan })
         });
         self.bound_address(address, &user, connection);
@@ -222,6 +236,22 @@ impl Driver {
     #[must_use]
     pub fn usage(&self, user: &UserId) -> Usage {
         self.shard(user).gate.usage(user)
+    }
+
+    /// What was decided about a user lately, and on what evidence; none when nothing is known, or no longer.
+    #[must_use]
+    pub fn explain(&self, user: &UserId) -> Option<Explanation> {
+        self.shard(user).ledger.explain(user)
+    }
+
+    /// What the record of decisions holds: bytes, and users who were dropped to stay within its budget.
+    #[must_use]
+    pub fn explained(&self) -> (usize, u64) {
+        let ledgers = self.shards.iter().map(|shard| {
+            let shard = lock(shard);
+            (shard.ledger.bytes(), shard.ledger.dropped_users())
+        });
+        ledgers.fold((0, 0), |(bytes, users), (more, dropped)| (bytes + more, users + dropped))
     }
 
     /// What the node holds, recounted; takes time in proportion to the number of users.
@@ -276,17 +306,33 @@ impl Driver {
         self.change(self.shard_of(user), prepare);
     }
 
-    /// The one place where a gate changes: lock, input (none: time), drain, unlock, tell.
+    /// A gate takes an input, or (none) lets time pass.
     fn change(&self, shard: &Mutex<Shard>, prepare: impl FnOnce(&mut Shard) -> Option<Input>) {
+        self.act(shard, |shard, now| match prepare(shard) {
+            Some(input) => shard.gate.handle_input(now, input),
+            None => shard.gate.handle_timeout(now),
+        });
+    }
+
+    /// Looks over a few users of every shard, the next ones each time, and repairs what cannot be: bounded work, so
+    /// that a broken record is found within minutes and costs nobody his slot.
+    fn audit(&self) {
+        for shard in &self.shards {
+            self.act(shard, |shard, now| {
+                let Shard { gate, links, ledger: _ } = shard;
+                gate.audit(now, 1, |connection| links.contains_key(&connection));
+            });
+        }
+    }
+
+    /// The one place where a gate changes: lock, act, drain, unlock, tell.
+    fn act(&self, shard: &Mutex<Shard>, act: impl FnOnce(&mut Shard, Time)) {
         // After a freeze the first to run need not be the reaper: nobody is judged before the stall is credited.
         self.credit_overslept(self.now());
         let (events, deadline) = {
             let mut shard = lock(shard);
             let now = self.now();
-            match prepare(&mut shard) {
-                Some(input) => shard.gate.handle_input(now, input),
-                None => shard.gate.handle_timeout(now),
-            }
+            act(&mut shard, now);
             let events = self.drain_outputs(&mut shard, now);
             (events, shard.gate.poll_timeout())
         };
@@ -368,12 +414,10 @@ impl Registration {
 
     /// A ping that had to wait behind other bytes was written.
     pub fn ping_written(&self) {
-        let outcome = lychgate_core::PingOutcome::Written;
-        self.input(Input::PingResult {
-            user: self.user.clone(),
-            connection: self.connection,
-            outcome,
-            backlog: Backlog::default(),
+        let (user, connection, outcome) = (self.user.clone(), self.connection, PingOutcome::Written);
+        self.driver.with_shard(&self.user, |shard| {
+            let backlog = shard.links.get(&connection)?.outbox.backlog();
+            Some(Input::PingResult { user, connection, outcome, backlog })
         });
     }
 

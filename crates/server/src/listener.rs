@@ -46,15 +46,8 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// whoever comes then waits a second for his next try.
 const BACKLOG: i32 = 1024;
 
-/// When an idle connection is asked by the kernel whether its host is still there, and how often before it gives up.
-/// Our own heartbeat notices earlier; this is for sockets outside its reach, such as HTTP keep-alive.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// After the first question of the kernel's keepalive: how often more, and after what share of the silence each.
 const KEEPALIVE_RETRIES: u32 = 4;
-
-/// How long the kernel keeps bytes that nobody acknowledges. Longer than `liveness.write_stall`, so that the gate judges
-/// first, and the kernel only what nobody judged.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a full node says to somebody whom it cannot even give a seat.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n\
@@ -78,20 +71,26 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 pub struct Listener {
     socket: TcpListener,
     header_timeout: Duration,
+    liveness: config::Liveness,
     pool: Arc<Pool>,
 }
 
 impl Listener {
-    /// Takes a socket that is bound and listens already, so that the caller knows its port. Must be called inside a
-    /// tokio runtime.
+    /// Takes a socket that is bound and listens already, so that the caller knows its port. Every connection that it
+    /// accepts is watched by the kernel as `liveness` says. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// What the kernel says about the socket.
-    pub fn new(socket: std::net::TcpListener, server: &config::Server) -> io::Result<Self> {
+    pub fn new(
+        socket: std::net::TcpListener,
+        server: &config::Server,
+        liveness: &config::Liveness,
+    ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket: TcpListener::from_std(socket)?,
             header_timeout: server.header_timeout,
+            liveness: liveness.clone(),
             pool: Pool::new(server.max_unidentified, max_connections(server.max_descriptor_percent)),
         })
     }
@@ -116,7 +115,7 @@ impl Listener {
     ///
     /// Every request carries [`ConnectInfo<SocketAddr>`] and its [`Seat`] as extensions.
     pub async fn serve(self, router: Router, stop: CancellationToken, grace: Duration) {
-        let Self { socket, header_timeout, pool } = self;
+        let Self { socket, header_timeout, liveness, pool } = self;
         // Not hyper-util's `auto::Builder`: with upgrades it waits for the first bytes to tell HTTP/1 from HTTP/2, even
         // when only HTTP/1 is allowed, and under no deadline at all (hazard R22).
         let mut http = http1::Builder::new();
@@ -134,6 +133,11 @@ impl Listener {
             match accepted {
                 Ok((stream, peer)) => {
                     backoff.reset();
+                    if let Err(error) = set_options(&stream, &liveness) {
+                        // It only fails on a socket that is gone already.
+                        tracing::debug!(%peer, %error, "socket options");
+                        continue;
+                    }
                     admit(&pool, stream, peer, &http, &router, &stop);
                 }
                 Err(error) => {
@@ -169,11 +173,6 @@ fn admit(
         tracing::debug!(%peer, "refused: every connection of this node is identified, and the node is full");
         return;
     };
-    if let Err(error) = set_options(&stream) {
-        // It only fails on a socket that is gone already.
-        tracing::debug!(%peer, %error, "socket options");
-        return;
-    }
     let connection = serve_http(stream, peer, seat.clone(), http.clone(), router.clone(), stop.clone());
     seat.spawn(connection);
 }
@@ -207,15 +206,18 @@ async fn serve_http(
     }
 }
 
-fn set_options(stream: &TcpStream) -> io::Result<()> {
+/// Has the kernel send at once, and watch the connection: it notices what no heartbeat reaches, such as a request that
+/// is never finished, and what the gate has no record of any more.
+fn set_options(stream: &TcpStream, liveness: &config::Liveness) -> io::Result<()> {
     let socket = SockRef::from(stream);
     // Frames are gathered before they are written; what is written should leave.
     socket.set_tcp_nodelay(true)?;
+    let again = (liveness.tcp_keepalive / KEEPALIVE_RETRIES).max(Duration::from_secs(1));
     let keepalive =
-        TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_RETRIES);
+        TcpKeepalive::new().with_time(liveness.tcp_keepalive).with_interval(again).with_retries(KEEPALIVE_RETRIES);
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_tcp_user_timeout(Some(liveness.tcp_user_timeout))?;
     Ok(())
 }
 

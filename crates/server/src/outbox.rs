@@ -11,15 +11,17 @@
 //! the queue exists only while bytes wait, and what a cork gathers lies in a buffer of the thread (hazard R24).
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
-use lychgate_core::PingOutcome;
+use lychgate_core::{Backlog, PingOutcome};
 use tokio::net::TcpStream;
 
 use crate::close::Close;
+use crate::sync::{Mutex, MutexGuard};
 
 mod frame;
+mod kernel;
 mod queue;
 mod state;
 
@@ -36,6 +38,15 @@ pub enum Sent {
     Full,
     /// The socket is closed or closing; nothing was taken.
     Closed,
+}
+
+/// What a connection was sent since its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Frames that [`Outbox::send`] took: events, and answers to opens.
+    pub events: u64,
+    /// Bytes of all frames that the kernel took.
+    pub bytes: u64,
 }
 
 /// The sending half of a connection; shared, and the owner of the socket.
@@ -63,6 +74,7 @@ impl Outbox {
         match admit(&mut state, frame, self.bound) {
             Sent::Accepted => {
                 state.push(frame, Urgency::Gathered);
+                state.events += 1;
                 Sent::Accepted
             }
             refused @ (Sent::Full | Sent::Closed) => refused,
@@ -125,6 +137,18 @@ impl Outbox {
         state.tear_down();
     }
 
+    /// What was sent and not taken: bytes that wait here and in our kernel, and for how long the peer's kernel has
+    /// acknowledged nothing while some of them were on their way.
+    ///
+    /// `unacked_for` is what was seen by calling this: it starts at zero with the first call that finds bytes in flight,
+    /// and grows from call to call while no acknowledgement of any kind arrives in between. So it never blames a peer
+    /// for what was written just now; call it with each ping. Where the kernel does not tell (other systems than Linux)
+    /// it is none, and `queued_bytes` are those that wait here. Two system calls; does not block.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        self.lock().backlog()
+    }
+
     /// Gathers what is sent until the answer is dropped, so that it leaves in one write. Corks may overlap.
     ///
     /// The connection's task holds one round every callback. Keep it over a loop of `send`s, never over an await.
@@ -150,10 +174,11 @@ impl Outbox {
         self.lock().phase == Phase::Open
     }
 
-    /// All bytes that the kernel accepted since the beginning.
+    /// What was sent since the beginning.
     #[must_use]
-    pub fn bytes_accepted(&self) -> u64 {
-        self.lock().accepted
+    pub fn traffic(&self) -> Traffic {
+        let state = self.lock();
+        Traffic { events: state.events, bytes: state.accepted }
     }
 
     /// All bytes ever handed to this outbox: accepted by the kernel or waiting. What a close for slowness dropped is not

@@ -5,7 +5,7 @@
 //! edge in    listener ws api              handles of the middle, leaf, the auth trait; ws: the listener's seats
 //! middle     driver session run           leaf, core; the traits of the edge out
 //! edge out   auth agent journal cluster   leaf, the ids of core; never each other
-//! leaf       wire close error outbox sink config telemetry     core, and each other without a cycle
+//! leaf       wire close error outbox sink config telemetry sync     core, and each other without a cycle
 //! ```
 //!
 //! Code under `#[cfg(test)]` and the two crate roots (`lib.rs`, `main.rs`) may use everything.
@@ -34,10 +34,10 @@ enum Core {
     Ids,
 }
 
-const LEAF: [&str; 7] = ["wire", "close", "error", "outbox", "sink", "config", "telemetry"];
+const LEAF: [&str; 8] = ["wire", "close", "error", "outbox", "sink", "config", "telemetry", "sync"];
 
-const EDGE_IN: [&str; 10] =
-    ["wire", "close", "error", "outbox", "sink", "config", "telemetry", "driver", "session", "run"];
+const EDGE_IN: [&str; 11] =
+    ["wire", "close", "error", "outbox", "sink", "config", "telemetry", "sync", "driver", "session", "run"];
 
 const TABLE: [Row; 8] = [
     Row { layer: "leaf", rooms: &LEAF, core: Core::Whole, whole: &LEAF, traits: &[] },
@@ -66,6 +66,7 @@ const TABLE: [Row; 8] = [
             "sink",
             "config",
             "telemetry",
+            "sync",
             "auth",
             "agent",
             "journal",

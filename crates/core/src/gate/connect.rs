@@ -38,7 +38,7 @@ impl Step<'_> {
         let user = self.user.id.clone();
         self.tell(Event::Connected { user: user.clone(), connection: id, superseded });
         let usage = self.tell_usage(id);
-        self.emit(Output::Connected { user, connection: id, superseded, usage });
+        self.emit(Output::Connected { user, connection: id, superseded, expires, usage });
     }
 
     /// The newest token decides for the whole user. A limit that falls evicts nobody by itself.
@@ -110,7 +110,7 @@ impl Step<'_> {
         let Some(connection) = self.user.connection_mut(id) else {
             return;
         };
-        connection.backlog = backlog;
+        connection.on_backlog(backlog);
         match outcome {
             PingOutcome::Queued => return,
             // Its task hears of the broken socket as well and disconnects; until then it stays without an answer.

@@ -65,7 +65,7 @@ impl Step<'_> {
     }
 
     pub(super) fn on_eviction_failed(&mut self, id: ConnectionId) {
-        let now = self.clock.now;
+        let now = self.clock.awake();
         if let Some(closing) = self.user.closing.iter_mut().find(|closing| closing.connection == id) {
             closing.deadline = now;
             self.abort_unconfirmed();
@@ -74,7 +74,7 @@ impl Step<'_> {
 
     /// Tears down every socket whose close was not confirmed in time.
     pub(super) fn abort_unconfirmed(&mut self) {
-        let now = self.clock.now;
+        let now = self.clock.awake();
         let due: Vec<_> = self.user.closing.extract_if(.., |closing| closing.deadline <= now).collect();
         for Closing { connection, .. } in due {
             let user = self.user.id.clone();
@@ -100,7 +100,7 @@ impl Step<'_> {
             }
         };
         self.forget(id, Some(reason), orphans);
-        let deadline = self.clock.now + self.limits.close_confirm;
+        let deadline = self.clock.awake() + self.limits.close_confirm;
         push_tight(&mut self.user.closing, Closing { connection: id, deadline });
         // Where closes keep failing nobody waits for another handshake.
         let manner = match manner {

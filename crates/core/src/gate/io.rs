@@ -276,6 +276,8 @@ pub enum Output {
         connection: ConnectionId,
         /// The connection that it replaced; its sessions wait for `open` until the linger ends.
         superseded: Option<ConnectionId>,
+        /// When its token expires.
+        expires: Option<Time>,
         /// The user's sessions against his limit.
         usage: Usage,
     },

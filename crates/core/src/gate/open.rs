@@ -99,7 +99,7 @@ impl Step<'_> {
                 }
             }
             None => {
-                push_tight(&mut session.attached, Attachment { connection, claim: None, reference: reference.clone() });
+                session.attached.push(Attachment { connection, claim: None, reference: reference.clone() });
                 AdmissionPath::Attach
             }
         };

@@ -47,6 +47,12 @@ impl Endpoint {
         Self { address, authority: address.to_string(), path: "/v1/ws".to_owned() }
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// As it was given.
     #[must_use]
     pub fn url(&self) -> String {

@@ -124,6 +124,9 @@ impl Event {
 pub struct Closed {
     /// Which thread.
     pub thread: String,
+    /// The name that the client gave to the open that this answers, where it was never answered by `opened`.
+    #[serde(rename = "ref")]
+    pub reference: Option<String>,
     /// Why, in one word.
     pub reason: String,
     /// `resume`, `on_demand` or `never`.
@@ -141,6 +144,8 @@ pub enum Notice {
     Queued {
         /// Which thread.
         thread: String,
+        /// The name that the client gave to its open.
+        reference: Option<String>,
         /// 1 is next.
         position: u64,
     },
@@ -176,7 +181,22 @@ pub struct Limits {
     pub limit: usize,
     /// `ok`, `watch`, `warn`, `high` or `full`.
     pub level: String,
+    /// While the reserve admits more than the limit: until when.
+    #[serde(default)]
+    pub reserve_until: Option<u64>,
 }
+
+impl Limits {
+    /// By how many sessions the limit then in force is exceeded: while the reserve admits, by what is beyond the reserve.
+    #[must_use]
+    pub fn excess(&self) -> usize {
+        let reserve = if self.reserve_until.is_some() { RESERVE } else { 0 };
+        self.used.saturating_sub(self.limit + reserve)
+    }
+}
+
+/// Sessions that a gateway with default limits admits beyond the limit while its reserve is open.
+const RESERVE: usize = 5;
 
 impl Frame {
     /// Reads one text frame.
@@ -255,13 +275,15 @@ impl Notice {
         #[derive(Deserialize)]
         struct Queued {
             thread: String,
+            #[serde(rename = "ref")]
+            reference: Option<String>,
             position: u64,
         }
         Ok(match code.as_str() {
             "limit" => Self::Limit(body(text)?),
             "queued" => {
-                let Queued { thread, position } = body(text)?;
-                Self::Queued { thread, position }
+                let Queued { thread, reference, position } = body(text)?;
+                Self::Queued { thread, reference, position }
             }
             _ => Self::Other(code),
         })

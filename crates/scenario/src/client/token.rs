@@ -32,7 +32,23 @@ impl Tokens {
     /// # Errors
     /// When no user can be called so, or the signature fails.
     pub fn mint(&self, user: &str) -> anyhow::Result<String> {
+        self.mint_for(user, LIVES_FOR)
+    }
+
+    /// A token that lives for so long, in whole seconds.
+    ///
+    /// # Errors
+    /// As [`Self::mint`].
+    pub fn mint_for(&self, user: &str, lifetime: Duration) -> anyhow::Result<String> {
+        self.mint_on_plan(user, None, lifetime)
+    }
+
+    /// The same, for the plan of this name.
+    ///
+    /// # Errors
+    /// As [`Self::mint`].
+    pub fn mint_on_plan(&self, user: &str, plan: Option<&str>, lifetime: Duration) -> anyhow::Result<String> {
         let user = UserId::parse(user).with_context(|| format!("no user can be called {user:?}"))?;
-        jwt::mint(&self.0, &user, LIVES_FOR).map_err(anyhow::Error::msg)
+        jwt::mint_on_plan(&self.0, &user, plan, lifetime).map_err(anyhow::Error::msg)
     }
 }

@@ -3,10 +3,11 @@
 //! ```text
 //! start: find or build the binary -> spawn -> addresses from its log -> /readyz says 200
 //! stop:  SIGTERM by process id -> bounded wait -> SIGKILL -> what it logged as an error breaks a promise
+//! crash: SIGKILL -> start again, on the same ports and with the same secret
 //! ```
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,9 @@ use crate::report::Outcome;
 /// How long the gateway may take to be ready, and, beyond its own drain timeout of 10 s, to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Any free port of this machine alone.
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// Log lines of level `error` that are kept to be shown.
 const ERRORS_KEPT: usize = 20;
 
@@ -40,6 +44,7 @@ pub struct Gateway {
     endpoint: Endpoint,
     admin: Admin,
     secret: String,
+    settings: Vec<(String, String)>,
     log: Arc<Mutex<Log>>,
 }
 
@@ -62,6 +67,27 @@ impl Gateway {
             None => find_or_build().await?,
         };
         let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let anywhere = Ready { listen: ANYWHERE, admin: ANYWHERE };
+        Self::launch(binary, secret, settings, anywhere).await
+    }
+
+    /// Kills the process, which is given no chance to tell anybody, and starts it again on the same ports.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn crash(mut self) -> anyhow::Result<Self> {
+        timeout(PATIENCE, self.child.kill()).await.context("the gateway could not be killed")??;
+        let addresses = Ready { listen: self.endpoint.address(), admin: self.admin.0 };
+        Self::launch(self.binary, self.secret, self.settings, addresses).await
+    }
+
+    async fn launch(
+        binary: PathBuf,
+        secret: String,
+        settings: Vec<(String, String)>,
+        addresses: Ready,
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(&binary);
         // Neither the environment nor a lychgate.toml of whoever starts us may change what is measured.
         for (name, _) in std::env::vars_os() {
@@ -72,12 +98,12 @@ impl Gateway {
         let mut child = command
             .arg("serve")
             .current_dir(binary.parent().context("a program lies in a directory")?)
-            .env("LYCHGATE__SERVER__LISTEN", "127.0.0.1:0")
-            .env("LYCHGATE__SERVER__ADMIN_LISTEN", "127.0.0.1:0")
+            .env("LYCHGATE__SERVER__LISTEN", addresses.listen.to_string())
+            .env("LYCHGATE__SERVER__ADMIN_LISTEN", addresses.admin.to_string())
             .env("LYCHGATE__SERVER__ENVIRONMENT", "production")
             .env("LYCHGATE__AUTH__JWT__SECRET", &secret)
             .env("LYCHGATE__LOG__FORMAT", "json")
-            .envs(settings.iter().copied())
+            .envs(settings.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -100,7 +126,9 @@ impl Gateway {
         };
         let ready = timeout(PATIENCE, ready).await.unwrap_or_else(|_| bail!("it was not ready within {PATIENCE:?}"));
         match ready {
-            Ok((public, admin)) => Ok(Self { child, binary, endpoint: Endpoint::at(public), admin, secret, log }),
+            Ok((public, admin)) => {
+                Ok(Self { child, binary, endpoint: Endpoint::at(public), admin, secret, settings, log })
+            }
             Err(error) => bail!("{} did not start: {error:#}\n{}", binary.display(), lock(&log).shown()),
         }
     }
@@ -109,6 +137,12 @@ impl Gateway {
     #[must_use]
     pub fn scene(&self) -> Scene {
         Scene::new(self.endpoint.clone(), Tokens::new(&self.secret), Some(self.admin))
+    }
+
+    /// Its admin listener.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        self.admin
     }
 
     /// What it is, in one line: version and allocator.
@@ -215,7 +249,7 @@ impl Ready {
 }
 
 /// The `lychgate` beside this program; where it is missing, cargo builds it in the same profile's directory.
-async fn find_or_build() -> anyhow::Result<PathBuf> {
+pub(super) async fn find_or_build() -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe().context("this program's own path is unknown")?;
     let beside = here.with_file_name("lychgate");
     if beside.is_file() {

@@ -1,10 +1,11 @@
 //! A chat as it should be, one promise after the other, each with a user of its own.
 
 use anyhow::{Context as _, bail, ensure};
+use indicatif::ProgressBar;
 use tokio::time::{Instant, timeout};
 
+use super::Scene;
 use super::talk::{answer, continue_answer, next_event, open, refusal};
-use super::{Scene, progress};
 use crate::client::transcript::{Transcript, ends_run};
 use crate::client::{Open, PATIENCE};
 use crate::report::Outcome;
@@ -26,9 +27,9 @@ const STALLING_QUESTION: &str = "please stall";
 /// Steps that are played; for the progress bar.
 const STEPS: u64 = 11;
 
-pub(super) async fn play(scene: &Scene) -> anyhow::Result<Outcome> {
+pub(super) async fn play(scene: &Scene, bar: &ProgressBar) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::new("golden-path");
-    let bar = progress(outcome.plan(), STEPS);
+    bar.set_length(STEPS);
     macro_rules! step {
         ($promise:literal, $step:ident) => {
             bar.set_message($promise);
@@ -49,7 +50,6 @@ pub(super) async fn play(scene: &Scene) -> anyhow::Result<Outcome> {
     step!("a bad token is told so and closed with 4501", bad_tokens_are_turned_away);
     step!("leave and close give the slot back at once", slots_come_back_at_once);
     step!("every way to bring a token and every legal user id works", every_identity_works);
-    bar.finish_and_clear();
     Ok(outcome)
 }
 

@@ -1,5 +1,6 @@
 //! Reads a gateway's own account of itself: `GET /metrics` on its admin listener.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
+use lychgate_core::ReclaimLevel;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -16,6 +18,13 @@ pub const SESSIONS: &str = "lychgate_sessions";
 
 /// The gauge of connections.
 pub const CONNECTIONS: &str = "lychgate_connections";
+
+/// The counter of reclaimed sessions.
+const EVICTIONS: &str = "lychgate_evictions_total";
+
+/// The levels of reclaim, from the mildest on.
+const LEVELS: [ReclaimLevel; 4] =
+    [ReclaimLevel::Conservative, ReclaimLevel::Moderate, ReclaimLevel::Aggressive, ReclaimLevel::Force];
 
 /// How long a scrape may take, and how much it may say.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -96,9 +105,44 @@ impl Scrape {
     }
 }
 
+/// Sessions that were reclaimed, by level.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reclaims(BTreeMap<&'static str, f64>);
+
+impl Reclaims {
+    /// What a gateway counted since its start.
+    ///
+    /// # Errors
+    /// As [`Admin::scrape`].
+    pub async fn read(admin: Admin) -> anyhow::Result<Self> {
+        let scrape = admin.scrape().await?;
+        let count = |level: ReclaimLevel| scrape.sum_where(EVICTIONS, "level", level.as_str()).unwrap_or(0.0);
+        Ok(Self(LEVELS.map(|level| (level.as_str(), count(level))).into()))
+    }
+
+    /// What was added since an earlier reading.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let earlier = |level: &str| before.0.get(level).copied().unwrap_or(0.0);
+        Self(self.0.iter().map(|(level, count)| (*level, count - earlier(level))).collect())
+    }
+
+    /// Level and count, from the mildest on.
+    pub fn by_level(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        LEVELS.into_iter().map(|level| (level.as_str(), self.0.get(level.as_str()).copied().unwrap_or(0.0)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reclaims_are_what_was_added() {
+        let count = |force: f64| Reclaims([("force", force), ("moderate", 1.0)].into());
+        let added: Vec<_> = count(5.0).since(&count(2.0)).by_level().collect();
+        assert_eq!(added, [("conservative", 0.0), ("moderate", 0.0), ("aggressive", 0.0), ("force", 3.0)]);
+    }
 
     #[test]
     fn samples_are_summed_and_longer_names_are_other_metrics() {

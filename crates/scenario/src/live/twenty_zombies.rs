@@ -4,28 +4,34 @@
 //! 20 held, answering --SIGSTOP--> 20 zombies that look alive --the user connects, opens--> admitted
 //! 19 held + 1 live   --SIGSTOP--> 19 zombies                 --the user connects, opens--> admitted, the live one stays
 //! 20 held            --SIGSTOP--> 20 zombies                 --20 opens at once----------> all admitted, none evicts another
+//! 20 held            --SIGSTOP, 80 s--> found by heartbeat   --the user connects, opens--> admitted without a probe
+//! 20 held            --RST------> 20 lingering               --the user opens------------> admitted without a probe
 //! ```
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use indicatif::ProgressBar;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::attend::Attended;
 use super::hold::{Holder, Order};
 use super::talk::open;
-use super::{Scene, User, progress};
+use super::{Scene, User};
 use crate::client::frame::Frame;
 use crate::client::{Client, Open, PATIENCE, Trouble};
 use crate::report::Outcome;
 
+/// Three heartbeats of 20 s and a tenth, and the 10 s in which the last may be answered.
+const HEARTBEAT_KNOWS: Duration = Duration::from_secs(80);
+
 /// The limit of the default plan.
 const LIMIT: usize = 20;
 
-pub(super) async fn play(scene: &Scene, rounds: u32) -> anyhow::Result<Outcome> {
-    let mut outcome = Outcome::new("twenty-zombies");
-    let bar = progress(outcome.plan(), u64::from(rounds) * 2 + 1);
+pub(super) async fn play(scene: &Scene, rounds: u32, bar: &ProgressBar) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::new("twenty-zombies (SIGSTOP)");
+    bar.set_length(u64::from(rounds) * 2 + 1);
     for _ in 0..rounds {
         bar.set_message("all twenty are silent");
         outcome.absorb(one_more(scene, 0).await?);
@@ -36,7 +42,59 @@ pub(super) async fn play(scene: &Scene, rounds: u32) -> anyhow::Result<Outcome> 
     }
     bar.set_message("twenty come back at once");
     outcome.absorb(all_come_back(scene).await?);
-    bar.finish_and_clear();
+    Ok(outcome)
+}
+
+/// The death of all twenty is known before anybody asks: nobody is probed, nobody waits. Most rounds abandon twenty tabs,
+/// whose sessions are known to be bare at once; one more lets twenty fall silent until the heartbeat has found them.
+pub(super) async fn play_known(scene: &Scene, rounds: u32, bar: &ProgressBar) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::new("twenty-zombies (known)");
+    bar.set_length(u64::from(rounds) + 1);
+    bar.set_message("all twenty are silent until the heartbeat finds them");
+    outcome.absorb(found_by_heartbeat(scene).await?);
+    bar.inc(1);
+    bar.set_message("twenty tabs are lost at once");
+    for _ in 0..rounds {
+        outcome.absorb(lost_at_once(scene).await?);
+        bar.inc(1);
+    }
+    Ok(outcome)
+}
+
+async fn found_by_heartbeat(scene: &Scene) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::new("twenty-zombies (known)");
+    let user = scene.user("zombies")?;
+    let holder = hold(scene, &user, LIMIT).await?;
+    holder.silence().await?;
+    sleep(HEARTBEAT_KNOWS).await;
+    let (mut newcomer, welcome) = user.connect().await?;
+    if welcome.limits.used != 0 {
+        outcome.broke(format!("{} of {LIMIT} dead sessions were not found by their heartbeat", welcome.limits.used));
+    }
+    // An admission that breaks its promise is in the outcome already.
+    let _ = open(&mut outcome, &mut newcomer, "one-more").await;
+    holder.end().await?;
+    Ok(outcome)
+}
+
+async fn lost_at_once(scene: &Scene) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::new("twenty-zombies (known)");
+    let user = scene.user("zombies")?;
+    let mut tabs = Vec::new();
+    for n in 0..LIMIT {
+        let (mut client, _) = user.connect().await?;
+        client.open(Open { thread: Some(&format!("lost-{n}")), ..Open::default() }).await?;
+        tabs.push(client);
+    }
+    for client in tabs {
+        client.reset()?;
+    }
+    // The trip that this takes is what the gateway has to notice the first of those ends; it needs no more than one.
+    let (mut newcomer, _) = user.connect().await?;
+    // An admission that breaks its promise is in the outcome already. How many are held after it is no promise: the
+    // background takes lingering sessions too, down to its watermark.
+    let _ = open(&mut outcome, &mut newcomer, "one-more").await;
+    newcomer.close(1000).await?;
     Ok(outcome)
 }
 

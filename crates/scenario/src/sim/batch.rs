@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -26,6 +27,8 @@ pub(super) struct Failure {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) tally: Tally,
+    /// The time that it took, on every core that took part.
+    pub(super) core_time: Duration,
     /// For each broken promise the failure of the lowest seed: the same ones, however many threads there were.
     pub(super) failures: Vec<Failure>,
 }
@@ -52,21 +55,24 @@ impl Batch {
         let next = AtomicU64::new(0);
         let total = Mutex::new((Tally::default(), Lowest::new()));
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = args.jobs.unwrap_or(cores).max(1);
+        let start = Instant::now();
         quietly(|| {
             std::thread::scope(|scope| {
-                for _ in 0..args.jobs.unwrap_or(cores).max(1) {
+                for _ in 0..threads {
                     scope.spawn(|| work(first_seed, count, args.steps, &next, &total, &bar));
                 }
             });
         });
         bar.finish_and_clear();
+        let core_time = start.elapsed() * u32::try_from(threads.min(cores))?;
         let (tally, lowest) = total.into_inner().map_err(|_| anyhow!("a thread of the simulation panicked"))?;
         let failures = lowest.into_values().map(|(seed, violation)| Failure {
             name: format!("seed {seed}"),
             plan: generate(seed, args.steps),
             violation,
         });
-        Ok(Self { tally, failures: failures.collect() })
+        Ok(Self { tally, core_time, failures: failures.collect() })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! admin listener: GET /healthz  the process lives
-//!                 GET /readyz   something can be delivered: not draining, runtime not stalled
+//!                 GET /readyz   something can be delivered: not draining, neither runtime nor reaper stuck
 //!                 GET /metrics  OpenMetrics
 //! user listener:  GET /         what this is
 //! both:           anything else an `error` frame as JSON, with Retry-After where there is a time to come back
@@ -11,6 +11,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -18,41 +19,85 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::close::ErrorCode;
+use crate::driver::Trouble;
 use crate::telemetry::metrics;
 use crate::telemetry::{Metrics, Population};
 
-/// What decides whether this node is ready. The driver's reaper and the drain set it, the probes read it.
-#[derive(Debug, Default)]
+/// How long a scrape may wait for the records to be counted.
+const COUNTING: Duration = Duration::from_secs(2);
+
+/// What decides whether this node is ready: the drain, and what keeps it from delivering (hazard R26).
 pub struct Health {
-    /// The node is being drained: send nobody here.
-    pub draining: AtomicBool,
-    /// The asynchronous runtime does not answer: nothing could be delivered (hazard R26).
-    pub stalled: AtomicBool,
+    draining: AtomicBool,
+    watch: Box<dyn Fn() -> Option<Trouble> + Send + Sync>,
 }
 
 impl Health {
+    /// Ready while `watch` finds nothing. It is asked for every probe: it must be quick and never block.
+    #[must_use]
+    pub fn new(watch: impl Fn() -> Option<Trouble> + Send + Sync + 'static) -> Self {
+        Self { draining: AtomicBool::new(false), watch: Box::new(watch) }
+    }
+
+    /// The node is being drained: send nobody here.
+    pub fn on_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
     /// Why this node is not ready; none when it is.
     #[must_use]
-    pub fn trouble(&self) -> Option<&'static str> {
-        match (self.draining.load(Ordering::Relaxed), self.stalled.load(Ordering::Relaxed)) {
-            (true, _) => Some("draining"),
-            (false, true) => Some("the runtime is stalled"),
-            (false, false) => None,
+    pub fn trouble(&self) -> Option<String> {
+        match self.draining.load(Ordering::Relaxed) {
+            true => Some("draining".to_owned()),
+            false => (self.watch)().map(|trouble| trouble.to_string()),
         }
+    }
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Health").field("trouble", &self.trouble()).finish()
     }
 }
 
 /// Everything that the admin listener shows.
 #[derive(Clone)]
 pub struct Admin {
-    /// Whether this node is ready.
-    pub health: Arc<Health>,
-    /// What was counted.
-    pub metrics: Arc<Metrics>,
-    /// Counts the records; called at every scrape, so it must be quick and must not block for long.
-    pub population: Arc<dyn Fn() -> Population + Send + Sync>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    population: Arc<dyn Fn() -> Population + Send + Sync>,
+    counting: Arc<Semaphore>,
+}
+
+impl Admin {
+    /// `population` counts the records at every scrape, on a thread that may block, one scrape at a time.
+    #[must_use]
+    pub fn new(
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+        population: impl Fn() -> Population + Send + Sync + 'static,
+    ) -> Self {
+        Self { health, metrics, population: Arc::new(population), counting: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Counts, for [`COUNTING`] at most: whatever holds the locks of the records must not hold the probes as well.
+    async fn count(&self) -> Option<Population> {
+        let count = async {
+            let turn = Arc::clone(&self.counting).acquire_owned().await.ok()?;
+            let population = Arc::clone(&self.population);
+            let counted = spawn_blocking(move || {
+                let _turn = turn;
+                population()
+            });
+            counted.await.ok()
+        };
+        timeout(COUNTING, count).await.ok().flatten()
+    }
 }
 
 impl fmt::Debug for Admin {
@@ -107,9 +152,11 @@ async fn ready(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn scrape(State(admin): State<Admin>) -> impl IntoResponse {
-    let text = admin.metrics.encode((admin.population)());
-    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text)
+async fn scrape(State(admin): State<Admin>) -> Response {
+    match admin.count().await {
+        Some(population) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.encode(population)).into_response(),
+        None => error_response(ErrorCode::Internal),
+    }
 }
 
 async fn front_page() -> &'static str {

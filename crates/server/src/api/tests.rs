@@ -1,4 +1,6 @@
 use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
 
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -31,24 +33,54 @@ async fn ask(address: SocketAddr, method: &str, path: &str) -> String {
 }
 
 fn admin_state() -> Admin {
-    Admin {
-        health: Arc::new(Health::default()),
-        metrics: Arc::new(Metrics::new()),
-        population: Arc::new(|| Population { sessions: 7, ..Population::default() }),
-    }
+    let health = Arc::new(Health::new(|| None));
+    Admin::new(health, Arc::new(Metrics::new()), || Population { sessions: 7, ..Population::default() })
 }
 
 #[tokio::test]
-async fn a_node_that_drains_or_is_stalled_lives_but_is_not_ready() {
-    let state = admin_state();
-    let address = serve(admin(state.clone())).await;
-    assert!(ask(address, "GET", "/readyz").await.starts_with("HTTP/1.1 200"));
-    for (flag, why) in [(&state.health.stalled, "stalled"), (&state.health.draining, "draining")] {
-        flag.store(true, Ordering::Relaxed);
+async fn a_node_that_drains_or_is_in_trouble_lives_but_is_not_ready() {
+    let trouble = Arc::new(Mutex::new(None));
+    let watched = Arc::clone(&trouble);
+    let health = Arc::new(Health::new(move || *watched.lock().unwrap()));
+    let state = Admin::new(Arc::clone(&health), Arc::new(Metrics::new()), Population::default);
+    let address = serve(admin(state)).await;
+    let seconds = Duration::from_secs(7);
+    for (found, says) in [
+        (None, "ready"),
+        (Some(Trouble::RuntimeStuck(seconds)), "not ready: runtime stuck for 7 s"),
+        (Some(Trouble::ReaperStuck(seconds)), "not ready: reaper stuck for 7 s"),
+        (Some(Trouble::ReaperGone), "not ready: reaper gone"),
+        (None, "ready"),
+    ] {
+        *trouble.lock().unwrap() = found;
         let answer = ask(address, "GET", "/readyz").await;
-        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(why), "{answer}");
+        let status = if found.is_none() { "HTTP/1.1 200" } else { "HTTP/1.1 503" };
+        assert!(answer.starts_with(status) && answer.ends_with(&format!("\r\n\r\n{says}\n")), "{answer}");
         assert!(ask(address, "GET", "/healthz").await.starts_with("HTTP/1.1 200"));
     }
+    health.on_drain();
+    assert!(ask(address, "GET", "/readyz").await.ends_with("not ready: draining\n"));
+}
+
+#[tokio::test]
+async fn a_count_that_hangs_fails_its_scrapes_and_holds_one_thread_and_no_probe() {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let counts = Arc::new(AtomicUsize::new(0));
+    let begun = Arc::clone(&counts);
+    let hang = move || {
+        begun.fetch_add(1, Ordering::Relaxed);
+        let _ = held.lock().unwrap().recv();
+        Population::default()
+    };
+    let address = serve(admin(Admin::new(Arc::new(Health::new(|| None)), Arc::new(Metrics::new()), hang))).await;
+    for _scrape in 0..2 {
+        let (answer, probe) = tokio::join!(ask(address, "GET", "/metrics"), ask(address, "GET", "/readyz"));
+        assert!(answer.starts_with("HTTP/1.1 500") && probe.starts_with("HTTP/1.1 200"), "{answer} {probe}");
+    }
+    assert_eq!(counts.load(Ordering::Relaxed), 1);
+    drop(release);
+    assert!(ask(address, "GET", "/metrics").await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]

@@ -59,6 +59,8 @@ struct Minted<'a> {
     aud: &'a str,
     iat: u64,
     exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<&'a str>,
 }
 
 impl JwtAuthenticator {
@@ -120,6 +122,19 @@ fn seconds(value: &serde_json::Value) -> Option<u64> {
 /// # Errors
 /// The text says what the cryptography did not like; with a secret from the configuration that does not happen.
 pub fn mint(config: &config::Jwt, user: &UserId, lifetime: Duration) -> Result<String, String> {
+    mint_on_plan(config, user, None, lifetime)
+}
+
+/// The same, with the claim `plan`.
+///
+/// # Errors
+/// As [`mint`].
+pub fn mint_on_plan(
+    config: &config::Jwt,
+    user: &UserId,
+    plan: Option<&str>,
+    lifetime: Duration,
+) -> Result<String, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let claims = Minted {
         sub: user.as_str(),
@@ -127,6 +142,7 @@ pub fn mint(config: &config::Jwt, user: &UserId, lifetime: Duration) -> Result<S
         aud: &config.audience,
         iat: now,
         exp: now.saturating_add(lifetime.as_secs()),
+        plan,
     };
     jsonwebtoken::encode(&Header::new(ALGORITHM), &claims, &EncodingKey::from_secret(&config.secret))
         .map_err(|error| error.to_string())

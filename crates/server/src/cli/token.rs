@@ -15,6 +15,9 @@ pub(super) struct TokenArgs {
     /// Who the token is for: the subject (`sub`)
     #[arg(long)]
     user: String,
+    /// The plan that selects the user's limits: the NAME of a table [plans.NAME]
+    #[arg(long)]
+    plan: Option<String>,
     /// How long it is valid, for example 30m or 12h
     #[arg(long, default_value = "1h", value_parser = duration)]
     expires: Duration,
@@ -31,6 +34,11 @@ pub(super) fn run(args: TokenArgs) -> Result<(), Error> {
     if let Some(secret) = args.secret {
         loaded.set_jwt_secret("--secret", secret);
     }
-    let token = jwt::mint(&loaded.check()?.auth.jwt, &user, args.expires).map_err(Error::Failed)?;
+    let config = loaded.check()?;
+    if let Some(plan) = args.plan.as_deref().filter(|plan| config.plans.find(plan).is_none()) {
+        return Err(Error::Usage(format!("--plan {plan}: the configuration has no table [plans.{plan}]")));
+    }
+    let token =
+        jwt::mint_on_plan(&config.auth.jwt, &user, args.plan.as_deref(), args.expires).map_err(Error::Failed)?;
     print(&format!("{token}\n"))
 }

@@ -1,4 +1,4 @@
-//! `[limits]`, `[liveness]` and `[plans.NAME]`: what the gate decides by.
+//! `[limits]`, `[liveness]` and `[plans.NAME]`: what the gate decides by, and what is watched beside it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,6 +8,32 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
 use super::value::Span;
+
+/// The keys of `[liveness]` that the gate knows nothing of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Liveness {
+    /// How long the kernel keeps bytes that the peer's kernel does not acknowledge (RFC 5482; Linux). Default 60 s,
+    /// longer than `write_stall`, so that the gate judges first and says why.
+    pub tcp_user_timeout: Duration,
+    /// How long a connection may be silent before the kernel asks (RFC 9293, section 3.8.4). Default 60 s, at least 1 s.
+    pub tcp_keepalive: Duration,
+    /// How long the async runtime may run nothing before the node says that it is not ready. Default 5 s, at least
+    /// 500 ms.
+    pub runtime_stuck_after: Duration,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self {
+            tcp_user_timeout: Duration::from_secs(60),
+            tcp_keepalive: Duration::from_secs(60),
+            runtime_stuck_after: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Twice as long as the reaper sleeps: below it, nobody could tell being stuck from being asleep.
+const SHORTEST_STUCK: Duration = Duration::from_millis(500);
 
 /// The keys of `[limits]`, and of a plan that lays some of them over everybody's. What is not set stays as it was.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -75,6 +101,38 @@ pub(super) struct RawLiveness {
     probe_gap: Span,
     write_stall: Span,
     close_confirm: Span,
+    tcp_user_timeout: Span,
+    tcp_keepalive: Span,
+    runtime_stuck_after: Span,
+}
+
+impl RawLiveness {
+    /// The kernel's part; the gate's is checked with [`RawLimits::check`].
+    pub(super) fn check(&self) -> Result<Liveness, Fault> {
+        if self.tcp_user_timeout.0 <= self.write_stall.0 {
+            return Err(Fault::against("liveness.tcp_user_timeout", "must be longer than", "liveness.write_stall"));
+        }
+        // The kernel counts in whole seconds.
+        if self.tcp_keepalive.0 < Duration::from_secs(1) {
+            return Err(Fault::value(
+                "liveness.tcp_keepalive",
+                "is shorter than a second",
+                "Set it to \"1s\" or more, or leave it out for the default.",
+            ));
+        }
+        if self.runtime_stuck_after.0 < SHORTEST_STUCK {
+            return Err(Fault::value(
+                "liveness.runtime_stuck_after",
+                "is shorter than half a second",
+                "Set it to \"500ms\" or more, or leave it out for the default.",
+            ));
+        }
+        Ok(Liveness {
+            tcp_user_timeout: self.tcp_user_timeout.0,
+            tcp_keepalive: self.tcp_keepalive.0,
+            runtime_stuck_after: self.runtime_stuck_after.0,
+        })
+    }
 }
 
 impl RawLimits {

@@ -159,6 +159,7 @@ impl Raw {
         Ok(Config {
             server,
             limits,
+            liveness: self.liveness.check()?,
             plans,
             websocket: self.websocket.check()?,
             log: self.log.check()?,

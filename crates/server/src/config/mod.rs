@@ -25,6 +25,7 @@ mod websocket;
 pub use auth::{Auth, Jwt, MIN_SECRET_BYTES};
 pub use error::{ConfigError, Contradiction, Place};
 pub use journal::{Journal, JournalKind};
+pub use limits::Liveness;
 pub use load::{Argument, Loaded, Sources, load};
 pub use log::{Log, LogFormat};
 pub use server::{Environment, Server};
@@ -39,6 +40,8 @@ pub struct Config {
     pub limits: lychgate_core::Limits,
     /// The same, and those of users whose token names a plan (`[plans.NAME]`).
     pub plans: lychgate_core::Plans,
+    /// The keys of `[liveness]` that the gate knows nothing of.
+    pub liveness: Liveness,
     /// Bounds of the WebSocket layer.
     pub websocket: WebSocket,
     /// Who may come in.

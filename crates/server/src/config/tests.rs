@@ -47,6 +47,7 @@ fn the_defaults_of_the_file_are_those_of_the_gate() {
     let config = with_secret("").unwrap();
     assert_eq!(*config.limits, LimitSpec::default());
     assert_eq!(config.server.environment, Environment::Production);
+    assert_eq!(config.liveness, Liveness::default());
     assert_eq!(config.websocket.window, 512);
     assert_eq!(config.agents.default, "demo");
 }
@@ -62,6 +63,13 @@ fn the_reference_lists_exactly_the_keys_that_are_accepted() {
     let demo = sections.remove("agents.demo").unwrap();
     sections.get_mut("agents.NAME").unwrap().extend(demo);
     sections.remove("agents");
+    // A plan may hold every key of the limits, and its table shows one of them.
+    let plan = sections.remove("plans.NAME").unwrap();
+    sections.remove("plans");
+    sections.get_mut("").unwrap().insert("plans".to_owned());
+    let limits = sections["limits"].clone();
+    assert!(plan.is_subset(&limits));
+    sections.insert("plans.NAME".to_owned(), limits);
     for (section, known) in sections {
         let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
         let text = format!("{header}no_such_key = 1");
@@ -148,6 +156,9 @@ fn numbers_out_of_their_range_are_refused() {
         ("[auth]\norigins = [\"https://chat.example.org/\"]", "auth.origins"),
         ("[limits]\nmax_sessions_per_user = 0", "limits.max_sessions_per_user"),
         ("[liveness]\nmissed_pings = 1", "liveness.missed_pings"),
+        ("[liveness]\nruntime_stuck_after = \"400ms\"", "liveness.runtime_stuck_after"),
+        ("[liveness]\ntcp_keepalive = \"900ms\"", "liveness.tcp_keepalive"),
+        ("[liveness]\ntcp_user_timeout = \"30s\"", "tcp_user_timeout must be longer than liveness.write_stall"),
         ("[agents]\ndefault = \"nobody\"", "agents.default"),
         ("[agents.demo]\nmodel = \"m\"", "agents.demo.model"),
         ("[agents.o]\nkind = \"openai\"\nmodel = \"m\"", "agents.o.base_url"),
@@ -213,6 +224,42 @@ fn an_environment_profile_sets_the_interval_of_the_reaper_unless_it_is_set() {
     assert_eq!(interval("[server]\nenvironment = \"production\""), 120);
     assert_eq!(interval("[server]\nenvironment = \"test\""), 1);
     assert_eq!(interval("[server]\nenvironment = \"test\"\n[limits]\nreclaim_interval = \"7s\""), 7);
+}
+
+#[test]
+fn a_plan_lays_its_keys_over_the_limits_of_everybody() {
+    let config = with_secret("[limits]\nlinger = \"7s\"\n[plans.pro]\nmax_sessions_per_user = 40").unwrap();
+    let pro = config.plans.limits(config.plans.find("pro").unwrap());
+    assert_eq!((pro.max_sessions_per_user, pro.linger.as_secs()), (40, 7));
+    assert_eq!(config.limits.max_sessions_per_user, 20);
+}
+
+#[test]
+fn a_mistake_in_a_plan_names_the_plan_and_the_key_that_it_contradicts() {
+    let misspelt = error("[plans.pro]\nmax_sesions_per_user = 40");
+    assert!(misspelt.contains("(text):2: there is no key plans.pro.max_sesions_per_user"), "{misspelt}");
+    assert!(misspelt.contains("Did you mean plans.pro.max_sessions_per_user?"), "{misspelt}");
+    let wrong = with_secret("[plans.pro]\nladder_deadline = \"9s\"").unwrap_err().to_string();
+    assert!(wrong.contains("plans.pro.ladder_deadline must not be longer than limits.queue_deadline"), "{wrong}");
+    let negative = error("[plans.pro]\nreserve_sessions = -1");
+    assert!(negative.contains("(text):2: plans.pro.reserve_sessions"), "{negative}");
+}
+
+#[test]
+fn limits_that_contradict_each_other_name_both_keys() {
+    let cases = [
+        ("[liveness]\nprobe_deadline = \"4s\"", "liveness.probe_deadline", "limits.ladder_deadline"),
+        ("[limits]\nqueue_deadline = \"11s\"", "limits.queue_deadline", "limits.admission_budget"),
+        ("[limits]\nladder_deadline = \"9s\"", "limits.ladder_deadline", "limits.queue_deadline"),
+        ("[limits]\nwarn_percent = 80", "limits.warn_percent", "limits.high_percent"),
+        ("[limits]\nwatch_percent = 65", "limits.watch_percent", "limits.warn_percent"),
+    ];
+    for (text, key, against) in cases {
+        let error = with_secret(text).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains(against), "{error}");
+    }
+    assert!(error("[limits]\nreserve_sessions = -1").contains("limits.reserve_sessions"));
+    assert!(error("[limits]\nforce = \"sometimes\"").contains("`evict` or `never`"));
 }
 
 #[test]

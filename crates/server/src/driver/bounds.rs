@@ -3,20 +3,25 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, EvictReason, Input, UserId, Worth};
+use lychgate_core::{ConnectionId, Event, EvictReason, Input, Refusal, UserId, Worth};
 
+use super::drain::spread;
 use super::{Driver, SHARDS, lock};
-use crate::close::Close;
+use crate::close::Closing;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Users that are looked at, per shard, when a full node has to choose.
 const SCAN_USERS: usize = 32;
 
 /// Shards that are looked at when a full node has to choose.
 const SCAN_SHARDS: usize = 4;
+
+/// When somebody for whom there is no place is to come back, before it is spread.
+const COME_BACK: Duration = Duration::from_secs(5);
 
 /// How many connections may be held.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +56,12 @@ impl Addresses {
         crowd
     }
 
+    /// Nobody is held.
+    #[cfg(all(test, feature = "shuttle"))]
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     pub(super) fn remove(&self, address: IpAddr, connection: ConnectionId) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let network = network(address);
@@ -76,57 +87,78 @@ fn network(address: IpAddr) -> IpAddr {
 impl Driver {
     pub(super) fn bound_address(&self, address: IpAddr, user: &UserId, newest: ConnectionId) {
         let Some(crowd) = self.bounds.add(address, user, newest) else { return };
-        // Whoever was replaced or buried has left the gate's count, even while his socket is still closing (hazard R1).
-        let counted: Vec<_> = crowd
-            .into_iter()
-            .filter_map(|(user, connection)| {
-                let worth = self.shard(&user).gate.worth(&user, connection)?;
-                Some((worth, user))
-            })
-            .collect();
-        if counted.len() >= self.bounds.bounds.per_address {
-            self.expel_least_worthy(counted.into_iter().min_by_key(|(worth, _)| *worth), user, newest);
+        // Two newcomers at once may choose the same victim, which makes room for one of them: whoever still finds too
+        // many chooses again. Each turn lets one of the crowd go.
+        loop {
+            // Whoever was replaced or buried has left the gate's count, even while his socket is still closing (R1).
+            let counted: Vec<_> = crowd
+                .iter()
+                .filter_map(|(user, connection)| {
+                    let worth = self.shard(user).gate.worth(user, *connection)?;
+                    Some((worth, user.clone()))
+                })
+                .collect();
+            if counted.len() < self.bounds.bounds.per_address {
+                return;
+            }
+            if !self.expel_least_worthy(counted.into_iter().min_by_key(|(worth, _)| *worth), user, newest) {
+                return;
+            }
         }
     }
 
     /// A full node looks at a few users of a few shards, further on each time: bounded work for each newcomer, and a
     /// victim that is nearly the least worthy one.
     pub(super) fn bound_node(&self, user: &UserId, newest: ConnectionId) {
-        let sockets: usize = self.shards.iter().map(|shard| lock(shard).links.len()).sum();
+        let sockets = || self.shards.iter().map(|shard| lock(shard).links.len()).sum::<usize>();
         // Sockets that are closing have left the gate's count (hazard R1); counting exactly is for the full node alone.
-        if sockets <= self.bounds.bounds.per_node || self.connection_count() <= self.bounds.bounds.per_node {
-            return;
+        while sockets() > self.bounds.bounds.per_node && self.connection_count() > self.bounds.bounds.per_node {
+            let start = self.bounds.cursor.fetch_add(1, Ordering::Relaxed);
+            let worst = (0..SHARDS)
+                .filter_map(|step| {
+                    let shard = lock(&self.shards[(start + step) % SHARDS]);
+                    let from = (start / SHARDS) * SCAN_USERS;
+                    shard.gate.least_worthy(from, SCAN_USERS, newest)
+                })
+                .take(SCAN_SHARDS)
+                .min_by_key(|(worth, _)| *worth);
+            if !self.expel_least_worthy(worst, user, newest) {
+                return;
+            }
         }
-        let start = self.bounds.cursor.fetch_add(1, Ordering::Relaxed);
-        let worst = (0..SHARDS)
-            .filter_map(|step| {
-                let shard = lock(&self.shards[(start + step) % SHARDS]);
-                let from = (start / SHARDS) * SCAN_USERS;
-                shard.gate.least_worthy(from, SCAN_USERS, newest)
-            })
-            .take(SCAN_SHARDS)
-            .min_by_key(|(worth, _)| *worth);
-        self.expel_least_worthy(worst, user, newest);
     }
 
-    fn expel_least_worthy(&self, worst: Option<(Worth, UserId)>, user: &UserId, newest: ConnectionId) {
+    /// Whether somebody was expelled; otherwise nobody can be.
+    fn expel_least_worthy(&self, worst: Option<(Worth, UserId)>, user: &UserId, newest: ConnectionId) -> bool {
         match worst {
             Some((worth, user)) if !worth.is_last_reader => {
                 let connection = worth.connection;
                 let reason = EvictReason::MadeRoomForConnection;
                 self.input(&user.clone(), Input::Expel { user, connection, reason });
+                true
             }
             // Everybody else is the last reader of a running answer: the newcomer is told when to come back.
-            Some(_) => self.turn_away(user, newest),
-            None => {}
+            Some(_) => {
+                self.turn_away(user, newest);
+                false
+            }
+            None => false,
         }
     }
 
     fn turn_away(&self, user: &UserId, connection: ConnectionId) {
-        let closing = Close::Overload.closing().after(Duration::from_secs(5));
-        if let Some(link) = self.shard(user).links.get(&connection) {
-            link.outbox.close(closing.code, &closing.to_json());
+        let refusal = Refusal::Overload { retry_in: COME_BACK };
+        let closing = spread(Closing::from(refusal), connection);
+        let event = Event::Refused { user: user.clone(), connection, refusal };
+        {
+            let mut shard = self.shard(user);
+            if let Some(link) = shard.links.get(&connection) {
+                link.outbox.close(closing.code, &closing.to_json());
+            }
+            shard.ledger.record(self.now(), &event);
         }
+        // Nobody may be sent away without a line in the log, a count and an explanation (mission C10).
+        self.effects.event(&event);
     }
 
     fn connection_count(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lychgate_core::{Backlog, ConnectionId, Event, Input, Manner, Output, Refusal, Time};
+use lychgate_core::{ConnectionId, Event, EvictReason, Input, Manner, Output, Refusal, Time};
 
 use super::{Admitted, Driver, Shard};
 use crate::close::{Closing, ErrorCode, retry_after};
@@ -15,15 +15,18 @@ impl Driver {
         let mut events = Vec::new();
         while let Some(output) = shard.gate.poll_output() {
             match output {
-                Output::Event(event) => events.push(event),
-                Output::Connected { user, connection, superseded: _, usage } => {
+                Output::Event(event) => {
+                    shard.ledger.record(now, &event);
+                    events.push(event);
+                }
+                Output::Connected { user, connection, superseded: _, expires, usage } => {
                     let Some(link) = shard.links.get(&connection) else { continue };
                     let hello = wire::Server::Hello {
                         connection: &connection.to_string(),
                         user: user.as_str(),
                         ping: millis(self.greeting.ping_interval),
                         window: self.greeting.window,
-                        expires_in: link.expires_in.map(|left| left.as_secs()),
+                        expires_in: expires.map(|at| at.since(now).as_secs()),
                         limits: usage.into(),
                     };
                     say(&link.outbox, &hello);
@@ -51,19 +54,15 @@ impl Driver {
                 }
                 Output::Ping { user, connection } => {
                     let Some(link) = shard.links.get(&connection) else { continue };
-                    let backlog = Backlog::default();
                     let outcome = link.outbox.ping();
+                    self.effects.pinged(outcome);
+                    // After the ping: what is unanswered at the next one has been on its way since then.
+                    let backlog = link.outbox.backlog();
                     shard.gate.handle_input(now, Input::PingResult { user, connection, outcome, backlog });
                 }
                 Output::CloseSocket { user, connection, reason, manner } => {
-                    let Some(link) = shard.links.get(&connection) else {
+                    if close_socket(shard, connection, reason, manner) {
                         shard.gate.handle_input(now, Input::EvictionDone { user, connection });
-                        continue;
-                    };
-                    let closing = spread(Closing::from(reason), connection);
-                    match manner {
-                        Manner::Handshake => link.outbox.close(closing.code, &closing.to_json()),
-                        Manner::Abort => link.outbox.abort(),
                     }
                 }
                 Output::Limit { connection, usage } => {
@@ -80,9 +79,27 @@ impl Driver {
     }
 }
 
+/// Closes a socket; true when it is gone already. One that is to be torn down is gone when this returns, whether its
+/// task runs or not: nobody waits for it, and a runtime that is stuck makes it no failure. A handshake is confirmed when
+/// the task ends; while it does not, the gate's own deadline tears the socket down.
+fn close_socket(shard: &Shard, connection: ConnectionId, reason: EvictReason, manner: Manner) -> bool {
+    let Some(link) = shard.links.get(&connection) else { return true };
+    let closing = spread(Closing::from(reason), connection);
+    match manner {
+        Manner::Handshake => {
+            link.outbox.close(closing.code, &closing.to_json());
+            false
+        }
+        Manner::Abort => {
+            link.outbox.abort();
+            true
+        }
+    }
+}
+
 /// Spreads the time to come back by the connection's random id, half of it either way: whoever is closed together must
 /// not come back together (hazard R21).
-fn spread(closing: Closing, connection: ConnectionId) -> Closing {
+pub(super) fn spread(closing: Closing, connection: ConnectionId) -> Closing {
     match closing.retry_in {
         Some(retry_in) => closing.after(spread_time(retry_in, connection)),
         None => closing,

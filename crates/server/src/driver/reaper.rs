@@ -2,14 +2,16 @@
 //! measures how late it and the runtime are, so that a stalled server never blames its clients (hazards R7, R30).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lychgate_core::{Input, Time};
 
+use super::vigil::{OnDuty, Vigil};
 use super::{Driver, lock};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex};
 
 /// The longest sleep: a freeze of the process is noticed after at most so long.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);
@@ -50,7 +52,7 @@ impl Alarm {
         }
     }
 
-    fn ring(&self) {
+    pub(super) fn ring(&self) {
         *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.bell.notify_one();
     }
@@ -96,28 +98,54 @@ pub struct Lag {
     pub runtime: Duration,
 }
 
+/// What the thread tells while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A measurement, about four times a second.
+    Measured(Lag),
+    /// The async runtime has run nothing for longer than `liveness.runtime_stuck_after`; once per episode.
+    RuntimeStuck,
+}
+
 /// The running thread; dropping it stops it and waits for it.
 #[derive(Debug)]
 pub struct Reaper {
     driver: Arc<Driver>,
+    vigil: Arc<Vigil>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     beat: tokio::task::JoinHandle<()>,
 }
 
 impl Reaper {
-    /// Starts the thread, and the task on this runtime whose beat it watches. `on_lag` hears of every measurement,
-    /// about four times a second, on the thread.
+    /// Starts the thread, and the task on this runtime whose beat it watches. `report` is called on the thread. Without
+    /// a beat for `stuck_after` the runtime counts as stuck: the thread says so in the log, once, and again when it is
+    /// over.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(driver: Arc<Driver>, on_lag: impl Fn(Lag) + Send + 'static) -> std::io::Result<Self> {
+    pub fn start(
+        driver: Arc<Driver>,
+        stuck_after: Duration,
+        report: impl Fn(Report) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let last_beat = Arc::new(AtomicU64::new(driver.now().as_micros()));
-        let beat = tokio::spawn(show_beat(Arc::clone(&driver), Arc::clone(&last_beat)));
-        let watch = Watch { driver: Arc::clone(&driver), stop: Arc::clone(&stop), last_beat };
-        let thread = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || watch.run(&on_lag))?;
-        Ok(Self { driver, stop, thread: Some(thread), beat })
+        let vigil = Arc::new(Vigil::new(driver.origin, stuck_after));
+        let watch = Watch { driver: Arc::clone(&driver), stop: Arc::clone(&stop), vigil: Arc::clone(&vigil) };
+        let on_duty = OnDuty(Arc::clone(&vigil));
+        let run = move || {
+            let _on_duty = on_duty;
+            watch.run(&report);
+        };
+        let thread = std::thread::Builder::new().name("reaper".to_owned()).spawn(run)?;
+        let beat = tokio::spawn(show_beat(Arc::clone(&vigil)));
+        Ok(Self { driver, vigil, stop, thread: Some(thread), beat })
+    }
+
+    /// What is known of the thread and of the runtime; it outlives the reaper, and then says that it is gone.
+    #[must_use]
+    pub fn vigil(&self) -> Arc<Vigil> {
+        Arc::clone(&self.vigil)
     }
 }
 
@@ -126,39 +154,41 @@ impl Drop for Reaper {
         self.beat.abort();
         self.stop.store(true, Ordering::Release);
         self.driver.alarm.ring();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the reaper thread panicked: no deadline passed since then");
+        if let Some(thread) = self.thread.take() {
+            // A panic in it has been told when it happened.
+            let _ = thread.join();
         }
     }
 }
 
-async fn show_beat(driver: Arc<Driver>, last_beat: Arc<AtomicU64>) {
+async fn show_beat(vigil: Arc<Vigil>) {
     let mut every = tokio::time::interval(BEAT);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        last_beat.store(driver.now().as_micros(), Ordering::Release);
+        vigil.show_beat(vigil.now());
     }
 }
 
-struct Watch {
-    driver: Arc<Driver>,
-    stop: Arc<AtomicBool>,
-    last_beat: Arc<AtomicU64>,
+pub(super) struct Watch {
+    pub(super) driver: Arc<Driver>,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) vigil: Arc<Vigil>,
 }
 
 impl Watch {
-    fn run(&self, on_lag: &dyn Fn(Lag)) {
+    pub(super) fn run(&self, report: &dyn Fn(Report)) {
+        let mut stuck_since = None;
         while !self.stop.load(Ordering::Acquire) {
             let asleep_at = self.driver.now();
             let planned = asleep_at + self.pause(asleep_at);
             self.driver.alarm.sleep(planned.since(asleep_at));
+            self.vigil.show_round();
             let now = self.driver.now();
-            let beat = Time::from_micros(self.last_beat.load(Ordering::Acquire));
+            let beat = self.vigil.last_beat();
             let lag = Lag { reaper: now.since(planned), runtime: now.since(beat + BEAT) };
-            on_lag(lag);
+            report(Report::Measured(lag));
+            stuck_since = self.tell_stuck(stuck_since, lag, now, report);
             let stalls = [(lag.reaper, planned), (lag.runtime, beat + BEAT)];
             let since = stalls.into_iter().filter(|(lag, _)| *lag >= TOLERANCE).map(|(_, since)| since).min();
             match since {
@@ -166,6 +196,29 @@ impl Watch {
                 None => _ = self.driver.alarm.credited_until.fetch_max(now.as_micros(), Ordering::AcqRel),
             }
             self.fire();
+            // What looks for broken records must not be ended by one.
+            if catch_unwind(AssertUnwindSafe(|| self.driver.audit())).is_err() {
+                tracing::error!("an audit panicked: a gate invariant does not hold");
+            }
+        }
+    }
+
+    /// Tells the beginning and the end of an episode in which the runtime runs nothing: it cannot tell so itself.
+    fn tell_stuck(&self, since: Option<Time>, lag: Lag, now: Time, report: &dyn Fn(Report)) -> Option<Time> {
+        match (since, self.vigil.is_stuck(lag.runtime)) {
+            (None, true) => {
+                tracing::error!(
+                    stuck_ms = lag.runtime.as_millis() as u64,
+                    "the async runtime is stuck: nothing is delivered, the node is not ready"
+                );
+                report(Report::RuntimeStuck);
+                Some(now - lag.runtime)
+            }
+            (Some(since), false) => {
+                tracing::warn!(stuck_ms = now.since(since).as_millis() as u64, "the async runtime runs again");
+                None
+            }
+            (since @ (None | Some(_)), _) => since,
         }
     }
 

@@ -70,7 +70,7 @@ impl Seats {
 }
 
 impl Pool {
-    pub(super) fn new(max_strangers: usize, max_connections: usize) -> Arc<Self> {
+    pub(crate) fn new(max_strangers: usize, max_connections: usize) -> Arc<Self> {
         Arc::new(Self { max_strangers, max_connections, tasks: TaskTracker::new(), seats: Mutex::default() })
     }
 
@@ -79,7 +79,7 @@ impl Pool {
     /// A newcomer turns out the oldest stranger, rather than the other way round: an honest client says who it is
     /// within a round trip, so whoever has been silent longest is the worst. Were the newcomer refused, a few silent
     /// sockets would lock everybody out.
-    pub(super) fn take_seat(self: &Arc<Self>) -> Option<Seat> {
+    pub(crate) fn take_seat(self: &Arc<Self>) -> Option<Seat> {
         let mut seats = self.lock();
         if seats.strangers.len() >= self.max_strangers && seats.turn_out_oldest_stranger() {
             tracing::debug!(max_unidentified = self.max_strangers, "the oldest stranger was turned out");

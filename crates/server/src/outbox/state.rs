@@ -4,18 +4,23 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lychgate_core::WriteProgress;
+use lychgate_core::{Backlog, WriteProgress};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::frame::Frame;
+use super::kernel;
 use super::queue::{Queue, SLICES};
 
 /// Bytes that a cork gathers before they are written all the same.
 const GATHER_BYTES: usize = 64 * 1024;
+
+/// The kernel dates acknowledgements by its ticks, of 10 ms at most: one that came with a look may seem to be older.
+const TICK: Duration = Duration::from_millis(10);
 
 thread_local! {
     /// The buffer that a cork gathers in. It belongs to the thread, so that an idle connection owns none.
@@ -69,6 +74,10 @@ pub(super) struct State {
     ping_written: bool,
     /// All bytes that the kernel took.
     pub(super) accepted: u64,
+    /// Events that were taken.
+    pub(super) events: u64,
+    /// Since when the peer's kernel has been seen to owe an answer, and to give none.
+    unacked_since: Option<Instant>,
 }
 
 impl State {
@@ -83,12 +92,30 @@ impl State {
             told: false,
             ping_written: false,
             accepted: 0,
+            events: 0,
+            unacked_since: None,
         }
     }
 
     /// Bytes that were taken from senders and that the kernel does not have.
     pub(super) fn waiting(&self) -> usize {
         self.gather.len() + self.queue.as_ref().map_or(0, |queue| queue.bytes())
+    }
+
+    /// See [`super::Outbox::backlog`].
+    pub(super) fn backlog(&mut self) -> Backlog {
+        let waiting = u32::try_from(self.waiting()).unwrap_or(u32::MAX);
+        let look = self.socket.as_ref().and_then(kernel::look);
+        let now = Instant::now();
+        self.unacked_since = match (look, self.unacked_since) {
+            (Some(look), Some(since)) if look.owes_answer && look.silent_for > now - since + TICK => Some(since),
+            (Some(look), _) if look.owes_answer => Some(now),
+            (Some(_) | None, _) => None,
+        };
+        Backlog {
+            queued_bytes: waiting.saturating_add(look.map_or(0, |look| look.bytes)),
+            unacked_for: self.unacked_since.map(|since| now - since),
+        }
     }
 
     /// Takes a frame. The caller has checked that it may.
@@ -274,7 +301,7 @@ impl State {
     pub(super) fn reset_on_close(&self) {
         if let Some(socket) = &self.socket {
             // It can only fail on a socket that is no longer connected, and then there is nothing to reset.
-            let _ = SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO));
+            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
     }
 

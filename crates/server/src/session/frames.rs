@@ -80,7 +80,7 @@ pub(super) fn opened(
     reference: Option<&str>,
     usage: Usage,
 ) -> Frame {
-    let messages = newest(&snapshot.messages, HISTORY_BYTES);
+    let messages = newest(&snapshot.messages, HISTORY_BYTES, size);
     let opened = Server::Opened(Opened {
         thread: key.thread().as_str(),
         reference,
@@ -99,14 +99,18 @@ pub(super) fn opened(
 
 /// The newest messages that fit into so many bytes, at least one. Older ones are not even looked at: a thread may hold
 /// far more than any frame.
-fn newest(messages: &[Arc<Message>], bytes: usize) -> &[Arc<Message>] {
-    let sizes = messages.iter().rev().map(|message| serde_json::to_vec(message).map_or(bytes, |json| json.len() + 1));
-    let totals = sizes.scan(0, |total: &mut usize, size| {
+fn newest(messages: &[Arc<Message>], bytes: usize, size: impl FnMut(&Arc<Message>) -> usize) -> &[Arc<Message>] {
+    let totals = messages.iter().rev().map(size).scan(0, |total: &mut usize, size| {
         *total += size;
         Some(*total)
     });
     let count = totals.take_while(|total| *total <= bytes).count();
     &messages[messages.len() - count.max(1).min(messages.len())..]
+}
+
+/// Bytes that a message takes in a frame, with its comma.
+fn size(message: &Arc<Message>) -> usize {
+    serde_json::to_vec(message).map_or(HISTORY_BYTES, |json| json.len() + 1)
 }
 
 /// `error internal`, about a thread.
@@ -120,4 +124,31 @@ pub(super) fn unreadable(key: &SessionKey, reference: Option<&str>) -> Frame {
         retry_in: Some(1_000),
     };
     Frame::text(&serde_json::to_vec(&error).expect("our own answer serialises"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(count: usize) -> Vec<Arc<Message>> {
+        let message = |n| Message { id: format!("m{n}"), role: "user".to_owned(), rest: serde_json::Map::new() };
+        (0..count).map(|n| Arc::new(message(n))).collect()
+    }
+
+    #[test]
+    fn history_is_cut_before_the_rest_of_it_is_encoded() {
+        let thread = messages(1_000);
+        let mut looked_at = 0;
+        let kept = newest(&thread, 100, |_| {
+            looked_at += 1;
+            30
+        });
+        assert_eq!((kept.len(), kept[2].id.as_str(), looked_at), (3, "m999", 4));
+    }
+
+    #[test]
+    fn the_newest_message_is_sent_however_long_it_is() {
+        assert_eq!(newest(&messages(5), 100, |_| 1_000)[0].id, "m4");
+        assert!(newest(&[], 100, |_| 1_000).is_empty());
+    }
 }

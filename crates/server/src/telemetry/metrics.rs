@@ -7,7 +7,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use lychgate_core::{AdmissionPath, Event, EvictReason, ReclaimLevel, Refusal, ZombieKind};
+use lychgate_core::{AdmissionPath, Event, EvictReason, PingOutcome, ReclaimLevel, Refusal, ZombieKind};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -73,6 +73,11 @@ struct Level {
     level: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
 /// Upper bounds in seconds; 1.5 is the promise of an admission with dead sockets, 10 the one of invariant I3.
 const ADMISSION_BUCKETS: [f64; 12] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 1.5, 3.0, 5.0, 8.0, 10.0];
 
@@ -125,6 +130,10 @@ pub struct Metrics {
     auth_failures: Family<Reason, Counter>,
     reaper_lag: Seconds,
     runtime_lag: Seconds,
+    runtime_stuck: Counter,
+    pings: Family<Outcome, Counter>,
+    events_sent: Counter,
+    bytes_sent: Counter,
 }
 
 impl Default for Metrics {
@@ -163,12 +172,19 @@ impl Metrics {
         let auth_failures = list.family("auth_failures", "Tokens that proved nothing, by reason");
         let reaper_lag = list.seconds("reaper_lag", "How late the reaper thread last ran");
         let runtime_lag = list.seconds("runtime_lag", "How late the asynchronous runtime last ran");
+        let runtime_stuck = list.counter("runtime_stuck", "Times that the asynchronous runtime was stuck for too long");
+        let pings = list.family("pings", "Questions whether somebody is there, by what became of them");
+        let events_sent = list.counter("events_sent", "Events and answers to opens that outboxes took");
+        let bytes_sent = list.counter("bytes_sent", "Bytes of frames that the kernel took");
         // A series that appears with its first event hides that event from `rate()`: those with few words start at zero.
         for path in PATHS {
             let _ = admissions.get_or_create(&Path { path: path.as_str() });
         }
         for kind in KINDS {
             let _ = zombies.get_or_create(&Kind { kind: kind.as_str() });
+        }
+        for outcome in [PingOutcome::Written, PingOutcome::Queued, PingOutcome::Failed] {
+            let _ = pings.get_or_create(&Outcome { outcome: outcome_word(outcome) });
         }
         for reason in REFUSALS {
             let _ = refusals.get_or_create(&Reason { reason: refusal_word(reason) });
@@ -177,7 +193,7 @@ impl Metrics {
             registry: list.0,
             sessions, connections, runs, unidentified, admissions, admission_wait, waits, lockouts_prevented,
             sessions_ended, evictions, shadow, queued, breakers, repairs, pressure, zombies, connects, disconnects, refusals, close_unconfirmed,
-            heartbeat_misses, auth_failures, reaper_lag, runtime_lag,
+            heartbeat_misses, auth_failures, reaper_lag, runtime_lag, runtime_stuck, pings, events_sent, bytes_sent,
         }
     }
 
@@ -258,6 +274,22 @@ impl Metrics {
         self.runtime_lag.set(lag.as_secs_f64());
     }
 
+    /// A connection was asked whether it is there.
+    pub fn on_ping(&self, outcome: PingOutcome) {
+        count(&self.pings, Outcome { outcome: outcome_word(outcome) });
+    }
+
+    /// A connection was sent so much since it was last counted.
+    pub fn on_sent(&self, events: u64, bytes: u64) {
+        self.events_sent.inc_by(events);
+        self.bytes_sent.inc_by(bytes);
+    }
+
+    /// The asynchronous runtime is stuck; once per episode.
+    pub fn on_runtime_stuck(&self) {
+        self.runtime_stuck.inc();
+    }
+
     /// The text of a scrape, in the OpenMetrics format ([`CONTENT_TYPE`]).
     #[must_use]
     pub fn encode(&self, population: Population) -> String {
@@ -282,6 +314,14 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 impl Reason {
     fn of(reason: EvictReason) -> Self {
         Self { reason: reason.as_str() }
+    }
+}
+
+fn outcome_word(outcome: PingOutcome) -> &'static str {
+    match outcome {
+        PingOutcome::Written => "written",
+        PingOutcome::Queued => "queued",
+        PingOutcome::Failed => "failed",
     }
 }
 

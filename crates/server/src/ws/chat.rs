@@ -22,7 +22,7 @@ use lychgate_core::{
 use crate::auth::{Authenticator, Identity};
 use crate::close::{Close, Closing, ErrorCode};
 use crate::driver::{Arrival, Driver, Registration, random_bits};
-use crate::outbox::{Frame, Outbox};
+use crate::outbox::{Frame, Outbox, Traffic};
 use crate::run::{Runs, StartRun};
 use crate::session::Sessions;
 use crate::sink::Sink;
@@ -88,6 +88,8 @@ pub struct Chat {
     outbox: Arc<Outbox>,
     bad_frames: u32,
     standing: Standing,
+    /// What the metrics know of already.
+    counted: Traffic,
 }
 
 /// How far the dialogue has come.
@@ -135,7 +137,7 @@ impl Chat {
     #[must_use]
     pub fn new(services: Arc<Services>, outbox: Arc<Outbox>, address: IpAddr, introduction: Introduction) -> Self {
         let stranger = |identity| Standing::Stranger(Box::new(Stranger { identity, address }));
-        let mut chat = Self { services, outbox, bad_frames: 0, standing: stranger(None) };
+        let mut chat = Self { services, outbox, bad_frames: 0, standing: stranger(None), counted: Traffic::default() };
         match introduction {
             Introduction::ByHello => {}
             Introduction::Proven(identity) => chat.standing = stranger(Some(identity)),
@@ -143,6 +145,13 @@ impl Chat {
             Introduction::WrongVersion => chat.dismiss(&Close::UnsupportedVersion.closing()),
         }
         chat
+    }
+
+    /// Counted when the client is heard and at the end, not with every frame: nobody waits for a counter.
+    fn count_traffic(&mut self) {
+        let sent = self.outbox.traffic();
+        self.services.metrics.on_sent(sent.events - self.counted.events, sent.bytes - self.counted.bytes);
+        self.counted = sent;
     }
 
     fn say(&self, message: &wire::Server<'_>) {
@@ -401,6 +410,7 @@ impl Handler for Chat {
             Ok(()) => self.bad_frames = 0,
             Err(complaint) => self.complain(&complaint),
         }
+        self.count_traffic();
     }
 
     fn on_binary(&mut self, _bytes: &[u8]) {
@@ -411,6 +421,7 @@ impl Handler for Chat {
         if let Standing::Guest(guest) = &self.standing {
             guest.registration.heard(Sign::Pong);
         }
+        self.count_traffic();
     }
 
     fn on_write(&mut self, progress: WriteProgress) {
@@ -459,5 +470,9 @@ impl Handler for Chat {
             Standing::Guest(mut guest) => guest.registration.ended(ending.end()),
             Standing::Stranger(_) | Standing::Dismissed => {}
         }
+    }
+
+    fn on_gone(&mut self) {
+        self.count_traffic();
     }
 }

@@ -9,6 +9,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -139,11 +140,25 @@ impl Drop for Process {
     }
 }
 
-/// A gateway that serves.
+/// A gateway that serves, in a process of its own.
 pub(crate) struct Gateway {
     pub(crate) process: Process,
+    doors: Doors,
+}
+
+/// Where a gateway is reached, wherever it runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Doors {
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
+}
+
+impl Deref for Gateway {
+    type Target = Doors;
+
+    fn deref(&self) -> &Doors {
+        &self.doors
+    }
 }
 
 impl Gateway {
@@ -155,9 +170,11 @@ impl Gateway {
             let value = line.split_whitespace().find_map(|word| word.strip_prefix(name)).unwrap();
             value.parse().unwrap()
         };
-        Self { address: address("listen="), admin: address("admin="), process }
+        Self { doors: Doors { address: address("listen="), admin: address("admin=") }, process }
     }
+}
 
+impl Doors {
     /// A token of this user.
     pub(crate) fn token(&self, user: &str) -> String {
         token(&claims(user))

@@ -7,13 +7,14 @@ use lychgate::outbox::{Frame, Outbox, Sent};
 use lychgate::ws::{Ending, Violation};
 use lychgate_core::{PingOutcome, WriteProgress};
 
+mod kernel;
 pub(crate) mod peer;
 pub(crate) mod server;
 
 use peer::{BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, Peer, TEXT, close_payload, frame, header};
 use server::{PANIC, Server, Setting, Told};
 
-async fn pair(setting: Setting) -> (Server, Peer, Arc<Outbox>) {
+pub(crate) async fn pair(setting: Setting) -> (Server, Peer, Arc<Outbox>) {
     let mut server = Server::start(setting);
     let peer = Peer::open(server.address).await;
     let outbox = server.outbox().await;
@@ -21,7 +22,7 @@ async fn pair(setting: Setting) -> (Server, Peer, Arc<Outbox>) {
 }
 
 /// Sends until the kernel takes no more and the bound is reached. Answers how many frames were taken.
-fn fill(outbox: &Outbox, frame: &Frame) -> usize {
+pub(crate) fn fill(outbox: &Outbox, frame: &Frame) -> usize {
     (0..100_000).find(|_| outbox.send(frame) == Sent::Full).expect("a peer that does not read fills every bound")
 }
 
@@ -52,9 +53,9 @@ async fn what_is_sent_under_a_cork_leaves_in_one_write() {
         for _ in 0..100 {
             assert_eq!(outbox.send(&Frame::text(b"event")), Sent::Accepted);
         }
-        assert_eq!(outbox.bytes_accepted(), 0);
+        assert_eq!(outbox.traffic().bytes, 0);
     }
-    assert_eq!(outbox.bytes_accepted(), 700);
+    assert_eq!(outbox.traffic().bytes, 700);
     assert_eq!(peer.read_once().await.len(), 700);
 }
 
@@ -135,14 +136,14 @@ async fn a_peer_that_does_not_read_gets_a_bounded_queue_and_later_everything() {
     let (mut server, mut peer, outbox) = pair(Setting::default()).await;
     let event = Frame::binary(&[7; 16_384]);
     let taken = fill(&outbox, &event);
-    assert!(outbox.bytes_sent() - outbox.bytes_accepted() <= 65_536);
+    assert!(outbox.bytes_sent() - outbox.traffic().bytes <= 65_536);
     assert!(outbox.room() < event.wire_bytes());
     assert_eq!(server.told().await, Told::Write(WriteProgress::Blocked));
     for _ in 0..taken {
         assert_eq!(peer.read_frame().await, (FINAL | BINARY, vec![7; 16_384]));
     }
     while server.told().await != Told::Write(WriteProgress::Cleared) {}
-    assert_eq!(outbox.bytes_sent(), outbox.bytes_accepted());
+    assert_eq!(outbox.bytes_sent(), outbox.traffic().bytes);
     assert_eq!(outbox.send(&event), Sent::Accepted);
 }
 

@@ -134,8 +134,9 @@ async fn twenty_living_sessions_make_room_for_the_twenty_first_by_the_one_used_l
 }
 
 #[tokio::test]
-async fn a_session_with_a_run_is_the_last_to_make_room_and_its_run_goes_on() {
-    let gateway = Gateway::start(&[&QUICK[..], &["limits.max_sessions_per_user = 2"]].concat()).await;
+async fn a_session_with_a_run_is_the_last_to_make_room_after_reserve_and_queue_and_its_run_goes_on() {
+    let few = ["limits.max_sessions_per_user = 2", "limits.reserve_sessions = 1", r#"limits.queue_deadline = "3s""#];
+    let gateway = Gateway::start(&[&QUICK[..], &few].concat()).await;
     let mut running = session(&gateway, 0).await;
     running.run("t0", "r1", "stall").await;
     running.expect_event("TEXT_MESSAGE_CONTENT").await;
@@ -147,12 +148,22 @@ async fn a_session_with_a_run_is_the_last_to_make_room_and_its_run_goes_on() {
     assert!(heard.iter().any(|frame| frame["type"] == "closed" && frame["thread"] == "t1"), "{heard:?}");
     newcomer.run("t2", "r1", "stall").await;
     newcomer.expect_event("TEXT_MESSAGE_CONTENT").await;
-    newcomer.say(json!({"type": "open", "thread": "t3"})).await;
+    let opened = newcomer.open("t3").await;
+    assert_eq!(opened["limits"]["used"], 3, "every session is busy: the reserve");
+    assert!(opened["limits"]["reserve_until"].as_u64().is_some(), "{opened}");
+    newcomer.run("t3", "r1", "stall").await;
+    newcomer.expect_event("TEXT_MESSAGE_CONTENT").await;
+    newcomer.say(json!({"type": "open", "thread": "t4", "ref": "o4"})).await;
+    let queued = newcomer.expect("notice").await;
+    assert_eq!((&queued["code"], &queued["position"], &queued["ref"]), (&json!("queued"), &json!(1), &json!("o4")));
+    assert!(queued["deadline"].as_u64().unwrap() <= 3_000, "{queued}");
     let opened = newcomer.expect("opened").await;
-    assert_eq!(opened["limits"]["used"], 2);
+    assert_eq!((&opened["thread"], &opened["limits"]["used"]), (&json!("t4"), &json!(3)));
     let (_, heard) = running.stop().await;
     assert!(heard.iter().any(|frame| frame["type"] == "closed" && frame["thread"] == "t0"), "{heard:?}");
-    assert_eq!(gateway.metric("lychgate_runs").await, 2.0, "an eviction is not a stop");
+    let level = heard.iter().find(|frame| frame["type"] == "closed").map(|frame| &frame["level"]);
+    assert_eq!(level, Some(&json!("force")));
+    assert_eq!(gateway.metric("lychgate_runs").await, 3.0, "an eviction is not a stop");
 }
 
 #[tokio::test]

@@ -453,6 +453,23 @@ fn an_eviction_tells_its_level_and_which_questions_stayed_unanswered() {
 }
 
 #[test]
+fn closes_that_our_own_stall_held_up_are_no_failures() {
+    let mut world = World::with(LimitSpec { max_sessions_per_user: 1, ..LimitSpec::default() });
+    world.closes_work = false;
+    for n in 1..=6 {
+        world.connect(n);
+        world.open(n, Some(&format!("t{n}")), None);
+        world.now = world.now + Duration::from_millis(1);
+    }
+    world.now = world.now + SECOND * 6;
+    world.input(Input::Stalled { lag: SECOND * 6 });
+    world.advance(SECOND);
+    assert_eq!(world.breaker_moves(), []);
+    world.advance(SECOND * 5);
+    assert_eq!(world.breaker_moves().len(), 1);
+}
+
+#[test]
 fn who_died_while_others_waited_is_found_before_anybody_is_taken_over() {
     let mut world = World::with(LimitSpec { reserve_sessions: 0, ..small() });
     world.fill_busy(4);

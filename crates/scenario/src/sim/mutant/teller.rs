@@ -80,9 +80,9 @@ impl Teller {
     pub(super) fn correct(&mut self, now: Time, output: Output) -> Option<Output> {
         match output {
             Output::Limit { .. } => None,
-            Output::Connected { user, connection, superseded, usage } => {
+            Output::Connected { user, connection, superseded, expires, usage } => {
                 let usage = self.usage(&user, connection, usage.used, now);
-                Some(Output::Connected { user, connection, superseded, usage })
+                Some(Output::Connected { user, connection, superseded, expires, usage })
             }
             Output::Opened { context, reference, resume, path, waited, usage } => {
                 let usage = self.usage(context.user(), context.connection(), usage.used, now);

@@ -184,3 +184,13 @@ fn what_the_client_hears_holds_no_detail_and_the_log_no_token() {
     let debug = format!("{:?}", JwtAuthenticator::new(&config()));
     assert!(!debug.contains("0123456789"), "{debug}");
 }
+
+#[test]
+fn the_plan_of_a_token_is_a_short_text_and_anything_else_is_none() {
+    let plan_of = |plan: Value| verify(&token(&json!({ "plan": plan }))).unwrap().plan;
+    assert_eq!(plan_of(json!("pro")).as_deref(), Some("pro"));
+    assert_eq!(plan_of(json!(7)), None);
+    assert_eq!(plan_of(json!("x".repeat(65))), None);
+    let minted = mint_on_plan(&config(), &UserId::parse("ann").unwrap(), Some("pro"), Duration::from_secs(60));
+    assert_eq!(verify(&minted.unwrap()).unwrap().plan.as_deref(), Some("pro"));
+}

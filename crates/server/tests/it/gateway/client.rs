@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::{Gateway, soon};
+use super::{Doors, soon};
 
 /// A handshake to be made.
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl Call {
     }
 
     /// Makes the handshake; the error is the library's, with the response if there was one.
-    pub(crate) async fn dial(self, gateway: &Gateway) -> Result<Client, Error> {
+    pub(crate) async fn dial(self, gateway: &Doors) -> Result<Client, Error> {
         let mut request = format!("ws://{}/v1/ws", gateway.address).into_client_request().unwrap();
         request.headers_mut().extend(self.headers);
         let socket = soon(TcpStream::connect(gateway.address)).await.unwrap();

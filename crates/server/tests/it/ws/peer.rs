@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockFilter, SockRef};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -136,6 +136,18 @@ impl Peer {
             Ok(_) => panic!("the connection should have ended, but this came: {:?}", self.unread),
             Err(error) => Err(error),
         }
+    }
+
+    /// From now on its kernel drops whatever comes, before it is looked at, and so acknowledges nothing: as a machine
+    /// that lost its power or its network.
+    pub(crate) fn vanish(&self) {
+        // One instruction of the classic packet filter: BPF_RET, and zero bytes to be kept.
+        SockRef::from(&self.socket).attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).unwrap();
+    }
+
+    /// The network is there again.
+    pub(crate) fn return_from_nowhere(&self) {
+        SockRef::from(&self.socket).detach_filter().unwrap();
     }
 
     /// Goes with RST.

@@ -57,6 +57,7 @@ pub(crate) struct Server {
 #[derive(Clone)]
 pub(crate) struct Setting {
     pub(crate) websocket: config::WebSocket,
+    pub(crate) liveness: config::Liveness,
     pub(crate) header_timeout: Duration,
     pub(crate) max_unidentified: usize,
     pub(crate) grace: Duration,
@@ -76,6 +77,7 @@ impl Default for Setting {
                 outbox_bytes: 65_536,
                 close_timeout: PATIENT,
             },
+            liveness: config::Liveness::default(),
             header_timeout: PATIENT,
             max_unidentified: 1024,
             grace: HASTY,
@@ -170,7 +172,7 @@ impl Server {
             max_unidentified: setting.max_unidentified,
             header_timeout: setting.header_timeout,
         };
-        let listener = Listener::new(socket, &server).unwrap();
+        let listener = Listener::new(socket, &server, &setting.liveness).unwrap();
         let bounds = Arc::new(setting.websocket);
         let accept = move |mut request: Request| async move {
             match Upgrade::from_request(&mut request, &["lychgate.v1"]) {

@@ -1,0 +1,336 @@
+//! What was decided about each user, and on what evidence: so that somebody can say why a tab was closed or had to wait.
+//!
+//! ```text
+//!  Event --record--> user -> ring of 32 decisions     one budget of bytes; who was active longest ago is dropped
+//!                                 '--explain--> oldest first, with what was dropped
+//! ```
+//!
+//! It outlives the user's record in the gate, and decides nothing.
+
+use foldhash::quality::FixedState;
+use hashlink::LinkedHashMap;
+
+use crate::breaker::{BreakerState, ReclaimStep};
+use crate::gate::io::{AdmissionPath, Event, Eviction};
+use crate::id::{ConnectionId, ThreadId, UserId};
+use crate::liveness::{Evidence, ZombieKind};
+use crate::refusal::{EvictReason, Refusal};
+use crate::timer::Time;
+use crate::user::push_tight;
+
+/// Decisions of one user that are kept.
+pub const DECISIONS_PER_USER: usize = 32;
+
+/// What one user costs beside his decisions: the place in the table and in the list, and his ring's own fields.
+const USER_BYTES: usize = 128;
+
+/// One decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// When, on the driver's clock.
+    pub at: Time,
+    /// The conversation that it is about; none where it is about a connection or the user.
+    pub thread: Option<ThreadId>,
+    /// The connection that it is about, if there is one.
+    pub connection: Option<ConnectionId>,
+    /// What.
+    pub verdict: Verdict,
+    /// How often more the same was decided in a row; `at` is the last time.
+    pub again: u32,
+}
+
+/// What was decided.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// An open got its session.
+    Admitted {
+        /// Which way.
+        path: AdmissionPath,
+        /// From `open` until then, in milliseconds.
+        waited_ms: u32,
+    },
+    /// An open waits for a probe.
+    Waits,
+    /// An open waits in the queue, at this position.
+    Queued(usize),
+    /// An open or a connect was refused.
+    Refused(Refusal),
+    /// A session ended on its own account.
+    Released(EvictReason),
+    /// A session was reclaimed.
+    Evicted(EvictReason, Box<Eviction>),
+    /// In shadow mode: it would have been.
+    WouldEvict(Box<Eviction>),
+    /// In shadow mode: an open would have had to wait.
+    WouldWait,
+    /// A connection was declared dead.
+    Dead(ZombieKind, Box<Evidence>),
+    /// A breaker of the user's moved.
+    Breaker(ReclaimStep, BreakerState),
+    /// A broken invariant was repaired.
+    Repaired(&'static str),
+}
+
+impl Verdict {
+    fn boxed_bytes(&self) -> usize {
+        match self {
+            Self::Evicted(_, eviction) | Self::WouldEvict(eviction) => size_of_val(&**eviction),
+            Self::Dead(_, evidence) => size_of_val(&**evidence),
+            Self::Admitted { .. }
+            | Self::Waits
+            | Self::Queued(_)
+            | Self::Refused(_)
+            | Self::Released(_)
+            | Self::WouldWait
+            | Self::Breaker(..)
+            | Self::Repaired(_) => 0,
+        }
+    }
+}
+
+impl Decision {
+    /// The user and the decision that an event tells of; none where it tells of none.
+    fn of(now: Time, event: &Event) -> Option<(UserId, Self)> {
+        let (user, thread, connection, verdict) = match event {
+            Event::SessionCreated { key, connection, path, waited } => {
+                let waited_ms = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
+                (key.user(), Some(key.thread()), Some(*connection), Verdict::Admitted { path: *path, waited_ms })
+            }
+            Event::SessionAttached { key, connection, path } => {
+                let verdict = Verdict::Admitted { path: *path, waited_ms: 0 };
+                (key.user(), Some(key.thread()), Some(*connection), verdict)
+            }
+            Event::SessionReleased { key, reason } => {
+                (key.user(), Some(key.thread()), None, Verdict::Released(*reason))
+            }
+            Event::SessionEvicted { key, reason, eviction } => {
+                (key.user(), Some(key.thread()), None, Verdict::Evicted(*reason, Box::new(*eviction)))
+            }
+            Event::WouldEvict { key, eviction } => {
+                (key.user(), Some(key.thread()), None, Verdict::WouldEvict(Box::new(*eviction)))
+            }
+            Event::WouldWait { key } => (key.user(), Some(key.thread()), None, Verdict::WouldWait),
+            Event::Waiting { key, connection } => (key.user(), Some(key.thread()), Some(*connection), Verdict::Waits),
+            Event::Queued { key, position } => (key.user(), Some(key.thread()), None, Verdict::Queued(*position)),
+            Event::Zombie { user, connection, kind, evidence } => {
+                (user, None, Some(*connection), Verdict::Dead(*kind, Box::new(*evidence)))
+            }
+            Event::Refused { user, connection, refusal } => (user, None, Some(*connection), Verdict::Refused(*refusal)),
+            Event::Breaker { user: Some(user), step, state } => (user, None, None, Verdict::Breaker(*step, *state)),
+            Event::Repaired { user, broken } => (user, None, None, Verdict::Repaired(broken)),
+            Event::SessionLingers { .. }
+            | Event::Connected { .. }
+            | Event::Disconnected { .. }
+            | Event::Pressure { .. }
+            | Event::Breaker { user: None, .. }
+            | Event::CloseUnconfirmed { .. } => return None,
+        };
+        Some((user.clone(), Self { at: now, thread: thread.cloned(), connection, verdict, again: 0 }))
+    }
+
+    /// A tab that opens what it has open already says nothing new, and must not push out what matters.
+    fn is_said_again_by(&self, next: &Self) -> bool {
+        let is_attach = matches!(next.verdict, Verdict::Admitted { path: AdmissionPath::Attach, .. });
+        let same_place = self.thread == next.thread && self.connection == next.connection;
+        let was_admitted = matches!(self.verdict, Verdict::Admitted { .. });
+        same_place && (self.verdict == next.verdict || (is_attach && was_admitted))
+    }
+
+    fn bytes(&self) -> usize {
+        let text = self.thread.as_ref().map_or(0, |thread| thread.as_str().len());
+        size_of::<Self>() + text + self.verdict.boxed_bytes()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    /// Oldest first. Moving 31 of them once the ring is full costs less than a deque's fields for every idle user.
+    decisions: Vec<Decision>,
+    dropped: u32,
+}
+
+/// What is known of one user, oldest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// At most [`DECISIONS_PER_USER`].
+    pub decisions: Vec<Decision>,
+    /// Older ones of this user that gave way to newer ones.
+    pub dropped: u32,
+}
+
+/// The decisions of many users within one budget.
+#[derive(Debug)]
+pub struct Ledger {
+    budget: usize,
+    bytes: usize,
+    /// Least recently active first.
+    rings: LinkedHashMap<UserId, Ring, FixedState>,
+    dropped_users: u64,
+}
+
+impl Ledger {
+    /// Empty. `budget` is in bytes of the decisions, their texts and the users' places; a user who alone takes more is
+    /// dropped as well.
+    #[must_use]
+    pub fn new(budget: usize, seed: u64) -> Self {
+        let rings = LinkedHashMap::with_hasher(FixedState::with_seed(seed));
+        Self { budget, bytes: 0, rings, dropped_users: 0 }
+    }
+
+    /// Notes what an event tells, if it tells of a decision.
+    pub fn record(&mut self, now: Time, event: &Event) {
+        let Some((user, decision)) = Decision::of(now, event) else { return };
+        if self.rings.to_back(&user).is_none() {
+            self.bytes += user_bytes(&user);
+            self.rings.insert(user.clone(), Ring::default());
+        }
+        let Some(ring) = self.rings.get_mut(&user) else { return };
+        if let Some(last) = ring.decisions.last_mut()
+            && last.is_said_again_by(&decision)
+        {
+            last.at = now;
+            last.again = last.again.saturating_add(1);
+            return;
+        }
+        if ring.decisions.len() == DECISIONS_PER_USER {
+            self.bytes -= ring.decisions.remove(0).bytes();
+            ring.dropped = ring.dropped.saturating_add(1);
+        }
+        self.bytes += decision.bytes();
+        push_tight(&mut ring.decisions, decision);
+        while self.bytes > self.budget {
+            self.drop_least_recent();
+        }
+    }
+
+    fn drop_least_recent(&mut self) {
+        let Some((user, ring)) = self.rings.pop_front() else {
+            self.bytes = 0;
+            return;
+        };
+        self.bytes -= user_bytes(&user) + ring.decisions.iter().map(Decision::bytes).sum::<usize>();
+        self.dropped_users += 1;
+    }
+
+    /// What is known of a user; none when nothing is, or no longer.
+    #[must_use]
+    pub fn explain(&self, user: &UserId) -> Option<Explanation> {
+        let ring = self.rings.get(user)?;
+        Some(Explanation { decisions: ring.decisions.clone(), dropped: ring.dropped })
+    }
+
+    /// Users who were dropped to stay within the budget.
+    #[must_use]
+    pub fn dropped_users(&self) -> u64 {
+        self.dropped_users
+    }
+
+    /// Bytes that count against the budget.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+fn user_bytes(user: &UserId) -> usize {
+    USER_BYTES + user.as_str().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SessionKey;
+    use crate::reclaim::ReclaimLevel;
+
+    fn key(user: &str, thread: &str) -> SessionKey {
+        SessionKey::new(UserId::parse(user).unwrap(), ThreadId::parse(thread).unwrap())
+    }
+
+    fn evicted(user: &str, n: u64) -> Event {
+        let evidence = Evidence { missed_probes: 2, ..Evidence::default() };
+        Event::SessionEvicted {
+            key: key(user, &format!("t{n}")),
+            reason: EvictReason::Unresponsive,
+            eviction: Eviction { level: ReclaimLevel::Aggressive, evidence },
+        }
+    }
+
+    fn user(name: &str) -> UserId {
+        UserId::parse(name).unwrap()
+    }
+
+    #[test]
+    fn the_newest_decisions_are_kept_with_their_evidence_and_the_older_ones_are_counted() {
+        let mut ledger = Ledger::new(1 << 20, 7);
+        for n in 0..40 {
+            ledger.record(Time::from_micros(n), &evicted("ann", n));
+        }
+        let known = ledger.explain(&user("ann")).unwrap();
+        assert_eq!((known.decisions.len(), known.dropped), (DECISIONS_PER_USER, 8));
+        assert_eq!(known.decisions[0].thread.as_ref().map(ThreadId::as_str), Some("t8"));
+        let Verdict::Evicted(EvictReason::Unresponsive, eviction) = &known.decisions[31].verdict else {
+            panic!("an eviction: {:?}", known.decisions[31]);
+        };
+        assert_eq!((eviction.level, eviction.evidence.missed_probes), (ReclaimLevel::Aggressive, 2));
+    }
+
+    #[test]
+    fn within_its_budget_the_user_who_was_active_longest_ago_is_dropped_first_and_counted() {
+        let mut one = Ledger::new(1 << 20, 7);
+        one.record(Time::ZERO, &evicted("u0", 0));
+        let mut ledger = Ledger::new(one.bytes() * 3, 7);
+        for name in ["u0", "u1", "u2"] {
+            ledger.record(Time::ZERO, &evicted(name, 0));
+        }
+        assert_eq!(ledger.dropped_users(), 0);
+        ledger.record(Time::ZERO, &evicted("u0", 1));
+        assert_eq!(ledger.dropped_users(), 1);
+        let known: Vec<_> = ["u0", "u1", "u2"].map(|name| ledger.explain(&user(name)).is_some()).into();
+        assert_eq!(known, [true, false, true]);
+    }
+
+    #[test]
+    fn the_count_of_bytes_is_what_the_records_take_and_never_exceeds_the_budget() {
+        let budget = 40_000;
+        let mut ledger = Ledger::new(budget, 7);
+        for n in 0..2_000 {
+            ledger.record(Time::from_micros(n), &evicted(&format!("user-{}", n * 31 % 97), n));
+            assert!(ledger.bytes() <= budget);
+        }
+        let counted: usize = ledger
+            .rings
+            .iter()
+            .map(|(user, ring)| user_bytes(user) + ring.decisions.iter().map(Decision::bytes).sum::<usize>())
+            .sum();
+        assert_eq!(ledger.bytes(), counted);
+    }
+
+    #[test]
+    fn a_tab_that_opens_what_it_has_open_pushes_nothing_out() {
+        let mut ledger = Ledger::new(1 << 20, 7);
+        ledger.record(Time::ZERO, &evicted("ann", 0));
+        let attached =
+            |path| Event::SessionAttached { key: key("ann", "t1"), connection: ConnectionId::from_random(1), path };
+        ledger.record(Time::ZERO, &attached(AdmissionPath::Takeover));
+        for n in 0..100 {
+            ledger.record(Time::from_micros(n), &attached(AdmissionPath::Attach));
+        }
+        let known = ledger.explain(&user("ann")).unwrap();
+        assert_eq!((known.decisions.len(), known.dropped), (2, 0));
+        assert_eq!((known.decisions[1].at, known.decisions[1].again), (Time::from_micros(99), 100));
+    }
+
+    #[test]
+    fn what_is_no_decision_leaves_no_trace() {
+        let mut ledger = Ledger::new(1 << 20, 7);
+        ledger.record(Time::ZERO, &Event::SessionLingers { key: key("ann", "t1") });
+        assert_eq!((ledger.explain(&user("ann")), ledger.bytes()), (None, 0));
+    }
+
+    #[test]
+    fn a_budget_that_holds_nobody_holds_nobody() {
+        let mut ledger = Ledger::new(10, 7);
+        ledger.record(Time::ZERO, &evicted("ann", 1));
+        assert_eq!((ledger.explain(&user("ann")), ledger.bytes(), ledger.dropped_users()), (None, 0, 1));
+    }
+}

@@ -1,0 +1,83 @@
+//! The admin listener, on a thread and a runtime of its own: it answers when the runtime of the users does not.
+//!
+//! ```text
+//!  thread "operators": current-thread runtime ─► Listener ─► /healthz /readyz /metrics
+//! ```
+
+use std::net::TcpListener;
+use std::thread::JoinHandle;
+
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::{LAST_ORDERS, listen};
+use crate::api::{self, Admin};
+use crate::config::{Config, Server};
+use crate::error::Error;
+
+/// What the admin listener may hold: a share of the descriptor limit, and sockets without identity, which all of its are.
+const ADMIN_PERCENT: usize = 5;
+const ADMIN_SOCKETS: usize = 256;
+
+/// The running thread; dropping it stops it and waits for it, for [`LAST_ORDERS`] at most.
+#[derive(Debug)]
+pub(super) struct Operators {
+    stop: CancellationToken,
+    /// Ends, without a word, when the listener has.
+    ended: oneshot::Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Operators {
+    /// Serves on this socket, which listens already.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the system denies a runtime or a thread.
+    pub(super) fn start(socket: TcpListener, config: &Config, admin: Admin) -> Result<Self, Error> {
+        // Operators need few sockets, and a crowd there must not take the users' descriptors.
+        let few =
+            Server { max_descriptor_percent: ADMIN_PERCENT, max_unidentified: ADMIN_SOCKETS, ..config.server.clone() };
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()
+            .map_err(|source| Error::System { what: "start the runtime for operators", source })?;
+        let listener = {
+            let _inside = runtime.enter();
+            listen(socket, &few, &config.liveness)?
+        };
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let (running, ended) = oneshot::channel();
+        let serve = move || {
+            let _running = running;
+            runtime.block_on(listener.serve(api::admin(admin), stopped, LAST_ORDERS));
+            // A count of the records that hangs must not keep the process from its end.
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new()
+            .name("operators".to_owned())
+            .spawn(serve)
+            .map_err(|source| Error::System { what: "start the thread for operators", source })?;
+        Ok(Self { stop, ended, thread: Some(thread) })
+    }
+
+    /// Stops in order: what is being answered is answered.
+    pub(super) async fn finish(mut self) {
+        self.stop.cancel();
+        // The sender is dropped, never used: this is how its end is heard.
+        let _ = (&mut self.ended).await;
+    }
+}
+
+impl Drop for Operators {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the listener for operators ended by a panic");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What the driver remembers of decisions, the plans it puts users on, the records it repairs.
+
+use lychgate_core::explain::Verdict;
+use lychgate_core::{Plans, ReclaimLevel, ZombieKind};
+
+use super::*;
+
+fn one_session() -> LimitSpec {
+    LimitSpec { max_sessions_per_user: 1, ..LimitSpec::default() }
+}
+
+// The peers of this test answer nothing, but the runtime has to beat, or its silence would be held against nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_eviction_stands_in_the_record_with_its_evidence_after_everybody_left() {
+    let mut node = Node::start(one_session(), wide()).await;
+    let _reaper = Reaper::start(Arc::clone(&node.driver), PATIENCE, |_| {}).unwrap();
+    let first = node.connect("ann", 1).await;
+    node.open(&first, "old");
+    let second = node.connect("ann", 2).await;
+    node.open(&second, "new");
+    second.heard(Sign::Data);
+    node.wait_for(|told| match told {
+        Told::Event(Event::SessionCreated { key, .. }) if key.thread().as_str() == "new" => Some(()),
+        _ => None,
+    });
+    drop((first, second));
+    let known = node.driver.explain(&user("ann")).unwrap();
+    let evicted = known.decisions.iter().find_map(|decision| match &decision.verdict {
+        Verdict::Evicted(reason, eviction) => Some((decision.thread.clone(), *reason, eviction.level)),
+        _ => None,
+    });
+    let thread = Some(ThreadId::parse("old").unwrap());
+    assert_eq!(evicted, Some((thread, EvictReason::Unresponsive, ReclaimLevel::Aggressive)));
+    assert!(node.driver.explained().0 > 0);
+    assert_eq!(node.driver.explain(&user("bob")), None);
+}
+
+#[tokio::test]
+async fn the_plan_of_a_token_sets_the_limits_and_an_unknown_plan_is_none() {
+    let mut node = Node::start(LimitSpec::default(), wide()).await;
+    let pro = LimitSpec { max_sessions_per_user: 40, max_runs_per_user: 7, ..LimitSpec::default() };
+    let plans = Plans::new(Limits::default()).with("pro", Limits::new(pro).unwrap());
+    let greeting = Greeting { ping_interval: Duration::from_secs(20), window: 512 };
+    node.driver = Driver::new(plans, wide(), greeting, Arc::new(Recorder(Mutex::new(channel().0))));
+    let plain = node.connect("ann", 1).await;
+    assert_eq!(node.driver.usage(&user("ann")).limit, 20);
+    plain.renew(None, Some("pro"));
+    assert_eq!((node.driver.usage(&user("ann")).limit, node.driver.max_runs(&user("ann"))), (40, 7));
+    plain.renew(None, Some("platinum"));
+    assert_eq!(node.driver.usage(&user("ann")).limit, 20);
+}
+
+#[tokio::test]
+async fn a_record_without_a_socket_is_found_while_the_node_runs_and_costs_no_slot() {
+    let node = Node::start(one_session(), wide()).await;
+    let (ann, connection) = (user("ann"), ConnectionId::from_random(1));
+    node.driver.with_shard(&ann, |_| {
+        Some(Input::Connect {
+            user: ann.clone(),
+            connection,
+            prev: None,
+            heartbeat: Heartbeat::Protocol,
+            expires: None,
+            plan: PlanId::default(),
+        })
+    });
+    assert_eq!(node.driver.census().connections, 1);
+    let _reaper = Reaper::start(Arc::clone(&node.driver), PATIENCE, |_| {}).unwrap();
+    let kind = node.wait_for(|told| match told {
+        Told::Event(Event::Zombie { kind, .. }) => Some(kind),
+        _ => None,
+    });
+    assert_eq!(kind, ZombieKind::Ghost);
+    assert_eq!(node.driver.census().connections, 0);
+    let known = node.driver.explain(&ann).unwrap();
+    assert!(known.decisions.iter().any(|decision| matches!(decision.verdict, Verdict::Repaired(_))));
+}
