@@ -166,7 +166,10 @@ impl Node {
         let driver = Arc::clone(&self.driver);
         move || {
             let census = driver.census();
+            let (explained_bytes, explained_dropped) = driver.explained();
             Population {
+                explained_bytes,
+                explained_dropped,
                 sessions: census.sessions,
                 connections: census.connections,
                 runs: census.runs,

@@ -27,6 +27,10 @@ pub struct Population {
     pub runs: usize,
     /// Sockets that have not said who they are.
     pub unidentified: usize,
+    /// Bytes of the record of decisions.
+    pub explained_bytes: usize,
+    /// Users whose record of decisions was dropped to stay within its budget, since the start.
+    pub explained_dropped: u64,
 }
 
 type Seconds = Gauge<f64, AtomicU64>;
@@ -110,6 +114,8 @@ pub struct Metrics {
     connections: Gauge,
     runs: Gauge,
     unidentified: Gauge,
+    explained_bytes: Gauge,
+    explained_dropped: Gauge,
     admissions: Family<Path, Counter>,
     admission_wait: Family<Path, Histogram, fn() -> Histogram>,
     waits: Counter,
@@ -152,6 +158,8 @@ impl Metrics {
         let connections = list.gauge("connections", "Connections with an identity");
         let runs = list.gauge("runs", "Runs of agents in flight");
         let unidentified = list.gauge("unidentified_sockets", "Sockets that have not yet proven who they are");
+        let explained_bytes = list.gauge("explain_bytes", "Bytes of the record of decisions");
+        let explained_dropped = list.gauge("explain_dropped_users", "Users whose record of decisions was dropped to stay within its budget");
         let admissions = list.family("admissions", "Opens that were admitted, by the way they were");
         let admission_wait = list.histogram("admission_wait", "From open to admission, by the way it was admitted");
         let waits = list.counter("admissions_delayed", "Opens that had to wait for a probe");
@@ -191,7 +199,7 @@ impl Metrics {
         }
         Self {
             registry: list.0,
-            sessions, connections, runs, unidentified, admissions, admission_wait, waits, lockouts_prevented,
+            sessions, connections, runs, unidentified, explained_bytes, explained_dropped, admissions, admission_wait, waits, lockouts_prevented,
             sessions_ended, evictions, shadow, queued, breakers, repairs, pressure, zombies, connects, disconnects, refusals, close_unconfirmed,
             heartbeat_misses, auth_failures, reaper_lag, runtime_lag, runtime_stuck, pings, events_sent, bytes_sent,
         }
@@ -298,6 +306,8 @@ impl Metrics {
             (&self.connections, population.connections),
             (&self.runs, population.runs),
             (&self.unidentified, population.unidentified),
+            (&self.explained_bytes, population.explained_bytes),
+            (&self.explained_dropped, usize::try_from(population.explained_dropped).unwrap_or(usize::MAX)),
         ];
         for (gauge, count) in gauges {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));

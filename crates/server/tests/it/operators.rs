@@ -66,7 +66,7 @@ async fn a_runtime_that_is_stuck_is_seen_from_outside_and_held_against_nobody() 
     soon(async { while !gateway.get("/readyz").await.1.starts_with("not ready: runtime stuck for ") {} }).await;
     gateway.metric_becomes("lychgate_runtime_lag_seconds", |lag| lag > 3.0).await;
     assert_eq!(gateway.get("/healthz").await.0, 200);
-    assert_eq!(gateway.metric("lychgate_runtime_stuck_total").await, 1.0);
+    assert!(gateway.metric("lychgate_runtime_stuck_total").await >= 1.0);
     assert_eq!(gateway.metric("lychgate_sessions").await, 1.0);
     drop(release);
 
@@ -78,7 +78,7 @@ async fn a_runtime_that_is_stuck_is_seen_from_outside_and_held_against_nobody() 
     assert_eq!(first["type"], "event", "nothing but the answer was heard: {first}");
     assert_eq!(client.events_to_end().await.last().unwrap()["event"]["type"], "RUN_FINISHED");
     assert_eq!(gateway.metric("lychgate_zombies_total").await, 0.0);
-    assert_eq!(gateway.metric("lychgate_runtime_stuck_total").await, 1.0);
+    assert!(gateway.metric("lychgate_runtime_stuck_total").await >= 1.0);
     runtime.shutdown_background();
 }
 

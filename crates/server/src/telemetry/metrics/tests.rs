@@ -51,7 +51,14 @@ fn evictions_and_zombies_are_counted_by_level_reason_and_kind() {
 #[test]
 fn gauges_are_what_was_counted_when_they_were_scraped() {
     let metrics = Metrics::new();
-    let population = Population { sessions: 3, connections: 5, runs: 2, unidentified: 1 };
+    let population = Population {
+        sessions: 3,
+        connections: 5,
+        runs: 2,
+        unidentified: 1,
+        explained_bytes: 900,
+        explained_dropped: 4,
+    };
     assert!(metrics.encode(population).contains("lychgate_sessions 3\n"));
     let text = metrics.encode(Population::default());
     for gauge in ["sessions", "connections", "runs", "unidentified_sockets"] {
