@@ -20,7 +20,7 @@ struct Said {
     is_old: bool,
 }
 
-/// What the breakers said last; nothing where all is well.
+/// What the breakers said last; nothing where nothing ever failed.
 #[derive(Debug, Default)]
 pub(super) struct Breakers(BTreeMap<(Option<usize>, ReclaimStep), Said>);
 
@@ -31,9 +31,11 @@ impl Breakers {
         self.0.get(&(user, step)).copied().unwrap_or(closed)
     }
 
-    /// Whether a step is skipped for a user, at least for others than the one who tries it.
-    pub(super) fn is_skipped(&self, user: usize, step: ReclaimStep) -> bool {
-        !self.0.is_empty() && [Some(user), None].into_iter().any(|it| self.said(it, step).state != BreakerState::Closed)
+    /// Whether a step is skipped for a user, at least for others than the one who tries it, or was until so short a time
+    /// ago that not everybody who waits has had it taken for his sake.
+    pub(super) fn is_skipped(&self, now: Moment, user: usize, step: ReclaimStep, lately: Duration) -> bool {
+        let is_skipped = |said: &Said| said.state != BreakerState::Closed || now.at.since(said.since) < lately;
+        [Some(user), None].into_iter().filter_map(|owner| self.0.get(&(owner, step))).any(is_skipped)
     }
 
     /// Whoever has nothing left may be forgotten, with his breakers.
@@ -68,10 +70,7 @@ impl Oracle {
             });
         }
         let said = Said { state, since: now.at, is_old: false };
-        match state {
-            BreakerState::Closed => _ = self.breakers.0.remove(&(user, step)),
-            BreakerState::Open | BreakerState::Probing => _ = self.breakers.0.insert((user, step), said),
-        }
+        self.breakers.0.insert((user, step), said);
         self.tally.reach(match (step, state) {
             (_, BreakerState::Open) if user.is_none() => Reach::NodeBreakerOpened,
             (ReclaimStep::Probe, BreakerState::Open) => Reach::ProbeBreakerOpened,

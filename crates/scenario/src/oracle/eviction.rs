@@ -119,11 +119,11 @@ impl Oracle {
         {
             return Some(unjust);
         }
-        let ends = knowledge_ends(self.model.limits(user));
-        let was_stalled = owner.places.first().is_some_and(|it| now.at.since(it.since.at) >= ends);
-        let overflows = owner.places.len() > self.model.limits(user).max_waiting_opens_per_user;
+        let limits = self.model.limits(user);
+        let was_stalled = owner.places.first().is_some_and(|it| now.at.since(it.since.at) >= knowledge_ends(limits));
+        let overflows = owner.places.len() > limits.max_waiting_opens_per_user;
         // While the probe is skipped the dead are not known, and where too many wait nobody is asked first.
-        if was_stalled || overflows || self.breakers.is_skipped(user, ReclaimStep::Probe) {
+        if was_stalled || overflows || self.breakers.is_skipped(now, user, ReclaimStep::Probe, limits.ladder_deadline) {
             return None;
         }
         let mut others = self.others(user, thread);
