@@ -20,7 +20,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::future::try_join_all;
 use indicatif::ProgressBar;
-use lychgate_core::Force;
+use lychgate_core::{Force, Mode};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -162,12 +162,14 @@ impl Stage {
         let connections = Connections::default();
         let scene = Arc::new(venue.scene.part());
         let may_refuse = plan.limits()?.force == Force::Never;
+        let most_sessions = most_sessions(plan)?;
         let mut actors = BTreeMap::new();
         for user in plan.steps.iter().filter_map(user_of) {
             if let Entry::Vacant(place) = actors.entry(user) {
                 let most_lines = plan.everybody.max_connections_per_user;
                 let mut sightings = Sightings::new(name, user, most_lines, began);
                 sightings.may_refuse = may_refuse;
+                sightings.most_sessions = most_sessions;
                 let (scene, connections) = (Arc::clone(&scene), Arc::clone(&connections));
                 place.insert(Actor::new(user, scene, venue.silence, connections, sightings)?);
             }
@@ -305,6 +307,18 @@ impl Stage {
         outcome.leaked(scene.left_behind(remains).await?);
         Ok(outcome)
     }
+}
+
+/// Sessions above which no admission may raise a user: the reserve is for those who have runs in flight or pinned sessions,
+/// and a plan that has neither may not need it.
+fn most_sessions(plan: &Plan) -> anyhow::Result<usize> {
+    let everybody = plan.limits()?;
+    let is_plain = plan.named.is_empty() && everybody.mode == Mode::Enforce && everybody.pinned_sessions == 0;
+    if is_plain && !plan.steps.iter().any(|step| matches!(step, Step::Prompt { .. })) {
+        return Ok(everybody.max_sessions_per_user);
+    }
+    let named = plan.named.iter().map(|(_, spec)| spec.max_sessions_per_user.saturating_add(spec.reserve_sessions));
+    Ok(named.fold(everybody.ceiling(), usize::max))
 }
 
 /// The gateway's process stands still for so long.

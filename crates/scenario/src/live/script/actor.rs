@@ -41,6 +41,8 @@ pub(super) struct Actor {
     silence: Silence,
     connections: Connections,
     tabs: BTreeMap<u32, TabState>,
+    /// What his newest token names.
+    newest_plan: TokenPlan,
     lines: Vec<Socket>,
     pub(super) shared: Arc<Shared>,
 }
@@ -69,7 +71,17 @@ impl Actor {
     ) -> anyhow::Result<Self> {
         let user = scene.user(&format!("u{number}"))?;
         let shared = Arc::new(Shared::new(sightings));
-        Ok(Self { number, user, scene, silence, connections, tabs: BTreeMap::new(), lines: Vec::new(), shared })
+        Ok(Self {
+            number,
+            user,
+            scene,
+            silence,
+            connections,
+            tabs: BTreeMap::new(),
+            newest_plan: None,
+            lines: Vec::new(),
+            shared,
+        })
     }
 
     /// Lets one step of this user happen; those that wait for the world are not his.
@@ -115,6 +127,7 @@ impl Actor {
             }
             Step::Renew { tab, plan } => {
                 let token = self.scene.token(&self.user, plan.as_deref(), NO_END)?;
+                self.newest_plan.clone_from(&plan);
                 self.tabs.entry(tab.number).or_default().plan = plan;
                 self.say(tab.number, json!({ "type": "hello", "token": token })).await;
             }
@@ -162,6 +175,7 @@ impl Actor {
         let now = Instant::now();
         match greeted {
             Ok((client, welcome)) => {
+                self.newest_plan = plan;
                 let line = self.shared.write(|it| it.connected(tab, heartbeat, &welcome.limits, now));
                 self.lines.push(Socket { line: Line::new(client, line, Arc::clone(&self.shared)), caller });
                 self.tabs.entry(tab).or_default().line = Some(line);
@@ -321,6 +335,9 @@ impl Actor {
     pub(super) async fn held(&self) -> anyhow::Result<usize> {
         let mut asking = self.user.clone();
         asking.caller.source = self.scene.address();
+        // By the plan that holds for him: the newest token decides, also one that only asks.
+        let token = self.scene.token(&self.user, self.newest_plan.as_deref(), NO_END)?;
+        asking.caller.credential = Credential::Subprotocol(token);
         let limits = asking.limits().await;
         let limits = limits.with_context(|| format!("u{} could not ask for his count", self.number))?;
         self.shared.write(|it| it.saw(&limits, Instant::now()));

@@ -1,7 +1,9 @@
 //! Which steps can be made real from outside of a gateway, and why the others cannot.
 
+use std::collections::BTreeSet;
+
 use crate::plan::Plan;
-use crate::step::Step;
+use crate::step::{Step, Tab};
 
 /// Whether a step can be played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +47,19 @@ fn playable(step: &Step) -> Playable {
     }
 }
 
+/// Sockets that the client's process opens for a plan, and the gateway's process takes: 80 % of 20,000 are its bound.
+const MOST_TABS: usize = 15_000;
+
+fn opened_tab(step: &Step) -> Option<Tab> {
+    if let Step::OpenTab { tab, .. } = step { Some(*tab) } else { None }
+}
+
 /// Why a plan is for the simulation alone, if it is: the step and the reason.
 pub(crate) fn sim_only(plan: &Plan) -> Option<String> {
+    let tabs: BTreeSet<_> = plan.steps.iter().filter_map(opened_tab).collect();
+    if tabs.len() > MOST_TABS {
+        return Some(format!("its {} tabs are more sockets than a process may have", tabs.len()));
+    }
     plan.steps.iter().enumerate().find_map(|(index, step)| match playable(step) {
         Playable::Never(why) => Some(format!("step {} `{step}`: {why}", index + 1)),
         Playable::Anywhere | Playable::OwnGateway | Playable::Without(_) => None,
@@ -89,6 +102,13 @@ mod tests {
         let told = left_out(&plan);
         assert_eq!(told.len(), 1);
         assert!(told[0].starts_with("sim only: step 2 `close-fails u0 c0`"), "{told:?}");
+    }
+
+    #[test]
+    fn a_plan_with_more_tabs_than_descriptors_is_for_the_simulation_alone() {
+        let told = sim_only(&plan("open-tab u0-9999 c0-1 t0"));
+        assert!(told.is_some_and(|why| why.contains("20000 tabs")));
+        assert_eq!(sim_only(&plan("open-tab u0-499 c0 t0")), None);
     }
 
     #[test]

@@ -111,6 +111,8 @@ pub(super) struct Sightings {
     pub(super) forced: u32,
     began: Instant,
     limit: Option<usize>,
+    /// Sessions above which no admission may raise the user at any time of the plan.
+    pub(super) most_sessions: usize,
     /// Connections that the gateway lets a user have.
     most_lines: usize,
     lines: Vec<SeenSocket>,
@@ -135,6 +137,7 @@ impl Sightings {
             forced: 0,
             began,
             limit: None,
+            most_sessions: usize::MAX,
             most_lines,
             lines: Vec::new(),
             wishes: BTreeMap::new(),
@@ -316,9 +319,9 @@ impl Sightings {
     /// A frame says how many sessions the user holds.
     pub(super) fn saw(&mut self, limits: &Limits, now: Instant) {
         self.limit = Some(limits.limit);
-        let excess = limits.excess();
-        if excess > 0 {
-            self.outcome.broke(format!("u{} holds {} sessions, {excess} more than he may", self.user, limits.used));
+        if limits.used > self.most_sessions {
+            let (user, used, most) = (self.user, limits.used, self.most_sessions);
+            self.outcome.broke(format!("u{user} holds {used} sessions, and {most} are the most that he may"));
         }
         let sample =
             Sample { at: now.duration_since(self.began), user: self.user, used: limits.used, limit: limits.limit };
