@@ -79,16 +79,13 @@ impl Step<'_> {
     /// The newest connection wins; the least worthy of the others goes. One for one: a bound that was lowered closes
     /// nothing by itself.
     fn bound_connections(&mut self, newest: ConnectionId) {
-        if self.user.connections.len() > self.limits.max_connections_per_user {
-            let user = &*self.user;
-            let others = user.connections.iter().filter(|connection| connection.id != newest);
-            let worst = others.map(|connection| user.worth(connection, &self.clock, self.limits)).min();
-            match worst {
-                Some(worst) => {
-                    self.drop_connection(worst.connection, EvictReason::MadeRoomForConnection, Manner::Handshake);
-                }
-                None => {}
-            }
+        let user = &*self.user;
+        if user.connections.len() <= self.limits.max_connections_per_user {
+            return;
+        }
+        let others = user.connections.iter().filter(|connection| connection.id != newest);
+        if let Some(worst) = others.map(|connection| user.worth(connection, &self.clock, self.limits)).min() {
+            self.drop_connection(worst.connection, EvictReason::MadeRoomForConnection, Manner::Handshake);
         }
     }
 

@@ -214,15 +214,16 @@ fn an_answer_that_its_own_tab_did_not_read_is_not_late() {
 }
 
 #[test]
-fn more_sessions_than_the_limit_and_its_reserve_break_the_promise() {
+fn more_sessions_than_a_plan_can_allow_break_the_promise() {
     let mut story = story();
+    story.sightings.most_sessions = 8;
     let line = story.connect(0, 0);
     let limit =
         |used, until| format!(r#"{{"type":"notice","code":"limit","used":{used},"limit":3,"level":"full"{until}}}"#);
     story.says(line, &limit(8, r#","reserve_until":60000"#), 1);
     assert!(story.is_kept(), "{}", story.table());
-    story.says(line, &limit(4, ""), 2);
-    assert!(story.table().contains("u0 holds 4 sessions, 1 more than he may"), "{}", story.table());
+    story.says(line, &limit(9, ""), 2);
+    assert!(story.table().contains("u0 holds 9 sessions, and 8 are the most that he may"), "{}", story.table());
 }
 
 #[test]
