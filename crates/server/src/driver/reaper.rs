@@ -26,13 +26,21 @@ const TOLERANCE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Alarm {
     planned: AtomicU64,
+    /// When it has to have woken at the latest; whoever runs later than that has been frozen with it. While it is awake
+    /// this lies ahead, and `planned` behind: its own changes of deadlines must not ring for it.
+    expected: AtomicU64,
     rung: Mutex<bool>,
     bell: Condvar,
 }
 
 impl Default for Alarm {
     fn default() -> Self {
-        Self { planned: AtomicU64::new(u64::MAX), rung: Mutex::new(false), bell: Condvar::new() }
+        Self {
+            planned: AtomicU64::new(u64::MAX),
+            expected: AtomicU64::new(u64::MAX),
+            rung: Mutex::new(false),
+            bell: Condvar::new(),
+        }
     }
 }
 
@@ -41,6 +49,7 @@ impl Alarm {
     pub(super) fn not_after(&self, deadline: Time) {
         if deadline.as_micros() < self.planned.load(Ordering::Acquire) {
             self.planned.store(deadline.as_micros(), Ordering::Release);
+            self.expected.fetch_min(deadline.as_micros(), Ordering::AcqRel);
             self.ring();
         }
     }
@@ -70,9 +79,9 @@ impl Driver {
     /// Credits one shard, about to judge, with a freeze of the whole process, if the reaper should have woken long ago:
     /// after a freeze the first to run need not be the reaper.
     pub(super) fn credit_overslept(&self, shard: &mut Shard, now: Time) {
-        let planned = Time::from_micros(self.alarm.planned.load(Ordering::Acquire));
-        if now.since(planned) >= TOLERANCE {
-            shard.credit(planned, now);
+        let expected = Time::from_micros(self.alarm.expected.load(Ordering::Acquire));
+        if now.since(expected) >= TOLERANCE {
+            shard.credit(expected, now);
         }
     }
 }
@@ -198,7 +207,7 @@ impl Watch {
             }
             // Only now: until everybody is credited, whoever judges has to see that we overslept. And what follows may
             // take a while, which is no stall.
-            self.driver.alarm.planned.store((now + LONGEST_SLEEP).as_micros(), Ordering::Release);
+            self.driver.alarm.expected.store((now + LONGEST_SLEEP).as_micros(), Ordering::Release);
             // A deadline that cannot pass stays due, and must not keep the thread spinning.
             rest = if self.fire() && self.audit() { Duration::ZERO } else { BEAT };
         }
@@ -238,9 +247,11 @@ impl Watch {
         // From here on every new deadline rings; those that stand already are read below.
         let latest = now + LONGEST_SLEEP;
         self.driver.alarm.planned.store(latest.as_micros(), Ordering::Release);
+        self.driver.alarm.expected.store(latest.as_micros(), Ordering::Release);
         let deadlines = self.driver.shards.iter().filter_map(|shard| lock(shard).gate.poll_timeout());
         let wake = deadlines.min().unwrap_or(latest).min(latest);
         self.driver.alarm.planned.fetch_min(wake.as_micros(), Ordering::AcqRel);
+        self.driver.alarm.expected.fetch_min(wake.as_micros(), Ordering::AcqRel);
         wake.since(now)
     }
 
