@@ -313,7 +313,10 @@ impl Stage {
 /// and a plan that has neither may not need it.
 fn most_sessions(plan: &Plan) -> anyhow::Result<usize> {
     let everybody = plan.limits()?;
-    let is_plain = plan.named.is_empty() && everybody.mode == Mode::Enforce && everybody.pinned_sessions == 0;
+    let is_plain = plan.named.is_empty()
+        && everybody.mode == Mode::Enforce
+        && everybody.force == Force::Evict
+        && everybody.pinned_sessions == 0;
     if is_plain && !plan.steps.iter().any(|step| matches!(step, Step::Prompt { .. })) {
         return Ok(everybody.max_sessions_per_user);
     }

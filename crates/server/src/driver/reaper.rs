@@ -190,6 +190,7 @@ impl Watch {
     pub(super) fn run(&self, report: &dyn Fn(Report)) {
         let mut stuck_since = None;
         let mut rest = Duration::ZERO;
+        let mut thawed = Time::ZERO;
         while !self.stop.load(Ordering::Acquire) {
             let asleep_at = self.driver.now();
             let planned = asleep_at + self.pause(asleep_at).max(rest);
@@ -199,7 +200,11 @@ impl Watch {
             let beat = self.vigil.last_beat();
             let lag = Lag { reaper: now.since(planned), runtime: now.since(beat + BEAT) };
             report(Report::Measured(lag));
-            stuck_since = self.tell_stuck(stuck_since, lag, now, report);
+            // What the whole process stood still is no fault of the runtime's, which has not beaten since.
+            if lag.reaper >= TOLERANCE {
+                thawed = now;
+            }
+            stuck_since = self.tell_stuck(stuck_since, now.since((beat + BEAT).max(thawed)), now, report);
             let stalls = [(lag.reaper, planned), (lag.runtime, beat + BEAT)];
             let since = stalls.into_iter().filter(|(lag, _)| *lag >= TOLERANCE).map(|(_, since)| since).min();
             if let Some(since) = since {
@@ -223,16 +228,15 @@ impl Watch {
     }
 
     /// Tells the beginning and the end of an episode in which the runtime runs nothing: it cannot tell so itself.
-    fn tell_stuck(&self, since: Option<Time>, lag: Lag, now: Time, report: &dyn Fn(Report)) -> Option<Time> {
-        // While the whole process was frozen the thread was as late: that is no fault of the runtime's.
-        match (since, self.vigil.is_stuck(lag.runtime.saturating_sub(lag.reaper))) {
+    fn tell_stuck(&self, since: Option<Time>, silence: Duration, now: Time, report: &dyn Fn(Report)) -> Option<Time> {
+        match (since, self.vigil.is_stuck(silence)) {
             (None, true) => {
                 tracing::error!(
-                    stuck_ms = lag.runtime.as_millis() as u64,
+                    stuck_ms = silence.as_millis() as u64,
                     "the async runtime is stuck: nothing is delivered, the node is not ready"
                 );
                 report(Report::RuntimeStuck);
-                Some(now - lag.runtime)
+                Some(now - silence)
             }
             (Some(since), false) => {
                 tracing::warn!(stuck_ms = now.since(since).as_millis() as u64, "the async runtime runs again");
