@@ -317,7 +317,7 @@ impl Driver {
     }
 
     /// Looks over a few users of every shard, the next ones each time, and repairs what cannot be: bounded work, so
-    /// that a broken record is found in the end and costs nobody his slot: four users a second and shard at least.
+    /// that a broken record is found in the end and costs nobody his slot: four places a second and shard.
     fn audit(&self) {
         for shard in &self.shards {
             self.act(shard, |shard, now| {

@@ -76,8 +76,7 @@ impl Step<'_> {
     }
 
     /// Serves whoever waits and can be served without a probe: a slot came free, of the limit or of the reserve, or a
-    /// session was detached. Whoever
-    /// stands in the queue has a fresh probe made for him once Force has a choice again.
+    /// session was detached. Whoever stands in the queue has a fresh probe made for him once Force has a choice again.
     pub(super) fn serve_waiters(&mut self) {
         while let Some(first) = self.user.waiting.first() {
             let queued = first.queued;
@@ -85,7 +84,7 @@ impl Step<'_> {
                 continue;
             }
             // A slot of the reserve came free, or the reserve may open again.
-            if !(queued && self.plan_one(ReclaimLevel::Force).is_empty() && self.degrade_first(false)) {
+            if !(queued && self.degrade_first(false)) {
                 break;
             }
         }

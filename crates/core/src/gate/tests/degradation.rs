@@ -13,6 +13,18 @@ fn small() -> LimitSpec {
 }
 
 impl World {
+    /// One session at a time, and five sockets that made room and whose closes nobody confirms.
+    fn with_five_closes() -> Self {
+        let mut world = Self::with(LimitSpec { max_sessions_per_user: 1, ..LimitSpec::default() });
+        world.closes_work = false;
+        for n in 1..=6 {
+            world.connect(n);
+            world.open(n, Some(&format!("t{n}")), None);
+            world.now = world.now + Duration::from_millis(1);
+        }
+        world
+    }
+
     fn run(&mut self, name: &str) {
         self.input(Input::RunStarted { key: key(name), run: RunId::parse(name).unwrap() });
     }
@@ -351,13 +363,7 @@ fn a_probe_that_cannot_be_written_five_times_opens_the_breaker_and_force_goes_on
 
 #[test]
 fn closes_that_are_not_confirmed_open_the_breaker_and_sockets_are_torn_down_at_once() {
-    let mut world = World::with(LimitSpec { max_sessions_per_user: 1, ..LimitSpec::default() });
-    world.closes_work = false;
-    for n in 1..=6 {
-        world.connect(n);
-        world.open(n, Some(&format!("t{n}")), None);
-        world.now = world.now + Duration::from_millis(1);
-    }
+    let mut world = World::with_five_closes();
     assert!(world.closed_sockets().iter().all(|(_, _, manner)| *manner == Manner::Handshake));
     world.advance(SECOND * 6);
     assert_eq!(world.breaker_moves(), [(false, ReclaimStep::Close, BreakerState::Open)]);
@@ -470,13 +476,7 @@ fn an_eviction_tells_its_level_and_which_questions_stayed_unanswered() {
 
 #[test]
 fn closes_that_our_own_stall_held_up_are_no_failures() {
-    let mut world = World::with(LimitSpec { max_sessions_per_user: 1, ..LimitSpec::default() });
-    world.closes_work = false;
-    for n in 1..=6 {
-        world.connect(n);
-        world.open(n, Some(&format!("t{n}")), None);
-        world.now = world.now + Duration::from_millis(1);
-    }
+    let mut world = World::with_five_closes();
     world.now = world.now + SECOND * 6;
     world.input(Input::Stalled { lag: SECOND * 6 });
     world.advance(SECOND);
@@ -695,13 +695,7 @@ fn in_shadow_mode_the_ceiling_is_the_end_even_where_every_session_is_protected()
 
 #[test]
 fn the_trial_of_a_close_is_judged_by_its_own_handshake() {
-    let mut world = World::with(LimitSpec { max_sessions_per_user: 1, ..LimitSpec::default() });
-    world.closes_work = false;
-    for n in 1..=6 {
-        world.connect(n);
-        world.open(n, Some(&format!("t{n}")), None);
-        world.now = world.now + Duration::from_millis(1);
-    }
+    let mut world = World::with_five_closes();
     world.advance(SECOND * 16);
     world.connect(7);
     world.open(7, Some("t7"), None);

@@ -8,7 +8,7 @@ use lychgate_core::{ConnectionId, LimitSpec, Limits, SessionContext, UserId};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::{self, JoinHandle};
 
-use super::super::reaper::Watch;
+use super::super::reaper::{Report, Watch};
 use super::super::vigil::Vigil;
 use super::super::{ConnectionBounds, Driver, Greeting, lock};
 use super::ledger::Ledger;
@@ -70,9 +70,13 @@ impl Node {
         let limits = Limits::new(spec).unwrap();
         let driver = Driver::new(limits.clone(), setting.bounds, greeting, ledger.clone());
         let stop = Arc::new(AtomicBool::new(false));
-        let vigil = Arc::new(Vigil::new(driver.origin, Duration::from_secs(3_600)));
+        let vigil = Arc::new(Vigil::new(driver.origin, STUCK_AFTER));
         let watch = Watch { driver: driver.clone(), stop: stop.clone(), vigil: vigil.clone() };
-        let reaper = thread::spawn(move || watch.run(&|_| {}));
+        let reaper = thread::spawn(move || {
+            watch.run(&|report| {
+                assert!(report != Report::RuntimeStuck, "a frozen process was told as a stuck runtime (R30)");
+            })
+        });
         let quiet = Arc::new(AtomicBool::new(false));
         let time = thread::spawn({
             let (driver, ledger, quiet, stop) = (driver.clone(), ledger.clone(), quiet.clone(), stop.clone());
@@ -156,6 +160,9 @@ impl Node {
         SessionContext::from_websocket_request(&request, lychgate_core::Entropy { sequence: 0, random: 0 }).unwrap()
     }
 }
+
+/// Shorter than a freeze, which must not be taken for a runtime that is stuck, and longer than the reaper's sleep.
+const STUCK_AFTER: Duration = Duration::from_millis(500);
 
 /// Longer than any answer is waited for.
 const FREEZE: Duration = Duration::from_millis(700);
