@@ -41,6 +41,8 @@ const SHARDS: usize = 64;
 pub struct StartRun {
     /// On which thread.
     pub key: SessionKey,
+    /// The plan that the user's token names; passed on to the agent.
+    pub plan: Option<Box<str>>,
     /// Which run; the idempotency key.
     pub run: RunId,
     /// What the client said.

@@ -40,6 +40,8 @@ pub use registry::{Agents, AgentsError, UnknownAgent};
 pub struct RunRequest {
     /// Whose thread.
     pub key: SessionKey,
+    /// The plan that the user's token names; for the backend, which is told for whom it works.
+    pub plan: Option<Box<str>>,
     /// Which run.
     pub run: RunId,
     /// The thread's messages so far, the new ones last.

@@ -14,6 +14,7 @@ pub(super) fn request(text: &str) -> RunRequest {
         rest: serde_json::Map::from_iter([("content".to_owned(), text.into())]),
     };
     RunRequest {
+        plan: None,
         key: SessionKey::new(UserId::parse("ann").unwrap(), ThreadId::parse("t1").unwrap()),
         run: RunId::parse("r1").unwrap(),
         messages: vec![message.clone().into()],

@@ -48,7 +48,7 @@ pub(super) async fn run(mut held: Held, mut start: StartRun, ending: Arc<Ending>
     let Some((agent, messages)) = accept(&mut held, &mut start).await else {
         return;
     };
-    let request = RunRequest { key: start.key, run: start.run, messages, input: start.input };
+    let request = RunRequest { key: start.key, plan: start.plan, run: start.run, messages, input: start.input };
     drop(start.reply);
     let runs = Arc::clone(&held.runs);
     let mut run = Run { held: &held, journal: &*runs.journal, open: OpenItems::default(), ready: Vec::new() };

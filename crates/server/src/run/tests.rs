@@ -81,6 +81,7 @@ impl World {
 
     fn start_with(&self, thread: &str, run: &str, agent: Option<&str>, input: Value) {
         self.runs.start(StartRun {
+            plan: None,
             key: key(thread),
             run: run_id(run),
             input: serde_json::from_str(&input.to_string()).unwrap(),
@@ -216,7 +217,7 @@ async fn one_user_cannot_take_all_runs_and_another_one_is_not_disturbed() {
     let other = SessionKey::new(UserId::parse("other").unwrap(), ThreadId::parse("t").unwrap());
     let reply = Arc::clone(&world.reply) as Arc<dyn Sink>;
     let input = RunInput::default();
-    world.runs.start(StartRun { key: other, run: run_id("r"), input, agent: None, reply });
+    world.runs.start(StartRun { plan: None, key: other, run: run_id("r"), input, agent: None, reply });
     assert_eq!(world.runs.in_flight(), MAX_RUNS + 1);
     assert!(world.reply.take().is_empty());
 }
@@ -281,6 +282,7 @@ impl Follower for Impatient {
         let last = entries.last().unwrap();
         if last.event.kind() == "RUN_FINISHED" && last.offset < 100 {
             self.runs.get().unwrap().start(StartRun {
+                plan: None,
                 key: key.clone(),
                 run: RunId::parse(&format!("after-{}", last.offset)).unwrap(),
                 input: RunInput::default(),

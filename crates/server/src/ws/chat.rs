@@ -109,6 +109,8 @@ struct Stranger {
 
 struct Guest {
     registration: Registration,
+    /// As the newest token says; backends are told.
+    plan: Option<Box<str>>,
     client: Option<ClientId>,
 }
 
@@ -223,7 +225,7 @@ impl Chat {
                 return Err(Complaint::bad_frame(format!("`heartbeat` is \"app\" or \"ws\", not {other:?}.")));
             }
         };
-        match &self.standing {
+        match &mut self.standing {
             Standing::Dismissed => Ok(()),
             Standing::Guest(guest) => {
                 let verdict = guest.refresh(&self.services, hello.token.as_deref())?;
@@ -255,6 +257,7 @@ impl Chat {
         };
         // For the audit trail only: a name that is none is no reason to turn its tab away.
         let client = hello.client.as_deref().and_then(|client| ClientId::parse(client).ok());
+        let plan = identity.plan.clone();
         let registration = self.services.driver.connect(Arrival {
             expires_in: expires_in(&identity),
             user: identity.user,
@@ -269,7 +272,7 @@ impl Chat {
         tracing::debug!(
             connection = %registration.connection(), user = %registration.user(), sdk = hello.sdk.as_deref(), "hello"
         );
-        self.standing = Standing::Guest(Guest { registration, client });
+        self.standing = Standing::Guest(Guest { registration, plan, client });
     }
 
     fn on_run(&self, run: wire::Run) -> Result<(), Complaint> {
@@ -288,7 +291,8 @@ impl Chat {
         }
         guest.registration.used(key.clone());
         let reply = Arc::clone(&self.outbox) as Arc<dyn Sink>;
-        self.services.runs.start(StartRun { key, run: run_id, input: run.input, agent: run.agent, reply });
+        let plan = guest.plan.clone();
+        self.services.runs.start(StartRun { key, plan, run: run_id, input: run.input, agent: run.agent, reply });
         Ok(())
     }
 
@@ -368,13 +372,14 @@ impl Guest {
     }
 
     /// A later hello is a refresh: it brings a token of the same user. Answers what to tell one that is not.
-    fn refresh(&self, services: &Services, token: Option<&str>) -> Result<Option<&'static str>, Complaint> {
+    fn refresh(&mut self, services: &Services, token: Option<&str>) -> Result<Option<&'static str>, Complaint> {
         let Some(token) = token else {
             return Err(Complaint::bad_frame("A second hello brings a fresh token; this one has none."));
         };
         match services.verify(token) {
             Ok(identity) if identity.user == *self.registration.user() => {
                 self.registration.renew(expires_in(&identity), identity.plan.as_deref());
+                self.plan = identity.plan;
                 Ok(None)
             }
             Ok(_) => Ok(Some("The fresh token is of another user than this connection.")),
