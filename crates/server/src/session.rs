@@ -23,12 +23,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use lychgate_core::{ConnectionId, Heartbeat, Resume, SessionKey, Usage};
+use lychgate_core::{ConnectionId, Heartbeat, Resume, SessionKey, Usage, UserId};
 use smallvec::SmallVec;
 use tokio::runtime::Handle;
 
 use self::frames::Frames;
-use crate::journal::{Entry, Follower, Journal};
+use crate::journal::{Entry, Follower, Journal, JournalError, MessagePage, ThreadPage};
 use crate::outbox::Sent;
 use crate::sink::Sink;
 
@@ -243,6 +243,27 @@ impl Sessions {
                 State::Reading { .. } | State::Live | State::AwaitsAck | State::Gone => {}
             });
         }
+    }
+
+    /// The user's threads with ranks below `before` (none: from the top), the one that was active last first.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] when the journal cannot be read.
+    pub async fn threads(&self, user: &UserId, before: Option<u64>, limit: usize) -> Result<ThreadPage, JournalError> {
+        self.journal.threads(user, before, limit).await
+    }
+
+    /// The last `limit` messages before the one with the id `before` (none: before the run in flight).
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] when the journal cannot be read.
+    pub async fn messages(
+        &self,
+        key: &SessionKey,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<MessagePage, JournalError> {
+        self.journal.messages(key, before, limit).await
     }
 
     /// Whether the connection is attached to the session.

@@ -301,7 +301,7 @@ pub struct Opened<'a> {
     pub messages: Option<&'a [Arc<Message>]>,
     /// The thread's state, with `reset`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<&'a RawValue>,
+    pub state: Option<&'a serde_json::Value>,
     /// There is older history than `messages`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,

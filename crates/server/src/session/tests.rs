@@ -473,6 +473,36 @@ impl Journal for Faulty {
         self.memory.knows_run(key, run)
     }
 
+    fn append_once<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        once: &'a str,
+        events: Vec<Event>,
+    ) -> JournalFuture<'a, Option<Vec<Entry>>> {
+        self.memory.append_once(key, once, events)
+    }
+
+    fn threads<'a>(&'a self, user: &'a UserId, before: Option<u64>, limit: usize) -> JournalFuture<'a, ThreadPage> {
+        self.check(self.memory.threads(user, before, limit))
+    }
+
+    fn messages<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        before: Option<&'a str>,
+        limit: usize,
+    ) -> JournalFuture<'a, MessagePage> {
+        self.check(self.memory.messages(key, before, limit))
+    }
+
+    fn unfinished(&self, limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>> {
+        self.memory.unfinished(limit)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.memory.trouble()
+    }
+
     fn follow(&self, follower: Arc<dyn Follower>) {
         self.memory.follow(follower);
     }
