@@ -1,7 +1,8 @@
-//! A journal for tests that fails when it is told to.
+//! Journals for tests: one that fails when it is told to, and one that tells its follower late, as a journal on disk may.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use lychgate_core::{RunId, SessionKey, UserId};
 
@@ -95,5 +96,38 @@ impl Journal for Faulty {
 
     fn follow(&self, follower: Arc<dyn Follower>) {
         self.memory.follow(follower);
+    }
+}
+
+/// Memory whose follower hears of an append only when the test says so; a reader sees it before.
+#[derive(Default)]
+pub(crate) struct Late {
+    follower: OnceLock<Arc<dyn Follower>>,
+    untold: Mutex<VecDeque<(SessionKey, Vec<Entry>)>>,
+}
+
+impl Late {
+    /// Tells the follower of the next append, if there is one.
+    pub(crate) fn tell(&self) -> bool {
+        // One lock over both, or two who tell could tell in the wrong order.
+        let mut untold = self.untold.lock().unwrap();
+        let next = untold.pop_front();
+        if let (Some((key, entries)), Some(follower)) = (&next, self.follower.get()) {
+            follower.appended(key, entries);
+        }
+        next.is_some()
+    }
+
+    /// Puts itself between the journal and its follower.
+    pub(crate) fn between(journal: &dyn Journal, follower: Arc<dyn Follower>) -> Arc<Self> {
+        let late = Arc::new(Self { follower: follower.into(), untold: Mutex::default() });
+        journal.follow(late.clone());
+        late
+    }
+}
+
+impl Follower for Late {
+    fn appended(&self, key: &SessionKey, entries: &[Entry]) {
+        self.untold.lock().unwrap().push_back((key.clone(), entries.to_vec()));
     }
 }

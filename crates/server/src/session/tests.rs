@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config;
-use crate::journal::faulty::Faulty;
+use crate::journal::faulty::{Faulty, Late};
 use crate::journal::memory::Memory;
 use crate::sink::recorder::Recorder;
 use crate::wire::event::Event;
@@ -501,31 +501,53 @@ async fn events_reach_every_tab_exactly_once_whatever_races() {
     for seed in 1..=12_u64 {
         let journal = Arc::new(memory());
         let sessions = sessions(journal.clone(), 16);
-        let head = 402;
-        let mut tasks = Vec::new();
-        for n in 0..4 {
-            let heartbeat = if n % 2 == 0 { Heartbeat::Application } else { Heartbeat::Protocol };
-            let tab = Tab::new(n, heartbeat, Recorder::with_capacity(7));
-            tab.attach(&sessions);
-            let seed = seed * 1_000 + n as u64 + 1;
-            tasks.push(tokio::spawn(live_through(tab, sessions.clone(), seed, head)));
-        }
-        let mut random = Random(seed);
-        let mut whole = String::new();
-        journal.append(&key(), vec![start("r")]).await.unwrap();
-        let mut left = head - 2;
-        while left > 0 {
-            let count = (random.below(5) + 1).min(left);
-            let texts: Vec<String> = (0..count).map(|n| format!("{} ", left - n)).collect();
-            journal.append(&key(), texts.iter().map(|text| piece(text)).collect()).await.unwrap();
-            whole.extend(texts);
-            left -= count;
-            tokio::task::yield_now().await;
-        }
-        journal.append(&key(), vec![finish("r")]).await.unwrap();
-        for task in tasks {
-            let tab = task.await.unwrap();
-            assert_eq!(tab.text, whole, "seed {seed}");
-        }
+        race(seed, &*journal, &sessions, |_| {}).await;
+    }
+}
+
+/// A journal on disk shows an event to readers before its follower hears of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn events_reach_every_tab_exactly_once_also_when_readers_see_them_before_they_are_told() {
+    for seed in 1..=12_u64 {
+        let journal = Arc::new(memory());
+        let sessions = Sessions::new(journal.clone(), Handle::current(), 16);
+        let late = Late::between(&*journal, sessions.clone());
+        race(seed, &*journal, &sessions, |random| while random.below(3) != 0 && late.tell() {}).await;
+    }
+}
+
+/// Four tabs do everything a tab can while a run is appended; `between` is called between two appends, and often enough
+/// after the last.
+async fn race(seed: u64, journal: &dyn Journal, sessions: &Arc<Sessions>, between: impl Fn(&mut Random)) {
+    let head = 402;
+    let mut tasks = Vec::new();
+    for n in 0..4 {
+        let heartbeat = if n % 2 == 0 { Heartbeat::Application } else { Heartbeat::Protocol };
+        let tab = Tab::new(n, heartbeat, Recorder::with_capacity(7));
+        tab.attach(sessions);
+        let seed = seed * 1_000 + n as u64 + 1;
+        tasks.push(tokio::spawn(live_through(tab, Arc::clone(sessions), seed, head)));
+    }
+    let mut random = Random(seed);
+    let mut whole = String::new();
+    journal.append(&key(), vec![start("r")]).await.unwrap();
+    let mut left = head - 2;
+    while left > 0 {
+        let count = (random.below(5) + 1).min(left);
+        let texts: Vec<String> = (0..count).map(|n| format!("{} ", left - n)).collect();
+        journal.append(&key(), texts.iter().map(|text| piece(text)).collect()).await.unwrap();
+        whole.extend(texts);
+        left -= count;
+        between(&mut random);
+        tokio::task::yield_now().await;
+    }
+    journal.append(&key(), vec![finish("r")]).await.unwrap();
+    while !tasks.iter().all(tokio::task::JoinHandle::is_finished) {
+        between(&mut random);
+        tokio::task::yield_now().await;
+    }
+    for task in tasks {
+        let tab = task.await.unwrap();
+        assert_eq!(tab.text, whole, "seed {seed}");
     }
 }
