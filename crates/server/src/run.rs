@@ -164,7 +164,8 @@ impl Runs {
         }
         let Some(claim) = claims.get_mut(&start.key) else {
             // One lock holds all claims of a user, so that this is counted and taken in one step.
-            let held = claims.keys().filter(|key| key.user() == start.key.user()).count();
+            let is_his = |(key, claim): &(&SessionKey, &Claim)| key.user() == start.key.user() && claim.run.is_some();
+            let held = claims.iter().filter(is_his).count();
             if held >= most {
                 drop(claims);
                 return refuse(&start, ErrorCode::RateLimited);

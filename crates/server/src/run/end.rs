@@ -85,8 +85,13 @@ impl Run<'_> {
         let once = format!("end:{}", self.started_at);
         while !self.held.runs.stopping.load(Ordering::SeqCst) {
             sleep(RETRY_END).await;
-            if self.journal.append_once(self.key(), &once, end()).await.is_ok() {
-                return self.held.is_ending();
+            match self.journal.append_once(self.key(), &once, end()).await {
+                Ok(_) => return self.held.is_ending(),
+                Err(error) => {
+                    while let Some(publication) = self.held.next_publication() {
+                        publication.refuse(error.clone());
+                    }
+                }
             }
         }
         tracing::error!(key = %self.key(), run = %self.id(), "a run has no end in the log; the next start writes it");

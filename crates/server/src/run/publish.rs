@@ -84,6 +84,12 @@ impl Publication {
         answer(journal, &key, &once, events, self.answer).await;
     }
 
+    /// Tells whoever asked that the journal takes nothing at the moment.
+    pub(super) fn refuse(self, error: JournalError) {
+        // Whoever asked may have gone.
+        let _ = self.answer.send(Err(error.into()));
+    }
+
     /// Appends it as a run of its own: for a thread at rest.
     async fn append_as_run(self, journal: &dyn Journal) {
         let Publish { key, once, events } = self.publish;

@@ -54,7 +54,10 @@ async fn an_end_that_cannot_be_written_is_told_and_written_as_soon_as_it_can() {
     assert_eq!((&told["thread"], &told["run"]), (&json!("t"), &json!("r1")));
     world.start("t", "r2");
     assert_eq!(world.errors(), ["busy"], "a thread whose end is owed takes no run");
-    pass(5).await;
+    let events = vec![Event::build(&json!({"type": "CUSTOM", "name": "n", "value": 1}))];
+    let published = world.runs.publish(Publish { key: key("t"), once: "k".into(), events });
+    let (published, ()) = tokio::join!(published, pass(5));
+    assert!(matches!(published, Err(PublishError::Journal(_))), "{published:?}");
     assert_eq!(world.runs.in_flight(), 1);
     journal.fail_appends(false);
     pass(2).await;
