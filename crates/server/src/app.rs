@@ -23,6 +23,7 @@ use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reape
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::journal::memory::Memory;
+use crate::journal::sqlite::Sqlite;
 use crate::listener::{self, Listener, Pool, max_connections};
 use crate::run::{RunChange, Runs};
 use crate::session::{Attach, Sessions};
@@ -117,6 +118,7 @@ impl Node {
         let agents = Agents::new(&config.agents).map_err(|error| Error::Failed(error.to_string()))?;
         let journal: Arc<dyn Journal> = match config.journal.kind {
             JournalKind::Memory => Arc::new(Memory::new(&config.journal, &epoch())),
+            JournalKind::Sqlite => Arc::new(Sqlite::open(&config.journal, &epoch())?),
         };
         let runtime = tokio::runtime::Handle::current();
         let sessions = Sessions::new(Arc::clone(&journal), runtime.clone(), config.websocket.window);
