@@ -62,7 +62,8 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     let reaper = Reaper::start(Arc::clone(&node.driver), config.liveness.runtime_stuck_after, node.on_report())
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
     let vigil = reaper.vigil();
-    let health = Arc::new(Health::new(move || vigil.trouble()));
+    let journal = Arc::clone(&node.journal);
+    let health = Arc::new(Health::new(move || vigil.trouble()).and(move || journal.trouble()));
     let mut signals = Signals::listen()?;
 
     let addresses = Ready { listen: address(&user_socket)?, admin: address(&admin_socket)? };
@@ -88,6 +89,9 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
         tracing::error!("the listener for users ended by a panic");
     }
     operators.finish().await;
+    if let Err(error) = node.journal.close().await {
+        tracing::warn!(%error, "the journal was not closed in order");
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -109,6 +113,7 @@ struct Node {
     driver: Arc<Driver>,
     sessions: Arc<Sessions>,
     runs: Arc<Runs>,
+    journal: Arc<dyn Journal>,
     metrics: Arc<Metrics>,
 }
 
@@ -137,9 +142,9 @@ impl Node {
                 let driver = Arc::clone(&driver);
                 move |user: &lychgate_core::UserId| driver.max_runs(user)
             };
-            Runs::new(journal, Box::new(find), Box::new(most), Box::new(on_change), runtime)
+            Runs::new(Arc::clone(&journal), Box::new(find), Box::new(most), Box::new(on_change), runtime)
         };
-        Ok(Self { driver, sessions, runs, metrics })
+        Ok(Self { driver, sessions, runs, journal, metrics })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -204,7 +209,7 @@ impl Node {
     }
 }
 
-/// Names this incarnation of the memory journal.
+/// Names the incarnation of a journal that is new.
 fn epoch() -> String {
     format!("{:016x}", crate::driver::random_bits() as u64)
 }

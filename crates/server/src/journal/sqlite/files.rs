@@ -56,10 +56,6 @@ impl Directory {
         database(&self.path)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Names the file of the database as no copy of it is named: a backup that was put in its place is another one.
     pub(super) fn identity(&self) -> String {
         let identity = || -> io::Result<String> {
