@@ -23,6 +23,7 @@ use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reape
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::journal::memory::Memory;
+use crate::journal::sqlite::Sqlite;
 use crate::listener::{self, Listener, Pool, max_connections};
 use crate::outbox::Frame;
 use crate::run::{RunChange, Runs, Surroundings};
@@ -63,7 +64,8 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     let reaper = Reaper::start(Arc::clone(&node.driver), config.liveness.runtime_stuck_after, node.on_report())
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
     let vigil = reaper.vigil();
-    let health = Arc::new(Health::new(move || vigil.trouble()));
+    let journal = Arc::clone(&node.journal);
+    let health = Arc::new(Health::new(move || vigil.trouble()).and(move || journal.trouble()));
     let mut signals = Signals::listen()?;
 
     let addresses = Ready { listen: address(&user_socket)?, admin: address(&admin_socket)? };
@@ -89,6 +91,9 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
         tracing::error!("the listener for users ended by a panic");
     }
     operators.finish().await;
+    if let Err(error) = node.journal.close().await {
+        tracing::warn!(%error, "the journal was not closed in order");
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -110,6 +115,7 @@ struct Node {
     driver: Arc<Driver>,
     sessions: Arc<Sessions>,
     runs: Arc<Runs>,
+    journal: Arc<dyn Journal>,
     metrics: Arc<Metrics>,
 }
 
@@ -119,6 +125,7 @@ impl Node {
         let agents = Agents::new(&config.agents).map_err(|error| Error::Failed(error.to_string()))?;
         let journal: Arc<dyn Journal> = match config.journal.kind {
             JournalKind::Memory => Arc::new(Memory::new(&config.journal, &epoch())),
+            JournalKind::Sqlite => Arc::new(Sqlite::open(&config.journal, &epoch())?),
         };
         let runtime = tokio::runtime::Handle::current();
         let sessions = Sessions::new(Arc::clone(&journal), runtime.clone(), config.websocket.window);
@@ -127,8 +134,8 @@ impl Node {
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
-        let runs = Runs::new(journal, config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, metrics })
+        let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
+        Ok(Self { driver, sessions, runs, journal, metrics })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -225,7 +232,7 @@ impl Surroundings for Around {
     }
 }
 
-/// Names this incarnation of the memory journal.
+/// Names the incarnation of a journal that is new.
 fn epoch() -> String {
     format!("{:016x}", crate::driver::random_bits() as u64)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! admin listener: GET /healthz  the process lives
-//!                 GET /readyz   something can be delivered: not draining, neither runtime nor reaper stuck
+//!                 GET /readyz   something can be delivered: not draining, neither runtime nor reaper stuck, the journal takes events
 //!                 GET /metrics  OpenMetrics
 //! user listener:  GET /         what this is
 //! both:           anything else an `error` frame as JSON, with Retry-After where there is a time to come back
@@ -35,13 +35,20 @@ const COUNTING: Duration = Duration::from_secs(2);
 pub struct Health {
     draining: AtomicBool,
     watch: Box<dyn Fn() -> Option<Trouble> + Send + Sync>,
+    also: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 impl Health {
     /// Ready while `watch` finds nothing. It is asked for every probe: it must be quick and never block.
     #[must_use]
     pub fn new(watch: impl Fn() -> Option<Trouble> + Send + Sync + 'static) -> Self {
-        Self { draining: AtomicBool::new(false), watch: Box::new(watch) }
+        Self { draining: AtomicBool::new(false), watch: Box::new(watch), also: Box::new(|| None) }
+    }
+
+    /// Ready only while `also` finds nothing either, such as a journal that takes nothing. As quick as `watch`.
+    #[must_use]
+    pub fn and(self, also: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { also: Box::new(also), ..self }
     }
 
     /// The node is being drained: send nobody here.
@@ -54,7 +61,7 @@ impl Health {
     pub fn trouble(&self) -> Option<String> {
         match self.draining.load(Ordering::Relaxed) {
             true => Some("draining".to_owned()),
-            false => (self.watch)().map(|trouble| trouble.to_string()),
+            false => (self.watch)().map(|trouble| trouble.to_string()).or_else(|| (self.also)()),
         }
     }
 }

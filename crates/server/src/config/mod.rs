@@ -25,7 +25,7 @@ mod websocket;
 
 pub use auth::{Auth, Jwt, MIN_SECRET_BYTES};
 pub use error::{ConfigError, Contradiction, Place};
-pub use journal::{Journal, JournalKind};
+pub use journal::{Durability, Journal, JournalKind};
 pub use limits::Liveness;
 pub use load::{Argument, Loaded, Sources, load};
 pub use log::{Log, LogFormat};

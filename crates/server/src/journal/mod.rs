@@ -19,6 +19,7 @@ use crate::wire::event::Event;
 pub mod fold;
 pub mod memory;
 mod merge;
+pub mod sqlite;
 
 pub use merge::merge as merge_adjacent;
 
@@ -181,4 +182,10 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
 
     /// Sets the one follower; called once, at assembly.
     fn follow(&self, follower: Arc<dyn Follower>);
+
+    /// Writes what is on its way and lets go of the medium; nothing is appended or read afterwards. What was not closed
+    /// loses nothing by it, but the next start may have to be more careful.
+    fn close(&self) -> JournalFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }

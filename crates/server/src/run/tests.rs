@@ -73,6 +73,7 @@ fn memory(max_bytes: usize) -> Memory {
         max_bytes,
         max_events_per_thread: 8_192,
         max_messages_per_thread: 1_000,
+        ..config::Journal::default()
     };
     Memory::new(&config, "e")
 }

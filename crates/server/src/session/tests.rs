@@ -26,6 +26,7 @@ fn memory() -> Memory {
         max_bytes: 256 * 1_024 * 1_024,
         max_events_per_thread: 8_192,
         max_messages_per_thread: 1_000,
+        ..config::Journal::default()
     };
     Memory::new(&config, "epoch-1")
 }
