@@ -3,7 +3,8 @@
 //! ```text
 //!  config -> journal <-follows- sessions <-attach, detach- driver <-run started, ended- runs -> agents
 //!                                             ^ reaper thread
-//!  listener -> /v1/ws -> chat -> driver, sessions, runs        operators (own thread) -> health, metrics
+//!  listener -> /v1/ws -> chat ----> driver, sessions, runs     operators (own thread) -> health, metrics
+//!           -> /v1/... -> readers -^
 //! ```
 
 use std::net::{SocketAddr, TcpListener};
@@ -16,8 +17,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agents;
-use crate::api::{self, Admin, Health};
-use crate::auth::JwtAuthenticator;
+use crate::api::{self, Admin, Clients, Health};
+use crate::auth::{Authenticator, JwtAuthenticator};
 use crate::config::{Config, JournalKind, Liveness, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report};
 use crate::error::Error;
@@ -73,7 +74,8 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
         origins: config.auth.origins.clone().into(),
     };
     let stop = CancellationToken::new();
-    let users = tokio::spawn(listener.serve(routes(door).merge(api::user()), stop.clone(), LAST_ORDERS));
+    let users =
+        tokio::spawn(listener.serve(routes(door).merge(api::user(node.clients(&config))), stop.clone(), LAST_ORDERS));
     let operators = Operators::start(admin_socket, &config, admin)?;
     tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
@@ -108,6 +110,7 @@ struct Node {
     driver: Arc<Driver>,
     sessions: Arc<Sessions>,
     runs: Arc<Runs>,
+    authenticator: Arc<dyn Authenticator>,
     metrics: Arc<Metrics>,
 }
 
@@ -137,7 +140,8 @@ impl Node {
             };
             Runs::new(journal, Box::new(find), Box::new(most), Box::new(on_change), runtime)
         };
-        Ok(Self { driver, sessions, runs, metrics })
+        let authenticator = Arc::new(JwtAuthenticator::new(&config.auth.jwt));
+        Ok(Self { driver, sessions, runs, authenticator, metrics })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -145,9 +149,21 @@ impl Node {
             driver: Arc::clone(&self.driver),
             sessions: Arc::clone(&self.sessions),
             runs: Arc::clone(&self.runs),
-            authenticator: Arc::new(JwtAuthenticator::new(&config.auth.jwt)),
+            authenticator: Arc::clone(&self.authenticator),
             metrics: Arc::clone(&self.metrics),
             max_bad_frames: config.websocket.max_bad_frames,
+        })
+    }
+
+    fn clients(&self, config: &Config) -> Arc<Clients> {
+        Arc::new(Clients {
+            driver: Arc::clone(&self.driver),
+            sessions: Arc::clone(&self.sessions),
+            runs: Arc::clone(&self.runs),
+            authenticator: Arc::clone(&self.authenticator),
+            metrics: Arc::clone(&self.metrics),
+            bounds: config.websocket.clone(),
+            origins: config.auth.origins.clone().into(),
         })
     }
 
@@ -225,11 +241,11 @@ struct Wiring {
 
 impl Effects for Wiring {
     fn attach(&self, admitted: Admitted) {
-        let Admitted { context, reference, resume, path: _, usage, outbox, heartbeat } = admitted;
+        let Admitted { context, reference, resume, path: _, usage, line, heartbeat } = admitted;
         self.sessions.attach(Attach {
             key: context.key().clone(),
             connection: context.connection(),
-            sink: outbox,
+            sink: line,
             heartbeat,
             resume,
             reference,
