@@ -3,7 +3,8 @@
 //! ```text
 //!  config -> journal <-follows- sessions <-attach, detach- driver <-run started, ended- runs -> agents
 //!                                             ^ reaper thread
-//!  listener -> /v1/ws -> chat -> driver, sessions, runs        operators (own thread) -> health, metrics
+//!  listener -> /v1/ws -> chat ----> driver, sessions, runs     operators (own thread) -> health, metrics
+//!           -> /v1/... -> readers -^
 //! ```
 
 use std::net::{SocketAddr, TcpListener};
@@ -16,8 +17,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
-use crate::api::{self, Admin, Health};
-use crate::auth::JwtAuthenticator;
+use crate::api::{self, Admin, Clients, Health};
+use crate::auth::{Authenticator, JwtAuthenticator};
 use crate::config::{Config, JournalKind, Liveness, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report};
 use crate::error::Error;
@@ -65,7 +66,8 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
     let vigil = reaper.vigil();
     let journal = Arc::clone(&node.journal);
-    let health = Arc::new(Health::new(move || vigil.trouble()).and(move || journal.trouble()));
+    let health =
+        Arc::new(Health::new(move || vigil.trouble().map(|trouble| trouble.to_string()).or_else(|| journal.trouble())));
     let mut signals = Signals::listen()?;
 
     let addresses = Ready { listen: address(&user_socket)?, admin: address(&admin_socket)? };
@@ -77,7 +79,8 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
         origins: config.auth.origins.clone().into(),
     };
     let stop = CancellationToken::new();
-    let users = tokio::spawn(listener.serve(routes(door).merge(api::user()), stop.clone(), LAST_ORDERS));
+    let users =
+        tokio::spawn(listener.serve(routes(door).merge(api::user(node.clients(&config))), stop.clone(), LAST_ORDERS));
     let operators = Operators::start(admin_socket, &config, admin)?;
     tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
@@ -116,6 +119,7 @@ struct Node {
     sessions: Arc<Sessions>,
     runs: Arc<Runs>,
     journal: Arc<dyn Journal>,
+    authenticator: Arc<dyn Authenticator>,
     metrics: Arc<Metrics>,
 }
 
@@ -133,9 +137,10 @@ impl Node {
         let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
+        let authenticator = Arc::new(JwtAuthenticator::new(&config.auth.jwt));
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, metrics })
+        Ok(Self { driver, sessions, runs, journal, authenticator, metrics })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -143,9 +148,21 @@ impl Node {
             driver: Arc::clone(&self.driver),
             sessions: Arc::clone(&self.sessions),
             runs: Arc::clone(&self.runs),
-            authenticator: Arc::new(JwtAuthenticator::new(&config.auth.jwt)),
+            authenticator: Arc::clone(&self.authenticator),
             metrics: Arc::clone(&self.metrics),
             max_bad_frames: config.websocket.max_bad_frames,
+        })
+    }
+
+    fn clients(&self, config: &Config) -> Arc<Clients> {
+        Arc::new(Clients {
+            driver: Arc::clone(&self.driver),
+            sessions: Arc::clone(&self.sessions),
+            runs: Arc::clone(&self.runs),
+            authenticator: Arc::clone(&self.authenticator),
+            metrics: Arc::clone(&self.metrics),
+            bounds: config.websocket.clone(),
+            origins: config.auth.origins.clone().into(),
         })
     }
 
@@ -255,11 +272,11 @@ struct Wiring {
 
 impl Effects for Wiring {
     fn attach(&self, admitted: Admitted) {
-        let Admitted { context, reference, resume, path: _, usage, outbox, heartbeat } = admitted;
+        let Admitted { context, reference, resume, path: _, usage, line, heartbeat } = admitted;
         self.sessions.attach(Attach {
             key: context.key().clone(),
             connection: context.connection(),
-            sink: outbox,
+            sink: line,
             heartbeat,
             resume,
             reference,

@@ -28,12 +28,14 @@ use smallvec::SmallVec;
 use tokio::runtime::Handle;
 
 use self::frames::Frames;
+pub use self::replay::RunInLog;
 use crate::journal::{Entry, Follower, Journal, JournalError, MessagePage, ThreadPage};
 use crate::outbox::{Frame, Sent};
 use crate::sink::Sink;
 
 mod catch_up;
 mod frames;
+mod replay;
 #[cfg(test)]
 mod tests;
 

@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub mod event;
+pub mod http;
 #[cfg(test)]
 mod tests;
+pub mod told;
 
 /// What a client says.
 #[derive(Debug)]

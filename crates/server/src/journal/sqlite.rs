@@ -262,7 +262,8 @@ impl Journal for Sqlite {
             }
             // Refused only when the writer has ended by itself.
             let _ = self.jobs.send(Job::Close).await;
-            let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+            let joined =
+                tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
             self.readers.close();
             joined.await.map_err(|_| closed())
         })

@@ -271,8 +271,11 @@ impl Ledger {
             appended.push(Entry { offset: thread.head, event: event.clone() });
         }
         if let Some(once) = &wanted.once {
-            db.prepare_cached("INSERT INTO publication (thread, key, offset) VALUES (?, ?, ?)")?
-                .execute(params![thread.id, once, thread.head])?;
+            db.prepare_cached("INSERT INTO publication (thread, key, offset) VALUES (?, ?, ?)")?.execute(params![
+                thread.id,
+                once,
+                thread.head
+            ])?;
         }
         if is_boundary {
             self.rank += 1;

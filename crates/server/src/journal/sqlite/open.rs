@@ -70,9 +70,7 @@ pub(super) fn prepare(
     let mut db = writer(&path, Durability::Full).map_err(failed)?;
     let version = version(&db, &path)?;
     // Kept in the file, and it must be set before anything is in there.
-    let mode: String = db
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(failed)?;
+    let mode: String = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
     if mode != "wal" {
         let why = format!("it cannot be written ahead: SQLite stays in the mode {mode:?}; is it on a network drive?");
         return Err(OpenError::Failed { path, why });
