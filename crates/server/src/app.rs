@@ -10,12 +10,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, Event, EvictReason, PingOutcome, SessionKey};
+use lychgate_core::{ConnectionId, Event, EvictReason, PingOutcome, SessionKey, UserId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::Agents;
+use crate::agent::{Agent, Agents};
 use crate::api::{self, Admin, Health};
 use crate::auth::JwtAuthenticator;
 use crate::config::{Config, JournalKind, Liveness, Server};
@@ -24,7 +24,8 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::journal::memory::Memory;
 use crate::listener::{self, Listener, Pool, max_connections};
-use crate::run::{RunChange, Runs};
+use crate::outbox::Frame;
+use crate::run::{RunChange, Runs, Surroundings};
 use crate::session::{Attach, Sessions};
 use crate::telemetry::{Metrics, Population, logs};
 use crate::ws::chat::Services;
@@ -58,6 +59,7 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     let user_socket = bind("server.listen", config.server.listen)?;
     let admin_socket = bind("server.admin_listen", config.server.admin_listen)?;
     let node = Node::assemble(&config)?;
+    node.runs.recover().await.map_err(|error| Error::Failed(error.to_string()))?;
     let reaper = Reaper::start(Arc::clone(&node.driver), config.liveness.runtime_stuck_after, node.on_report())
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
     let vigil = reaper.vigil();
@@ -124,19 +126,8 @@ impl Node {
         let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
-        let runs = {
-            let changed = Arc::clone(&driver);
-            let on_change = move |change: RunChange| match change {
-                RunChange::Started { key, run } => changed.run_started(&key, &run),
-                RunChange::Ended { key, run } => changed.run_ended(&key, &run),
-            };
-            let find = move |name: Option<&str>| agents.named(name).ok().map(|(_, agent)| agent);
-            let most = {
-                let driver = Arc::clone(&driver);
-                move |user: &lychgate_core::UserId| driver.max_runs(user)
-            };
-            Runs::new(journal, Box::new(find), Box::new(most), Box::new(on_change), runtime)
-        };
+        let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
+        let runs = Runs::new(journal, config.runs, Arc::new(around), runtime);
         Ok(Self { driver, sessions, runs, metrics })
     }
 
@@ -199,6 +190,38 @@ impl Node {
         // Before the sockets: whoever still reads an answer is told how it ended (hazard R18).
         self.runs.shutdown(LAST_ORDERS).await;
         self.driver.close_all(EvictReason::Draining);
+    }
+}
+
+/// What runs know of agents, gate and sessions.
+struct Around {
+    agents: Agents,
+    driver: Arc<Driver>,
+    sessions: Arc<Sessions>,
+}
+
+impl Surroundings for Around {
+    fn agent(&self, name: Option<&str>) -> Option<Arc<dyn Agent>> {
+        self.agents.named(name).ok().map(|(_, agent)| agent)
+    }
+
+    fn max_runs(&self, user: &UserId) -> usize {
+        self.driver.max_runs(user)
+    }
+
+    fn changed(&self, change: RunChange) {
+        match change {
+            RunChange::Started { key, run } => self.driver.run_started(&key, &run),
+            RunChange::Ended { key, run } => self.driver.run_ended(&key, &run),
+        }
+    }
+
+    fn is_attended(&self, key: &SessionKey) -> bool {
+        self.sessions.is_attended(key)
+    }
+
+    fn tell(&self, key: &SessionKey, frame: &Frame) {
+        self.sessions.tell(key, frame);
     }
 }
 

@@ -151,6 +151,8 @@ fn numbers_out_of_their_range_are_refused() {
         ("[server]\nadmin_listen = \"127.0.0.1:8787\"", "server.admin_listen"),
         ("[websocket]\nmax_message_bytes = 10", "websocket.max_message_bytes"),
         ("[websocket]\nwindow = 0", "websocket.window"),
+        ("[runs]\nmax_queued_per_thread = 65", "runs.max_queued_per_thread"),
+        ("[runs]\ndetach_grace = \"0s\"", "runs.detach_grace"),
         ("[journal]\nmax_bytes = 1", "journal.max_bytes"),
         ("[journal]\npath = \"/tmp\"", "journal.path"),
         ("[auth]\norigins = [\"https://chat.example.org/\"]", "auth.origins"),

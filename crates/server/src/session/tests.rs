@@ -1,13 +1,12 @@
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use lychgate_core::{Pressure, RunId, ThreadId, UserId};
+use lychgate_core::{Pressure, ThreadId, UserId};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::config;
+use crate::journal::faulty::Faulty;
 use crate::journal::memory::Memory;
-use crate::journal::{JournalError, JournalFuture, Snapshot};
 use crate::sink::recorder::Recorder;
 use crate::wire::event::Event;
 
@@ -440,84 +439,17 @@ fn a_session_with_one_attachment_stays_small() {
     assert!(allocation + entry * 16 / 7 <= 300, "{allocation} + {entry}");
 }
 
-/// A journal whose reads can be made to fail.
-#[derive(Debug)]
-struct Faulty {
-    memory: Memory,
-    fails: AtomicBool,
-}
-
-impl Faulty {
-    fn check<'a, T: Send + 'a>(&self, then: JournalFuture<'a, T>) -> JournalFuture<'a, T> {
-        match self.fails.load(Ordering::SeqCst) {
-            true => Box::pin(std::future::ready(Err(JournalError::Unavailable("broken".to_owned())))),
-            false => then,
-        }
-    }
-}
-
-impl Journal for Faulty {
-    fn append<'a>(&'a self, key: &'a SessionKey, events: Vec<Event>) -> JournalFuture<'a, Vec<Entry>> {
-        self.memory.append(key, events)
-    }
-
-    fn read<'a>(&'a self, key: &'a SessionKey, after: u64, limit: usize) -> JournalFuture<'a, Vec<Entry>> {
-        self.check(self.memory.read(key, after, limit))
-    }
-
-    fn snapshot<'a>(&'a self, key: &'a SessionKey) -> JournalFuture<'a, Snapshot> {
-        self.check(self.memory.snapshot(key))
-    }
-
-    fn knows_run<'a>(&'a self, key: &'a SessionKey, run: &'a RunId) -> JournalFuture<'a, bool> {
-        self.memory.knows_run(key, run)
-    }
-
-    fn append_once<'a>(
-        &'a self,
-        key: &'a SessionKey,
-        once: &'a str,
-        events: Vec<Event>,
-    ) -> JournalFuture<'a, Option<Vec<Entry>>> {
-        self.memory.append_once(key, once, events)
-    }
-
-    fn threads<'a>(&'a self, user: &'a UserId, before: Option<u64>, limit: usize) -> JournalFuture<'a, ThreadPage> {
-        self.check(self.memory.threads(user, before, limit))
-    }
-
-    fn messages<'a>(
-        &'a self,
-        key: &'a SessionKey,
-        before: Option<&'a str>,
-        limit: usize,
-    ) -> JournalFuture<'a, MessagePage> {
-        self.check(self.memory.messages(key, before, limit))
-    }
-
-    fn unfinished(&self, limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>> {
-        self.memory.unfinished(limit)
-    }
-
-    fn trouble(&self) -> Option<String> {
-        self.memory.trouble()
-    }
-
-    fn follow(&self, follower: Arc<dyn Follower>) {
-        self.memory.follow(follower);
-    }
-}
-
 #[tokio::test]
 async fn a_journal_that_cannot_be_read_is_an_error_and_the_tab_recovers_with_it() {
-    let journal = Arc::new(Faulty { memory: memory(), fails: AtomicBool::new(true) });
+    let journal = Arc::new(Faulty::new(memory()));
+    journal.fail_reads(true);
     let sessions = sessions(journal.clone(), WINDOW);
     let mut tab = Tab::open(1, &sessions);
     until("an error", || !tab.sink.frames().is_empty()).await;
     let error = tab.sink.take().remove(0);
     assert_eq!((&error["type"], &error["code"], &error["ref"]), (&json!("error"), &json!("internal"), &json!("1")));
     tab.opened = 1;
-    journal.fails.store(false, Ordering::SeqCst);
+    journal.fail_reads(false);
     journal.append(&key(), vec![start("r"), piece("a")]).await.unwrap();
     until_at(&mut tab, 2).await;
     assert_eq!((tab.text.as_str(), tab.resets), ("a", 1));
