@@ -12,6 +12,7 @@ use crate::golden_path::told;
 
 mod backend;
 mod evicted;
+mod killed;
 mod mistaken;
 mod paused;
 mod stage;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::backend::{Answer, Backend};
@@ -20,6 +21,8 @@ static DIRECTORIES: AtomicU32 = AtomicU32::new(0);
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Memory,
+    /// On disk when it is acknowledged.
+    Sqlite,
 }
 
 /// The same tests for each kind of journal.
@@ -27,6 +30,9 @@ macro_rules! for_each_journal {
     ($($name:ident),* $(,)?) => {
         mod memory {
             $(#[tokio::test] async fn $name() { super::$name(crate::resume::stage::Kind::Memory).await; })*
+        }
+        mod sqlite {
+            $(#[tokio::test] async fn $name() { super::$name(crate::resume::stage::Kind::Sqlite).await; })*
         }
     };
 }
@@ -49,7 +55,12 @@ impl Stage {
         fs::create_dir(&directory).unwrap();
         let backend = Backend::start(answer).await;
         let journal = match kind {
-            Kind::Memory => [r#"journal.kind = "memory""#.to_owned()].to_vec(),
+            Kind::Memory => vec![r#"journal.kind = "memory""#.to_owned()],
+            Kind::Sqlite => vec![
+                r#"journal.kind = "sqlite""#.to_owned(),
+                r#"journal.durability = "full""#.to_owned(),
+                format!("journal.directory = {directory:?}"),
+            ],
         };
         let agent = [
             r#"agents.peer.kind = "openai""#.to_owned(),
@@ -59,6 +70,13 @@ impl Stage {
         let keys: Vec<String> =
             journal.into_iter().chain(agent).chain(keys.iter().copied().map(str::to_owned)).collect();
         Self { gateway: serve(&keys).await, backend, answer, keys, directory }
+    }
+
+    /// Ends the gateway as the kernel ends a process that takes too much memory, and starts it again on the same log.
+    pub(super) async fn kill(&mut self) {
+        self.gateway.process.signal(Signal::KILL);
+        self.gateway.process.end().await;
+        self.gateway = serve(&self.keys).await;
     }
 }
 

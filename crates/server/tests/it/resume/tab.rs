@@ -47,11 +47,13 @@ pub(super) struct Tab {
     client: Option<Client>,
     /// The connection before, for `prev`.
     prev: Value,
-    epoch: Value,
+    pub(super) epoch: Value,
     is_acknowledging: bool,
     /// Whether it asks again on every socket, answered or not.
     pub(super) insists: bool,
-    /// Everything that it was given, in order.
+    /// The last offset that it has processed.
+    pub(super) after: u64,
+    /// Everything that it was given of the run that it asked for, in order.
     pub(super) events: Vec<Value>,
     text: String,
     /// Sockets that went silent.
@@ -71,6 +73,7 @@ impl Tab {
             epoch: Value::Null,
             is_acknowledging: false,
             insists: false,
+            after: 0,
             events: Vec::new(),
             text: String::new(),
             silent: Vec::new(),
@@ -102,6 +105,20 @@ impl Tab {
                 }
             }
         }
+    }
+
+    /// The gateway is gone, and another one is here. All sockets are lost.
+    pub(super) fn moves(&mut self, doors: Doors) {
+        self.doors = doors;
+        self.client = None;
+        self.silent.clear();
+    }
+
+    /// Asks this next; the run before is over.
+    pub(super) fn asks(&mut self, question: Value) {
+        self.question = question;
+        self.events.clear();
+        self.text.clear();
     }
 
     /// Loses its socket.
@@ -156,7 +173,7 @@ impl Tab {
     async fn ask_to_open(&mut self) {
         let mut open = json!({"type": "open", "thread": self.thread});
         if !self.epoch.is_null() {
-            open["after"] = json!(self.position());
+            open["after"] = json!(self.after);
             open["epoch"] = self.epoch.clone();
         }
         self.client.as_mut().unwrap().say(open).await;
@@ -170,7 +187,7 @@ impl Tab {
         assert_eq!(opened["reset"] == json!(true), is_first, "what is still held is never a reset: {opened}");
         self.epoch = opened["epoch"].clone();
         if !is_first {
-            assert_eq!(opened["after"], self.position());
+            assert_eq!(opened["after"], self.after);
         }
         if self.insists || self.events.is_empty() {
             self.client.as_mut().unwrap().say(self.question.clone()).await;
@@ -183,8 +200,8 @@ impl Tab {
     }
 
     async fn take(&mut self, frame: Value) {
-        let before = self.position();
-        let offset = frame["offset"].as_u64().unwrap();
+        let before = std::mem::replace(&mut self.after, frame["offset"].as_u64().unwrap());
+        let offset = self.after;
         assert!(offset > before, "{frame} after {before}");
         if self.is_acknowledging && offset / ACK_EVERY > before / ACK_EVERY {
             let ack = json!({"type": "ack", "at": {&*self.thread: offset}}).to_string();
@@ -193,10 +210,5 @@ impl Tab {
         }
         self.text.push_str(frame["event"]["delta"].as_str().unwrap_or_default());
         self.events.push(frame);
-    }
-
-    /// The last offset that it has processed.
-    fn position(&self) -> u64 {
-        self.events.last().map_or(0, |frame| frame["offset"].as_u64().unwrap())
     }
 }
