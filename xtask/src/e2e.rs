@@ -85,14 +85,14 @@ fn golden_path(root: &Path) -> Result<()> {
 
 /// What we look for among the lines that `lychgate demo` prints, in whatever order they come.
 #[derive(Default)]
-struct Printed {
+pub(crate) struct Printed {
     url: Option<String>,
     token: Option<String>,
 }
 
 impl Printed {
     /// Takes a line; gives address and token once both are known.
-    fn read(&mut self, line: &str) -> Option<(String, String)> {
+    pub(crate) fn read(&mut self, line: &str) -> Option<(String, String)> {
         let line = line.trim();
         if let Some(token) = line.strip_prefix("export TOKEN=").or_else(|| line.strip_prefix("token:")) {
             self.token = Some(token.trim().to_owned());

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -36,10 +36,13 @@ use crate::telemetry::Metrics;
 
 mod agui;
 mod caller;
+mod events;
 mod health;
+mod history;
 mod line;
 mod reader;
 mod refused;
+mod runs;
 mod sse;
 
 pub use health::{Admin, Health, admin};
@@ -88,6 +91,11 @@ pub fn user(clients: Arc<Clients>) -> Router {
     let routes = Router::new()
         .route("/v1/agui", post(agui::run_default))
         .route("/v1/agui/{agent}", post(agui::run_named))
+        .route("/v1/threads", get(history::threads))
+        .route("/v1/threads/{thread}/messages", get(history::messages))
+        .route("/v1/threads/{thread}/events", get(events::read))
+        .route("/v1/threads/{thread}/runs", post(runs::start))
+        .route("/v1/threads/{thread}/runs/{run}", delete(runs::stop))
         .with_state(clients);
     with_errors(routes.route("/", get(front_page))).layer(cors)
 }
