@@ -29,7 +29,7 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 const CLIENT_WITHIN: Duration = Duration::from_secs(60);
 
 /// The client that proves that we speak WebSocket and not merely to ourselves.
-const WS_VERSION: &str = "8.23.0";
+pub(crate) const WS_VERSION: &str = "8.23.0";
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     if let Some(unknown) = args.first() {

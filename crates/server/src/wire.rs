@@ -327,6 +327,16 @@ pub enum Notice<'a> {
         /// Milliseconds until it is served at the latest.
         deadline: u64,
     },
+    /// The run waits for the one before it on its thread.
+    #[serde(rename = "run_queued")]
+    RunQueued {
+        /// Which thread.
+        thread: &'a str,
+        /// Which run.
+        run: &'a str,
+        /// 1 is next.
+        position: usize,
+    },
     /// Move to another node.
     Reconnect {
         /// Why.

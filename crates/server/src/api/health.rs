@@ -17,7 +17,6 @@ use tokio::time::timeout;
 
 use super::{error_response, with_errors};
 use crate::close::ErrorCode;
-use crate::driver::Trouble;
 use crate::telemetry::metrics;
 use crate::telemetry::{Metrics, Population};
 
@@ -27,13 +26,13 @@ const COUNTING: Duration = Duration::from_secs(2);
 /// What decides whether this node is ready: the drain, and what keeps it from delivering (hazard R26).
 pub struct Health {
     draining: AtomicBool,
-    watch: Box<dyn Fn() -> Option<Trouble> + Send + Sync>,
+    watch: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 impl Health {
-    /// Ready while `watch` finds nothing. It is asked for every probe: it must be quick and never block.
+    /// Ready while `watch` finds nothing to say. It is asked for every probe: it must be quick and never block.
     #[must_use]
-    pub fn new(watch: impl Fn() -> Option<Trouble> + Send + Sync + 'static) -> Self {
+    pub fn new(watch: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
         Self { draining: AtomicBool::new(false), watch: Box::new(watch) }
     }
 
@@ -47,7 +46,7 @@ impl Health {
     pub fn trouble(&self) -> Option<String> {
         match self.draining.load(Ordering::Relaxed) {
             true => Some("draining".to_owned()),
-            false => (self.watch)().map(|trouble| trouble.to_string()),
+            false => (self.watch)(),
         }
     }
 }

@@ -19,11 +19,14 @@ use crate::wire::event::Event;
 pub mod fold;
 pub mod memory;
 mod merge;
+pub mod sqlite;
 
 pub use merge::merge as merge_adjacent;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+pub(crate) mod faulty;
 
 /// The beginning of the first question, for a list of threads.
 fn title(messages: &[Arc<Message>]) -> Option<String> {
@@ -170,7 +173,8 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
         limit: usize,
     ) -> JournalFuture<'a, MessagePage>;
 
-    /// Runs that a former process left open, at most `limit`; each is in the answer until its end is appended.
+    /// Runs that are open in the log, at most `limit`. Asked at the start, when whoever drove them is gone; each is in
+    /// the answer until its end is appended.
     fn unfinished(&self, limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>>;
 
     /// Why nothing can be appended at the moment, in words for operators; none when all is well. Does not block.
@@ -178,4 +182,10 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
 
     /// Sets the one follower; called once, at assembly.
     fn follow(&self, follower: Arc<dyn Follower>);
+
+    /// Writes what is on its way and lets go of the medium; nothing is appended or read afterwards. What was not closed
+    /// loses nothing by it, but the next start may have to be more careful.
+    fn close(&self) -> JournalFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }

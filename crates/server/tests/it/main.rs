@@ -11,6 +11,7 @@ mod http_routes;
 mod limits;
 mod listener;
 mod operators;
+mod resume;
 mod runs;
 mod stop;
 mod ws;

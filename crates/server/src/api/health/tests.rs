@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::driver::Trouble;
 
 /// Serves a router on a free port of loopback for as long as the test's runtime lives.
 async fn serve(router: Router) -> SocketAddr {
@@ -41,7 +42,7 @@ fn admin_state() -> Admin {
 async fn a_node_that_drains_or_is_in_trouble_lives_but_is_not_ready() {
     let trouble = Arc::new(Mutex::new(None));
     let watched = Arc::clone(&trouble);
-    let health = Arc::new(Health::new(move || *watched.lock().unwrap()));
+    let health = Arc::new(Health::new(move || watched.lock().unwrap().map(|trouble: Trouble| trouble.to_string())));
     let state = Admin::new(Arc::clone(&health), Arc::new(Metrics::new()), Population::default);
     let address = serve(admin(state)).await;
     let seconds = Duration::from_secs(7);

@@ -9,6 +9,7 @@ fn journal(change: impl FnOnce(&mut config::Journal)) -> Memory {
         max_bytes: 256 * 1_024 * 1_024,
         max_events_per_thread: 8_192,
         max_messages_per_thread: 1_000,
+        ..config::Journal::default()
     };
     change(&mut config);
     Memory::new(&config, "test")
