@@ -9,6 +9,7 @@
 //!                 GET    /v1/threads[/{t}/messages]      history
 //!                 GET    /                               what this is
 //! admin listener: GET    /healthz /readyz /metrics       see `health`
+//!                 POST   /v1/admin/publish               append from a backend
 //! both:           anything else an `error` frame as JSON, with Retry-After where there is a time to come back
 //! ```
 //!
@@ -40,12 +41,14 @@ mod events;
 mod health;
 mod history;
 mod line;
+mod publish;
 mod reader;
 mod refused;
 mod runs;
 mod sse;
 
-pub use health::{Admin, Health, admin};
+pub use health::{Admin, Health};
+pub use publish::Backends;
 
 /// How long a browser may remember that it may call us.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
@@ -98,6 +101,11 @@ pub fn user(clients: Arc<Clients>) -> Router {
         .route("/v1/threads/{thread}/runs/{run}", delete(runs::stop))
         .with_state(clients);
     with_errors(routes.route("/", get(front_page))).layer(cors)
+}
+
+/// The routes of the admin listener. They ask for no token: the listener belongs on loopback or a private network.
+pub fn admin(admin: Admin, backends: Backends) -> Router {
+    with_errors(health::routes(admin).merge(publish::routes(backends)))
 }
 
 /// Browsers ask first whether a page may call (Fetch, section 3.2). No cookie proves anything here, so that credentials

@@ -20,7 +20,8 @@ use crate::sink::Sink;
 use crate::wire::http::{StartRun, Started};
 use crate::wire::told::Told;
 
-/// Starts a run: 202 once its RUN_STARTED is in the log, now or since an earlier request.
+/// Starts a run: 202 once its RUN_STARTED is in the log, now or since an earlier request, or once it waits for the run
+/// before it, with its position.
 pub(super) async fn start(
     State(clients): State<Arc<Clients>>,
     caller: Caller,
@@ -33,18 +34,17 @@ pub(super) async fn start(
     let StartRun { run, input, agent } = StartRun::parse(&body)
         .map_err(|error| Refused::bad(format!("The body is not {{run, input, agent?}}: {error}.")))?;
     let run = RunId::parse(&run).map_err(|error| Refused::bad_id("run", &error))?;
-    let (refusal, refused) = oneshot::channel();
-    let reply = Arc::new(Reply(Mutex::new(Some(refusal))));
+    let (said, says) = oneshot::channel();
+    let reply = Arc::new(Reply(Mutex::new(Some(said))));
     let plan = caller.identity.plan;
     clients.runs.start(run::StartRun { key: key.clone(), plan, run: run.clone(), input, agent, reply });
-    match refused.await {
-        Ok(frame) => Err(read_back(&frame)),
+    let position = match says.await {
+        Ok(frame) => Some(position(&frame)?),
         // Let go without a word: it runs, or it has run before.
-        Err(_) => {
-            let started = Started { thread: key.thread().as_str(), run: run.as_str() };
-            Ok((StatusCode::ACCEPTED, Json(started)).into_response())
-        }
-    }
+        Err(_) => None,
+    };
+    let started = Started { thread: key.thread().as_str(), run: run.as_str(), position };
+    Ok((StatusCode::ACCEPTED, Json(started)).into_response())
 }
 
 /// Ends a run with RUN_FINISHED, outcome cancelled: 204, or 404 when it is not in flight.
@@ -63,14 +63,18 @@ pub(super) async fn stop(
     }
 }
 
-fn read_back(frame: &Frame) -> Refused {
+/// Where the run stands in the queue of its thread, or why it was refused.
+fn position(frame: &Frame) -> Result<usize, Refused> {
     match Told::parse(&frame.payload()) {
-        Ok(Told::Error(error)) => error.into(),
-        Ok(_) | Err(_) => ErrorCode::Internal.into(),
+        Ok(Told::RunQueued(queued)) => Ok(queued.position),
+        Ok(Told::Error(error)) => Err(error.into()),
+        Ok(Told::Opened(_) | Told::Event(_) | Told::Closed(_) | Told::Queued(_) | Told::Other) | Err(_) => {
+            Err(ErrorCode::Internal.into())
+        }
     }
 }
 
-/// Where a refusal goes; let go without one, the run is accepted.
+/// Where the first word about a run goes, which is all that the request waits for; let go without one, it is accepted.
 #[derive(Debug)]
 struct Reply(Mutex<Option<oneshot::Sender<Frame>>>);
 
@@ -81,8 +85,8 @@ impl Sink for Reply {
     }
 
     fn send_control(&self, frame: &Frame) -> Sent {
-        let refusal = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match refusal.map(|refusal| refusal.send(frame.clone())) {
+        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match said.map(|said| said.send(frame.clone())) {
             Some(Ok(())) => Sent::Accepted,
             Some(Err(_)) | None => Sent::Closed,
         }

@@ -189,3 +189,115 @@ async fn a_reader_of_what_runs_is_told_why_it_had_to_go() {
     let end = events.pop().unwrap();
     assert_eq!((end.name.as_deref(), &end.data["code"]), (Some("closed"), &json!("evicted")));
 }
+
+fn publication(user: &str, thread: Option<&str>, key: &str, value: &str) -> serde_json::Value {
+    let mut body = json!({"user": user, "key": key, "events": [
+        {"type": "CUSTOM", "name": "order", "value": value, "timestamp": null},
+        {"type": "CUSTOM", "name": "order", "value": null},
+    ]});
+    if let Some(thread) = thread {
+        body["thread"] = json!(thread);
+    }
+    body
+}
+
+#[tokio::test]
+async fn what_a_backend_publishes_is_seen_by_a_tab_once_however_often_it_is_said() {
+    let gateway = Gateway::start(&[]).await;
+    let mut tab = gateway.connect("ann").await;
+    tab.open("t1").await;
+    let publish = || Ask::post("/v1/admin/publish", &publication("ann", Some("t1"), "k1", "shipped"));
+    let mut first = publish().send_to_admin(&gateway).await;
+    let events = tab.events_to_end().await;
+    assert_eq!((first.status, first.json().await), (200, json!({"threads": [{"thread": "t1", "head": 4}]})));
+    let told: Vec<_> = events.iter().map(|frame| frame["event"]["type"].as_str().unwrap()).collect();
+    assert_eq!(told, ["RUN_STARTED", "CUSTOM", "CUSTOM", "RUN_FINISHED"], "at rest it is a run of its own");
+    assert_eq!(events[1]["event"], json!({"type": "CUSTOM", "name": "order", "value": "shipped"}), "without its nulls");
+    assert_eq!(events[2]["event"]["value"], json!(null), "but where any JSON may stand");
+    assert_eq!(publish().send_to_admin(&gateway).await.json().await, json!({"threads": [{"thread": "t1"}]}));
+    tab.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn a_publication_for_a_user_reaches_every_thread_that_he_has_open_and_nobody_elses() {
+    let gateway = Gateway::start(&[]).await;
+    let mut ann = gateway.connect("ann").await;
+    let mut bob = gateway.connect("bob").await;
+    ann.open("t1").await;
+    ann.open("t2").await;
+    bob.open("t1").await;
+    let ask = Ask::post("/v1/admin/publish", &publication("ann", None, "k1", "for all"));
+    let told = ask.send_to_admin(&gateway).await.json().await;
+    assert_eq!(told["threads"].as_array().unwrap().len(), 2, "{told}");
+    let mut threads = Vec::new();
+    for _ in 0..2 {
+        threads.push(ann.events_to_end().await[1]["thread"].as_str().unwrap().to_owned());
+    }
+    threads.sort_unstable();
+    assert_eq!(threads, ["t1", "t2"]);
+    bob.expect_nothing().await;
+    let nobody = Ask::post("/v1/admin/publish", &publication("eve", None, "k1", "for nobody"));
+    assert_eq!(nobody.send_to_admin(&gateway).await.json().await, json!({"threads": []}));
+}
+
+#[tokio::test]
+async fn a_publication_into_a_run_stands_between_its_events_and_its_reader_sees_it() {
+    let gateway = Gateway::start(&[]).await;
+    let mut reader = stream(&gateway, "ann", "t1", "r1", "stall").await;
+    reader.expect("TEXT_MESSAGE_CONTENT").await;
+    let ask = Ask::post("/v1/admin/publish", &publication("ann", Some("t1"), "k1", "meanwhile"));
+    assert_eq!(ask.send_to_admin(&gateway).await.status, 200);
+    assert_eq!(reader.expect("CUSTOM").await.data["value"], "meanwhile");
+    let stop = Ask::new("DELETE", "/v1/threads/t1/runs/r1").by(&gateway, "ann").send(&gateway).await;
+    assert_eq!(stop.status, 204);
+    assert_eq!(kinds(&reader.events().await).last(), Some(&"RUN_FINISHED"));
+}
+
+#[tokio::test]
+async fn a_publication_that_is_none_is_refused_with_what_is_wrong() {
+    let gateway = Gateway::start(&[]).await;
+    let event = json!({"type": "CUSTOM", "name": "n", "value": 1});
+    let body = |events: serde_json::Value| json!({"user": "ann", "thread": "t1", "key": "k", "events": events});
+    let many: Vec<_> = (0..257).map(|_| event.clone()).collect();
+    let cases = [
+        (json!([]), "expected an object"),
+        (json!({"thread": "t1", "key": "k", "events": []}), "missing field `user`"),
+        (json!({"user": "", "thread": "t1", "key": "k", "events": [event]}), "`user` is empty"),
+        (json!({"user": "ann", "thread": "t1", "key": "", "events": [event]}), "`key` must have 1 to 256 bytes"),
+        (json!({"user": "ann", "thread": "t1", "key": "k".repeat(257), "events": [event]}), "`key` must have"),
+        (body(json!([])), "1 to 256 events"),
+        (body(json!(many)), "1 to 256 events"),
+        (body(json!([event, {"name": "x"}])), "`events[1]`: missing field `type`"),
+        (body(json!([7])), "`events[0]`"),
+        (body(json!([{"type": "RUN_STARTED", "threadId": "t1", "runId": "r"}])), "RUN_STARTED"),
+        (body(json!([{"type": "TEXT_MESSAGE_START", "messageId": "m", "role": "assistant"}])), "TEXT_MESSAGE_END"),
+    ];
+    for (body, says) in cases {
+        let mut answer = Ask::post("/v1/admin/publish", &body).send_to_admin(&gateway).await;
+        let error = answer.json().await;
+        assert_eq!((answer.status, &error["code"]), (400, &json!("bad_frame")), "{error}");
+        assert!(error["message"].as_str().unwrap().contains(says), "{error}");
+    }
+    let large = Ask::new("POST", "/v1/admin/publish").body(vec![b' '; 1024 * 1024 + 1]).send_to_admin(&gateway).await;
+    assert_eq!(large.status, 413);
+    let page = Ask::post("/v1/admin/publish", &body(json!([event]))).header("origin", "http://127.0.0.1:9");
+    assert_eq!(page.send_to_admin(&gateway).await.status, 403, "a page in a browser is no backend");
+    let user = Ask::post("/v1/admin/publish", &body(json!([event]))).by(&gateway, "ann").send(&gateway).await;
+    assert_eq!(user.status, 404, "it is not among the routes for users");
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_the_one_before_it_says_so() {
+    let gateway = Gateway::start(&["runs.max_queued_per_thread = 2"]).await;
+    let mut first = stream(&gateway, "ann", "t1", "r1", "stall").await;
+    first.expect("TEXT_MESSAGE_CONTENT").await;
+    let mut second = stream(&gateway, "ann", "t1", "r2", "hello").await;
+    assert!(second.next().await.unwrap().comment.unwrap().contains("waits for the one before it, position 1"));
+    let run = json!({"run": "r3", "input": {"messages": []}});
+    let mut third = Ask::post("/v1/threads/t1/runs", &run).by(&gateway, "ann").send(&gateway).await;
+    assert_eq!((third.status, third.json().await["position"].clone()), (202, json!(2)));
+    let stop = Ask::new("DELETE", "/v1/threads/t1/runs/r1").by(&gateway, "ann").send(&gateway).await;
+    assert_eq!(stop.status, 204);
+    let events = second.events().await;
+    assert_eq!((kinds(&events)[0], &events[0].data["runId"]), ("RUN_STARTED", &json!("r2")));
+}
