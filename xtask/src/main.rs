@@ -11,6 +11,7 @@ mod aimock;
 mod autobahn;
 mod demo;
 mod e2e;
+mod http_agent;
 mod install;
 mod lint;
 mod run;
