@@ -13,6 +13,8 @@ mod demo;
 mod e2e;
 mod install;
 mod lint;
+mod peer;
+mod pydantic_ai;
 mod run;
 mod schedules;
 mod sim;
