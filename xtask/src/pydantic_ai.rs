@@ -16,7 +16,7 @@ use crate::peer::{self, Check};
 
 /// What the tests of the agent, and those of a whole gateway, make sure of.
 const AGENT_CHECKS: usize = 6;
-const GATEWAY_CHECKS: usize = 3;
+const GATEWAY_CHECKS: usize = 4;
 
 /// What the gateway signs tokens for this agent with; both sides hear it from here.
 const SECRET: &str = "a secret of 32 bytes for a token";

@@ -34,6 +34,45 @@ fn kinds(events: &[Value]) -> Vec<&str> {
     events.iter().filter_map(|frame| frame["event"]["type"].as_str()).collect()
 }
 
+/// `lychgate demo`, ended by its process id.
+struct Demo(Child);
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _gone = self.0.kill();
+        self.0.wait().unwrap();
+    }
+}
+
+/// What `lychgate demo --agent AGENT` answers to "greet".
+async fn demo_says(agent: &str) -> String {
+    let child = Command::new(env!("CARGO_BIN_EXE_lychgate"))
+        .args(["demo", "--port", "0", "--agent", agent])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut demo = Demo(child);
+    let stdout = demo.0.stdout.take().unwrap();
+    let (ready, token) = soon(spawn_blocking(move || {
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        let ready = lines.by_ref().find(|line| line.starts_with("Lychgate is ready")).unwrap();
+        (ready, lines.find_map(|line| Some(line.strip_prefix("export TOKEN=")?.to_owned())).unwrap())
+    }))
+    .await
+    .unwrap();
+    let address = |scheme: &str| ready.split(scheme).nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
+    let doors = Doors { address: address("ws://"), admin: address("http://") };
+    let mut client = Call::with_token(&token).dial(&doors).await.unwrap();
+    client.say(json!({"type": "hello"})).await;
+    client.expect("hello").await;
+    client.open("t1").await;
+    text(&client.ask("t1", "r1", "greet").await)
+}
+
 mod pydantic_ai {
     use super::*;
 
@@ -78,6 +117,13 @@ mod pydantic_ai {
         assert_eq!(events.last().unwrap()["event"]["message"], "the model fell asleep");
         assert_eq!(client.ask("t1", "r7", "greet").await.last().unwrap()["event"]["type"], "RUN_FINISHED");
         println!("checked: an error in the middle of an answer, and the thread goes on");
+    }
+
+    #[tokio::test]
+    async fn the_demo_answers_with_the_agent_that_it_is_given() {
+        let Some(url) = peer("LYCHGATE_AGUI_URL") else { return };
+        assert!(demo_says(&format!("agui={url}")).await.starts_with("Grüße, 👋 世界"));
+        println!("checked: lychgate demo --agent agui=URL answers over a WebSocket");
     }
 
     /// A call of a front end's tool, carried out by this front end.
@@ -134,44 +180,10 @@ mod aimock {
         println!("checked: 429 with its Retry-After, a cut answer and a slow one, told in words");
     }
 
-    /// `lychgate demo`, ended by its process id.
-    struct Demo(Child);
-
-    impl Drop for Demo {
-        fn drop(&mut self) {
-            // It may have ended by itself, which is as good.
-            let _gone = self.0.kill();
-            self.0.wait().unwrap();
-        }
-    }
-
     #[tokio::test]
     async fn the_demo_answers_with_the_endpoint_that_it_is_given() {
         let Some(url) = peer("LYCHGATE_AIMOCK_URL") else { return };
-        let child = Command::new(env!("CARGO_BIN_EXE_lychgate"))
-            .args(["demo", "--port", "0", "--agent", &format!("openai={url}")])
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut demo = Demo(child);
-        let stdout = demo.0.stdout.take().unwrap();
-        let (ready, token) = soon(spawn_blocking(move || {
-            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-            let ready = lines.by_ref().find(|line| line.starts_with("Lychgate is ready")).unwrap();
-            (ready, lines.find_map(|line| Some(line.strip_prefix("export TOKEN=")?.to_owned())).unwrap())
-        }))
-        .await
-        .unwrap();
-        let address = |scheme: &str| ready.split(scheme).nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
-        let doors = Doors { address: address("ws://"), admin: address("http://") };
-        let mut client = Call::with_token(&token).dial(&doors).await.unwrap();
-        client.say(json!({"type": "hello"})).await;
-        client.expect("hello").await;
-        client.open("t1").await;
-        assert_eq!(text(&client.ask("t1", "r1", "greet").await), "Hello from the mock, in several pieces.");
+        assert_eq!(demo_says(&format!("openai={url}")).await, "Hello from the mock, in several pieces.");
         println!("checked: lychgate demo --agent openai=URL answers over a WebSocket");
     }
 }
