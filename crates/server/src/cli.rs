@@ -55,6 +55,9 @@ struct ServeArgs {
     /// Address and port for clients; overrides server.listen
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<String>,
+    /// Directory of the journal; overrides journal.directory
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -23,17 +23,19 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use lychgate_core::{ConnectionId, Heartbeat, Resume, SessionKey, Usage};
+use lychgate_core::{ConnectionId, Heartbeat, Resume, SessionKey, Usage, UserId};
 use smallvec::SmallVec;
 use tokio::runtime::Handle;
 
 use self::frames::Frames;
-use crate::journal::{Entry, Follower, Journal};
-use crate::outbox::Sent;
+pub use self::replay::RunInLog;
+use crate::journal::{Entry, Follower, Journal, JournalError, MessagePage, ThreadPage};
+use crate::outbox::{Frame, Sent};
 use crate::sink::Sink;
 
 mod catch_up;
 mod frames;
+mod replay;
 #[cfg(test)]
 mod tests;
 
@@ -242,6 +244,42 @@ impl Sessions {
                 State::AwaitsJournal => self.start_over(&key, attachment),
                 State::Reading { .. } | State::Live | State::AwaitsAck | State::Gone => {}
             });
+        }
+    }
+
+    /// The user's threads with ranks below `before` (none: from the top), the one that was active last first.
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] when the journal cannot be read.
+    pub async fn threads(&self, user: &UserId, before: Option<u64>, limit: usize) -> Result<ThreadPage, JournalError> {
+        self.journal.threads(user, before, limit).await
+    }
+
+    /// The last `limit` messages before the one with the id `before` (none: before the run in flight).
+    ///
+    /// # Errors
+    /// [`JournalError::Unavailable`] when the journal cannot be read.
+    pub async fn messages(
+        &self,
+        key: &SessionKey,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<MessagePage, JournalError> {
+        self.journal.messages(key, before, limit).await
+    }
+
+    /// Whether any connection is attached to the session.
+    #[must_use]
+    pub fn is_attended(&self, key: &SessionKey) -> bool {
+        lock(self.shard(key)).contains_key(key)
+    }
+
+    /// Sends a control frame to every connection that is attached to the session.
+    pub fn tell(&self, key: &SessionKey, frame: &Frame) {
+        if let Some(session) = self.find(key) {
+            for attachment in lock(&session).iter() {
+                attachment.sink.send_control(frame);
+            }
         }
     }
 

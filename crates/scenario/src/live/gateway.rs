@@ -103,6 +103,7 @@ impl Gateway {
             .env("LYCHGATE__SERVER__ENVIRONMENT", "production")
             .env("LYCHGATE__AUTH__JWT__SECRET", &secret)
             .env("LYCHGATE__LOG__FORMAT", "json")
+            .env("LYCHGATE__JOURNAL__KIND", "memory")
             .envs(settings.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

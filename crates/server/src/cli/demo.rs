@@ -44,6 +44,7 @@ pub(super) fn run(args: DemoArgs) -> Result<(), Error> {
         argument("--port", "server.listen", format!("127.0.0.1:{}", args.port)),
         argument("--port", "server.admin_listen", "127.0.0.1:0"),
         argument("demo", "server.environment", "development"),
+        argument("demo", "journal.kind", "memory"),
         argument("demo", "auth.jwt.secret", STANDARD.encode(secret)),
     ];
     let environment: BTreeMap<_, _> =

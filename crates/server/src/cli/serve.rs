@@ -1,8 +1,10 @@
 //! `lychgate serve`: the gateway as configured.
 
+use std::path::Path;
+
 use super::{ServeArgs, argument, runtime};
 use crate::app;
-use crate::config::{Loaded, Sources, load};
+use crate::config::{Argument, Loaded, Sources, load};
 use crate::error::Error;
 use crate::telemetry::logs;
 
@@ -11,7 +13,17 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Error> {
     if let Some(listen) = args.listen {
         sources.arguments.push(argument("--listen", "server.listen", listen));
     }
+    sources.arguments.extend(args.data.as_deref().map(data).transpose()?);
     until_stopped(&load(sources)?, |_ready| {})
+}
+
+/// `--data DIR` as an argument.
+pub(super) fn data(directory: &Path) -> Result<Argument, Error> {
+    // A configuration is text, and so is the name of a directory in it.
+    match directory.to_str() {
+        Some(directory) => Ok(argument("--data", "journal.directory", directory)),
+        None => Err(Error::Usage(format!("--data {}: the name is not UTF-8 text", directory.display()))),
+    }
 }
 
 /// Checks, starts logging and a runtime, and serves until the process is told to stop.

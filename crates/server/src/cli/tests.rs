@@ -11,7 +11,7 @@ fn the_command_line_is_well_formed() {
 fn every_command_of_the_quickstart_is_understood() {
     for line in [
         "lychgate serve",
-        "lychgate serve --config a.toml --listen 127.0.0.1:0",
+        "lychgate serve --config a.toml --listen 127.0.0.1:0 --data /var/lib/lychgate",
         "lychgate demo --port 0 --agent openai=http://127.0.0.1:4010/v1 --model m",
         "lychgate token --user 105945141827451681156 --expires 1h",
         "lychgate token --user ann --secret 0123456789abcdef0123456789abcdef",

@@ -50,6 +50,7 @@ fn the_defaults_of_the_file_are_those_of_the_gate() {
     assert_eq!(config.liveness, Liveness::default());
     assert_eq!(config.websocket.window, 512);
     assert_eq!(config.agents.default, "demo");
+    assert_eq!(config.journal, Journal::default());
 }
 
 #[test]
@@ -119,6 +120,7 @@ fn a_wrong_value_names_line_and_key() {
         ("[server]\nenvironment = \"prod\"", "(text):2: server.environment", "`production`"),
         ("[server]\nlisten = \"localhost\"", "(text):2: server.listen", "127.0.0.1:8787"),
         ("[journal]\nkind = \"paper\"", "(text):2: journal.kind", "memory"),
+        ("[journal]\ndurability = \"eternal\"", "(text):2: journal.durability", "`full`"),
         ("[agents.x]\nkind = \"oracle\"", "(text):2: agents.x.kind", "openai"),
         ("[agents.x]\nmodel = \"m\"", "agents.x.kind is not set", "openai"),
         ("[agents]\ndemo = \"yes\"", "(text):2: agents.demo", "invalid type"),
@@ -151,8 +153,13 @@ fn numbers_out_of_their_range_are_refused() {
         ("[server]\nadmin_listen = \"127.0.0.1:8787\"", "server.admin_listen"),
         ("[websocket]\nmax_message_bytes = 10", "websocket.max_message_bytes"),
         ("[websocket]\nwindow = 0", "websocket.window"),
+        ("[runs]\nmax_queued_per_thread = 65", "runs.max_queued_per_thread"),
+        ("[runs]\ndetach_grace = \"0s\"", "runs.detach_grace"),
         ("[journal]\nmax_bytes = 1", "journal.max_bytes"),
         ("[journal]\npath = \"/tmp\"", "journal.path"),
+        ("[journal]\ndirectory = \"\"", "journal.directory"),
+        ("[journal]\nmax_bytes_per_thread = 1", "journal.max_bytes_per_thread"),
+        ("[journal]\nretention_days = 0", "journal.retention_days"),
         ("[auth]\norigins = [\"https://chat.example.org/\"]", "auth.origins"),
         ("[limits]\nmax_sessions_per_user = 0", "limits.max_sessions_per_user"),
         ("[liveness]\nmissed_pings = 1", "liveness.missed_pings"),

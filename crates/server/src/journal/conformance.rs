@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use lychgate_core::{RunId, SessionKey, ThreadId, UserId};
 use serde_json::json;
 
-use super::{Entry, Follower, Journal, JournalError};
+use super::{Entry, Follower, Journal, JournalError, MessagePage, ThreadPage};
 use crate::wire::event::Event;
 
 pub(crate) fn key(user: &str, thread: &str) -> SessionKey {
@@ -47,6 +47,11 @@ pub(crate) async fn conforms(make: impl Fn() -> Arc<dyn Journal>) {
     threads_are_apart(&*make()).await;
     runs_are_known_once_started(&*make()).await;
     a_gone_offset_is_said_to_be_gone(&*make()).await;
+    what_is_appended_once_is_there_once(&*make()).await;
+    threads_are_listed_by_their_last_activity(&*make()).await;
+    messages_are_paged_backwards(&*make()).await;
+    the_state_is_told_as_of_the_cut(&*make()).await;
+    runs_left_open_are_told_until_they_are_ended(&*make()).await;
     the_follower_hears_everything_in_order(make()).await;
 }
 
@@ -132,10 +137,94 @@ async fn a_gone_offset_is_said_to_be_gone(journal: &dyn Journal) {
                 assert!(after >= snapshot.oldest, "{after} < {}", snapshot.oldest);
                 assert_eq!(offsets, (after + 1..=snapshot.head).collect::<Vec<_>>(), "a silent hole (R19)");
             }
-            Err(error) => assert_eq!(error, JournalError::Trimmed(snapshot.oldest)),
+            // A log may let go of more at any time; what it names is never behind what is asked for.
+            Err(JournalError::Trimmed(oldest)) => assert!(after < oldest && oldest >= snapshot.oldest, "{after}"),
+            Err(error @ JournalError::Unavailable(_)) => panic!("{error}"),
         }
     }
-    assert!(journal.read(&key, snapshot.oldest, 1).await.is_ok());
+    let mut oldest = snapshot.oldest;
+    while let Err(JournalError::Trimmed(later)) = journal.read(&key, oldest, 1).await {
+        assert!(later > oldest, "a log that names an offset continues from there");
+        oldest = later;
+    }
+}
+
+async fn what_is_appended_once_is_there_once(journal: &dyn Journal) {
+    let (mine, other) = (key("ann", "t"), key("ann", "t2"));
+    let batch = || vec![started("p", "q"), finished("p")];
+    assert_eq!(journal.append_once(&mine, "k1", batch()).await.unwrap().unwrap().len(), 2);
+    assert!(journal.append_once(&mine, "k1", batch()).await.unwrap().is_none());
+    assert!(journal.append_once(&mine, "k2", batch()).await.unwrap().is_some());
+    assert!(journal.append_once(&other, "k1", batch()).await.unwrap().is_some(), "a key is a thread's own");
+    assert_eq!(journal.snapshot(&mine).await.unwrap().head, 4);
+}
+
+async fn threads_are_listed_by_their_last_activity(journal: &dyn Journal) {
+    let ann = UserId::parse("ann").unwrap();
+    assert_eq!(journal.threads(&ann, None, 10).await.unwrap(), ThreadPage::default());
+    for thread in ["t1", "t2", "t3"] {
+        journal
+            .append(&key("ann", thread), vec![started("r", "  \nWhat is it?\nReally"), finished("r")])
+            .await
+            .unwrap();
+    }
+    journal.append(&key("bob", "t"), vec![started("r", "q"), finished("r")]).await.unwrap();
+    journal.append(&key("ann", "t1"), vec![started("r2", "again")]).await.unwrap();
+
+    let top = journal.threads(&ann, None, 2).await.unwrap();
+    let names = |page: &ThreadPage| page.threads.iter().map(|t| t.thread.as_str().to_owned()).collect::<Vec<_>>();
+    assert_eq!((names(&top), top.more), (vec!["t1".to_owned(), "t3".to_owned()], true));
+    let first = &top.threads[0];
+    assert_eq!((first.run.as_ref().map(RunId::as_str), first.messages, first.head), (Some("r2"), 1, 3));
+    assert_eq!(first.title.as_deref(), Some("What is it?"));
+    assert!(first.created > 0 && first.created <= first.written);
+    let rest = journal.threads(&ann, Some(top.threads[1].rank), 2).await.unwrap();
+    assert_eq!((names(&rest), rest.more), (vec!["t2".to_owned()], false));
+}
+
+async fn messages_are_paged_backwards(journal: &dyn Journal) {
+    let key = key("ann", "t");
+    assert!(journal.messages(&key, None, 10).await.unwrap().messages.is_empty());
+    for run in ["r1", "r2"] {
+        let answer = content(&format!("m-{run}"), "answer");
+        journal.append(&key, vec![started(run, "q"), answer, finished(run)]).await.unwrap();
+    }
+    journal.append(&key, vec![started("r3", "in flight")]).await.unwrap();
+    let ids = |page: &MessagePage| page.messages.iter().map(|m| m.id.clone()).collect::<Vec<_>>();
+    let last = journal.messages(&key, None, 3).await.unwrap();
+    assert_eq!((ids(&last), last.more), (["m-r1", "u-r2", "m-r2"].map(str::to_owned).to_vec(), true));
+    let first = journal.messages(&key, Some("m-r1"), 3).await.unwrap();
+    assert_eq!((ids(&first), first.more), (vec!["u-r1".to_owned()], false));
+    let none = journal.messages(&key, Some("nobody"), 3).await.unwrap();
+    assert!(none.messages.is_empty() && !none.more);
+}
+
+async fn the_state_is_told_as_of_the_cut(journal: &dyn Journal) {
+    let key = key("ann", "t");
+    let state = |n: u32| Event::build(&json!({"type": "STATE_SNAPSHOT", "snapshot": {"n": n}}));
+    journal.append(&key, vec![started("r1", "q"), state(1), finished("r1")]).await.unwrap();
+    journal.append(&key, vec![started("r2", "q"), state(2)]).await.unwrap();
+    let told = journal.snapshot(&key).await.unwrap().state;
+    assert_eq!(told.as_deref(), Some(&json!({"n": 1})));
+    journal.append(&key, vec![finished("r2")]).await.unwrap();
+    assert_eq!(journal.snapshot(&key).await.unwrap().state.as_deref(), Some(&json!({"n": 2})));
+}
+
+async fn runs_left_open_are_told_until_they_are_ended(journal: &dyn Journal) {
+    assert!(journal.unfinished(10).await.unwrap().is_empty());
+    for user in ["ann", "bob", "cyd"] {
+        journal.append(&key(user, "t"), vec![started("r", "q"), content("m", "half")]).await.unwrap();
+    }
+    journal.append(&key("bob", "t"), vec![finished("r")]).await.unwrap();
+    let mut open = journal.unfinished(10).await.unwrap();
+    open.sort_by_key(|(key, _)| key.to_string());
+    let run = RunId::parse("r").unwrap();
+    assert_eq!(open, [(key("ann", "t"), run.clone()), (key("cyd", "t"), run)]);
+    assert_eq!(journal.unfinished(1).await.unwrap().len(), 1);
+    for user in ["ann", "cyd"] {
+        journal.append(&key(user, "t"), vec![finished("r")]).await.unwrap();
+    }
+    assert!(journal.unfinished(10).await.unwrap().is_empty());
 }
 
 async fn the_follower_hears_everything_in_order(journal: Arc<dyn Journal>) {

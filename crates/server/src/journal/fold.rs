@@ -1,17 +1,19 @@
-//! Pure: events in, the messages of the conversation out, in the shapes of AG-UI 1.0.
+//! Pure: events in, the messages and the shared state of the conversation out, in the shapes of AG-UI 1.0.
 //!
 //! ```text
 //! RUN_STARTED.input.messages --> user, tool, ...          TEXT_MESSAGE_*  --> assistant.content
 //! REASONING_MESSAGE_*        --> reasoning                TOOL_CALL_*     --> assistant.toolCalls
 //! MESSAGES_SNAPSHOT          --> all of them anew         TOOL_CALL_RESULT --> tool
+//! STATE_SNAPSHOT             --> the state anew           STATE_DELTA      --> the state, patched (RFC 6902)
 //! ```
 //!
-//! The messages are the whole state, so a log may be folded in any pieces. What has no message (state, steps, raw and
-//! custom events, activities, encrypted reasoning) leaves no trace here. An event of the wrong shape is skipped: it was
-//! delivered as it is, and history is no place to refuse it.
+//! A [`History`] is all that is carried from event to event, so a log may be folded in any pieces. What has no message
+//! (steps, raw and custom events, activities, encrypted reasoning) leaves no trace here. An event of the wrong shape is
+//! skipped: it was delivered as it is, and history is no place to refuse it.
 
 use std::sync::Arc;
 
+use json_patch::Patch;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -19,9 +21,25 @@ use serde_json::{Map, Value, json};
 use crate::wire::Message;
 use crate::wire::event::Event;
 
-/// Adds what one event says to the messages. Messages that are shared elsewhere are copied before they change.
-pub fn fold(messages: &mut Vec<Arc<Message>>, event: &Event) {
+/// A shared state beyond this many bytes of JSON is let go: deltas could make it grow for ever (R24).
+pub const MAX_STATE_BYTES: usize = 1024 * 1024;
+
+/// A conversation without its events. Cloning copies no text.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// All messages, oldest first.
+    pub messages: Vec<Arc<Message>>,
+    /// The state that agent and front end share; none until an agent told it, and none again when it grew beyond
+    /// [`MAX_STATE_BYTES`].
+    pub state: Option<Arc<Value>>,
+}
+
+/// Adds what one event says. Messages and a state that are shared elsewhere are copied before they change.
+pub fn fold(history: &mut History, event: &Event) {
+    let messages = &mut history.messages;
     match event.kind() {
+        "STATE_SNAPSHOT" => state_snapshot(&mut history.state, event),
+        "STATE_DELTA" => state_delta(&mut history.state, event),
         "RUN_STARTED" => run_started(messages, event),
         "MESSAGES_SNAPSHOT" => messages_snapshot(messages, event),
         "TEXT_MESSAGE_START" | "TEXT_MESSAGE_CONTENT" | "TEXT_MESSAGE_CHUNK" => text(messages, event, "assistant"),
@@ -63,6 +81,31 @@ fn messages_snapshot(messages: &mut Vec<Arc<Message>>, event: &Event) {
     }
     if let Some(replaced) = body::<Replaced>(event) {
         *messages = replaced.messages.into_iter().map(Arc::new).collect();
+    }
+}
+
+fn state_snapshot(state: &mut Option<Arc<Value>>, event: &Event) {
+    #[derive(Deserialize)]
+    struct Told {
+        snapshot: Value,
+    }
+    if let Some(told) = body::<Told>(event) {
+        *state = Some(Arc::new(told.snapshot));
+    }
+}
+
+/// A patch that does not fit changes nothing: the client, which has the same state, will say the same.
+fn state_delta(state: &mut Option<Arc<Value>>, event: &Event) {
+    #[derive(Deserialize)]
+    struct Changed {
+        delta: Patch,
+    }
+    let Some(changed) = body::<Changed>(event) else { return };
+    let value = Arc::make_mut(state.get_or_insert_with(|| Arc::new(Value::Object(Map::new()))));
+    let fits = json_patch::patch(value, &changed.delta).is_ok();
+    let is_long = || serde_json::to_vec(value).is_ok_and(|json| json.len() > MAX_STATE_BYTES);
+    if fits && is_long() {
+        *state = None;
     }
 }
 
@@ -175,11 +218,41 @@ mod tests {
     use super::*;
 
     fn folded(events: &[Value]) -> Value {
-        let mut messages = Vec::new();
+        serde_json::to_value(&history(events).messages).unwrap()
+    }
+
+    fn history(events: &[Value]) -> History {
+        let mut history = History::default();
         for event in events {
-            fold(&mut messages, &Event::build(event));
+            fold(&mut history, &Event::build(event));
         }
-        serde_json::to_value(&messages).unwrap()
+        history
+    }
+
+    #[test]
+    fn the_state_is_the_last_snapshot_with_every_patch_that_fits() {
+        let state = history(&[
+            json!({"type": "STATE_SNAPSHOT", "snapshot": {"step": 1, "todo": ["a"]}}),
+            json!({"type": "STATE_DELTA", "delta": [{"op": "replace", "path": "/step", "value": 2}]}),
+            json!({"type": "STATE_DELTA", "delta": [{"op": "add", "path": "/todo/-", "value": "b"}]}),
+            json!({"type": "STATE_DELTA", "delta": [{"op": "replace", "path": "/no/where", "value": 3}]}),
+            json!({"type": "STATE_DELTA", "delta": "no patch"}),
+        ]);
+        assert_eq!(state.state.as_deref(), Some(&json!({"step": 2, "todo": ["a", "b"]})));
+        let first = history(&[json!({"type": "STATE_DELTA", "delta": [{"op": "add", "path": "/a", "value": 1}]})]);
+        assert_eq!(
+            first.state.as_deref(),
+            Some(&json!({"a": 1})),
+            "a delta before any snapshot changes the empty state"
+        );
+    }
+
+    #[test]
+    fn a_state_that_deltas_make_too_long_is_let_go() {
+        let long = "x".repeat(600 * 1024);
+        let add = |at: &str| json!({"type": "STATE_DELTA", "delta": [{"op": "add", "path": at, "value": long}]});
+        assert!(history(&[add("/a")]).state.is_some());
+        assert!(history(&[add("/a"), add("/b")]).state.is_none());
     }
 
     #[test]
@@ -264,6 +337,10 @@ mod tests {
             (id).prop_map(
                 |m| json!({"type": "RUN_STARTED", "input": {"messages": [{"id": m, "role": "user", "content": "q"}]}})
             ),
+            (id).prop_map(|m| json!({"type": "STATE_SNAPSHOT", "snapshot": {m: 1}})),
+            (id).prop_map(
+                |m| json!({"type": "STATE_DELTA", "delta": [{"op": "add", "path": format!("/{m}"), "value": [m]}]})
+            ),
             (id).prop_map(
                 |m| json!({"type": "MESSAGES_SNAPSHOT", "messages": [{"id": m, "role": "user", "content": "s"}]})
             ),
@@ -276,14 +353,17 @@ mod tests {
             let at_once = folded(&events);
             let (front, back) = events.split_at(cut.index(events.len() + 1));
             // The split goes through JSON, as it does between a snapshot and a client.
-            let mut messages: Vec<Arc<Message>> = serde_json::from_value::<Vec<Message>>(folded(front)).unwrap().into_iter().map(Arc::new).collect();
-            let shared = messages.clone();
-            let before = serde_json::to_value(&shared).unwrap();
+            let messages = serde_json::from_value::<Vec<Message>>(folded(front)).unwrap().into_iter().map(Arc::new).collect();
+            let mut split = History { messages, state: history(front).state };
+            let shared = split.clone();
+            let before = serde_json::to_value(&shared.messages).unwrap();
             for event in back {
-                fold(&mut messages, &Event::build(event));
+                fold(&mut split, &Event::build(event));
             }
-            prop_assert_eq!(serde_json::to_value(&messages).unwrap(), at_once);
-            prop_assert_eq!(serde_json::to_value(&shared).unwrap(), before, "a shared message changed");
+            prop_assert_eq!(serde_json::to_value(&split.messages).unwrap(), at_once);
+            prop_assert_eq!(split.state, history(&events).state);
+            prop_assert_eq!(serde_json::to_value(&shared.messages).unwrap(), before, "a shared message changed");
+            prop_assert_eq!(shared.state, history(front).state, "a shared state changed");
         }
     }
 }

@@ -11,6 +11,7 @@
 //! are, 16 to a shard; older ones are packed as JSON text, which is an eighth of the size. Above `max_bytes` the threads
 //! without a run in flight first lose their events, then go altogether, least recently written first.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::ready;
@@ -18,10 +19,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
 
-use lychgate_core::{RunId, SessionKey};
+use lychgate_core::{RunId, SessionKey, ThreadId, UserId};
 
 use self::log::{Bounds, Log, ends_run, weight};
-use super::{Entry, Follower, Journal, JournalError, JournalFuture, Snapshot};
+use super::{
+    Entry, Follower, Journal, JournalError, JournalFuture, MessagePage, Snapshot, ThreadPage, ThreadSummary, title,
+};
 use crate::config;
 use crate::wire::event::Event;
 
@@ -107,21 +110,22 @@ impl Memory {
 
     /// Threads that have a log.
     #[must_use]
-    pub fn threads(&self) -> usize {
+    pub fn thread_count(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).threads.len()).sum()
     }
 
-    fn shard(&self, key: &SessionKey) -> &Mutex<Shard> {
-        let spread = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
+    /// All threads of a user lie in one shard, so that a list of them looks at no other.
+    fn shard(&self, user: &UserId) -> &Mutex<Shard> {
+        let spread = usize::try_from(self.hasher.hash_one(user) % SHARDS as u64).unwrap_or(0);
         &self.shards[spread]
     }
 
     fn find(&self, key: &SessionKey) -> Option<Thread> {
-        lock(self.shard(key)).threads.get(key).cloned()
+        lock(self.shard(key.user())).threads.get(key).cloned()
     }
 
     fn find_or_make(&self, key: &SessionKey) -> Thread {
-        let mut shard = lock(self.shard(key));
+        let mut shard = lock(self.shard(key.user()));
         if let Some(thread) = shard.threads.get(key) {
             return Arc::clone(thread);
         }
@@ -132,7 +136,12 @@ impl Memory {
         thread
     }
 
-    fn append_now(&self, key: &SessionKey, events: Vec<Event>) -> Result<Vec<Entry>, JournalError> {
+    fn append_now(
+        &self,
+        key: &SessionKey,
+        once: Option<u64>,
+        events: Vec<Event>,
+    ) -> Result<Option<Vec<Entry>>, JournalError> {
         let wanted: usize = events.iter().map(weight).sum();
         let ends = events.last().is_some_and(ends_run);
         self.reserve(wanted, ends)?;
@@ -142,11 +151,25 @@ impl Memory {
             // It went between the two locks; nobody else is likely to come in between again.
             drop(log);
             self.bytes.fetch_sub(wanted, Ordering::Relaxed);
-            return self.append_now(key, events);
+            return self.append_now(key, once, events);
+        }
+        if once.is_some_and(|once| log.did(once)) {
+            drop(log);
+            self.bytes.fetch_sub(wanted, Ordering::Relaxed);
+            return Ok(None);
         }
         let before = log.bytes();
         let appended = log.append(events, self.bounds, |run| self.hasher.hash_one(run));
         log.written = self.clock.fetch_add(1, Ordering::Relaxed);
+        if ends || log.touched == 0 {
+            log.touched = unix_ms();
+        }
+        if log.created == 0 {
+            log.created = log.touched;
+        }
+        if let (Some(once), Ok(_)) = (once, &appended) {
+            log.remember(once);
+        }
         self.bytes.fetch_add(log.bytes(), Ordering::Relaxed);
         self.bytes.fetch_sub(before + wanted, Ordering::Relaxed);
         if let (Ok(entries), Some(follower)) = (&appended, self.follower.get()) {
@@ -159,12 +182,12 @@ impl Memory {
             // Its messages were made beside its events just now, and weigh something too.
             self.evict();
         }
-        appended
+        appended.map(Some)
     }
 
     /// Remembers that this thread is at rest now, and packs the one that has been for longest.
     fn cool(&self, key: &SessionKey, written: u64, thread: &Thread) {
-        let mut shard = lock(self.shard(key));
+        let mut shard = lock(self.shard(key.user()));
         shard.warm.push_back((written, Arc::downgrade(thread)));
         let oldest = (shard.warm.len() > WARM_PER_SHARD).then(|| shard.warm.pop_front()).flatten();
         drop(shard);
@@ -243,7 +266,7 @@ impl Memory {
     }
 
     fn remove(&self, key: &SessionKey, written: u64) {
-        let mut shard = lock(self.shard(key));
+        let mut shard = lock(self.shard(key.user()));
         let Some(thread) = shard.threads.get(key).cloned() else {
             return;
         };
@@ -264,6 +287,38 @@ impl Memory {
         }
     }
 
+    fn threads_now(&self, user: &UserId, before: Option<u64>, limit: usize) -> ThreadPage {
+        let of_user: Vec<(SessionKey, Thread)> = {
+            let shard = lock(self.shard(user));
+            let of_user = shard.threads.iter().filter(|(key, _)| key.user() == user);
+            of_user.map(|(key, thread)| (key.clone(), Arc::clone(thread))).collect()
+        };
+        let rank = |(key, thread): (SessionKey, Thread)| {
+            let rank = lock(&thread).written;
+            (rank, key, thread)
+        };
+        let mut ranked: Vec<_> = of_user.into_iter().map(rank).collect();
+        ranked.retain(|(rank, ..)| before.is_none_or(|before| *rank < before));
+        ranked.sort_unstable_by_key(|(rank, ..)| Reverse(*rank));
+        let more = ranked.len() > limit;
+        ranked.truncate(limit);
+        let summary = |(_, key, thread): (u64, SessionKey, Thread)| summary(key.thread().clone(), &lock(&thread));
+        ThreadPage { threads: ranked.into_iter().map(summary).collect(), more }
+    }
+
+    fn messages_now(&self, key: &SessionKey, before: Option<&str>, limit: usize) -> MessagePage {
+        let Some(thread) = self.find(key) else { return MessagePage::default() };
+        let log = lock(&thread);
+        let mut messages = log.history().messages;
+        let end = match before {
+            None => messages.len(),
+            Some(id) => messages.iter().position(|message| message.id == id).unwrap_or(0),
+        };
+        messages.truncate(end);
+        let start = end.saturating_sub(limit);
+        MessagePage { messages: messages.split_off(start), more: end > 0 && (start > 0 || log.has_more()) }
+    }
+
     fn snapshot_now(&self, key: &SessionKey) -> Snapshot {
         let epoch = Arc::clone(&self.epoch);
         match self.find(key) {
@@ -273,9 +328,61 @@ impl Memory {
     }
 }
 
+fn summary(thread: ThreadId, log: &Log) -> ThreadSummary {
+    let messages = log.history().messages;
+    ThreadSummary {
+        thread,
+        rank: log.written,
+        created: log.created,
+        written: log.touched,
+        head: log.head(),
+        messages: messages.len() as u64,
+        run: log.run().cloned(),
+        title: title(&messages),
+    }
+}
+
+fn unix_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
 impl Journal for Memory {
     fn append<'a>(&'a self, key: &'a SessionKey, events: Vec<Event>) -> JournalFuture<'a, Vec<Entry>> {
-        Box::pin(ready(self.append_now(key, events)))
+        Box::pin(ready(self.append_now(key, None, events).map(Option::unwrap_or_default)))
+    }
+
+    fn append_once<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        once: &'a str,
+        events: Vec<Event>,
+    ) -> JournalFuture<'a, Option<Vec<Entry>>> {
+        Box::pin(ready(self.append_now(key, Some(self.hasher.hash_one(once)), events)))
+    }
+
+    fn threads<'a>(&'a self, user: &'a UserId, before: Option<u64>, limit: usize) -> JournalFuture<'a, ThreadPage> {
+        Box::pin(ready(Ok(self.threads_now(user, before, limit))))
+    }
+
+    fn messages<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        before: Option<&'a str>,
+        limit: usize,
+    ) -> JournalFuture<'a, MessagePage> {
+        Box::pin(ready(Ok(self.messages_now(key, before, limit))))
+    }
+
+    fn unfinished(&self, limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>> {
+        let open = |(key, thread): (&SessionKey, &Thread)| Some((key.clone(), lock(thread).run()?.clone()));
+        let of_shard =
+            |shard: &Mutex<Shard>| lock(shard).threads.iter().filter_map(open).take(limit).collect::<Vec<_>>();
+        Box::pin(ready(Ok(self.shards.iter().flat_map(of_shard).take(limit).collect())))
+    }
+
+    /// None: threads at rest make room, and a run that finds none is told.
+    fn trouble(&self) -> Option<String> {
+        None
     }
 
     fn read<'a>(&'a self, key: &'a SessionKey, after: u64, limit: usize) -> JournalFuture<'a, Vec<Entry>> {

@@ -10,7 +10,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use lychgate_core::{RunId, SessionKey};
+use lychgate_core::{RunId, SessionKey, ThreadId, UserId};
+use serde_json::Value;
 
 use crate::wire::Message;
 use crate::wire::event::Event;
@@ -18,11 +19,27 @@ use crate::wire::event::Event;
 pub mod fold;
 pub mod memory;
 mod merge;
+pub mod sqlite;
 
 pub use merge::merge as merge_adjacent;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+pub(crate) mod faulty;
+
+/// The beginning of the first question, for a list of threads.
+fn title(messages: &[Arc<Message>]) -> Option<String> {
+    let question = messages.iter().find(|message| message.role == "user")?;
+    let text = match question.rest.get("content")? {
+        Value::String(text) => text,
+        // Several parts, some of them perhaps pictures: the first text.
+        Value::Array(parts) => parts.iter().find_map(|part| part.get("text")?.as_str())?,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return None,
+    };
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().take(TITLE_CHARS).collect())
+}
 
 /// An event with its place in the log of its thread. Offsets start at 1, rise strictly, stay below 2^53; gaps are
 /// legal.
@@ -45,12 +62,56 @@ pub struct Snapshot {
     pub run: Option<(RunId, u64)>,
     /// The messages up to `cut`; shared, so that a run on a long thread copies no text.
     pub messages: Vec<Arc<Message>>,
+    /// The state that agent and front end share, as of `cut`; none where no agent told one.
+    pub state: Option<Arc<Value>>,
     /// The run boundary that `messages` end at: a client that was reset continues with the events after it.
     pub cut: u64,
     /// The earliest `after` from which the log still holds every later event. Not every later `after` need be one to
     /// continue from: a log may have joined events; [`Journal::read`] has the last word.
     pub oldest: u64,
     /// Whether there are older messages than `messages`.
+    pub more: bool,
+}
+
+/// What a list of threads says of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadSummary {
+    /// Its id.
+    pub thread: ThreadId,
+    /// Where it stands among the user's threads: later activity, higher rank. No two are equal.
+    pub rank: u64,
+    /// When its first event was written, in milliseconds since 1970.
+    pub created: u64,
+    /// When a run last started or ended, in milliseconds since 1970.
+    pub written: u64,
+    /// The last offset.
+    pub head: u64,
+    /// Messages that it holds, without those of the run in flight.
+    pub messages: u64,
+    /// The run in flight.
+    pub run: Option<RunId>,
+    /// The beginning of the first question that is still there, at most [`TITLE_CHARS`] characters.
+    pub title: Option<String>,
+}
+
+/// Characters of a thread's title at most.
+pub const TITLE_CHARS: usize = 80;
+
+/// Some of a user's threads, the one that was active last first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThreadPage {
+    /// The threads.
+    pub threads: Vec<ThreadSummary>,
+    /// Whether there are more, with lower ranks.
+    pub more: bool,
+}
+
+/// Some of a thread's messages, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct MessagePage {
+    /// The messages; those of the run in flight are not among them, they are events still.
+    pub messages: Vec<Arc<Message>>,
+    /// Whether there are older ones.
     pub more: bool,
 }
 
@@ -91,6 +152,40 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// Whether this run was started on this thread, ever (within what is retained).
     fn knows_run<'a>(&'a self, key: &'a SessionKey, run: &'a RunId) -> JournalFuture<'a, bool>;
 
+    /// As [`Journal::append`], once for each `once` of a thread: none when this was done before (within what is
+    /// retained, at least the last 1,024). `once` has at most 256 bytes.
+    fn append_once<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        once: &'a str,
+        events: Vec<Event>,
+    ) -> JournalFuture<'a, Option<Vec<Entry>>>;
+
+    /// The user's threads with ranks below `before` (none: from the top), at most `limit`.
+    fn threads<'a>(&'a self, user: &'a UserId, before: Option<u64>, limit: usize) -> JournalFuture<'a, ThreadPage>;
+
+    /// The last `limit` messages before the one with the id `before` (none: before the run in flight). A message that is
+    /// not, or no longer, there has none before it.
+    fn messages<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        before: Option<&'a str>,
+        limit: usize,
+    ) -> JournalFuture<'a, MessagePage>;
+
+    /// Runs that are open in the log, at most `limit`. Asked at the start, when whoever drove them is gone; each is in
+    /// the answer until its end is appended.
+    fn unfinished(&self, limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>>;
+
+    /// Why nothing can be appended at the moment, in words for operators; none when all is well. Does not block.
+    fn trouble(&self) -> Option<String>;
+
     /// Sets the one follower; called once, at assembly.
     fn follow(&self, follower: Arc<dyn Follower>);
+
+    /// Writes what is on its way and lets go of the medium; nothing is appended or read afterwards. What was not closed
+    /// loses nothing by it, but the next start may have to be more careful.
+    fn close(&self) -> JournalFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }

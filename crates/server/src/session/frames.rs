@@ -91,7 +91,7 @@ pub(super) fn opened(
         limits: Limits::from(usage),
         reset: after.is_none(),
         messages: after.is_none().then_some(messages),
-        state: None,
+        state: snapshot.state.as_deref().filter(|_| after.is_none()),
         more: after.is_none() && (snapshot.more || messages.len() < snapshot.messages.len()),
     });
     Frame::text(opened.to_json().as_bytes())

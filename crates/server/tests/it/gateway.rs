@@ -38,13 +38,14 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) const SECRET: &str = "a secret of the tests, long enough for HS256";
 
 /// What every gateway of the tests is told, unless a test says otherwise.
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 8] = [
     r#"server.listen = "127.0.0.1:0""#,
     r#"server.admin_listen = "127.0.0.1:0""#,
     r#"server.environment = "test""#,
     r#"server.drain_timeout = "200ms""#,
     r#"websocket.close_timeout = "200ms""#,
     r#"agents.demo.delay = "0s""#,
+    r#"journal.kind = "memory""#,
     r#"auth.jwt.secret = "a secret of the tests, long enough for HS256""#,
 ];
 
@@ -188,6 +189,7 @@ impl Doors {
     /// A client of this user with a hello of its own.
     pub(crate) async fn connect_with(&self, user: &str, hello: Value) -> Client {
         let mut client = Call::with_token(&self.token(user)).dial(self).await.unwrap();
+        client.is_acknowledging = hello["heartbeat"] == "app";
         client.say(hello).await;
         client.hello = client.expect("hello").await;
         client

@@ -17,7 +17,7 @@ use lychgate_core::RunId;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::journal::fold::fold;
+use crate::journal::fold::{History, fold};
 use crate::journal::merge::merge;
 use crate::journal::{Entry, JournalError, Snapshot};
 use crate::wire::Message;
@@ -51,13 +51,15 @@ struct Flight {
 enum Body {
     Open {
         events: VecDeque<Entry>,
-        messages: Vec<Arc<Message>>,
+        history: History,
     },
     Packed {
         /// JSON: `[[offset, event], ...]`.
         events: Box<str>,
         /// JSON: `[message, ...]`.
         messages: Box<str>,
+        /// JSON of the shared state.
+        state: Option<Box<str>>,
     },
 }
 
@@ -70,7 +72,12 @@ pub(super) struct Log {
     finished: Option<u64>,
     body: Body,
     runs: VecDeque<u64>,
+    /// Hashes of the keys of what was appended once.
+    onces: VecDeque<u64>,
     more: bool,
+    /// When its first event was written and when a run last began or ended, in milliseconds since 1970.
+    pub(super) created: u64,
+    pub(super) touched: u64,
     /// Taken out of the map; whoever still holds it looks the thread up anew.
     pub(super) dead: bool,
     /// When it was last written to, on the clock of the journal.
@@ -97,9 +104,12 @@ impl Log {
             floor,
             flight: None,
             finished: None,
-            body: Body::Open { events: VecDeque::new(), messages: Vec::new() },
+            body: Body::Open { events: VecDeque::new(), history: History::default() },
             runs: VecDeque::new(),
+            onces: VecDeque::new(),
             more: false,
+            created: 0,
+            touched: 0,
             dead: false,
             written: 0,
             message_bytes: 0,
@@ -119,12 +129,25 @@ impl Log {
 
     /// Bytes of memory, estimated.
     pub(super) fn bytes(&self) -> usize {
-        LOG_BYTES + self.runs.len() * size_of::<u64>() + self.message_bytes + self.event_bytes
+        LOG_BYTES + (self.runs.len() + self.onces.len()) * size_of::<u64>() + self.message_bytes + self.event_bytes
     }
 
     /// Whether a run with this hash was started here.
     pub(super) fn knows(&self, run: u64) -> bool {
         self.runs.contains(&run)
+    }
+
+    /// Whether something was appended under a key with this hash.
+    pub(super) fn did(&self, once: u64) -> bool {
+        self.onces.contains(&once)
+    }
+
+    /// Something was appended under a key with this hash.
+    pub(super) fn remember(&mut self, once: u64) {
+        if self.onces.len() == MAX_KNOWN_RUNS {
+            self.onces.pop_front();
+        }
+        self.onces.push_back(once);
     }
 
     /// Takes all of `events` or none. `hash` names runs; it is keyed, so that nobody can make two ids meet.
@@ -184,13 +207,14 @@ impl Log {
 
     /// Turns the events from `start` on into messages.
     fn fold_from(&mut self, start: u64, bounds: Bounds) {
-        let Body::Open { events, messages } = &mut self.body else {
+        let Body::Open { events, history } = &mut self.body else {
             return;
         };
         let first = events.partition_point(|entry| entry.offset < start);
         for entry in events.range(first..) {
-            fold(messages, &entry.event);
+            fold(history, &entry.event);
         }
+        let messages = &mut history.messages;
         if messages.len() > bounds.max_messages {
             let mut cut = messages.len() - bounds.max_messages;
             // Models refuse a history that begins with the result of a call that it does not show.
@@ -198,7 +222,7 @@ impl Log {
             messages.drain(..cut);
             self.more = true;
         }
-        self.message_bytes = messages.iter().map(|message| message_weight(message)).sum();
+        self.message_bytes = history_weight(history);
     }
 
     /// Makes places for `wanted` more events, as far as possible, and says how many there are.
@@ -268,11 +292,9 @@ impl Log {
 
     /// Where the thread stands.
     pub(super) fn snapshot(&self, epoch: Arc<str>) -> Snapshot {
-        let messages = match &self.body {
-            Body::Open { messages, .. } => messages.clone(),
-            Body::Packed { messages, .. } => unpack_messages(messages),
-        };
+        let History { messages, state } = self.history();
         Snapshot {
+            state,
             epoch,
             head: self.head,
             run: self.flight.as_ref().map(|flight| (flight.run.clone(), flight.start)),
@@ -283,23 +305,45 @@ impl Log {
         }
     }
 
+    /// Messages and state up to the run in flight.
+    pub(super) fn history(&self) -> History {
+        match &self.body {
+            Body::Open { history, .. } => history.clone(),
+            Body::Packed { messages, state, .. } => unpack_history(messages, state.as_deref()),
+        }
+    }
+
+    /// Whether older messages are gone.
+    pub(super) fn has_more(&self) -> bool {
+        self.more
+    }
+
+    /// The run that has not ended.
+    pub(super) fn run(&self) -> Option<&RunId> {
+        self.flight.as_ref().map(|flight| &flight.run)
+    }
+
     /// Turns a thread at rest into text and keeps of its events the last finished run alone.
     pub(super) fn pack(&mut self) {
         if self.flight.is_some() {
             return;
         }
         self.trim_to(self.finished.map_or(self.head, |start| start - 1));
-        let Body::Open { events, messages } = &self.body else {
+        let Body::Open { events, history } = &self.body else {
             return;
         };
         let events: Vec<(u64, &RawValue)> = events.iter().map(|e| (e.offset, e.event.json())).collect();
-        let (Ok(events), Ok(messages)) = (serde_json::to_string(&events), serde_json::to_string(messages)) else {
+        let state = history.state.as_ref().map(serde_json::to_string).transpose();
+        let (Ok(events), Ok(messages), Ok(state)) =
+            (serde_json::to_string(&events), serde_json::to_string(&history.messages), state)
+        else {
             return;
         };
         self.event_bytes = events.len();
-        self.message_bytes = messages.len();
+        self.message_bytes = messages.len() + state.as_ref().map_or(0, String::len);
         self.runs.shrink_to_fit();
-        self.body = Body::Packed { events: events.into(), messages: messages.into() };
+        self.body =
+            Body::Packed { events: events.into(), messages: messages.into(), state: state.map(String::into_boxed_str) };
     }
 
     /// Lets go of every event of a thread at rest; its messages stay.
@@ -316,11 +360,11 @@ impl Log {
     }
 
     fn unpack(&mut self) {
-        if let Body::Packed { events, messages } = &self.body {
-            let (events, messages) = (unpack_events(events), unpack_messages(messages));
+        if let Body::Packed { events, messages, state } = &self.body {
+            let (events, history) = (unpack_events(events), unpack_history(messages, state.as_deref()));
             self.event_bytes = events.iter().map(|entry| weight(&entry.event)).sum();
-            self.message_bytes = messages.iter().map(|message| message_weight(message)).sum();
-            self.body = Body::Open { events, messages };
+            self.message_bytes = history_weight(&history);
+            self.body = Body::Open { events, history };
         }
     }
 }
@@ -337,10 +381,17 @@ fn unpack_events(text: &str) -> VecDeque<Entry> {
 
 /// Reads each message on its own: as one array they would stand a level deeper than when they came, and the deepest
 /// that JSON allows would not read back.
-fn unpack_messages(text: &str) -> Vec<Arc<Message>> {
-    let messages: Vec<&RawValue> = serde_json::from_str(text).expect("a log reads back the messages that it packed");
+fn unpack_history(messages: &str, state: Option<&str>) -> History {
+    let messages: Vec<&RawValue> =
+        serde_json::from_str(messages).expect("a log reads back the messages that it packed");
     let message = |json: &RawValue| serde_json::from_str(json.get()).expect("a packed message was a message before");
-    messages.into_iter().map(message).map(Arc::new).collect()
+    let state = state.map(|json| serde_json::from_str(json).expect("a log reads back the state that it packed"));
+    History { messages: messages.into_iter().map(message).map(Arc::new).collect(), state: state.map(Arc::new) }
+}
+
+fn history_weight(history: &History) -> usize {
+    let messages = history.messages.iter().map(|message| message_weight(message));
+    messages.sum::<usize>() + history.state.as_deref().map_or(0, value_weight)
 }
 
 fn message_weight(message: &Message) -> usize {

@@ -9,6 +9,7 @@ fn journal(change: impl FnOnce(&mut config::Journal)) -> Memory {
         max_bytes: 256 * 1_024 * 1_024,
         max_events_per_thread: 8_192,
         max_messages_per_thread: 1_000,
+        ..config::Journal::default()
     };
     change(&mut config);
     Memory::new(&config, "test")
@@ -74,7 +75,7 @@ async fn a_thread_at_rest_is_small() {
     let journal = journal(|_| {});
     let threads = 200;
     for thread in 0..threads {
-        let key = key("ann", &format!("t{thread}"));
+        let key = key(&format!("user {thread}"), "t");
         for r in 0..10 {
             run(&journal, &key, &format!("run-{r}")).await;
         }
@@ -145,7 +146,7 @@ async fn a_full_journal_lets_go_of_the_least_recently_written_and_never_of_a_run
         run(&journal, &key("ann", &format!("t{thread}")), "r").await;
         assert!(journal.bytes() <= 200_000, "{} after {thread}", journal.bytes());
     }
-    assert!(journal.threads() < 500);
+    assert!(journal.thread_count() < 500);
     let snapshot = journal.snapshot(&flying).await.unwrap();
     assert_eq!(snapshot.head, 2);
     assert_eq!(journal.read(&flying, 0, 10).await.unwrap().len(), 2);
@@ -214,11 +215,11 @@ async fn history_is_bounded_and_never_begins_with_an_orphaned_tool_result() {
 async fn a_thread_that_nobody_wrote_to_costs_nothing() {
     let journal = journal(|_| {});
     for thread in 0..1_000 {
-        let key = key("ann", &format!("t{thread}"));
+        let key = key(&format!("user {thread}"), "t");
         journal.snapshot(&key).await.unwrap();
         journal.read(&key, 0, 10).await.unwrap();
     }
-    assert_eq!((journal.threads(), journal.bytes()), (0, 0));
+    assert_eq!((journal.thread_count(), journal.bytes()), (0, 0));
 }
 
 #[tokio::test]

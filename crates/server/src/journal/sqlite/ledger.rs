@@ -1,0 +1,391 @@
+//! Appends within a transaction, and what the writer remembers of the threads that have a run in flight.
+//!
+//! ```text
+//! append -> known? -> yes: its next offset is at hand
+//!             '-> no: its row is read (made, if there is none), and kept while a run is in flight
+//!        -> one row per event -> at the boundary of a run: the row of the thread
+//! ```
+//!
+//! A thread at rest costs no memory. What is remembered is forgotten when a transaction fails and when another program
+//! has written to the file (`PRAGMA data_version`).
+
+use std::collections::{HashMap, HashSet};
+
+use lychgate_core::{RunId, SessionKey};
+use rusqlite::{Connection, params};
+
+use super::read::was_published;
+use super::rows::{Bounds, Failure, Thread, number, unix_ms};
+use crate::journal::{Entry, JournalError, merge_adjacent};
+use crate::wire::event::Event;
+
+/// Threads that are remembered at most; beyond it all are forgotten and read again.
+const MAX_OPEN: usize = 65_536;
+/// Longest text that pieces are joined to within a log.
+pub(super) const JOINED_BYTES: usize = 16 * 1_024;
+/// The end of a run is taken above every bound, up to this size: a log that cannot record an end would show a run in
+/// flight for ever (R18).
+const END_BYTES: usize = 16 * 1_024;
+/// A thread without a run keeps this many times its bound of events until upkeep has come round.
+const AT_REST: usize = 4;
+
+/// What there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Everything.
+    Enough,
+    /// The ends of runs, from the ballast.
+    ForEnds,
+}
+
+/// What one append asks for.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) key: SessionKey,
+    pub(super) once: Option<String>,
+    pub(super) events: Vec<Event>,
+}
+
+impl Wanted {
+    fn ends(&self) -> bool {
+        self.events.last().is_some_and(|event| matches!(event.kind(), "RUN_FINISHED" | "RUN_ERROR"))
+    }
+
+    fn starts(&self) -> bool {
+        self.once.is_some() || self.events.first().is_some_and(|event| event.kind() == "RUN_STARTED")
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.events.iter().map(|event| event.json().get().len()).sum()
+    }
+}
+
+/// A thread that is being written to.
+struct Open {
+    thread: Thread,
+    /// Its events, and the bytes of their JSON.
+    events: usize,
+    bytes: usize,
+    /// Read before another program wrote to the file.
+    is_stale: bool,
+}
+
+/// What the writer knows.
+pub(super) struct Ledger {
+    bounds: Bounds,
+    /// The highest offset of a thread that went. New threads start above it, so that an offset of a thread that went
+    /// never names an event of the one that took its place (R19).
+    floor: u64,
+    rank: u64,
+    saved_rank: u64,
+    version: Option<i64>,
+    open: HashMap<SessionKey, Open>,
+    /// Threads that were deleted while their run was in flight: what that run still says belongs nowhere.
+    gone: HashSet<SessionKey>,
+    /// Whether something became due for upkeep.
+    has_due: bool,
+}
+
+impl Ledger {
+    pub(super) fn new(db: &Connection, bounds: Bounds) -> rusqlite::Result<Self> {
+        let rank = number(db, "rank")?;
+        Ok(Self {
+            bounds,
+            floor: number(db, "floor")?,
+            rank,
+            saved_rank: rank,
+            version: None,
+            open: HashMap::new(),
+            gone: HashSet::new(),
+            has_due: false,
+        })
+    }
+
+    /// Called first in every transaction, when nobody else can write any more.
+    pub(super) fn begin(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        let version = db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if self.version.replace(version) != Some(version) {
+            self.open.values_mut().for_each(|open| open.is_stale = true);
+            self.floor = number(db, "floor")?;
+            self.rank = self.rank.max(number(db, "rank")?);
+        }
+        Ok(())
+    }
+
+    /// Called last in every transaction.
+    pub(super) fn end(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        if self.rank != self.saved_rank {
+            db.prepare_cached("UPDATE meta SET value = ? WHERE key = 'rank'")?.execute([self.rank])?;
+            self.saved_rank = self.rank;
+        }
+        Ok(())
+    }
+
+    /// The transaction failed: what was remembered since its begin never happened.
+    pub(super) fn forget(&mut self) {
+        self.open.clear();
+        self.version = None;
+        // Ranks may have gaps; what is in the file may be lower than what we remember.
+        self.saved_rank = 0;
+    }
+
+    /// Whether something became due for upkeep since this was last asked.
+    pub(super) fn take_due(&mut self) -> bool {
+        std::mem::take(&mut self.has_due)
+    }
+
+    /// Upkeep changed this thread, or took it away.
+    pub(super) fn forget_thread(&mut self, db: &Connection, id: i64) -> rusqlite::Result<()> {
+        self.open.values_mut().filter(|open| open.thread.id == id).for_each(|open| open.is_stale = true);
+        self.floor = number(db, "floor")?;
+        Ok(())
+    }
+
+    /// Appends all of `wanted`, or nothing; none when it was done before under the same key. [`Failure::Refused`] leaves
+    /// the transaction as good as it was.
+    pub(super) fn append(
+        &mut self,
+        db: &Connection,
+        wanted: &Wanted,
+        room: Room,
+    ) -> Result<Option<Vec<Entry>>, Failure> {
+        let is_small_end = wanted.ends() && wanted.bytes() <= END_BYTES;
+        if room == Room::ForEnds && !is_small_end {
+            return Err(refused("the disk is full".to_owned()));
+        }
+        let Some(mut open) = self.find(db, wanted)? else {
+            return Err(refused("the thread was deleted while its run was in flight".to_owned()));
+        };
+        if let Some(once) = &wanted.once
+            && was_published(db, open.thread.id, once)?
+        {
+            return Ok(None);
+        }
+        self.make_places(db, &mut open, wanted, is_small_end)?;
+        if open.thread.id == 0 {
+            open.thread.id = insert(db, &open.thread)?;
+        }
+        let appended = self.write(db, &mut open.thread, wanted)?;
+        open.events += appended.len();
+        open.bytes += wanted.bytes();
+        if open.thread.run.is_some() {
+            if self.open.len() >= MAX_OPEN {
+                self.open.clear();
+            }
+            self.open.insert(wanted.key.clone(), open);
+        } else {
+            self.open.remove(&wanted.key);
+        }
+        Ok(Some(appended))
+    }
+
+    /// The thread as it stands; with the id 0 where there is none yet, and none when it went under its run.
+    fn find(&mut self, db: &Connection, wanted: &Wanted) -> Result<Option<Open>, Failure> {
+        let key = &wanted.key;
+        let was_in_flight = match self.open.remove(key) {
+            Some(open) if !open.is_stale => return Ok(Some(open)),
+            stale => stale.is_some(),
+        };
+        match Thread::find(db, key)? {
+            Some(thread) => {
+                let mut weigh = db.prepare_cached(
+                    "SELECT count(*), coalesce(sum(octet_length(json)), 0) FROM event WHERE thread = ?",
+                )?;
+                let (events, bytes) = weigh.query_row([thread.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok(Some(Open { thread, events, bytes, is_stale: false }))
+            }
+            None => {
+                let went = was_in_flight || self.gone.contains(key);
+                if went && !wanted.starts() {
+                    if self.gone.len() >= MAX_OPEN {
+                        self.gone.clear();
+                    }
+                    self.gone.insert(key.clone());
+                    return Ok(None);
+                }
+                self.gone.remove(key);
+                Ok(Some(Open { thread: self.fresh(key), events: 0, bytes: 0, is_stale: false }))
+            }
+        }
+    }
+
+    fn fresh(&self, key: &SessionKey) -> Thread {
+        let (now, floor) = (unix_ms(), self.floor);
+        Thread {
+            id: 0,
+            user: key.user().as_str().to_owned(),
+            name: key.thread().as_str().to_owned(),
+            rank: 0,
+            created: now,
+            written: now,
+            head: floor,
+            floor,
+            folded: floor,
+            joined: floor,
+            finished: None,
+            run: None,
+            messages: 0,
+            bytes: 0,
+            more: false,
+        }
+    }
+
+    /// Makes places for what is wanted, or says why there are none. The end of a run needs none.
+    fn make_places(
+        &self,
+        db: &Connection,
+        open: &mut Open,
+        wanted: &Wanted,
+        is_small_end: bool,
+    ) -> Result<(), Failure> {
+        let Bounds { max_events, max_bytes, .. } = self.bounds;
+        let most = if open.thread.run.is_some() { max_events } else { max_events.saturating_mul(AT_REST) };
+        if open.events + wanted.events.len() > most && open.thread.run.is_some() {
+            let_go_before_run(db, open)?;
+            if open.events + wanted.events.len() > most {
+                join_older_half(db, open)?;
+            }
+        }
+        if open.bytes + wanted.bytes() > max_bytes {
+            let_go_before_run(db, open)?;
+        }
+        match (open.events + wanted.events.len() > most, open.bytes + wanted.bytes() > max_bytes) {
+            (false, false) => Ok(()),
+            _ if is_small_end => Ok(()),
+            (true, _) => Err(refused(format!("the run has more than {max_events} events that cannot be joined"))),
+            (false, true) => Err(refused(format!("the run has more than {max_bytes} bytes"))),
+        }
+    }
+
+    /// One row per event, and the row of the thread where a run starts or ends, or none is in flight.
+    fn write(&mut self, db: &Connection, thread: &mut Thread, wanted: &Wanted) -> Result<Vec<Entry>, Failure> {
+        let mut insert = db.prepare_cached("INSERT INTO event (thread, offset, json) VALUES (?, ?, ?)")?;
+        let mut appended = Vec::with_capacity(wanted.events.len());
+        let mut is_boundary = wanted.once.is_some();
+        for event in &wanted.events {
+            thread.head += 1;
+            insert.execute(params![thread.id, thread.head, event.json().get()])?;
+            is_boundary |= step(db, thread, event)?;
+            appended.push(Entry { offset: thread.head, event: event.clone() });
+        }
+        if let Some(once) = &wanted.once {
+            db.prepare_cached("INSERT INTO publication (thread, key, offset) VALUES (?, ?, ?)")?.execute(params![
+                thread.id,
+                once,
+                thread.head
+            ])?;
+        }
+        if is_boundary {
+            self.rank += 1;
+            thread.rank = self.rank;
+            thread.written = unix_ms();
+            self.update(db, thread)?;
+        }
+        Ok(appended)
+    }
+
+    fn update(&mut self, db: &Connection, thread: &Thread) -> Result<(), Failure> {
+        let (run, start) = thread.run.as_ref().map(|(run, start)| (run.as_str(), *start)).unzip();
+        // What became history is folded at once; a run in flight is left alone.
+        let due = thread.is_behind().then_some(thread.written);
+        self.has_due |= due.is_some();
+        db.prepare_cached(
+            "UPDATE thread SET rank = ?2, written = ?3, head = ?4, finished = ?5, run = ?6, run_start = ?7,
+             due = coalesce(?8, due) WHERE id = ?1",
+        )?
+        .execute(params![
+            thread.id,
+            thread.rank,
+            thread.written,
+            thread.head,
+            thread.finished,
+            run,
+            start,
+            due
+        ])?;
+        Ok(())
+    }
+}
+
+/// Follows the runs; says whether the row of the thread has to be written.
+fn step(db: &Connection, thread: &mut Thread, event: &Event) -> Result<bool, Failure> {
+    match event.kind() {
+        "RUN_STARTED" => {
+            end_run(thread);
+            if let Some(Ok(run)) = event.head().run_id.as_deref().map(RunId::parse) {
+                db.prepare_cached("INSERT OR REPLACE INTO run (thread, run, start) VALUES (?, ?, ?)")?
+                    .execute(params![thread.id, run.as_str(), thread.head])?;
+                thread.run = Some((run, thread.head));
+            }
+            Ok(true)
+        }
+        "RUN_FINISHED" | "RUN_ERROR" => {
+            end_run(thread);
+            Ok(true)
+        }
+        _ => Ok(thread.run.is_none()),
+    }
+}
+
+fn end_run(thread: &mut Thread) {
+    if let Some((_, start)) = thread.run.take() {
+        thread.finished = Some(start);
+    }
+}
+
+fn insert(db: &Connection, thread: &Thread) -> Result<i64, Failure> {
+    db.prepare_cached(
+        "INSERT INTO thread (user, name, rank, created, written, head, floor, folded, joined)
+         VALUES (?1, ?2, 0, ?3, ?3, ?4, ?4, ?4, ?4)",
+    )?
+    .execute(params![thread.user, thread.name, thread.created, thread.floor])?;
+    Ok(db.last_insert_rowid())
+}
+
+/// Lets go of the events before the run in flight that stand in `message` already.
+fn let_go_before_run(db: &Connection, open: &mut Open) -> Result<(), Failure> {
+    let thread = &mut open.thread;
+    let floor = thread.cut().min(thread.folded);
+    if floor <= thread.floor {
+        return Ok(());
+    }
+    let mut gone = db.prepare_cached(
+        "SELECT count(*), coalesce(sum(octet_length(json)), 0) FROM event WHERE thread = ? AND offset <= ?",
+    )?;
+    let (events, bytes): (usize, usize) =
+        gone.query_row(params![thread.id, floor], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    db.prepare_cached("DELETE FROM event WHERE thread = ? AND offset <= ?")?.execute(params![thread.id, floor])?;
+    db.prepare_cached("UPDATE thread SET floor = ? WHERE id = ?")?.execute(params![floor, thread.id])?;
+    thread.floor = floor;
+    open.events -= events.min(open.events);
+    open.bytes -= bytes.min(open.bytes);
+    Ok(())
+}
+
+/// Joins pieces of text in the older half of the run in flight, where nobody reads who is nearly up to date.
+fn join_older_half(db: &Connection, open: &mut Open) -> Result<(), Failure> {
+    let thread = &open.thread;
+    let from = thread.cut() + 1;
+    let older = thread.entries(db, from, thread.head, open.events / 2)?;
+    let Some(to) = older.last().map(|entry| entry.offset) else { return Ok(()) };
+    let before = older.len();
+    let joined = merge_adjacent(older, JOINED_BYTES);
+    replace(db, thread.id, from, to, &joined)?;
+    open.events -= (before - joined.len()).min(open.events);
+    Ok(())
+}
+
+/// Puts `entries` in place of what stands from `from` to `to`.
+pub(super) fn replace(db: &Connection, id: i64, from: u64, to: u64, entries: &[Entry]) -> Result<(), Failure> {
+    db.prepare_cached("DELETE FROM event WHERE thread = ? AND offset BETWEEN ? AND ?")?
+        .execute(params![id, from, to])?;
+    let mut insert = db.prepare_cached("INSERT INTO event (thread, offset, json) VALUES (?, ?, ?)")?;
+    for entry in entries {
+        insert.execute(params![id, entry.offset, entry.event.json().get()])?;
+    }
+    Ok(())
+}
+
+fn refused(why: String) -> Failure {
+    Failure::Refused(JournalError::Unavailable(why))
+}

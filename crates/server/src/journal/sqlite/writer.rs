@@ -1,0 +1,326 @@
+//! The one thread that writes: many appends, one transaction.
+//!
+//! ```text
+//! append --weight--> queue --all that waits--> writer: BEGIN, rows, COMMIT --batch--> acks: follower, then appender
+//!        (waits for room)                         '--what failed: nothing of the batch is there, all are told
+//! ```
+//!
+//! While one batch reaches the disk the next one gathers, and while the follower is told of one the next is written.
+//! Nothing here grows: the queue is bounded in requests and in bytes, and whoever wants to append waits for room.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::change::Change;
+use super::condition::Condition;
+use super::epoch;
+use super::files::Directory;
+use super::ledger::{Ledger, Room, Wanted};
+use super::rows::Failure;
+use crate::journal::{Entry, Follower, JournalError};
+
+/// Requests that wait for the writer, at most.
+pub(super) const QUEUE: usize = 1_024;
+/// Bytes of events from the queue to the acknowledgement, at most.
+pub(super) const QUEUE_BYTES: u32 = 32 * 1_024 * 1_024;
+/// Batches that wait for the follower, at most.
+pub(super) const BATCHES: usize = 4;
+/// Events and bytes of one transaction, at most: its commit is what everybody in it waits for.
+const BATCH_EVENTS: usize = 2_048;
+const BATCH_BYTES: usize = 2 * 1_024 * 1_024;
+/// Pages of the write-ahead log that upkeep has not written back when it is asked to: 16 MiB.
+pub(super) const CHECKPOINT_PAGES: u64 = 4_096;
+/// Pages at which the writer stops hoping for upkeep and writes back itself: 256 MiB.
+const MAX_PAGES: u64 = 65_536;
+/// How often it does, and says so: somebody else keeps the log from starting over.
+const FORCED_EVERY: Duration = Duration::from_secs(5);
+/// What a trial must find room for.
+const TRIAL_BYTES: usize = 64 * 1_024;
+
+/// What an append comes to.
+pub(super) type Outcome = Result<Option<Vec<Entry>>, JournalError>;
+
+/// An append on its way.
+pub(super) struct Append {
+    pub(super) wanted: Wanted,
+    pub(super) reply: oneshot::Sender<Outcome>,
+    /// Given back when the follower has been told.
+    pub(super) weight: OwnedSemaphorePermit,
+}
+
+/// What the writer is asked for.
+pub(super) enum Job {
+    /// By a run.
+    Append(Append),
+    /// By upkeep, which waits for the answer.
+    Change(Change, SyncSender<Result<(), JournalError>>),
+    /// Finish what upkeep has written back, so that the write-ahead log starts over.
+    Checkpoint,
+    /// See whether there is room again.
+    Trial,
+    /// Write what is there, then end.
+    Close,
+}
+
+/// Appends and what became of them, for the follower and for whoever waits.
+pub(super) type Acks = Vec<(Append, Outcome)>;
+
+pub(super) struct Writer {
+    pub(super) db: Connection,
+    pub(super) ledger: Ledger,
+    pub(super) queue: mpsc::Receiver<Job>,
+    pub(super) acks: SyncSender<Acks>,
+    pub(super) nudge: SyncSender<()>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) condition: Arc<Condition>,
+    pub(super) forced: Option<Instant>,
+}
+
+/// Jobs of one round.
+#[derive(Default)]
+struct Round {
+    appends: Vec<Append>,
+    changes: Vec<(Change, SyncSender<Result<(), JournalError>>)>,
+    is_checkpoint: bool,
+    is_trial: bool,
+    is_last: bool,
+    events: usize,
+    bytes: usize,
+}
+
+impl Round {
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Append(append) => {
+                self.events += append.wanted.events.len();
+                self.bytes += append.wanted.bytes();
+                self.appends.push(append);
+            }
+            Job::Change(change, reply) => self.changes.push((change, reply)),
+            Job::Checkpoint => self.is_checkpoint = true,
+            Job::Trial => self.is_trial = true,
+            Job::Close => self.is_last = true,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.events >= BATCH_EVENTS || self.bytes >= BATCH_BYTES || self.is_last
+    }
+}
+
+impl Writer {
+    /// Works until it is told to close, or everybody who could ask for something has gone.
+    pub(super) fn run(mut self) {
+        while let Some(job) = self.queue.blocking_recv() {
+            let mut round = Round::default();
+            round.take(job);
+            while !round.is_full() {
+                let Ok(job) = self.queue.try_recv() else { break };
+                round.take(job);
+            }
+            if round.is_last {
+                // What is in the queue already is written; nothing new gets in.
+                self.queue.close();
+            }
+            self.work(round);
+        }
+        self.close();
+    }
+
+    fn work(&mut self, round: Round) {
+        let Round { appends, changes, is_checkpoint, is_trial, .. } = round;
+        if !appends.is_empty() || !changes.is_empty() {
+            let (outcomes, answers) = self.write(&appends, &changes);
+            let acks: Acks = appends.into_iter().zip(outcomes).collect();
+            if !acks.is_empty() && self.acks.send(acks).is_err() {
+                tracing::error!("the journal's acknowledgements ended before their writer");
+            }
+            for ((_, reply), answer) in changes.into_iter().zip(answers) {
+                // Upkeep may have stopped waiting.
+                let _ = reply.send(answer);
+            }
+            self.watch_size();
+        }
+        if is_checkpoint {
+            self.checkpoint();
+        }
+        if is_trial {
+            self.try_again();
+        }
+    }
+
+    /// All in one transaction; where there is no room, the ends of runs alone.
+    fn write(
+        &mut self,
+        appends: &[Append],
+        changes: &[(Change, SyncSender<Result<(), JournalError>>)],
+    ) -> (Vec<Outcome>, Vec<Result<(), JournalError>>) {
+        let room = if self.condition.is_full() { Room::ForEnds } else { Room::Enough };
+        let mut written = self.attempt(appends, changes, room);
+        if let Err(failure) = &written
+            && failure.is_full()
+            && room == Room::Enough
+        {
+            self.run_full();
+            written = self.attempt(appends, changes, Room::ForEnds);
+        }
+        written.unwrap_or_else(|failure| {
+            self.condition.on_failure(&failure);
+            let error = JournalError::from(failure);
+            (vec![Err(error.clone()); appends.len()], vec![Err(error); changes.len()])
+        })
+    }
+
+    fn attempt(
+        &mut self,
+        appends: &[Append],
+        changes: &[(Change, SyncSender<Result<(), JournalError>>)],
+        room: Room,
+    ) -> Result<(Vec<Outcome>, Vec<Result<(), JournalError>>), Failure> {
+        let Self { db, ledger, condition, .. } = self;
+        let written = transaction(db, ledger, |db, ledger| {
+            let outcomes: Result<_, Failure> =
+                appends.iter().map(|append| own(ledger.append(db, &append.wanted, room))).collect();
+            let change = |(change, _): &(Change, _)| match room {
+                Room::Enough => own(change.apply(db, ledger)),
+                Room::ForEnds => Ok(Err(JournalError::Unavailable("the disk is full".to_owned()))),
+            };
+            Ok((outcomes?, changes.iter().map(change).collect::<Result<_, Failure>>()?))
+        });
+        match written {
+            Ok(written) => {
+                condition.on_commit();
+                Ok(written)
+            }
+            Err(failure) => {
+                ledger.forget();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Makes room for the ends of runs: the ballast, and the write-ahead log from its beginning.
+    fn run_full(&mut self) {
+        self.condition.on_full();
+        self.directory.give_ballast_up();
+        self.checkpoint();
+    }
+
+    /// There may be room again: upkeep has taken the ballast back.
+    fn try_again(&mut self) {
+        let tried = self
+            .db
+            .execute("INSERT OR REPLACE INTO meta VALUES ('trial', zeroblob(?))", [TRIAL_BYTES])
+            .and_then(|_| self.db.execute("DELETE FROM meta WHERE key = 'trial'", []));
+        match tried {
+            Ok(_) => self.condition.on_room(),
+            Err(error) => {
+                self.directory.give_ballast_up();
+                self.condition.on_failure(&error.into());
+            }
+        }
+    }
+
+    /// Asks upkeep to look at what has become history, and to keep the write-ahead log short.
+    fn watch_size(&mut self) {
+        let (length, written_back) = pages(&self.db).unwrap_or_default();
+        if length - written_back.min(length) >= CHECKPOINT_PAGES || self.ledger.take_due() {
+            // It is awake already when there is no room.
+            let _ = self.nudge.try_send(());
+        }
+        let is_time = self.forced.is_none_or(|last| last.elapsed() >= FORCED_EVERY);
+        if length >= MAX_PAGES && is_time {
+            self.forced = Some(Instant::now());
+            tracing::warn!(
+                pages = length,
+                "the journal's write-ahead log cannot start over: does somebody hold the database open for reading?"
+            );
+            self.checkpoint();
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        match checkpoint(&self.db) {
+            Ok(()) => {}
+            Err(error) if self.condition.is_full() => tracing::debug!(%error, "nothing could be written back"),
+            Err(error) => self.condition.on_failure(&error.into()),
+        }
+    }
+
+    fn close(mut self) {
+        let Self { db, ledger, .. } = &mut self;
+        let closed = db
+            .pragma_update(None, "synchronous", "FULL")
+            .map_err(Failure::from)
+            .and_then(|()| transaction(db, ledger, |db, _| Ok(epoch::close(db)?)))
+            .and_then(|()| {
+                let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
+                Ok(db.query_row(truncate, [], |_| Ok(()))?)
+            });
+        match closed {
+            Ok(()) => self.condition.on_end("the journal is closed"),
+            Err(failure) => {
+                tracing::warn!(why = failure.text(), "the journal could not be closed in order");
+                self.condition.on_end("the journal is closed");
+            }
+        }
+    }
+}
+
+/// What concerns one request is its own answer; everything else ends the transaction.
+fn own<T>(result: Result<T, Failure>) -> Result<Result<T, JournalError>, Failure> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(failure @ (Failure::Refused(_) | Failure::Damaged(_))) => Ok(Err(failure.into())),
+        Err(failure @ Failure::Sql(_)) => Err(failure),
+    }
+}
+
+fn transaction<T>(
+    db: &Connection,
+    ledger: &mut Ledger,
+    work: impl FnOnce(&Connection, &mut Ledger) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let all = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
+    ledger.begin(&all)?;
+    let done = work(&all, ledger)?;
+    ledger.end(&all)?;
+    all.commit()?;
+    Ok(done)
+}
+
+/// Writes back what no reader needs from the write-ahead log, without waiting for anybody.
+pub(super) fn checkpoint(db: &Connection) -> rusqlite::Result<()> {
+    db.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))
+}
+
+/// Pages in the write-ahead log, and how many of them have been written back.
+pub(super) fn pages(db: &Connection) -> rusqlite::Result<(u64, u64)> {
+    let mut look = db.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
+    look.query_row([], |row| {
+        let number = |at| row.get::<_, i64>(at).map(|pages| u64::try_from(pages).unwrap_or(0));
+        Ok((number(1)?, number(2)?))
+    })
+}
+
+/// Tells the follower, then whoever waits; ends with the writer.
+pub(super) fn acknowledge(acks: &Receiver<Acks>, follower: &OnceLock<Arc<dyn Follower>>) {
+    while let Ok(batch) = acks.recv() {
+        for (append, outcome) in batch {
+            if let (Ok(Some(entries)), Some(follower)) = (&outcome, follower.get()) {
+                let told = catch_unwind(AssertUnwindSafe(|| follower.appended(&append.wanted.key, entries)));
+                if told.is_err() {
+                    tracing::error!(key = %append.wanted.key, "the follower of the journal panicked");
+                }
+            }
+            drop(append.weight);
+            // Whoever appended may have gone; what he appended is there all the same.
+            let _ = append.reply.send(outcome);
+        }
+    }
+}
