@@ -5,9 +5,11 @@
 //! bench runs      round trips through run and demo agent, open loop
 //! bench zombies   admission when all sessions of a user are dead
 //! bench storm     admission when 500 users open 25 threads each at once
+//! bench journal   appends to the journals, side by side; this one needs no gateway
 //! ```
 
 mod idle;
+mod journal;
 mod machine;
 mod memory;
 mod runs;
@@ -46,6 +48,8 @@ enum Command {
     },
     /// Admission when 500 users open 25 threads each at once.
     Storm,
+    /// Appends to the journals, side by side, in this process.
+    Journal(journal::Args),
     /// Everything, with its defaults.
     All,
     /// Holds sessions until it is silenced; part of `zombies`.
@@ -71,6 +75,7 @@ async fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Runs(args) => runs::measure(gateway, args).await?,
         Command::Zombies { rounds } => return plans(gateway, &[Written::TwentyZombies], *rounds).await,
         Command::Storm => return plans(gateway, &[Written::Storm], 1).await,
+        Command::Journal(args) => journal::measure(args).await?,
         Command::All => {
             idle::measure(gateway, &idle::Args::default()).await?;
             runs::measure(gateway, &runs::Args::default()).await?;

@@ -24,7 +24,7 @@ pub mod sqlite;
 pub use merge::merge as merge_adjacent;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 
 /// The beginning of the first question, for a list of threads.
 fn title(messages: &[Arc<Message>]) -> Option<String> {

@@ -17,10 +17,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use lychgate_core::{RunId, SessionKey, UserId};
+use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::change::Rules;
 use self::condition::Condition;
+use self::epoch::Opening;
 use self::files::Directory;
 use self::ledger::{Ledger, Wanted};
 use self::readers::Readers;
@@ -31,6 +33,7 @@ use super::{Entry, Follower, Journal, JournalError, JournalFuture, MessagePage, 
 use crate::config;
 use crate::wire::event::Event;
 
+mod archive;
 mod change;
 mod condition;
 mod epoch;
@@ -47,6 +50,7 @@ mod tests;
 mod upkeep;
 mod writer;
 
+pub use archive::{Archive, Deletion, Kept, Listed};
 pub use error::OpenError;
 
 /// What an event weighs in the queue beside its JSON.
@@ -80,10 +84,20 @@ impl Sqlite {
     /// # Errors
     /// [`OpenError`] names the file and the way out.
     pub fn open(config: &config::Journal, epoch: &str) -> Result<Self, OpenError> {
-        let directory = Arc::new(Directory::claim(&config.directory)?);
+        let directory = Directory::claim(&config.directory)?;
+        let (db, opening) = open::prepare(&directory, config.durability, epoch)?;
+        Self::start(config, directory, db, opening)
+    }
+
+    fn start(
+        config: &config::Journal,
+        directory: Directory,
+        db: Connection,
+        opening: Opening,
+    ) -> Result<Self, OpenError> {
+        let directory = Arc::new(directory);
         let path = directory.database();
         let failed = |error: rusqlite::Error| open::explain(&path, &error);
-        let (db, opening) = open::prepare(&directory, config.durability, epoch)?;
         let bounds = Bounds {
             max_events: config.max_events_per_thread,
             max_messages: config.max_messages_per_thread,
@@ -262,7 +276,8 @@ impl Journal for Sqlite {
             }
             // Refused only when the writer has ended by itself.
             let _ = self.jobs.send(Job::Close).await;
-            let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+            let joined =
+                tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
             self.readers.close();
             joined.await.map_err(|_| closed())
         })

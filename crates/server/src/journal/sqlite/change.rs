@@ -93,13 +93,7 @@ pub(super) fn next(db: &Connection, thread: &Thread, rules: &Rules, now: u64) ->
     join(db, thread, now)
 }
 
-fn fold(
-    db: &Connection,
-    thread: &Thread,
-    bounds: Bounds,
-    now: u64,
-    then: Option<u64>,
-) -> Result<Change, Failure> {
+fn fold(db: &Connection, thread: &Thread, bounds: Bounds, now: u64, then: Option<u64>) -> Result<Change, Failure> {
     let past = thread.past(db, bounds)?;
     let (floor, is_all) = new_floor(db, thread, bounds)?;
     let start = past.positions.last().map_or(1, |last| last + 1);
@@ -138,8 +132,8 @@ fn fold(
 fn difference(past: &Past, start: u64) -> (Option<u64>, Vec<(u64, Arc<Message>)>) {
     let Past { history, stored, positions, gone, .. } = past;
     let kept = stored.get((*gone).min(stored.len())..).unwrap_or_default();
-    let goes_on = history.messages.len() >= kept.len()
-        && kept.iter().zip(&history.messages).all(|(old, new)| old.id == new.id);
+    let goes_on =
+        history.messages.len() >= kept.len() && kept.iter().zip(&history.messages).all(|(old, new)| old.id == new.id);
     if !goes_on {
         let rows = (start..).zip(history.messages.iter().cloned()).collect();
         return (positions.last().copied(), rows);
@@ -282,7 +276,8 @@ impl Fold {
             db.prepare_cached("DELETE FROM run WHERE thread = ? AND start <= ?")?.execute(params![id, last])?;
         }
         if let Some(last) = self.forget_publications {
-            db.prepare_cached("DELETE FROM publication WHERE thread = ? AND offset <= ?")?.execute(params![id, last])?;
+            db.prepare_cached("DELETE FROM publication WHERE thread = ? AND offset <= ?")?
+                .execute(params![id, last])?;
         }
         Ok(id)
     }

@@ -73,7 +73,8 @@ impl Directory {
             return Ok(());
         }
         let taken = private(&path).and_then(|mut file| {
-            let noise: Vec<u8> = (0..BALLAST_BYTES as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+            let noise: Vec<u8> =
+                (0..BALLAST_BYTES as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
             file.write_all(&noise)?;
             file.sync_data()
         });

@@ -114,6 +114,12 @@ impl Ledger {
         Ok(())
     }
 
+    /// Threads that are remembered.
+    #[cfg(test)]
+    pub(super) fn open_threads(&self) -> usize {
+        self.open.len()
+    }
+
     /// Called last in every transaction.
     pub(super) fn end(&mut self, db: &Connection) -> rusqlite::Result<()> {
         if self.rank != self.saved_rank {
@@ -271,8 +277,11 @@ impl Ledger {
             appended.push(Entry { offset: thread.head, event: event.clone() });
         }
         if let Some(once) = &wanted.once {
-            db.prepare_cached("INSERT INTO publication (thread, key, offset) VALUES (?, ?, ?)")?
-                .execute(params![thread.id, once, thread.head])?;
+            db.prepare_cached("INSERT INTO publication (thread, key, offset) VALUES (?, ?, ?)")?.execute(params![
+                thread.id,
+                once,
+                thread.head
+            ])?;
         }
         if is_boundary {
             self.rank += 1;

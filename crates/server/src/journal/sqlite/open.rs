@@ -21,7 +21,7 @@ const CHECK_WITHIN: Duration = Duration::from_secs(2);
 /// Instructions of SQLite's machine between two looks at the clock.
 const CHECK_STEPS: i32 = 10_000;
 /// How long to wait for another program that writes, such as `lychgate threads delete`.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Pages that the writer keeps at hand, in KiB: the last pages of a few thousand threads.
 const WRITER_CACHE_KIB: i64 = 16 * 1_024;
 /// Statements of one connection that stay prepared.
@@ -70,9 +70,7 @@ pub(super) fn prepare(
     let mut db = writer(&path, Durability::Full).map_err(failed)?;
     let version = version(&db, &path)?;
     // Kept in the file, and it must be set before anything is in there.
-    let mode: String = db
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(failed)?;
+    let mode: String = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
     if mode != "wal" {
         let why = format!("it cannot be written ahead: SQLite stays in the mode {mode:?}; is it on a network drive?");
         return Err(OpenError::Failed { path, why });

@@ -10,10 +10,7 @@ use crate::journal::{Entry, JournalError, MessagePage, Snapshot, ThreadPage, Thr
 use crate::wire::Message;
 
 /// Runs `ask` on one view of the file: nothing that is committed meanwhile is seen in parts.
-pub(super) fn at_once<T>(
-    db: &Connection,
-    ask: impl FnOnce(&Connection) -> Result<T, Failure>,
-) -> Result<T, Failure> {
+pub(super) fn at_once<T>(db: &Connection, ask: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Failure> {
     let view = db.unchecked_transaction()?;
     ask(&view)
 }

@@ -124,11 +124,7 @@ impl Thread {
     }
 
     /// Threads as the rest of the statement selects them.
-    pub(super) fn select(
-        db: &Connection,
-        rest: &str,
-        parameters: impl rusqlite::Params,
-    ) -> Result<Vec<Self>, Failure> {
+    pub(super) fn select(db: &Connection, rest: &str, parameters: impl rusqlite::Params) -> Result<Vec<Self>, Failure> {
         let mut select = db.prepare_cached(&format!("{THREAD} {rest}"))?;
         let rows = select.query_map(parameters, Self::of)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

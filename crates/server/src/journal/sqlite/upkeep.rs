@@ -96,7 +96,10 @@ impl Upkeep {
         let (length, written_back) = pages(&self.db)?;
         if length - written_back.min(length) >= CHECKPOINT_PAGES {
             checkpoint(&self.db)?;
-            self.send(Job::Checkpoint);
+            let (reply, done) = sync_channel(1);
+            self.send(Job::Checkpoint(reply));
+            // The writer has gone only when the journal is closed.
+            let _ = done.recv();
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use super::condition::Condition;
 use super::epoch;
 use super::files::Directory;
 use super::ledger::{Ledger, Room, Wanted};
+use super::open::BUSY;
 use super::rows::Failure;
 use crate::journal::{Entry, Follower, JournalError};
 
@@ -39,6 +40,8 @@ pub(super) const CHECKPOINT_PAGES: u64 = 4_096;
 const MAX_PAGES: u64 = 65_536;
 /// How often it does, and says so: somebody else keeps the log from starting over.
 const FORCED_EVERY: Duration = Duration::from_secs(5);
+/// How long a commit may wait for whoever reads then.
+const FORCED_WAIT: Duration = Duration::from_millis(50);
 /// What a trial must find room for.
 const TRIAL_BYTES: usize = 64 * 1_024;
 
@@ -59,8 +62,9 @@ pub(super) enum Job {
     Append(Append),
     /// By upkeep, which waits for the answer.
     Change(Change, SyncSender<Result<(), JournalError>>),
-    /// Finish what upkeep has written back, so that the write-ahead log starts over.
-    Checkpoint,
+    /// Finish what upkeep has written back, so that the write-ahead log starts over. Upkeep waits: as long as it reads,
+    /// the log cannot.
+    Checkpoint(SyncSender<()>),
     /// See whether there is room again.
     Trial,
     /// Write what is there, then end.
@@ -86,7 +90,7 @@ pub(super) struct Writer {
 struct Round {
     appends: Vec<Append>,
     changes: Vec<(Change, SyncSender<Result<(), JournalError>>)>,
-    is_checkpoint: bool,
+    checkpoint: Option<SyncSender<()>>,
     is_trial: bool,
     is_last: bool,
     events: usize,
@@ -102,7 +106,7 @@ impl Round {
                 self.appends.push(append);
             }
             Job::Change(change, reply) => self.changes.push((change, reply)),
-            Job::Checkpoint => self.is_checkpoint = true,
+            Job::Checkpoint(reply) => self.checkpoint = Some(reply),
             Job::Trial => self.is_trial = true,
             Job::Close => self.is_last = true,
         }
@@ -133,7 +137,7 @@ impl Writer {
     }
 
     fn work(&mut self, round: Round) {
-        let Round { appends, changes, is_checkpoint, is_trial, .. } = round;
+        let Round { appends, changes, checkpoint, is_trial, .. } = round;
         if !appends.is_empty() || !changes.is_empty() {
             let (outcomes, answers) = self.write(&appends, &changes);
             let acks: Acks = appends.into_iter().zip(outcomes).collect();
@@ -146,8 +150,9 @@ impl Writer {
             }
             self.watch_size();
         }
-        if is_checkpoint {
+        if let Some(reply) = checkpoint {
             self.checkpoint();
+            let _ = reply.send(());
         }
         if is_trial {
             self.try_again();
@@ -240,7 +245,19 @@ impl Writer {
                 pages = length,
                 "the journal's write-ahead log cannot start over: does somebody hold the database open for reading?"
             );
-            self.checkpoint();
+            self.start_over();
+        }
+    }
+
+    /// Waits, a little, for whoever reads.
+    fn start_over(&mut self) {
+        let over = self
+            .db
+            .busy_timeout(FORCED_WAIT)
+            .and_then(|()| self.db.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())))
+            .and(self.db.busy_timeout(BUSY));
+        if let Err(error) = over {
+            self.condition.on_failure(&error.into());
         }
     }
 
