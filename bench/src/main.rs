@@ -6,10 +6,17 @@
 //! bench zombies   admission when all sessions of a user are dead
 //! bench storm     admission when 500 users open 25 threads each at once
 //! bench journal   appends to the journals, side by side; this one needs no gateway
+//! bench fanout    one stream to 1,000 tabs: allocations per event, processor time per delivery
+//! bench latency   from a byte of the agent to the same byte at the client, with the gateway and without
 //! ```
 
+mod allocations;
+mod backend;
+mod cpu;
+mod fanout;
 mod idle;
 mod journal;
+mod latency;
 mod machine;
 mod memory;
 mod runs;
@@ -50,6 +57,10 @@ enum Command {
     Storm,
     /// Appends to the journals, side by side, in this process.
     Journal(journal::Args),
+    /// One stream to many tabs.
+    Fanout(fanout::Args),
+    /// From a byte of the agent to the same byte at the client.
+    Latency(latency::Args),
     /// Everything, with its defaults.
     All,
     /// Holds sessions until it is silenced; part of `zombies`.
@@ -73,12 +84,16 @@ async fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Idle(args) => idle::measure(gateway, args).await?,
         Command::Runs(args) => runs::measure(gateway, args).await?,
+        Command::Fanout(args) => fanout::measure(gateway, args).await?,
+        Command::Latency(args) => latency::measure(gateway, args).await?,
         Command::Zombies { rounds } => return plans(gateway, &[Written::TwentyZombies], *rounds).await,
         Command::Storm => return plans(gateway, &[Written::Storm], 1).await,
         Command::Journal(args) => journal::measure(args).await?,
         Command::All => {
             idle::measure(gateway, &idle::Args::default()).await?;
             runs::measure(gateway, &runs::Args::default()).await?;
+            fanout::measure(gateway, &fanout::Args::default()).await?;
+            latency::measure(gateway, &latency::Args::default()).await?;
             return plans(gateway, &[Written::TwentyZombies, Written::Storm], 50).await;
         }
         Command::Hold => return hold::command(),

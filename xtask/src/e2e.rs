@@ -29,7 +29,7 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 const CLIENT_WITHIN: Duration = Duration::from_secs(60);
 
 /// The client that proves that we speak WebSocket and not merely to ourselves.
-const WS_VERSION: &str = "8.23.0";
+pub(crate) const WS_VERSION: &str = "8.23.0";
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     if let Some(unknown) = args.first() {
@@ -85,14 +85,14 @@ fn golden_path(root: &Path) -> Result<()> {
 
 /// What we look for among the lines that `lychgate demo` prints, in whatever order they come.
 #[derive(Default)]
-struct Printed {
+pub(crate) struct Printed {
     url: Option<String>,
     token: Option<String>,
 }
 
 impl Printed {
     /// Takes a line; gives address and token once both are known.
-    fn read(&mut self, line: &str) -> Option<(String, String)> {
+    pub(crate) fn read(&mut self, line: &str) -> Option<(String, String)> {
         let line = line.trim();
         if let Some(token) = line.strip_prefix("export TOKEN=").or_else(|| line.strip_prefix("token:")) {
             self.token = Some(token.trim().to_owned());

@@ -17,6 +17,7 @@ mod run;
 mod schedules;
 mod sim;
 mod test;
+mod verifier;
 
 const HELP: &str = "\
 cargo xtask <command>

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{aimock, autobahn, e2e, install, lint, run, schedules, sim};
+use crate::{aimock, autobahn, e2e, install, lint, run, schedules, sim, verifier};
 
 pub(crate) const HELP: &str = "\
 cargo xtask test
@@ -30,7 +30,7 @@ struct Step {
 
 /// All steps, the cheap and telling ones first. A peer is a module with `run(root: &Path) -> anyhow::Result<()>` that
 /// installs what it needs, starts and stops its own processes, and stands after `e2e`.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { name: "lint", run: |root| lint::run(root, &[]) },
     Step { name: "unit and integration tests", run: tests },
     Step { name: "doc tests", run: doc_tests },
@@ -39,6 +39,7 @@ const STEPS: [Step; 8] = [
     Step { name: "live plans and third-party client", run: |root| e2e::run(root, &[]) },
     Step { name: "peer: Autobahn (RFC 6455)", run: autobahn::run },
     Step { name: "peer: aimock (OpenAI protocol)", run: aimock::run },
+    Step { name: "peer: AG-UI verifier", run: verifier::run },
 ];
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {

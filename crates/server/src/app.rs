@@ -3,21 +3,22 @@
 //! ```text
 //!  config -> journal <-follows- sessions <-attach, detach- driver <-run started, ended- runs -> agents
 //!                                             ^ reaper thread
-//!  listener -> /v1/ws -> chat -> driver, sessions, runs        operators (own thread) -> health, metrics
+//!  listener -> /v1/ws -> chat ----> driver, sessions, runs     operators (own thread) -> health, metrics
+//!           -> /v1/... -> readers -^
 //! ```
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, Event, EvictReason, PingOutcome, SessionKey};
+use lychgate_core::{ConnectionId, Event, EvictReason, PingOutcome, SessionKey, UserId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::Agents;
-use crate::api::{self, Admin, Health};
-use crate::auth::JwtAuthenticator;
+use crate::agent::{Agent, Agents};
+use crate::api::{self, Admin, Clients, Health};
+use crate::auth::{Authenticator, JwtAuthenticator};
 use crate::config::{Config, JournalKind, Liveness, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report};
 use crate::error::Error;
@@ -25,7 +26,8 @@ use crate::journal::Journal;
 use crate::journal::memory::Memory;
 use crate::journal::sqlite::Sqlite;
 use crate::listener::{self, Listener, Pool, max_connections};
-use crate::run::{RunChange, Runs};
+use crate::outbox::Frame;
+use crate::run::{RunChange, Runs, Surroundings};
 use crate::session::{Attach, Sessions};
 use crate::telemetry::{Metrics, Population, logs};
 use crate::ws::chat::Services;
@@ -59,11 +61,13 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     let user_socket = bind("server.listen", config.server.listen)?;
     let admin_socket = bind("server.admin_listen", config.server.admin_listen)?;
     let node = Node::assemble(&config)?;
+    node.runs.recover().await.map_err(|error| Error::Failed(error.to_string()))?;
     let reaper = Reaper::start(Arc::clone(&node.driver), config.liveness.runtime_stuck_after, node.on_report())
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
     let vigil = reaper.vigil();
     let journal = Arc::clone(&node.journal);
-    let health = Arc::new(Health::new(move || vigil.trouble()).and(move || journal.trouble()));
+    let health =
+        Arc::new(Health::new(move || vigil.trouble().map(|trouble| trouble.to_string()).or_else(|| journal.trouble())));
     let mut signals = Signals::listen()?;
 
     let addresses = Ready { listen: address(&user_socket)?, admin: address(&admin_socket)? };
@@ -75,7 +79,8 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
         origins: config.auth.origins.clone().into(),
     };
     let stop = CancellationToken::new();
-    let users = tokio::spawn(listener.serve(routes(door).merge(api::user()), stop.clone(), LAST_ORDERS));
+    let users =
+        tokio::spawn(listener.serve(routes(door).merge(api::user(node.clients(&config))), stop.clone(), LAST_ORDERS));
     let operators = Operators::start(admin_socket, &config, admin)?;
     tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
@@ -114,6 +119,7 @@ struct Node {
     sessions: Arc<Sessions>,
     runs: Arc<Runs>,
     journal: Arc<dyn Journal>,
+    authenticator: Arc<dyn Authenticator>,
     metrics: Arc<Metrics>,
 }
 
@@ -131,20 +137,10 @@ impl Node {
         let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
-        let runs = {
-            let changed = Arc::clone(&driver);
-            let on_change = move |change: RunChange| match change {
-                RunChange::Started { key, run } => changed.run_started(&key, &run),
-                RunChange::Ended { key, run } => changed.run_ended(&key, &run),
-            };
-            let find = move |name: Option<&str>| agents.named(name).ok().map(|(_, agent)| agent);
-            let most = {
-                let driver = Arc::clone(&driver);
-                move |user: &lychgate_core::UserId| driver.max_runs(user)
-            };
-            Runs::new(Arc::clone(&journal), Box::new(find), Box::new(most), Box::new(on_change), runtime)
-        };
-        Ok(Self { driver, sessions, runs, journal, metrics })
+        let authenticator = Arc::new(JwtAuthenticator::new(&config.auth.jwt));
+        let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
+        let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
+        Ok(Self { driver, sessions, runs, journal, authenticator, metrics })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -152,9 +148,21 @@ impl Node {
             driver: Arc::clone(&self.driver),
             sessions: Arc::clone(&self.sessions),
             runs: Arc::clone(&self.runs),
-            authenticator: Arc::new(JwtAuthenticator::new(&config.auth.jwt)),
+            authenticator: Arc::clone(&self.authenticator),
             metrics: Arc::clone(&self.metrics),
             max_bad_frames: config.websocket.max_bad_frames,
+        })
+    }
+
+    fn clients(&self, config: &Config) -> Arc<Clients> {
+        Arc::new(Clients {
+            driver: Arc::clone(&self.driver),
+            sessions: Arc::clone(&self.sessions),
+            runs: Arc::clone(&self.runs),
+            authenticator: Arc::clone(&self.authenticator),
+            metrics: Arc::clone(&self.metrics),
+            bounds: config.websocket.clone(),
+            origins: config.auth.origins.clone().into(),
         })
     }
 
@@ -209,6 +217,38 @@ impl Node {
     }
 }
 
+/// What runs know of agents, gate and sessions.
+struct Around {
+    agents: Agents,
+    driver: Arc<Driver>,
+    sessions: Arc<Sessions>,
+}
+
+impl Surroundings for Around {
+    fn agent(&self, name: Option<&str>) -> Option<Arc<dyn Agent>> {
+        self.agents.named(name).ok().map(|(_, agent)| agent)
+    }
+
+    fn max_runs(&self, user: &UserId) -> usize {
+        self.driver.max_runs(user)
+    }
+
+    fn changed(&self, change: RunChange) {
+        match change {
+            RunChange::Started { key, run } => self.driver.run_started(&key, &run),
+            RunChange::Ended { key, run } => self.driver.run_ended(&key, &run),
+        }
+    }
+
+    fn is_attended(&self, key: &SessionKey) -> bool {
+        self.sessions.is_attended(key)
+    }
+
+    fn tell(&self, key: &SessionKey, frame: &Frame) {
+        self.sessions.tell(key, frame);
+    }
+}
+
 /// Names the incarnation of a journal that is new.
 fn epoch() -> String {
     format!("{:016x}", crate::driver::random_bits() as u64)
@@ -232,11 +272,11 @@ struct Wiring {
 
 impl Effects for Wiring {
     fn attach(&self, admitted: Admitted) {
-        let Admitted { context, reference, resume, path: _, usage, outbox, heartbeat } = admitted;
+        let Admitted { context, reference, resume, path: _, usage, line, heartbeat } = admitted;
         self.sessions.attach(Attach {
             key: context.key().clone(),
             connection: context.connection(),
-            sink: outbox,
+            sink: line,
             heartbeat,
             resume,
             reference,

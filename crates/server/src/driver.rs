@@ -1,7 +1,7 @@
 //! Drives the gates: lock, one input, drain the outputs into non-blocking sends, unlock.
 //!
 //! ```text
-//!  ws, run --Input--> [shard: Mutex<Gate + links>] --Output--> outbox   (hello, ping, notice, close)
+//!  ws, run --Input--> [shard: Mutex<Gate + links>] --Output--> line     (hello, ping, notice, close)
 //!                        ^            |            \--------> Effects  (attach, detach; then events, unlocked)
 //!  reaper thread --------'            '--- deadline ---> reaper thread
 //! ```
@@ -21,7 +21,7 @@ use lychgate_core::{
     UserId, WriteProgress,
 };
 
-use crate::outbox::Outbox;
+use crate::sink::Line;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Instant, Mutex, MutexGuard, RandomState};
 
@@ -60,7 +60,7 @@ pub struct Admitted {
     /// The user's sessions against his limit.
     pub usage: Usage,
     /// Where to send to.
-    pub outbox: Arc<Outbox>,
+    pub line: Arc<dyn Line>,
     /// What counts as life on this connection.
     pub heartbeat: Heartbeat,
 }
@@ -107,12 +107,12 @@ pub struct Arrival {
     /// Where it came from; bounds how many one address may hold.
     pub address: IpAddr,
     /// Where to send to.
-    pub outbox: Arc<Outbox>,
+    pub line: Arc<dyn Line>,
 }
 
 /// What the driver knows of a connection beside the gate's record.
 struct Link {
-    outbox: Arc<Outbox>,
+    line: Arc<dyn Line>,
     heartbeat: Heartbeat,
 }
 
@@ -178,7 +178,7 @@ impl Driver {
     /// count when the returned registration is dropped, however that comes about.
     #[must_use = "dropping the registration disconnects"]
     pub fn connect(self: &Arc<Self>, arrival: Arrival) -> Registration {
-        let Arrival { user, connection, prev, heartbeat, expires_in, plan, address, outbox } = arrival;
+        let Arrival { user, connection, prev, heartbeat, expires_in, plan, address, line } = arrival;
         let plan = self.plan(&user, plan.as_deref());
         let registration = Registration {
             driver: Arc::clone(self),
@@ -190,7 +190,7 @@ impl Driver {
         };
         let expires = expires_in.map(|after| self.now() + after);
         self.with_shard(&user, |shard| {
-            shard.links.insert(connection, Link { outbox, heartbeat });
+            shard.links.insert(connection, Link { line, heartbeat });
             Some(Input::Connect { user: user.clone(), connection, prev, heartbeat, expires, plan })
         });
         self.bound_address(address, &user, connection);
@@ -417,7 +417,7 @@ impl Registration {
     pub fn ping_written(&self) {
         let (user, connection, outcome) = (self.user.clone(), self.connection, PingOutcome::Written);
         self.driver.with_shard(&self.user, |shard| {
-            let backlog = shard.links.get(&connection)?.outbox.backlog();
+            let backlog = shard.links.get(&connection)?.line.backlog();
             Some(Input::PingResult { user, connection, outcome, backlog })
         });
     }

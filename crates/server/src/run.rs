@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! start --claim--> known? no-op --> snapshot --> RUN_STARTED --> agent's events ... --> RUN_FINISHED | RUN_ERROR
-//!          busy <--'                              (append)          (append)                  (append)
+//!    '--> waits, or busy                          (append)          (append)                  (append)
+//! publish --claim, or handed to the run in flight--------------------^
 //! ```
+//!
+//! One task writes to a thread at a time: the one that holds its claim.
 //!
 //! Every run that has a RUN_STARTED gets exactly one terminal event: after the agent's own, after its stream ended, failed
 //! or fell silent, after a stop, a panic, or the gateway's own end (R18).
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,20 +22,30 @@ use lychgate_core::{RunId, SessionKey, UserId};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use self::ending::{Ending, Why};
+use self::claim::{Claim, Claims, Held, Stage, Waiting};
+use self::orders::{Orders, Why};
+use self::publish::Publication;
 use crate::agent::Agent;
 use crate::close::ErrorCode;
+use crate::config;
 use crate::journal::Journal;
 use crate::outbox::Frame;
 use crate::sink::Sink;
-use crate::wire::{RunInput, Server};
+use crate::wire::{Notice, RunInput, Server};
 
+mod attendance;
+mod claim;
 mod drive;
-mod ending;
+mod end;
 mod events;
 mod open_items;
+mod orders;
+mod publish;
+mod recover;
 #[cfg(test)]
 mod tests;
+
+pub use publish::{MAX_EVENTS as MAX_PUBLISHED_EVENTS, Publish, PublishError, Published};
 
 /// Locks that threads are spread over.
 const SHARDS: usize = 64;
@@ -72,57 +85,36 @@ pub enum RunChange {
     },
 }
 
-/// Finds an agent by name; without a name, the default one.
-pub type FindAgent = Box<dyn Fn(Option<&str>) -> Option<Arc<dyn Agent>> + Send + Sync>;
+/// What runs need of the rest of the house; assembly wires it. No call may block.
+pub trait Surroundings: Send + Sync + 'static {
+    /// The agent of this name; without a name, the default one.
+    fn agent(&self, name: Option<&str>) -> Option<Arc<dyn Agent>>;
 
-/// How many runs a user may have in flight: his plan decides.
-pub type MaxRuns = Box<dyn Fn(&UserId) -> usize + Send + Sync>;
+    /// How many runs a user may have in flight: his plan decides.
+    fn max_runs(&self, user: &UserId) -> usize;
 
-/// Hears of runs. Must not block.
-pub type OnChange = Box<dyn Fn(RunChange) + Send + Sync>;
+    /// A run began or ended.
+    fn changed(&self, change: RunChange);
+
+    /// Whether a connection is attached to the thread.
+    fn is_attended(&self, key: &SessionKey) -> bool;
+
+    /// Sends a control frame to every connection of the thread.
+    fn tell(&self, key: &SessionKey, frame: &Frame);
+}
 
 /// All runs of this node that have not ended.
 pub struct Runs {
     /// For the tasks that work on it.
     me: Weak<Self>,
     journal: Arc<dyn Journal>,
-    find_agent: FindAgent,
-    max_per_user: MaxRuns,
-    on_change: OnChange,
+    around: Arc<dyn Surroundings>,
+    bounds: config::Runs,
     runtime: Handle,
     tasks: TaskTracker,
     stopping: AtomicBool,
     shards: Box<[Mutex<Claims>]>,
     hasher: RandomState,
-}
-
-type Claims = HashMap<SessionKey, Claim>;
-
-/// The one run of a thread.
-struct Claim {
-    run: RunId,
-    ending: Arc<Ending>,
-    stage: Stage,
-    /// The next run, kept while it is not known whether the thread is busy.
-    next: Option<Box<Next>>,
-}
-
-/// How far a claim has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The journal is asked whether it knows the run. If it does, the claim was for nothing, and the next run must not
-    /// hear that the thread is busy: a client that re-sends what it has not seen answered says both in one breath.
-    Asked,
-    /// RUN_STARTED is in the log or on its way.
-    Running,
-    /// Its terminal event is on its way. Whoever saw that event may start the next run before we are done here.
-    Ending,
-}
-
-/// A run that waits for the end of the one before; it can be stopped already.
-struct Next {
-    start: StartRun,
-    ending: Arc<Ending>,
 }
 
 impl fmt::Debug for Runs {
@@ -137,22 +129,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Runs {
-    /// No runs yet. Each will be a task on `runtime`; a user has at most `max_per_user(user)` in flight, one more is
-    /// `error rate_limited`.
+    /// No runs yet. Each will be a task on `runtime`.
     #[must_use]
     pub fn new(
         journal: Arc<dyn Journal>,
-        find_agent: FindAgent,
-        max_per_user: MaxRuns,
-        on_change: OnChange,
+        bounds: config::Runs,
+        around: Arc<dyn Surroundings>,
         runtime: Handle,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             journal,
-            find_agent,
-            max_per_user,
-            on_change,
+            around,
+            bounds,
             runtime,
             tasks: TaskTracker::new(),
             stopping: AtomicBool::new(false),
@@ -161,10 +150,13 @@ impl Runs {
         })
     }
 
-    /// Starts a run; does not block. The same run again is a no-op, whether it is in flight or over. A thread with
-    /// another run in flight is `error busy` to `reply`; an unknown agent `error agent_unavailable`; a gateway that stops
+    /// Starts a run; does not block. The same run again is a no-op, whether it waits, is in flight or over. A thread
+    /// with another run in flight, and `runs.max_queued_per_thread` waiting, is `error busy` to `reply`; a user with
+    /// all his runs in flight `error rate_limited`; an unknown agent `error agent_unavailable`; a gateway that stops
     /// `error draining`; a journal that takes nothing `error internal`.
     pub fn start(&self, start: StartRun) {
+        // Asked before the lock is taken: whoever answers has locks of his own.
+        let most = self.around.max_runs(start.key.user());
         let mut claims = lock(self.shard(&start.key));
         if self.stopping.load(Ordering::SeqCst) {
             drop(claims);
@@ -172,43 +164,73 @@ impl Runs {
         }
         let Some(claim) = claims.get_mut(&start.key) else {
             // One lock holds all claims of a user, so that this is counted and taken in one step.
-            let held = claims.keys().filter(|key| key.user() == start.key.user()).count();
-            if held >= (self.max_per_user)(start.key.user()) {
+            let is_his = |(key, claim): &(&SessionKey, &Claim)| key.user() == start.key.user() && claim.run.is_some();
+            let held = claims.iter().filter(is_his).count();
+            if held >= most {
                 drop(claims);
                 return refuse(&start, ErrorCode::RateLimited);
             }
-            return self.claim(claims, start, Arc::default());
+            return self.claim(claims, start, Arc::default(), Behind::default());
         };
-        if claim.run == start.run || claim.next.as_ref().is_some_and(|next| next.start.run == start.run) {
+        if claim.orders_of(&start.run).is_some() {
             return;
         }
-        match (claim.stage, &claim.next) {
-            (Stage::Asked | Stage::Ending, None) => {
-                claim.next = Some(Box::new(Next { start, ending: Arc::default() }));
-            }
-            (Stage::Running, _) | (Stage::Asked | Stage::Ending, Some(_)) => {
-                drop(claims);
-                refuse_busy(&start);
-            }
+        if claim.waiting.len() >= claim.places(self.bounds.max_queued_per_thread) {
+            drop(claims);
+            return refuse_busy(&start);
         }
+        if self.bounds.max_queued_per_thread > 0 {
+            say_queued(&start, claim.waiting.len() + 1);
+        }
+        claim.waiting.push_back(Waiting { start, orders: Arc::default() });
     }
 
-    /// Ends this run with RUN_FINISHED, outcome cancelled. Whether it was in flight.
+    /// Ends this run with RUN_FINISHED, outcome cancelled. Whether it was in flight, or waited.
     pub fn stop(&self, key: &SessionKey, run: &RunId) -> bool {
         let claims = lock(self.shard(key));
-        let Some(claim) = claims.get(key) else { return false };
-        let next = claim.next.as_deref().map(|next| (&next.start.run, &next.ending));
-        let named = [Some((&claim.run, &claim.ending)), next];
-        match named.into_iter().flatten().find(|(known, _)| *known == run) {
-            Some((_, ending)) => {
-                ending.end(Why::Stopped);
+        match claims.get(key).and_then(|claim| claim.orders_of(run)) {
+            Some(orders) => {
+                orders.end(Why::Stopped);
                 true
             }
             None => false,
         }
     }
 
-    /// Runs that have not ended.
+    /// Puts a backend's events into a thread: between those of the run in flight, or as a run of their own. Once for
+    /// each `once` of a thread. Dropping the future changes nothing: what was handed over is written.
+    ///
+    /// # Errors
+    /// [`PublishError`] says what was wrong; nothing was written then.
+    pub async fn publish(&self, publish: Publish) -> Result<Published, PublishError> {
+        publish::check(&publish.events)?;
+        let (publication, answered) = Publication::new(publish);
+        self.take(publication)?;
+        // The task that had it ended without an answer: it was aborted, as the gateway stops.
+        answered.await.unwrap_or(Err(PublishError::Stopping))
+    }
+
+    fn take(&self, publication: Publication) -> Result<(), PublishError> {
+        let mut claims = lock(self.shard(publication.key()));
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(PublishError::Stopping);
+        }
+        match claims.get_mut(publication.key()) {
+            None => {
+                let key = publication.key().clone();
+                let behind = Behind { publications: [publication].into(), waiting: VecDeque::new() };
+                self.claim_publishing(claims, key, behind);
+            }
+            Some(claim) if claim.publications.len() >= publish::MAX_WAITING => return Err(PublishError::Busy),
+            Some(claim) => {
+                claim.publications.push_back(publication);
+                claim.orders.ring();
+            }
+        }
+        Ok(())
+    }
+
+    /// Threads with a run, or a publication, that has not ended.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
@@ -221,7 +243,7 @@ impl Runs {
         for shard in &self.shards {
             // The lock orders this after every claim that was made before `stopping` was seen.
             for claim in lock(shard).values() {
-                claim.ending.end(Why::GatewayStopping);
+                claim.orders.end(Why::GatewayStopping);
             }
         }
         self.tasks.close();
@@ -241,68 +263,69 @@ impl Runs {
 
     /// Claims the thread and starts the task once the lock is free: a runtime that is shutting down drops the task at
     /// once, and the claim with it.
-    fn claim(&self, mut claims: MutexGuard<'_, Claims>, start: StartRun, ending: Arc<Ending>) {
+    fn claim(&self, mut claims: MutexGuard<'_, Claims>, start: StartRun, orders: Arc<Orders>, behind: Behind) {
         let Some(me) = self.me.upgrade() else { return };
-        let claim = Claim { run: start.run.clone(), ending: Arc::clone(&ending), stage: Stage::Asked, next: None };
+        let claim = Claim {
+            run: Some(start.run.clone()),
+            orders: Arc::clone(&orders),
+            stage: Stage::Asked,
+            waiting: behind.waiting,
+            publications: behind.publications,
+        };
+        if !claim.publications.is_empty() {
+            orders.ring();
+        }
         claims.insert(start.key.clone(), claim);
         drop(claims);
-        let held = Held { runs: me, key: start.key.clone(), run: start.run.clone(), has_started: false };
-        self.tasks.spawn_on(drive::run(held, start, ending), &self.runtime);
+        let held = Held::new(me, start.key.clone());
+        self.tasks.spawn_on(drive::run(held, start, orders), &self.runtime);
     }
 
-    /// Frees the thread, and starts the run that came while the last one ended.
+    /// Claims a thread at rest for what was published on it.
+    fn claim_publishing(&self, mut claims: MutexGuard<'_, Claims>, key: SessionKey, behind: Behind) {
+        let Some(me) = self.me.upgrade() else { return };
+        let claim = Claim {
+            run: None,
+            orders: Arc::default(),
+            stage: Stage::Ending,
+            waiting: behind.waiting,
+            publications: behind.publications,
+        };
+        claims.insert(key.clone(), claim);
+        drop(claims);
+        self.tasks.spawn_on(publish::write_all(Held::new(me, key)), &self.runtime);
+    }
+
+    /// Frees the thread for what came while the last run ended: publications first, then the next run.
     fn release(&self, key: &SessionKey) {
         let mut claims = lock(self.shard(key));
-        let Some(next) = claims.remove(key).and_then(|claim| claim.next) else {
+        let Some(Claim { mut waiting, publications, .. }) = claims.remove(key) else {
             return;
         };
         if self.stopping.load(Ordering::SeqCst) {
             drop(claims);
-            return refuse(&next.start, ErrorCode::Draining);
+            return waiting.iter().for_each(|next| refuse(&next.start, ErrorCode::Draining));
         }
-        self.claim(claims, next.start, next.ending);
+        if !publications.is_empty() {
+            return self.claim_publishing(claims, key.clone(), Behind { waiting, publications });
+        }
+        if let Some(next) = waiting.pop_front() {
+            self.claim(claims, next.start, next.orders, Behind { waiting, publications });
+        }
     }
 }
 
-/// A thread that is claimed for a run; dropped on every kind of end of its task, a panic and an abort among them.
-struct Held {
-    runs: Arc<Runs>,
-    key: SessionKey,
-    run: RunId,
-    has_started: bool,
+/// What waits behind a claim and passes on to the next one.
+#[derive(Default)]
+struct Behind {
+    waiting: VecDeque<Waiting>,
+    publications: VecDeque<Publication>,
 }
 
-impl Held {
-    /// The run is a new one: whoever came meanwhile hears that the thread is busy.
-    fn has_started(&mut self) {
-        self.has_started = true;
-        if let Some(next) = self.enter(Stage::Running) {
-            refuse_busy(&next.start);
-        }
-        (self.runs.on_change)(RunChange::Started { key: self.key.clone(), run: self.run.clone() });
-    }
-
-    /// From now on the next run of this thread is kept until this one has ended.
-    fn is_ending(&self) {
-        // While a run is under way none is kept, so there is none to be refused here.
-        self.enter(Stage::Ending);
-    }
-
-    fn enter(&self, stage: Stage) -> Option<Box<Next>> {
-        let mut claims = lock(self.runs.shard(&self.key));
-        let claim = claims.get_mut(&self.key)?;
-        claim.stage = stage;
-        claim.next.take()
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if self.has_started {
-            (self.runs.on_change)(RunChange::Ended { key: self.key.clone(), run: self.run.clone() });
-        }
-        self.runs.release(&self.key);
-    }
+fn say_queued(start: &StartRun, position: usize) {
+    let notice =
+        Server::Notice(Notice::RunQueued { thread: start.key.thread().as_str(), run: start.run.as_str(), position });
+    start.reply.send_control(&Frame::text(notice.to_json().as_bytes()));
 }
 
 fn refuse_busy(start: &StartRun) {

@@ -28,12 +28,14 @@ use smallvec::SmallVec;
 use tokio::runtime::Handle;
 
 use self::frames::Frames;
+pub use self::replay::RunInLog;
 use crate::journal::{Entry, Follower, Journal, JournalError, MessagePage, ThreadPage};
-use crate::outbox::Sent;
+use crate::outbox::{Frame, Sent};
 use crate::sink::Sink;
 
 mod catch_up;
 mod frames;
+mod replay;
 #[cfg(test)]
 mod tests;
 
@@ -264,6 +266,21 @@ impl Sessions {
         limit: usize,
     ) -> Result<MessagePage, JournalError> {
         self.journal.messages(key, before, limit).await
+    }
+
+    /// Whether any connection is attached to the session.
+    #[must_use]
+    pub fn is_attended(&self, key: &SessionKey) -> bool {
+        lock(self.shard(key)).contains_key(key)
+    }
+
+    /// Sends a control frame to every connection that is attached to the session.
+    pub fn tell(&self, key: &SessionKey, frame: &Frame) {
+        if let Some(session) = self.find(key) {
+            for attachment in lock(&session).iter() {
+                attachment.sink.send_control(frame);
+            }
+        }
     }
 
     /// Whether the connection is attached to the session.

@@ -1,5 +1,17 @@
-//! What sessions and runs need of an outbox: the smallest seam, so that both can be tried without a socket.
+//! What the middle needs of a connection: sessions and runs a place for frames, the driver a line that it can ask for a
+//! sign of life and end. The smallest seams, so that all three can be tried without a socket and serve other readers
+//! than WebSockets.
+//!
+//! ```text
+//!  session, run --Sink--+-- Outbox (a WebSocket)
+//!  driver ------Line----'-- the reader of an HTTP response
+//! ```
 
+use std::fmt;
+
+use lychgate_core::{Backlog, PingOutcome};
+
+use crate::close::Closing;
 use crate::outbox::{Cork, Frame, Outbox, Sent};
 
 #[cfg(test)]
@@ -24,6 +36,22 @@ pub trait Sink: Send + Sync + 'static {
     }
 }
 
+/// One connection as the driver knows it. No call blocks: each is made under a shard's lock, and must not call back.
+pub trait Line: Sink + fmt::Debug {
+    /// Asks the peer for a sign of life. `Queued` when bytes wait before the question: its owner owes
+    /// [`crate::driver::Registration::ping_written`] when they are gone. `Failed` when the line is closed.
+    fn ping(&self) -> PingOutcome;
+
+    /// What was sent and not taken; asked with each ping.
+    fn backlog(&self) -> Backlog;
+
+    /// Ends the line in order: what was sent before arrives, then the reason. A second close is ignored.
+    fn close(&self, closing: &Closing);
+
+    /// Tears the line down: nothing waits for the peer, and what was not sent is dropped (hazards R4 and R29).
+    fn abort(&self);
+}
+
 impl Sink for Outbox {
     fn send(&self, frame: &Frame) -> Sent {
         Self::send(self, frame)
@@ -35,5 +63,23 @@ impl Sink for Outbox {
 
     fn cork(&self) -> Option<Cork<'_>> {
         Some(Self::cork(self))
+    }
+}
+
+impl Line for Outbox {
+    fn ping(&self) -> PingOutcome {
+        Self::ping(self)
+    }
+
+    fn backlog(&self) -> Backlog {
+        Self::backlog(self)
+    }
+
+    fn close(&self, closing: &Closing) {
+        Self::close(self, closing.code, &closing.to_json());
+    }
+
+    fn abort(&self) {
+        Self::abort(self);
     }
 }

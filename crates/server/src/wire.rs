@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub mod event;
+pub mod http;
 #[cfg(test)]
 mod tests;
+pub mod told;
 
 /// What a client says.
 #[derive(Debug)]
@@ -324,6 +326,16 @@ pub enum Notice<'a> {
         position: usize,
         /// Milliseconds until it is served at the latest.
         deadline: u64,
+    },
+    /// The run waits for the one before it on its thread.
+    #[serde(rename = "run_queued")]
+    RunQueued {
+        /// Which thread.
+        thread: &'a str,
+        /// Which run.
+        run: &'a str,
+        /// 1 is next.
+        position: usize,
     },
     /// Move to another node.
     Reconnect {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! assemble   app cli                      everything; imported by nobody outside this row
-//! edge in    listener ws api              handles of the middle, leaf, the auth trait; ws: the listener's seats
+//! edge in    listener ws api              handles of the middle, leaf, the auth trait; ws, api: the listener's seats
 //! middle     driver session run           leaf, core; the traits of the edge out
 //! edge out   auth agent journal cluster   leaf, the ids of core; never each other
 //! leaf       wire close error outbox sink config telemetry sync     core, and each other without a cycle
@@ -51,9 +51,9 @@ const TABLE: [Row; 8] = [
     Row { layer: "middle", rooms: &["driver"], core: Core::Whole, whole: &LEAF, traits: &["cluster"] },
     Row { layer: "middle", rooms: &["session"], core: Core::Whole, whole: &LEAF, traits: &["journal"] },
     Row { layer: "middle", rooms: &["run"], core: Core::Whole, whole: &LEAF, traits: &["agent", "journal"] },
-    Row { layer: "edge in", rooms: &["listener", "api"], core: Core::Whole, whole: &EDGE_IN, traits: &["auth"] },
-    // A socket keeps the seat that the listener gave it, and gives it back when it ends.
-    Row { layer: "edge in", rooms: &["ws"], core: Core::Whole, whole: &EDGE_IN, traits: &["auth", "listener"] },
+    Row { layer: "edge in", rooms: &["listener"], core: Core::Whole, whole: &EDGE_IN, traits: &["auth"] },
+    // A connection keeps the seat that the listener gave it, and gives it back when it ends.
+    Row { layer: "edge in", rooms: &["ws", "api"], core: Core::Whole, whole: &EDGE_IN, traits: &["auth", "listener"] },
     Row {
         layer: "assemble",
         rooms: &["app", "cli"],

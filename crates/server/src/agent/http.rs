@@ -10,7 +10,6 @@
 //! nobody configured. Nothing is sent twice: whether a model was already at work cannot be known.
 
 use std::error::Error as _;
-use std::fmt;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -18,8 +17,10 @@ use reqwest::{Certificate, Client, Response, Url, redirect};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::AgentError;
 use super::failure::{Failure, Late, plain};
+use super::identity::Identity;
+use super::{AgentError, RunRequest};
+use crate::config::agents::{ApiKey, Remote};
 
 /// Bytes of an error's body that are read at most, and for how long: enough for a sentence.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
@@ -32,40 +33,21 @@ const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(4);
 /// The longest `Retry-After` that is believed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where a backend listens.
+/// Where a backend listens, and how it is asked.
 pub(super) struct Endpoint {
     url: Url,
-    key: Option<Key>,
+    /// What is sent with every request.
+    headers: HeaderMap,
+    api_key: Option<ApiKey>,
+    identity: Identity,
     connect_timeout: Duration,
     client: OnceCell<Client>,
 }
 
-struct Key {
-    text: String,
-    header: HeaderValue,
-}
-
-/// Why an address or key of the configuration cannot be used. The text starts with the key of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BadEndpoint {
-    /// `base_url` is no http or https URL.
-    Url,
-    /// `api_key` holds characters that no HTTP header can carry.
-    Key,
-}
-
-impl fmt::Display for BadEndpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url => f.write_str(
-                "base_url is not an address like https://host/v1; write one that starts with http:// or https://",
-            ),
-            Self::Key => f.write_str(
-                "api_key holds a character that cannot stand in an HTTP header; look for a line break at its end",
-            ),
-        }
-    }
-}
+/// An address of the configuration that is no http or https URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not an address like https://host/v1; write one that starts with http:// or https://")]
+pub struct BadUrl;
 
 /// A successful answer, not yet read.
 pub(super) struct Reply {
@@ -85,46 +67,45 @@ pub(super) enum Kind {
 }
 
 impl Endpoint {
-    /// `base_url` with `path` added to it (a query of `base_url` is kept), and `api_key` as bearer token.
-    pub(super) fn new(
-        base_url: &str,
-        path: &[&str],
-        api_key: Option<&str>,
-        connect_timeout: Duration,
-    ) -> Result<Self, BadEndpoint> {
-        let mut url = Url::parse(base_url).map_err(|_| BadEndpoint::Url)?;
+    /// `base_url` with `path` added to it; a query of `base_url` is kept.
+    pub(super) fn new(base_url: &str, path: &[&str], accept: &'static str, remote: &Remote) -> Result<Self, BadUrl> {
+        let mut url = Url::parse(base_url).map_err(|_| BadUrl)?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(BadEndpoint::Url);
+            return Err(BadUrl);
         }
-        url.path_segments_mut().map_err(|()| BadEndpoint::Url)?.pop_if_empty().extend(path);
-        let key = match api_key {
-            Some(text) => Some(Key::new(text)?),
-            None => None,
-        };
-        Ok(Self { url, key, connect_timeout, client: OnceCell::new() })
+        if !path.is_empty() {
+            url.path_segments_mut().map_err(|()| BadUrl)?.pop_if_empty().extend(path);
+        }
+        let mut headers = remote.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        if let Some(key) = &remote.api_key {
+            headers.insert(AUTHORIZATION, key.header().clone());
+        }
+        Ok(Self {
+            url,
+            headers,
+            api_key: remote.api_key.clone(),
+            identity: Identity::new(&remote.identity),
+            connect_timeout: remote.connect_timeout,
+            client: OnceCell::new(),
+        })
     }
 
     /// The key, to be kept out of what people see.
     pub(super) fn secret(&self) -> Option<&str> {
-        self.key.as_ref().map(|key| key.text.as_str())
+        self.api_key.as_ref().map(ApiKey::text)
     }
 
     /// Sends a JSON body and waits for the head of the answer, without a deadline of its own beyond connecting: the
-    /// caller's deadline, or dropping the future, ends it.
+    /// caller's deadline, or dropping the future, ends it. The agent hears for whom it works as configured.
     ///
     /// # Errors
     /// `agent_unavailable`, `agent_timeout` (connecting), `agent_http_<status>`, `agent_bad_stream`.
-    pub(super) async fn post(&self, body: Vec<u8>) -> Result<Reply, AgentError> {
-        let mut request = self
-            .client()
-            .await?
-            .post(self.url.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "text/event-stream, application/json")
-            .body(body);
-        if let Some(key) = &self.key {
-            request = request.header(AUTHORIZATION, key.header.clone());
-        }
+    pub(super) async fn post(&self, body: Vec<u8>, run: &RunRequest) -> Result<Reply, AgentError> {
+        let mut headers = self.headers.clone();
+        self.identity.sign(run, &mut headers)?;
+        let request = self.client().await?.post(self.url.clone()).headers(headers).body(body);
         let response = request.send().await.map_err(|error| not_sent(&error))?;
         if !response.status().is_success() {
             return Err(self.refusal(response).await.into());
@@ -162,14 +143,6 @@ impl Endpoint {
         };
         tracing::debug!(host = self.url.host_str(), status, said, "an agent refused a request");
         Failure::Status { status, retry_after, said }
-    }
-}
-
-impl Key {
-    fn new(text: &str) -> Result<Self, BadEndpoint> {
-        let mut header = HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| BadEndpoint::Key)?;
-        header.set_sensitive(true);
-        Ok(Self { text: text.to_owned(), header })
     }
 }
 
@@ -336,7 +309,7 @@ mod tests {
             ("http://127.0.0.1:1", "http://127.0.0.1:1/chat/completions"),
             ("https://h/d?api-version=2", "https://h/d/chat/completions?api-version=2"),
         ] {
-            let endpoint = Endpoint::new(base_url, &["chat", "completions"], None, Duration::from_secs(5)).unwrap();
+            let endpoint = Endpoint::new(base_url, &["chat", "completions"], "*/*", &Remote::default()).unwrap();
             assert_eq!(endpoint.url.as_str(), expected);
         }
     }

@@ -5,9 +5,9 @@
 //! stream cancels the work.
 //!
 //! ```text
-//! registry --named--> deadline( demo | openai ) --events--> run
-//!                                      |
-//!                        http (status, Retry-After) -> sse (bounded lines) -> chunk -> answer
+//! registry --named--> deadline( demo | openai | agui ) --events--> run
+//!                                      |        |
+//!          identity -> http (status, Retry-After) -> sse (bounded lines) -> chunk -> answer | tidy -> order
 //! ```
 //!
 //! A backend that fails yields one [`AgentError`] and nothing after it; what was open then (a message, a tool call) stays
@@ -23,16 +23,18 @@ use lychgate_core::{RunId, SessionKey};
 use crate::wire::event::Event;
 use crate::wire::{Message, RunInput};
 
+mod agui;
 mod deadline;
 mod demo;
 mod emit;
 mod failure;
 mod http;
+mod identity;
 mod openai;
 mod registry;
 mod sse;
 
-pub use http::BadEndpoint;
+pub use http::BadUrl;
 pub use registry::{Agents, AgentsError, UnknownAgent};
 
 /// Everything that an agent needs to answer.

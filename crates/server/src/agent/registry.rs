@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Agent;
+use super::agui::{Agui, WithoutRaw};
 use super::deadline::Deadline;
 use super::demo::Demo;
-use super::http::BadEndpoint;
+use super::http::BadUrl;
 use super::openai::OpenAi;
 use crate::config::agents as config;
 
@@ -23,13 +24,15 @@ pub enum AgentsError {
     /// `default` names an agent that is not configured.
     #[error("agents.default is \"{0}\", but there is no section [agents.{0}]; add it, or name one that is there")]
     NoDefault(String),
-    /// An agent's address or key cannot be used.
-    #[error("agents.{name}.{reason}")]
-    BadEndpoint {
+    /// An agent's address cannot be used.
+    #[error("agents.{name}.{key} {reason}")]
+    BadUrl {
         /// Which agent.
         name: String,
-        /// Which key of it, and what is wrong with it.
-        reason: BadEndpoint,
+        /// Which key of it.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: BadUrl,
     },
 }
 
@@ -50,17 +53,9 @@ impl Agents {
     pub fn new(config: &config::Agents) -> Result<Self, AgentsError> {
         let mut named: BTreeMap<Arc<str>, Arc<dyn Agent>> = BTreeMap::new();
         for (name, agent) in &config.named {
-            let agent: Arc<dyn Agent> = match agent {
-                config::AgentConfig::Demo(demo) => Arc::new(Demo::new(demo)),
-                config::AgentConfig::OpenAi(openai) => match OpenAi::new(openai) {
-                    Ok(agent) => Arc::new(agent),
-                    Err(reason) => {
-                        return Err(AgentsError::BadEndpoint { name: name.clone(), reason });
-                    }
-                },
-            };
-            let agent = Deadline::new(agent, config.first_event_timeout, config.idle_timeout);
-            named.insert(Arc::from(name.as_str()), Arc::new(agent));
+            let agent =
+                build(agent).map_err(|(key, reason)| AgentsError::BadUrl { name: name.clone(), key, reason })?;
+            named.insert(Arc::from(name.as_str()), agent);
         }
         match named.get_key_value(config.default.as_str()) {
             Some((default, _)) => Ok(Self { default: default.clone(), named }),
@@ -86,6 +81,25 @@ impl Agents {
     }
 }
 
+/// An agent under its deadlines; the error names the key of its address.
+fn build(config: &config::AgentConfig) -> Result<Arc<dyn Agent>, (&'static str, BadUrl)> {
+    let in_time = |agent: Arc<dyn Agent>| Deadline::new(agent, config.first_event_timeout, config.idle_timeout);
+    Ok(match &config.kind {
+        config::AgentKind::Demo(demo) => Arc::new(in_time(Arc::new(Demo::new(demo)))),
+        config::AgentKind::OpenAi(openai) => {
+            let agent = OpenAi::new(openai).map_err(|bad| ("base_url", bad))?;
+            Arc::new(in_time(Arc::new(agent)))
+        }
+        config::AgentKind::Agui(agui) => {
+            let agent = in_time(Arc::new(Agui::new(agui).map_err(|bad| ("url", bad))?));
+            match agui.raw_events {
+                true => Arc::new(agent),
+                false => Arc::new(WithoutRaw(Arc::new(agent))),
+            }
+        }
+    })
+}
+
 impl fmt::Debug for Agents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Agents").field("default", &self.default).field("named", &self.named.keys()).finish()
@@ -98,29 +112,32 @@ mod tests {
 
     use super::*;
 
-    fn openai(base_url: &str, api_key: Option<&str>) -> config::AgentConfig {
-        config::AgentConfig::OpenAi(config::OpenAi {
+    fn openai(base_url: &str) -> config::AgentKind {
+        config::AgentKind::OpenAi(config::OpenAi {
             base_url: base_url.to_owned(),
             model: "m".to_owned(),
-            api_key: api_key.map(str::to_owned),
             system_prompt: None,
-            connect_timeout: Duration::from_secs(5),
+            send_user: false,
+            remote: config::Remote::default(),
         })
     }
 
-    fn configured(default: &str, other: config::AgentConfig) -> Result<Agents, AgentsError> {
-        let demo = config::AgentConfig::Demo(config::Demo { delay: Duration::ZERO });
-        Agents::new(&config::Agents {
-            default: default.to_owned(),
+    fn configured(default: &str, other: config::AgentKind) -> Result<Agents, AgentsError> {
+        let agent = |kind| config::AgentConfig {
+            kind,
             first_event_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
-            named: [("demo".to_owned(), demo), ("other".to_owned(), other)].into(),
+        };
+        let demo = agent(config::AgentKind::Demo(config::Demo { delay: Duration::ZERO }));
+        Agents::new(&config::Agents {
+            default: default.to_owned(),
+            named: [("demo".to_owned(), demo), ("other".to_owned(), agent(other))].into(),
         })
     }
 
     #[test]
     fn a_run_that_names_no_agent_gets_the_default_one() {
-        let agents = configured("demo", openai("http://127.0.0.1:1/v1", None)).unwrap();
+        let agents = configured("demo", openai("http://127.0.0.1:1/v1")).unwrap();
         assert_eq!(&*agents.named(None).unwrap().0, "demo");
         assert_eq!(&*agents.named(Some("other")).unwrap().0, "other");
         assert_eq!(agents.names().collect::<Vec<_>>(), ["demo", "other"]);
@@ -128,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_configured_is_an_error_of_bounded_length() {
-        let agents = configured("demo", openai("http://127.0.0.1:1/v1", None)).unwrap();
+        let agents = configured("demo", openai("http://127.0.0.1:1/v1")).unwrap();
         let Err(error) = agents.named(Some(&"x".repeat(1_000_000))) else {
             panic!("nobody has this name");
         };
@@ -137,20 +154,15 @@ mod tests {
 
     #[test]
     fn a_default_that_is_not_configured_names_the_key() {
-        let error = configured("gpt", openai("http://127.0.0.1:1/v1", None)).unwrap_err();
+        let error = configured("gpt", openai("http://127.0.0.1:1/v1")).unwrap_err();
         assert!(error.to_string().starts_with("agents.default is \"gpt\""), "{error}");
     }
 
     #[test]
-    fn an_address_or_key_that_cannot_be_used_names_the_key_and_hides_the_secret() {
-        for (base_url, api_key, expected) in [
-            ("not a url", None, "agents.other.base_url"),
-            ("ftp://127.0.0.1/v1", None, "agents.other.base_url"),
-            ("http://127.0.0.1/v1", Some("geheim\n"), "agents.other.api_key"),
-        ] {
-            let error = configured("demo", openai(base_url, api_key)).unwrap_err().to_string();
-            assert!(error.starts_with(expected), "{error}");
-            assert!(!error.contains("geheim"), "{error}");
+    fn an_address_that_cannot_be_used_names_the_key() {
+        for base_url in ["not a url", "ftp://127.0.0.1/v1"] {
+            let error = configured("demo", openai(base_url)).unwrap_err().to_string();
+            assert!(error.starts_with("agents.other.base_url is not an address"), "{error}");
         }
     }
 }

@@ -1,148 +1,116 @@
-//! HTTP routes: health and metrics for operators, a first page for people, error frames for everything else.
+//! HTTP routes: conversations for clients without a WebSocket, health and metrics for operators, a first page for people,
+//! error frames for everything else.
 //!
 //! ```text
-//! admin listener: GET /healthz  the process lives
-//!                 GET /readyz   something can be delivered: not draining, neither runtime nor reaper stuck, the journal takes events
-//!                 GET /metrics  OpenMetrics
-//! user listener:  GET /         what this is
+//! user listener:  POST   /v1/agui[/{agent}]              run, and its answer as AG-UI over SSE    } a slot, until the
+//!                 GET    /v1/threads/{t}/events          what runs now, as SSE, resumable         } response ends
+//!                 POST   /v1/threads/{t}/runs            run without waiting for the answer
+//!                 DELETE /v1/threads/{t}/runs/{r}        stop
+//!                 GET    /v1/threads[/{t}/messages]      history
+//!                 GET    /                               what this is
+//! admin listener: GET    /healthz /readyz /metrics       see `health`
 //! both:           anything else an `error` frame as JSON, with Retry-After where there is a time to come back
 //! ```
+//!
+//! docs/http.md says what each of them takes and answers.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use axum::routing::{get, post};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::{HeaderValue, Method};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use self::refused::Refused;
+use crate::auth::{Authenticator, Identity, check_origin};
 use crate::close::ErrorCode;
-use crate::driver::Trouble;
-use crate::telemetry::metrics;
-use crate::telemetry::{Metrics, Population};
+use crate::config;
+use crate::driver::Driver;
+use crate::run::Runs;
+use crate::session::Sessions;
+use crate::telemetry::Metrics;
 
-/// How long a scrape may wait for the records to be counted.
-const COUNTING: Duration = Duration::from_secs(2);
+mod agui;
+mod caller;
+mod health;
+mod line;
+mod reader;
+mod refused;
+mod sse;
 
-/// What decides whether this node is ready: the drain, and what keeps it from delivering (hazard R26).
-pub struct Health {
-    draining: AtomicBool,
-    watch: Box<dyn Fn() -> Option<Trouble> + Send + Sync>,
-    also: Box<dyn Fn() -> Option<String> + Send + Sync>,
+pub use health::{Admin, Health, admin};
+
+/// How long a browser may remember that it may call us.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
+
+/// What every route for users shares.
+pub struct Clients {
+    /// Who may hold a session.
+    pub driver: Arc<Driver>,
+    /// Who sees which thread.
+    pub sessions: Arc<Sessions>,
+    /// Who answers.
+    pub runs: Arc<Runs>,
+    /// Who may come in.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Bounds of a body and of what waits for a reader.
+    pub bounds: config::WebSocket,
+    /// Pages that may call from a browser; empty: any (a token is needed all the same).
+    pub origins: Arc<[String]>,
 }
 
-impl Health {
-    /// Ready while `watch` finds nothing. It is asked for every probe: it must be quick and never block.
-    #[must_use]
-    pub fn new(watch: impl Fn() -> Option<Trouble> + Send + Sync + 'static) -> Self {
-        Self { draining: AtomicBool::new(false), watch: Box::new(watch), also: Box::new(|| None) }
-    }
-
-    /// Ready only while `also` finds nothing either, such as a journal that takes nothing. As quick as `watch`.
-    #[must_use]
-    pub fn and(self, also: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
-        Self { also: Box::new(also), ..self }
-    }
-
-    /// The node is being drained: send nobody here.
-    pub fn on_drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Why this node is not ready; none when it is.
-    #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        match self.draining.load(Ordering::Relaxed) {
-            true => Some("draining".to_owned()),
-            false => (self.watch)().map(|trouble| trouble.to_string()).or_else(|| (self.also)()),
-        }
+impl Clients {
+    /// Checks a token; the error is a sentence for its bearer, the detail goes to the log.
+    fn verify(&self, token: &str) -> Result<Identity, Refused> {
+        self.authenticator.verify(token).map_err(|error| {
+            tracing::debug!(%error, "token refused");
+            self.metrics.on_auth_failure(error.as_str());
+            Refused::saying(ErrorCode::Unauthorized, error.sentence())
+        })
     }
 }
 
-impl fmt::Debug for Health {
+impl fmt::Debug for Clients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Health").field("trouble", &self.trouble()).finish()
+        f.debug_struct("Clients").finish_non_exhaustive()
     }
-}
-
-/// Everything that the admin listener shows.
-#[derive(Clone)]
-pub struct Admin {
-    health: Arc<Health>,
-    metrics: Arc<Metrics>,
-    population: Arc<dyn Fn() -> Population + Send + Sync>,
-    counting: Arc<Semaphore>,
-}
-
-impl Admin {
-    /// `population` counts the records at every scrape, on a thread that may block, one scrape at a time.
-    #[must_use]
-    pub fn new(
-        health: Arc<Health>,
-        metrics: Arc<Metrics>,
-        population: impl Fn() -> Population + Send + Sync + 'static,
-    ) -> Self {
-        Self { health, metrics, population: Arc::new(population), counting: Arc::new(Semaphore::new(1)) }
-    }
-
-    /// Counts, for [`COUNTING`] at most: whatever holds the locks of the records must not hold the probes as well.
-    async fn count(&self) -> Option<Population> {
-        let count = async {
-            let turn = Arc::clone(&self.counting).acquire_owned().await.ok()?;
-            let population = Arc::clone(&self.population);
-            let counted = spawn_blocking(move || {
-                let _turn = turn;
-                population()
-            });
-            counted.await.ok()
-        };
-        timeout(COUNTING, count).await.ok().flatten()
-    }
-}
-
-impl fmt::Debug for Admin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admin").field("health", &self.health).finish_non_exhaustive()
-    }
-}
-
-/// The routes of the admin listener. They ask for no token: the listener belongs on loopback or a private network.
-pub fn admin(admin: Admin) -> Router {
-    with_errors(
-        Router::new()
-            .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(ready))
-            .route("/metrics", get(scrape))
-            .with_state(admin),
-    )
 }
 
 /// The routes of the user listener that are no WebSocket; `/v1/ws` is the listener's own.
-pub fn user() -> Router {
-    with_errors(Router::new().route("/", get(front_page)))
+pub fn user(clients: Arc<Clients>) -> Router {
+    let cors = cors(Arc::clone(&clients.origins));
+    let routes = Router::new()
+        .route("/v1/agui", post(agui::run_default))
+        .route("/v1/agui/{agent}", post(agui::run_named))
+        .with_state(clients);
+    with_errors(routes.route("/", get(front_page))).layer(cors)
+}
+
+/// Browsers ask first whether a page may call (Fetch, section 3.2). No cookie proves anything here, so that credentials
+/// are never allowed, and a page that is not on the list reads nothing.
+fn cors(origins: Arc<[String]>) -> CorsLayer {
+    let is_allowed = move |origin: &HeaderValue, _: &http::request::Parts| {
+        check_origin(&origins, Some(origin.to_str().unwrap_or("(not text)"))).is_ok()
+    };
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(is_allowed))
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, ACCEPT, HeaderName::from_static("last-event-id")])
+        .expose_headers([RETRY_AFTER])
+        .max_age(PREFLIGHT_AGE)
 }
 
 /// An error as HTTP: the `error` frame as JSON with the status of its row; `Retry-After` mirrors `retry_in`, rounded up
 /// to whole seconds.
 #[must_use]
 pub fn error_response(code: ErrorCode) -> Response {
-    let row = code.row();
-    let body = serde_json::to_string(&code.to_frame()).expect("an error frame always serialises");
-    let status = StatusCode::from_u16(row.http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let json = HeaderValue::from_static("application/json");
-    let mut response = (status, [(CONTENT_TYPE, json)], body).into_response();
-    if let Some(retry_in) = row.retry_in {
-        let seconds = retry_in.as_millis().div_ceil(1000) as u64;
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
+    Refused::from(code).into_response()
 }
 
 fn with_errors(router: Router) -> Router {
@@ -151,30 +119,13 @@ fn with_errors(router: Router) -> Router {
         .method_not_allowed_fallback(|| async { error_response(ErrorCode::MethodNotAllowed) })
 }
 
-async fn ready(State(admin): State<Admin>) -> Response {
-    match admin.health.trouble() {
-        None => (StatusCode::OK, [(CACHE_CONTROL, "no-store")], "ready\n").into_response(),
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, [(CACHE_CONTROL, "no-store")], format!("not ready: {why}\n"))
-            .into_response(),
-    }
-}
-
-async fn scrape(State(admin): State<Admin>) -> Response {
-    match admin.count().await {
-        Some(population) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.encode(population)).into_response(),
-        None => error_response(ErrorCode::Internal),
-    }
-}
-
 async fn front_page() -> &'static str {
     concat!(
         "Lychgate ",
         env!("CARGO_PKG_VERSION"),
         ": a WebSocket gateway for AI chat that never locks a user out.\n\n",
         "Clients connect to /v1/ws with the subprotocol lychgate.v1; docs/protocol.md in the source explains it.\n",
+        "An AG-UI HttpAgent posts to /v1/agui; docs/http.md explains that and the other routes.\n",
         "In a terminal: lychgate chat --token TOKEN\n",
     )
 }
-
-#[cfg(test)]
-mod tests;

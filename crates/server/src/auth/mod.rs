@@ -7,7 +7,9 @@
 //! ```
 
 use std::fmt;
+use std::time::Duration;
 
+use http::header::{AUTHORIZATION, HeaderMap};
 use lychgate_core::{IdError, UserId};
 
 use crate::close::Close;
@@ -27,6 +29,24 @@ pub struct Identity {
     pub expires: Option<u64>,
     /// The plan that the token names in its claim `plan`, which selects limits; text of at most 64 bytes.
     pub plan: Option<Box<str>>,
+}
+
+impl Identity {
+    /// Until the token expires: zero for one that expired within the tolerated clock difference, none for one that never
+    /// does.
+    #[must_use]
+    pub fn expires_in(&self) -> Option<Duration> {
+        let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+        self.expires.map(|at| Duration::from_millis(at.saturating_mul(1000).saturating_sub(now)))
+    }
+}
+
+/// The token of `Authorization: Bearer <token>` (RFC 6750, section 2.1); none where the header is missing or of another
+/// scheme.
+#[must_use]
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Proves who a token speaks for.

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{Contradiction, Fault};
 use super::reference;
 use super::secret::Outside;
-use super::{Config, ConfigError, Journal, Place, agents, auth, journal, limits, log, server, websocket};
+use super::{Config, ConfigError, Journal, Place, agents, auth, journal, limits, log, runs, server, websocket};
 
 /// The file that is read where `--config` names none.
 const USUAL_FILE: &str = "lychgate.toml";
@@ -154,6 +154,7 @@ pub(super) struct Raw {
     websocket: websocket::RawWebSocket,
     auth: auth::RawAuth,
     agents: agents::RawAgents,
+    runs: runs::RawRuns,
     journal: journal::RawJournal,
     log: log::RawLog,
 }
@@ -171,6 +172,7 @@ impl Raw {
             plans,
             websocket: self.websocket.check()?,
             log: self.log.check()?,
+            runs: self.runs.check()?,
             journal: self.journal.check()?,
             agents: self.agents.check(&outside)?,
             // The secret comes last: whoever has none yet hears of every other mistake first.

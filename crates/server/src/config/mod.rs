@@ -17,6 +17,7 @@ mod limits;
 mod load;
 mod log;
 pub mod reference;
+mod runs;
 mod secret;
 mod server;
 pub(crate) mod value;
@@ -28,6 +29,7 @@ pub use journal::{Durability, Journal, JournalKind};
 pub use limits::Liveness;
 pub use load::{Argument, Loaded, Sources, load};
 pub use log::{Log, LogFormat};
+pub use runs::Runs;
 pub use server::{Environment, Server};
 pub use websocket::WebSocket;
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub auth: Auth,
     /// Who answers.
     pub agents: agents::Agents,
+    /// What waits for a thread, and how long a run goes on alone.
+    pub runs: Runs,
     /// Where events are kept.
     pub journal: Journal,
     /// What is written to standard error.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lychgate_core::LimitSpec;
 
-use super::agents::AgentConfig;
+use super::agents::AgentKind;
 use super::*;
 
 const SECRET: &str = "[auth.jwt]\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
@@ -153,6 +153,8 @@ fn numbers_out_of_their_range_are_refused() {
         ("[server]\nadmin_listen = \"127.0.0.1:8787\"", "server.admin_listen"),
         ("[websocket]\nmax_message_bytes = 10", "websocket.max_message_bytes"),
         ("[websocket]\nwindow = 0", "websocket.window"),
+        ("[runs]\nmax_queued_per_thread = 65", "runs.max_queued_per_thread"),
+        ("[runs]\ndetach_grace = \"0s\"", "runs.detach_grace"),
         ("[journal]\nmax_bytes = 1", "journal.max_bytes"),
         ("[journal]\npath = \"/tmp\"", "journal.path"),
         ("[journal]\ndirectory = \"\"", "journal.directory"),
@@ -317,12 +319,12 @@ fn secrets_are_in_no_debug_text_and_in_no_printed_configuration() {
     ]);
     let loaded = load(sources).unwrap();
     let config = loaded.check().unwrap();
-    match &config.agents.named["o"] {
-        AgentConfig::OpenAi(agent) => {
-            assert_eq!(agent.api_key.as_deref(), Some("sk-very-secret"));
+    match &config.agents.named["o"].kind {
+        AgentKind::OpenAi(agent) => {
+            assert_eq!(agent.remote.api_key.as_ref().map(|key| key.text()), Some("sk-very-secret"));
             assert_eq!(agent.base_url, "http://127.0.0.1:1/v1");
         }
-        AgentConfig::Demo(_) => panic!("an agent of kind openai was asked for"),
+        AgentKind::Demo(_) | AgentKind::Agui(_) => panic!("an agent of kind openai was asked for"),
     }
     for text in [format!("{config:?}"), loaded.to_toml()] {
         assert!(!text.contains("sk-very-secret") && !text.contains("0123456789abcdef"), "{text}");
@@ -343,5 +345,139 @@ fn a_file_that_is_missing_too_large_or_a_directory_is_named() {
         let sources = Sources { file: Some(path.into()), ..Sources::default() };
         let error = load(sources).unwrap_err().to_string();
         assert!(error.contains(path) && error.contains("--config"), "{error}");
+    }
+}
+
+/// The keys of an agent `o` of this kind, its address included.
+fn agent(kind: &str, keys: &str) -> String {
+    let address = match kind {
+        "openai" => "base_url = \"http://127.0.0.1:1/v1\"\nmodel = \"m\"",
+        _ => "url = \"http://127.0.0.1:1/agent\"",
+    };
+    format!("[agents.o]\nkind = {kind:?}\n{address}\n{keys}")
+}
+
+fn remote(kind: &str, keys: &str) -> agents::Remote {
+    match &with_secret(&agent(kind, keys)).unwrap().agents.named["o"].kind {
+        AgentKind::OpenAi(agent) => agent.remote.clone(),
+        AgentKind::Agui(agent) => agent.remote.clone(),
+        AgentKind::Demo(_) => panic!("an agent behind HTTP was asked for"),
+    }
+}
+
+#[test]
+fn who_the_user_is_reaches_agents_of_ones_own_and_no_third_party_unasked() {
+    let names = |remote: agents::Remote| {
+        let name = |header: Option<http::HeaderName>| header.map(|name| name.to_string()).unwrap_or_default();
+        (name(remote.identity.user_header), name(remote.identity.plan_header))
+    };
+    let both = ("x-lychgate-user".to_owned(), "x-lychgate-plan".to_owned());
+    assert_eq!(names(remote("agui", "")), both);
+    assert_eq!(names(remote("openai", "")), Default::default());
+    assert_eq!(names(remote("agui", "identity_header = \"\"\nplan_header = \"\"")), Default::default());
+    let asked = "identity_header = \"X-Lychgate-User\"\nplan_header = \"x-lychgate-plan\"";
+    assert_eq!(names(remote("openai", asked)), both);
+    assert!(remote("agui", "").identity.jwt.is_none());
+}
+
+#[test]
+fn an_agent_has_the_deadlines_of_all_agents_unless_it_has_its_own() {
+    let text = format!("[agents]\nidle_timeout = \"7s\"\n{}", agent("agui", "first_event_timeout = \"3s\""));
+    let config = with_secret(&text).unwrap();
+    let deadlines = |name: &str| {
+        let agent = &config.agents.named[name];
+        (agent.first_event_timeout.as_secs(), agent.idle_timeout.as_secs())
+    };
+    assert_eq!((deadlines("o"), deadlines("demo")), ((3, 7), (30, 7)));
+}
+
+#[test]
+fn headers_come_from_the_file_and_the_environment_and_are_printed_by_nothing() {
+    let text = agent(
+        "agui",
+        "headers = { X-Team = \"geheim-1\" }\nheaders_env = { Authorization = \"MY_TOKEN\" }\n\
+         identity_jwt_secret_env = \"MY_SECRET\"",
+    );
+    let file = File::new("headers.toml", &text);
+    let secret = "geheim-3-of-more-than-32-bytes-for-hs256";
+    let mut sources = environment(&[("MY_TOKEN", "Bearer geheim-2"), ("MY_SECRET", secret)]);
+    sources.file = Some(file.0.clone());
+    let loaded = load(sources).unwrap();
+    let config = loaded.check().unwrap();
+    let AgentKind::Agui(agent) = &config.agents.named["o"].kind else { panic!("an AG-UI agent was asked for") };
+    assert_eq!(
+        (&agent.remote.headers["x-team"], &agent.remote.headers["authorization"]),
+        (&http::HeaderValue::from_static("geheim-1"), &http::HeaderValue::from_static("Bearer geheim-2"))
+    );
+    let jwt = agent.remote.identity.jwt.as_ref().unwrap();
+    assert_eq!(
+        (jwt.secret.as_slice(), jwt.audience.as_str(), jwt.header.as_str()),
+        (secret.as_bytes(), "o", "x-lychgate-identity")
+    );
+    for text in [format!("{config:?}"), loaded.to_toml()] {
+        assert!(!text.contains("geheim"), "{text}");
+    }
+    assert!(loaded.to_toml().contains("X-Team"), "names are no secret");
+}
+
+#[test]
+fn what_an_agent_behind_http_cannot_be_told_names_the_key() {
+    for (kind, keys, expected) in [
+        ("agui", "headers = { \"x y\" = \"1\" }", "agents.o.headers.x y names \"x y\", which cannot be the name"),
+        ("agui", "headers = { Host = \"1\" }", "agents.o.headers.Host names `host`, which the gateway sets itself"),
+        ("agui", "headers = { x-a = \"1\", X-A = \"2\" }", "is there twice"),
+        ("agui", "headers = { x-a = \"geheim\\n\" }", "agents.o.headers.x-a holds a character"),
+        ("agui", "headers = { x-a = \"gehéim\" }", "agents.o.headers.x-a holds a character"),
+        (
+            "agui",
+            "headers_env = { x-a = \"NOT_SET_AT_ALL\" }",
+            "agents.o.headers_env.x-a names the environment variable",
+        ),
+        ("agui", "identity_header = \"a b\"", "agents.o.identity_header"),
+        ("agui", "identity_header = \"accept\"", "agents.o.identity_header"),
+        (
+            "agui",
+            "plan_header = \"x-lychgate-user\"",
+            "agents.o.plan_header must not use the same header as agents.o.identity",
+        ),
+        ("agui", "headers = { x-lychgate-user = \"ann\" }", "must not use the same header as agents.o.headers"),
+        ("agui", "identity_jwt_header = \"x-i\"", "agents.o.identity_jwt_header is set, but no secret"),
+        ("agui", "max_concurrent_runs = 0", "agents.o.max_concurrent_runs"),
+        ("agui", "breaker_failures = 101", "agents.o.breaker_failures"),
+        ("agui", "breaker_open = \"0s\"", "agents.o.breaker_open"),
+        ("agui", "idle_timeout = \"0s\"", "agents.o.idle_timeout"),
+        ("agui", "model = \"m\"", "agents.o.model is not a key of an agent of kind \"agui\""),
+        ("openai", "raw_events = true", "agents.o.raw_events is not a key of an agent of kind \"openai\""),
+        ("openai", "url = \"http://127.0.0.1\"", "agents.o.url is not a key"),
+    ] {
+        let error = error(&agent(kind, keys));
+        assert!(error.contains(expected), "{keys:?} gave: {error}");
+        assert!(!error.contains("geh"), "{error}");
+    }
+    assert!(
+        error("[agents.demo]\nheaders = {}").contains("agents.demo.headers is not a key of an agent of kind \"demo\"")
+    );
+    assert!(error("[agents.o]\nkind = \"agui\"").contains("agents.o.url is not set"));
+    let password = error("[agents.o]\nkind = \"agui\"\nurl = \"http://ann:geheim@127.0.0.1/\"");
+    assert!(password.contains("headers_env") && !password.contains("geheim"), "{password}");
+}
+
+#[test]
+fn a_secret_of_an_agent_that_cannot_be_used_names_the_key_and_hides_the_secret() {
+    let cases = [
+        ("api_key_env = \"BROKEN\"", "agents.o.api_key_env holds a character"),
+        ("headers_env = { x-a = \"BROKEN\" }", "agents.o.headers_env.x-a holds a character"),
+        ("identity_jwt_secret_env = \"BROKEN\"", "agents.o.identity_jwt_secret_env gives a secret of 7 bytes"),
+        ("api_key_env = \"FINE\"\nheaders_env = { authorization = \"FINE\" }", "same header as agents.o.headers_env"),
+        ("api_key_env = \"FINE\"\nidentity_header = \"authorization\"", "same header as agents.o.api_key_env"),
+        ("api_key_env = \"FINE\"\napi_key_file = \"/x\"", "must not be set together with"),
+    ];
+    for (keys, expected) in cases {
+        let file = File::new("agent-secret.toml", &agent("agui", keys));
+        let mut sources = environment(&[("BROKEN", "gehei\nm"), ("FINE", "geheim")]);
+        sources.file = Some(file.0.clone());
+        let error = load(sources).unwrap().check().unwrap_err().to_string();
+        assert!(error.contains(expected), "{keys:?} gave: {error}");
+        assert!(!error.contains("gehei"), "{error}");
     }
 }

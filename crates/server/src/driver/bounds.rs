@@ -153,7 +153,7 @@ impl Driver {
         {
             let mut shard = self.shard(user);
             if let Some(link) = shard.links.get(&connection) {
-                link.outbox.close(closing.code, &closing.to_json());
+                link.line.close(&closing);
             }
             shard.ledger.record(self.now(), &event);
         }

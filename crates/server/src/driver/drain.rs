@@ -6,7 +6,8 @@ use lychgate_core::{ConnectionId, Event, EvictReason, Input, Manner, Output, Ref
 
 use super::{Admitted, Driver, Shard};
 use crate::close::{Closing, ErrorCode, retry_after};
-use crate::outbox::{Frame, Outbox};
+use crate::outbox::Frame;
+use crate::sink::Line;
 use crate::wire::{self, Notice};
 
 impl Driver {
@@ -29,13 +30,13 @@ impl Driver {
                         expires_in: expires.map(|at| at.since(now).as_secs()),
                         limits: usage.into(),
                     };
-                    say(&link.outbox, &hello);
+                    say(&*link.line, &hello);
                 }
                 Output::Opened { context, reference, resume, path, waited: _, usage } => {
                     let Some(link) = shard.links.get(&context.connection()) else { continue };
-                    let outbox = link.outbox.clone();
+                    let line = link.line.clone();
                     let heartbeat = link.heartbeat;
-                    self.effects.attach(Admitted { context, reference, resume, path, usage, outbox, heartbeat });
+                    self.effects.attach(Admitted { context, reference, resume, path, usage, line, heartbeat });
                 }
                 Output::Closed { key, connection, reference, reason, session_ended: _, eviction } => {
                     self.effects.detach(&key, connection);
@@ -54,10 +55,10 @@ impl Driver {
                 }
                 Output::Ping { user, connection } => {
                     let Some(link) = shard.links.get(&connection) else { continue };
-                    let outcome = link.outbox.ping();
+                    let outcome = link.line.ping();
                     self.effects.pinged(outcome);
                     // After the ping: what is unanswered at the next one has been on its way since then.
-                    let backlog = link.outbox.backlog();
+                    let backlog = link.line.backlog();
                     shard.gate.handle_input(now, Input::PingResult { user, connection, outcome, backlog });
                 }
                 Output::CloseSocket { user, connection, reason, manner } => {
@@ -80,18 +81,19 @@ impl Driver {
 }
 
 /// Closes a socket; true when it is gone already. One that is to be torn down is gone when this returns, whether its
-/// task runs or not: nobody waits for it, and a runtime that is stuck makes it no failure. A handshake is confirmed when
-/// the task ends; while it does not, the gate's own deadline tears the socket down.
+/// task runs or not (that of an HTTP reader as soon as the runtime runs): nobody waits for it, and a runtime that is stuck
+/// makes it no failure. A handshake is confirmed when the task ends; while it does not, the gate's own deadline tears the
+/// socket down.
 fn close_socket(shard: &Shard, connection: ConnectionId, reason: EvictReason, manner: Manner) -> bool {
     let Some(link) = shard.links.get(&connection) else { return true };
     let closing = spread(Closing::from(reason), connection);
     match manner {
         Manner::Handshake => {
-            link.outbox.close(closing.code, &closing.to_json());
+            link.line.close(&closing);
             false
         }
         Manner::Abort => {
-            link.outbox.abort();
+            link.line.abort();
             true
         }
     }
@@ -116,13 +118,13 @@ fn millis(duration: Duration) -> u64 {
 
 fn say_to(shard: &Shard, connection: ConnectionId, message: &wire::Server<'_>) {
     if let Some(link) = shard.links.get(&connection) {
-        say(&link.outbox, message);
+        say(&*link.line, message);
     }
 }
 
-/// Sends an answer or a notice. Where the peer does not read, the outbox closes it by its own bound.
-fn say(outbox: &Outbox, message: &wire::Server<'_>) {
-    outbox.send_control(&Frame::text(message.to_json().as_bytes()));
+/// Sends an answer or a notice. Where the peer does not read, the line closes it by its own bound.
+fn say(line: &dyn Line, message: &wire::Server<'_>) {
+    line.send_control(&Frame::text(message.to_json().as_bytes()));
 }
 
 fn refuse(shard: &Shard, connection: ConnectionId, thread: Option<&str>, reference: Option<&str>, refusal: Refusal) {
@@ -131,9 +133,9 @@ fn refuse(shard: &Shard, connection: ConnectionId, thread: Option<&str>, referen
     // Whoever is refused together must not come back together (hazard R21).
     let retry_in = retry_after(refusal).map(|retry_in| millis(spread_time(retry_in, connection)));
     let error = wire::Server::Error { code: row.word, message: row.sentence, thread, run: None, reference, retry_in };
-    say(&link.outbox, &error);
+    say(&*link.line, &error);
     if thread.is_none() {
         let closing = spread(Closing::from(refusal), connection);
-        link.outbox.close(closing.code, &closing.to_json());
+        link.line.close(&closing);
     }
 }

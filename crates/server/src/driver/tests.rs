@@ -9,6 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::outbox::Outbox;
 
 mod decisions;
 
@@ -82,7 +83,7 @@ impl Node {
             expires_in: None,
             plan: None,
             address: Ipv4Addr::LOCALHOST.into(),
-            outbox: Outbox::new(ours.unwrap().0, 65_536),
+            line: Outbox::new(ours.unwrap().0, 65_536),
         })
     }
 

@@ -53,6 +53,7 @@ pub(crate) async fn conforms(make: impl Fn() -> Arc<dyn Journal>) {
     threads_are_listed_by_their_last_activity(&*make()).await;
     messages_are_paged_backwards(&*make()).await;
     the_state_is_told_as_of_the_cut(&*make()).await;
+    runs_left_open_are_told_until_they_are_ended(&*make()).await;
     the_follower_hears_everything_in_order(make()).await;
     an_append_that_nobody_waits_for_is_whole_or_not_there(make()).await;
     many_threads_are_written_at_once(make()).await;
@@ -212,6 +213,23 @@ async fn the_state_is_told_as_of_the_cut(journal: &dyn Journal) {
     assert_eq!(told.as_deref(), Some(&json!({"n": 1})));
     journal.append(&key, vec![finished("r2")]).await.unwrap();
     assert_eq!(journal.snapshot(&key).await.unwrap().state.as_deref(), Some(&json!({"n": 2})));
+}
+
+async fn runs_left_open_are_told_until_they_are_ended(journal: &dyn Journal) {
+    assert!(journal.unfinished(10).await.unwrap().is_empty());
+    for user in ["ann", "bob", "cyd"] {
+        journal.append(&key(user, "t"), vec![started("r", "q"), content("m", "half")]).await.unwrap();
+    }
+    journal.append(&key("bob", "t"), vec![finished("r")]).await.unwrap();
+    let mut open = journal.unfinished(10).await.unwrap();
+    open.sort_by_key(|(key, _)| key.to_string());
+    let run = RunId::parse("r").unwrap();
+    assert_eq!(open, [(key("ann", "t"), run.clone()), (key("cyd", "t"), run)]);
+    assert_eq!(journal.unfinished(1).await.unwrap().len(), 1);
+    for user in ["ann", "cyd"] {
+        journal.append(&key(user, "t"), vec![finished("r")]).await.unwrap();
+    }
+    assert!(journal.unfinished(10).await.unwrap().is_empty());
 }
 
 async fn the_follower_hears_everything_in_order(journal: Arc<dyn Journal>) {

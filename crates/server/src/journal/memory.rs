@@ -373,9 +373,11 @@ impl Journal for Memory {
         Box::pin(ready(Ok(self.messages_now(key, before, limit))))
     }
 
-    /// None: what a former process held is gone with it.
-    fn unfinished(&self, _limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>> {
-        Box::pin(ready(Ok(Vec::new())))
+    fn unfinished(&self, limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>> {
+        let open = |(key, thread): (&SessionKey, &Thread)| Some((key.clone(), lock(thread).run()?.clone()));
+        let of_shard =
+            |shard: &Mutex<Shard>| lock(shard).threads.iter().filter_map(open).take(limit).collect::<Vec<_>>();
+        Box::pin(ready(Ok(self.shards.iter().flat_map(of_shard).take(limit).collect())))
     }
 
     /// None: threads at rest make room, and a run that finds none is told.

@@ -25,6 +25,8 @@ pub use merge::merge as merge_adjacent;
 
 #[cfg(test)]
 pub(crate) mod conformance;
+#[cfg(test)]
+pub(crate) mod faulty;
 
 /// The beginning of the first question, for a list of threads.
 fn title(messages: &[Arc<Message>]) -> Option<String> {
@@ -171,7 +173,8 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
         limit: usize,
     ) -> JournalFuture<'a, MessagePage>;
 
-    /// Runs that a former process left open, at most `limit`; each is in the answer until its end is appended.
+    /// Runs that are open in the log, at most `limit`. Asked at the start, when whoever drove them is gone; each is in
+    /// the answer until its end is appended.
     fn unfinished(&self, limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>>;
 
     /// Why nothing can be appended at the moment, in words for operators; none when all is well. Does not block.

@@ -22,7 +22,6 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::change::Rules;
 use self::condition::Condition;
-use self::epoch::Opening;
 use self::files::Directory;
 use self::ledger::{Ledger, Wanted};
 use self::readers::Readers;
@@ -59,7 +58,6 @@ const EVENT_WEIGHT: usize = 256;
 /// The journal `sqlite`.
 pub struct Sqlite {
     epoch: Arc<str>,
-    opened: u64,
     bounds: Bounds,
     jobs: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
@@ -85,15 +83,15 @@ impl Sqlite {
     /// [`OpenError`] names the file and the way out.
     pub fn open(config: &config::Journal, epoch: &str) -> Result<Self, OpenError> {
         let directory = Directory::claim(&config.directory)?;
-        let (db, opening) = open::prepare(&directory, config.durability, epoch)?;
-        Self::start(config, directory, db, opening)
+        let (db, epoch) = open::prepare(&directory, config.durability, epoch)?;
+        Self::start(config, directory, db, epoch)
     }
 
     fn start(
         config: &config::Journal,
         directory: Directory,
         db: Connection,
-        opening: Opening,
+        epoch: Arc<str>,
     ) -> Result<Self, OpenError> {
         let directory = Arc::new(directory);
         let path = directory.database();
@@ -104,7 +102,7 @@ impl Sqlite {
             max_bytes: config.max_bytes_per_thread,
         };
         let rules = Rules { bounds, compact_after: config.compact_after, retention: config.retention };
-        let ledger = Ledger::new(&db, bounds, opening.opened).map_err(failed)?;
+        let ledger = Ledger::new(&db, bounds).map_err(failed)?;
         let condition = Arc::new(Condition::default());
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (acks, acked) = sync_channel(BATCHES);
@@ -140,8 +138,7 @@ impl Sqlite {
             spawn("journal-upkeep", &path, &condition, move || upkeep.run())?,
         ];
         Ok(Self {
-            epoch: opening.epoch,
-            opened: opening.opened,
+            epoch,
             bounds,
             jobs,
             room: Arc::new(Semaphore::new(QUEUE_BYTES as usize)),
@@ -253,8 +250,7 @@ impl Journal for Sqlite {
     }
 
     fn unfinished(&self, limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>> {
-        let opened = self.opened;
-        Box::pin(self.readers.ask(move |db| read::unfinished(db, opened, limit)))
+        Box::pin(self.readers.ask(move |db| read::unfinished(db, limit)))
     }
 
     fn trouble(&self) -> Option<String> {

@@ -140,6 +140,11 @@ impl Seat {
         self.0.pool.lock().strangers.remove(&self.0.number);
     }
 
+    /// Ends the connection now: the seat is free, and its task is aborted. Does not block.
+    pub fn turn_out(&self) {
+        self.0.pool.lock().turn_out(self.0.number);
+    }
+
     /// Runs a task that serves the connection from now on: it is the one that is aborted when the connection is turned
     /// out.
     pub(crate) fn spawn<F>(&self, task: F)

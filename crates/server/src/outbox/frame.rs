@@ -56,6 +56,16 @@ impl Frame {
         &self.0
     }
 
+    /// What a text frame carries, without its header. Cheap: the bytes are shared.
+    pub(crate) fn payload(&self) -> Bytes {
+        let header = match self.0.get(1) {
+            Some(126) => 4,
+            Some(127) => 10,
+            Some(_) | None => 2,
+        };
+        self.0.slice(header.min(self.0.len())..)
+    }
+
     fn encode(opcode: OpCode, payload: &[&[u8]]) -> Self {
         let length = payload.iter().map(|part| part.len()).sum();
         let mut header = Header::new(opcode);
@@ -87,6 +97,14 @@ mod tests {
     fn lengths_take_the_shortest_form_that_holds_them() {
         let head = |length: usize| Frame::binary(&vec![0; length]).wire_bytes() - length;
         assert_eq!([head(125), head(126), head(65_535), head(65_536)], [2, 4, 4, 10]);
+    }
+
+    #[test]
+    fn a_payload_is_found_behind_a_header_of_any_length() {
+        for length in [0, 125, 126, 65_535, 65_536] {
+            let payload = vec![b'x'; length];
+            assert_eq!(&Frame::text(&payload).payload()[..], &payload[..]);
+        }
     }
 
     #[test]

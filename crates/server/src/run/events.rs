@@ -37,6 +37,11 @@ pub(super) fn started(key: &SessionKey, run: &RunId, input: &RunInput) -> Event 
     Event::build(&Started { kind: "RUN_STARTED", thread_id, run_id, input: Input { thread_id, run_id, input } })
 }
 
+/// RUN_FINISHED of a run that is done.
+pub(super) fn finished(key: &SessionKey, run: &RunId) -> Event {
+    Event::build(&json!({"type": "RUN_FINISHED", "threadId": key.thread().as_str(), "runId": run.as_str()}))
+}
+
 /// RUN_FINISHED, outcome cancelled.
 pub(super) fn cancelled(key: &SessionKey, run: &RunId) -> Event {
     Event::build(&json!({

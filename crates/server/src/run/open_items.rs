@@ -20,32 +20,50 @@ enum Kind {
 #[derive(Clone, Debug, Default)]
 pub(super) struct OpenItems(Vec<(Kind, String)>);
 
+/// What an event does to its item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    Begins,
+    Continues,
+    Ends,
+}
+
 impl OpenItems {
     /// Follows one event that goes into the log.
     pub(super) fn follow(&mut self, event: &Event) {
-        let head = event.head();
-        let (kind, opens) = match event.kind() {
-            "TEXT_MESSAGE_START" => (Kind::Text, true),
-            "TEXT_MESSAGE_END" => (Kind::Text, false),
-            "REASONING_START" => (Kind::Reasoning, true),
-            "REASONING_END" => (Kind::Reasoning, false),
-            "REASONING_MESSAGE_START" => (Kind::ReasoningMessage, true),
-            "REASONING_MESSAGE_END" => (Kind::ReasoningMessage, false),
-            "TOOL_CALL_START" => (Kind::ToolCall, true),
-            "TOOL_CALL_END" => (Kind::ToolCall, false),
-            "STEP_STARTED" => (Kind::Step, true),
-            "STEP_FINISHED" => (Kind::Step, false),
-            _ => return,
-        };
-        let Some(id) = id_of(kind, head) else { return };
-        let known = self.0.iter().position(|(of, item)| *of == kind && item == id);
-        match (opens, known) {
-            (true, None) if self.0.len() < MAX_OPEN => self.0.push((kind, id.to_owned())),
-            (false, Some(index)) => {
+        let Some((kind, deed, id)) = part(event) else { return };
+        let known = self.position(kind, id);
+        match (deed, known) {
+            (Deed::Begins, None) if self.0.len() < MAX_OPEN => self.0.push((kind, id.to_owned())),
+            (Deed::Ends, Some(index)) => {
                 self.0.remove(index);
             }
-            (true, Some(_) | None) | (false, None) => {}
+            (Deed::Begins | Deed::Continues, Some(_) | None) | (Deed::Ends, None) => {}
         }
+    }
+
+    /// Follows one event of a stream that has to be right by itself.
+    ///
+    /// # Errors
+    /// What is wrong with it, to stand after its name.
+    pub(super) fn follow_strictly(&mut self, event: &Event) -> Result<(), String> {
+        let (kind, head) = (event.kind(), event.head());
+        if let Some((item, deed, id)) = part(event) {
+            match (deed, self.position(item, id)) {
+                (Deed::Begins, Some(_)) => return Err(format!("begins {id:?} again ({kind})")),
+                (Deed::Continues | Deed::Ends, None) => {
+                    return Err(format!("is about {id:?}, which was not begun here ({kind})"));
+                }
+                (Deed::Begins, None) | (Deed::Continues | Deed::Ends, Some(_)) => self.follow(event),
+            }
+        } else if is_part(kind).is_some_and(|(item, _)| id_of(item, head).is_none()) {
+            return Err(format!("has no id ({kind})"));
+        }
+        Ok(())
+    }
+
+    fn position(&self, kind: Kind, id: &str) -> Option<usize> {
+        self.0.iter().position(|(of, item)| *of == kind && item == id)
     }
 
     /// The events that close what is open, innermost first.
@@ -60,6 +78,30 @@ impl OpenItems {
             })
         })
     }
+}
+
+fn part(event: &Event) -> Option<(Kind, Deed, &str)> {
+    let (kind, deed) = is_part(event.kind())?;
+    Some((kind, deed, id_of(kind, event.head())?))
+}
+
+fn is_part(event: &str) -> Option<(Kind, Deed)> {
+    Some(match event {
+        "TEXT_MESSAGE_START" => (Kind::Text, Deed::Begins),
+        "TEXT_MESSAGE_CONTENT" => (Kind::Text, Deed::Continues),
+        "TEXT_MESSAGE_END" => (Kind::Text, Deed::Ends),
+        "REASONING_START" => (Kind::Reasoning, Deed::Begins),
+        "REASONING_END" => (Kind::Reasoning, Deed::Ends),
+        "REASONING_MESSAGE_START" => (Kind::ReasoningMessage, Deed::Begins),
+        "REASONING_MESSAGE_CONTENT" => (Kind::ReasoningMessage, Deed::Continues),
+        "REASONING_MESSAGE_END" => (Kind::ReasoningMessage, Deed::Ends),
+        "TOOL_CALL_START" => (Kind::ToolCall, Deed::Begins),
+        "TOOL_CALL_ARGS" => (Kind::ToolCall, Deed::Continues),
+        "TOOL_CALL_END" => (Kind::ToolCall, Deed::Ends),
+        "STEP_STARTED" => (Kind::Step, Deed::Begins),
+        "STEP_FINISHED" => (Kind::Step, Deed::Ends),
+        _ => return None,
+    })
 }
 
 fn id_of(kind: Kind, head: &Head) -> Option<&str> {

@@ -15,6 +15,10 @@ use crate::journal::{Entry, Follower};
 use crate::sink::recorder::Recorder;
 use crate::wire::event::Event;
 
+mod endings;
+mod publications;
+mod waiting;
+
 type Answer = dyn Fn(RunRequest) -> EventStream + Send + Sync;
 
 /// An agent that answers as the test says.
@@ -27,10 +31,40 @@ impl Agent for Scripted {
 }
 
 struct World {
-    journal: Arc<Memory>,
+    journal: Arc<dyn Journal>,
     runs: Arc<Runs>,
     changes: Arc<Mutex<Vec<RunChange>>>,
     reply: Arc<Recorder>,
+    attended: Arc<AtomicBool>,
+}
+
+struct Around {
+    agent: Arc<dyn Agent>,
+    changes: Arc<Mutex<Vec<RunChange>>>,
+    attended: Arc<AtomicBool>,
+    told: Arc<Recorder>,
+}
+
+impl Surroundings for Around {
+    fn agent(&self, name: Option<&str>) -> Option<Arc<dyn Agent>> {
+        matches!(name, None | Some("scripted")).then(|| Arc::clone(&self.agent))
+    }
+
+    fn max_runs(&self, _: &UserId) -> usize {
+        MAX_RUNS
+    }
+
+    fn changed(&self, change: RunChange) {
+        lock(&self.changes).push(change);
+    }
+
+    fn is_attended(&self, _: &SessionKey) -> bool {
+        self.attended.load(Ordering::SeqCst)
+    }
+
+    fn tell(&self, _: &SessionKey, frame: &Frame) {
+        self.told.send_control(frame);
+    }
 }
 
 fn memory(max_bytes: usize) -> Memory {
@@ -52,18 +86,33 @@ fn world(answer: impl Fn(RunRequest) -> EventStream + Send + Sync + 'static) -> 
 const MAX_RUNS: usize = 4;
 
 fn world_with(journal: Memory, answer: impl Fn(RunRequest) -> EventStream + Send + Sync + 'static) -> World {
-    let journal = Arc::new(journal);
+    world_under(config::Runs::default(), journal, answer)
+}
+
+fn world_under(
+    bounds: config::Runs,
+    journal: Memory,
+    answer: impl Fn(RunRequest) -> EventStream + Send + Sync + 'static,
+) -> World {
+    world_on(bounds, Arc::new(journal), answer)
+}
+
+fn world_on(
+    bounds: config::Runs,
+    journal: Arc<dyn Journal>,
+    answer: impl Fn(RunRequest) -> EventStream + Send + Sync + 'static,
+) -> World {
+    let attended = Arc::new(AtomicBool::new(true));
     let changes = Arc::new(Mutex::new(Vec::new()));
-    let agent: Arc<dyn Agent> = Arc::new(Scripted(Box::new(answer)));
-    let heard = Arc::clone(&changes);
-    let runs = Runs::new(
-        journal.clone(),
-        Box::new(move |name| matches!(name, None | Some("scripted")).then(|| Arc::clone(&agent))),
-        Box::new(|_| MAX_RUNS),
-        Box::new(move |change| lock(&heard).push(change)),
-        Handle::current(),
-    );
-    World { journal, runs, changes, reply: Arc::new(Recorder::new()) }
+    let reply = Arc::new(Recorder::new());
+    let around = Around {
+        agent: Arc::new(Scripted(Box::new(answer))),
+        changes: Arc::clone(&changes),
+        attended: Arc::clone(&attended),
+        told: Arc::clone(&reply),
+    };
+    let runs = Runs::new(journal.clone(), bounds, Arc::new(around), Handle::current());
+    World { journal, runs, changes, reply, attended }
 }
 
 fn key(thread: &str) -> SessionKey {
@@ -419,7 +468,7 @@ async fn a_full_journal_ends_the_run_and_the_gateway_goes_on() {
     world.start("t", "endless");
     world.at_rest().await;
     let end = world.last("t").await;
-    assert_eq!((&end["type"], &end["code"]), (&json!("RUN_ERROR"), &json!("internal")));
+    assert_eq!((&end["type"], &end["code"]), (&json!("RUN_ERROR"), &json!("journal_unavailable")));
     assert!(world.journal.snapshot(&key("t")).await.unwrap().run.is_none());
     world.start("other", "r");
     world.at_rest().await;

@@ -1,13 +1,12 @@
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use lychgate_core::{Pressure, RunId, ThreadId, UserId};
+use lychgate_core::{Pressure, ThreadId, UserId};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::config;
+use crate::journal::faulty::{Faulty, Late};
 use crate::journal::memory::Memory;
-use crate::journal::{JournalError, JournalFuture, Snapshot};
 use crate::sink::recorder::Recorder;
 use crate::wire::event::Event;
 
@@ -441,84 +440,17 @@ fn a_session_with_one_attachment_stays_small() {
     assert!(allocation + entry * 16 / 7 <= 300, "{allocation} + {entry}");
 }
 
-/// A journal whose reads can be made to fail.
-#[derive(Debug)]
-struct Faulty {
-    memory: Memory,
-    fails: AtomicBool,
-}
-
-impl Faulty {
-    fn check<'a, T: Send + 'a>(&self, then: JournalFuture<'a, T>) -> JournalFuture<'a, T> {
-        match self.fails.load(Ordering::SeqCst) {
-            true => Box::pin(std::future::ready(Err(JournalError::Unavailable("broken".to_owned())))),
-            false => then,
-        }
-    }
-}
-
-impl Journal for Faulty {
-    fn append<'a>(&'a self, key: &'a SessionKey, events: Vec<Event>) -> JournalFuture<'a, Vec<Entry>> {
-        self.memory.append(key, events)
-    }
-
-    fn read<'a>(&'a self, key: &'a SessionKey, after: u64, limit: usize) -> JournalFuture<'a, Vec<Entry>> {
-        self.check(self.memory.read(key, after, limit))
-    }
-
-    fn snapshot<'a>(&'a self, key: &'a SessionKey) -> JournalFuture<'a, Snapshot> {
-        self.check(self.memory.snapshot(key))
-    }
-
-    fn knows_run<'a>(&'a self, key: &'a SessionKey, run: &'a RunId) -> JournalFuture<'a, bool> {
-        self.memory.knows_run(key, run)
-    }
-
-    fn append_once<'a>(
-        &'a self,
-        key: &'a SessionKey,
-        once: &'a str,
-        events: Vec<Event>,
-    ) -> JournalFuture<'a, Option<Vec<Entry>>> {
-        self.memory.append_once(key, once, events)
-    }
-
-    fn threads<'a>(&'a self, user: &'a UserId, before: Option<u64>, limit: usize) -> JournalFuture<'a, ThreadPage> {
-        self.check(self.memory.threads(user, before, limit))
-    }
-
-    fn messages<'a>(
-        &'a self,
-        key: &'a SessionKey,
-        before: Option<&'a str>,
-        limit: usize,
-    ) -> JournalFuture<'a, MessagePage> {
-        self.check(self.memory.messages(key, before, limit))
-    }
-
-    fn unfinished(&self, limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>> {
-        self.memory.unfinished(limit)
-    }
-
-    fn trouble(&self) -> Option<String> {
-        self.memory.trouble()
-    }
-
-    fn follow(&self, follower: Arc<dyn Follower>) {
-        self.memory.follow(follower);
-    }
-}
-
 #[tokio::test]
 async fn a_journal_that_cannot_be_read_is_an_error_and_the_tab_recovers_with_it() {
-    let journal = Arc::new(Faulty { memory: memory(), fails: AtomicBool::new(true) });
+    let journal = Arc::new(Faulty::new(memory()));
+    journal.fail_reads(true);
     let sessions = sessions(journal.clone(), WINDOW);
     let mut tab = Tab::open(1, &sessions);
     until("an error", || !tab.sink.frames().is_empty()).await;
     let error = tab.sink.take().remove(0);
     assert_eq!((&error["type"], &error["code"], &error["ref"]), (&json!("error"), &json!("internal"), &json!("1")));
     tab.opened = 1;
-    journal.fails.store(false, Ordering::SeqCst);
+    journal.fail_reads(false);
     journal.append(&key(), vec![start("r"), piece("a")]).await.unwrap();
     until_at(&mut tab, 2).await;
     assert_eq!((tab.text.as_str(), tab.resets), ("a", 1));
@@ -570,31 +502,53 @@ async fn events_reach_every_tab_exactly_once_whatever_races() {
     for seed in 1..=12_u64 {
         let journal = Arc::new(memory());
         let sessions = sessions(journal.clone(), 16);
-        let head = 402;
-        let mut tasks = Vec::new();
-        for n in 0..4 {
-            let heartbeat = if n % 2 == 0 { Heartbeat::Application } else { Heartbeat::Protocol };
-            let tab = Tab::new(n, heartbeat, Recorder::with_capacity(7));
-            tab.attach(&sessions);
-            let seed = seed * 1_000 + n as u64 + 1;
-            tasks.push(tokio::spawn(live_through(tab, sessions.clone(), seed, head)));
-        }
-        let mut random = Random(seed);
-        let mut whole = String::new();
-        journal.append(&key(), vec![start("r")]).await.unwrap();
-        let mut left = head - 2;
-        while left > 0 {
-            let count = (random.below(5) + 1).min(left);
-            let texts: Vec<String> = (0..count).map(|n| format!("{} ", left - n)).collect();
-            journal.append(&key(), texts.iter().map(|text| piece(text)).collect()).await.unwrap();
-            whole.extend(texts);
-            left -= count;
-            tokio::task::yield_now().await;
-        }
-        journal.append(&key(), vec![finish("r")]).await.unwrap();
-        for task in tasks {
-            let tab = task.await.unwrap();
-            assert_eq!(tab.text, whole, "seed {seed}");
-        }
+        race(seed, &*journal, &sessions, |_| {}).await;
+    }
+}
+
+/// A journal on disk shows an event to readers before its follower hears of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn events_reach_every_tab_exactly_once_also_when_readers_see_them_before_they_are_told() {
+    for seed in 1..=12_u64 {
+        let journal = Arc::new(memory());
+        let sessions = Sessions::new(journal.clone(), Handle::current(), 16);
+        let late = Late::between(&*journal, sessions.clone());
+        race(seed, &*journal, &sessions, |random| while random.below(3) != 0 && late.tell() {}).await;
+    }
+}
+
+/// Four tabs do everything a tab can while a run is appended; `between` is called between two appends, and often enough
+/// after the last.
+async fn race(seed: u64, journal: &dyn Journal, sessions: &Arc<Sessions>, between: impl Fn(&mut Random)) {
+    let head = 402;
+    let mut tasks = Vec::new();
+    for n in 0..4 {
+        let heartbeat = if n % 2 == 0 { Heartbeat::Application } else { Heartbeat::Protocol };
+        let tab = Tab::new(n, heartbeat, Recorder::with_capacity(7));
+        tab.attach(sessions);
+        let seed = seed * 1_000 + n as u64 + 1;
+        tasks.push(tokio::spawn(live_through(tab, Arc::clone(sessions), seed, head)));
+    }
+    let mut random = Random(seed);
+    let mut whole = String::new();
+    journal.append(&key(), vec![start("r")]).await.unwrap();
+    let mut left = head - 2;
+    while left > 0 {
+        let count = (random.below(5) + 1).min(left);
+        let texts: Vec<String> = (0..count).map(|n| format!("{} ", left - n)).collect();
+        journal.append(&key(), texts.iter().map(|text| piece(text)).collect()).await.unwrap();
+        whole.extend(texts);
+        left -= count;
+        between(&mut random);
+        tokio::task::yield_now().await;
+    }
+    journal.append(&key(), vec![finish("r")]).await.unwrap();
+    while !tasks.iter().all(tokio::task::JoinHandle::is_finished) {
+        between(&mut random);
+        tokio::task::yield_now().await;
+    }
+    for task in tasks {
+        let tab = task.await.unwrap();
+        assert_eq!(tab.text, whole, "seed {seed}");
     }
 }

@@ -65,15 +65,8 @@ impl Recorder {
     }
 }
 
-/// Reads the one unmasked text message of a frame.
 fn payload(frame: &Frame) -> Value {
-    let bytes = frame.bytes();
-    let header = match bytes[1] {
-        126 => 4,
-        127 => 10,
-        _ => 2,
-    };
-    serde_json::from_slice(&bytes[header..]).unwrap()
+    serde_json::from_slice(&frame.payload()).unwrap()
 }
 
 impl Sink for Recorder {

@@ -11,7 +11,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lychgate_core::id::MAX_ID_BYTES;
 use lychgate_core::{
@@ -25,7 +24,7 @@ use crate::driver::{Arrival, Driver, Registration, random_bits};
 use crate::outbox::{Frame, Outbox, Traffic};
 use crate::run::{Runs, StartRun};
 use crate::session::Sessions;
-use crate::sink::Sink;
+use crate::sink::{Line, Sink};
 use crate::telemetry::Metrics;
 use crate::wire::{self, Client};
 use crate::ws::{Ending, Handler, Violation};
@@ -259,7 +258,7 @@ impl Chat {
         let client = hello.client.as_deref().and_then(|client| ClientId::parse(client).ok());
         let plan = identity.plan.clone();
         let registration = self.services.driver.connect(Arrival {
-            expires_in: expires_in(&identity),
+            expires_in: identity.expires_in(),
             user: identity.user,
             plan: identity.plan,
             connection: ConnectionId::from_random(random_bits()),
@@ -267,7 +266,7 @@ impl Chat {
             prev: hello.prev.as_deref().and_then(|prev| prev.parse().ok()),
             heartbeat,
             address,
-            outbox: Arc::clone(&self.outbox),
+            line: Arc::clone(&self.outbox) as Arc<dyn Line>,
         });
         tracing::debug!(
             connection = %registration.connection(), user = %registration.user(), sdk = hello.sdk.as_deref(), "hello"
@@ -378,7 +377,7 @@ impl Guest {
         };
         match services.verify(token) {
             Ok(identity) if identity.user == *self.registration.user() => {
-                self.registration.renew(expires_in(&identity), identity.plan.as_deref());
+                self.registration.renew(identity.expires_in(), identity.plan.as_deref());
                 self.plan = identity.plan;
                 Ok(None)
             }
@@ -390,12 +389,6 @@ impl Guest {
 
 fn bad_id(field: &str, error: &IdError) -> Complaint {
     Complaint::bad_frame(format!("`{field}` {error}."))
-}
-
-/// Until the token expires: zero for one that expired within the tolerated clock difference.
-fn expires_in(identity: &Identity) -> Option<Duration> {
-    let left = |at: u64| Duration::from_millis(at.saturating_mul(1000).saturating_sub(unix_ms()));
-    identity.expires.map(left)
 }
 
 fn unix_ms() -> u64 {

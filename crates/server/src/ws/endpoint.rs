@@ -8,12 +8,12 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use http::header::{AUTHORIZATION, HeaderMap, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{HeaderMap, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use http::{Request, StatusCode};
 
 use super::chat::{Chat, Introduction, Services};
 use super::upgrade::{Upgrade, items};
-use crate::auth::{Identity, check_origin};
+use crate::auth::{Identity, bearer, check_origin};
 use crate::close::ErrorCode;
 use crate::config;
 use crate::wire;
@@ -53,7 +53,7 @@ async fn connect(
     }
     let introduction = match speaks_another_version(headers, upgrade.protocol()) {
         true => Introduction::WrongVersion,
-        false => introduce(&door.services, bearer(headers).or_else(|| upgrade.take_bearer())),
+        false => introduce(&door.services, bearer(headers).map(str::to_owned).or_else(|| upgrade.take_bearer())),
     };
     let services = Arc::clone(&door.services);
     upgrade.serve(&door.bounds, move |outbox| Chat::new(services, outbox, peer.ip(), introduction))
@@ -66,12 +66,6 @@ fn introduce(services: &Services, token: Option<String>) -> Introduction {
         Some(Ok(identity)) => Introduction::Proven(Box::<Identity>::new(identity)),
         Some(Err(sentence)) => Introduction::Failed(sentence),
     }
-}
-
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
 /// A client that names subprotocols, but none that we speak, would misunderstand every frame. One that names none (a

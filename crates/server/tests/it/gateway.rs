@@ -189,6 +189,7 @@ impl Doors {
     /// A client of this user with a hello of its own.
     pub(crate) async fn connect_with(&self, user: &str, hello: Value) -> Client {
         let mut client = Call::with_token(&self.token(user)).dial(self).await.unwrap();
+        client.is_acknowledging = hello["heartbeat"] == "app";
         client.say(hello).await;
         client.hello = client.expect("hello").await;
         client

@@ -26,7 +26,7 @@ pub(crate) fn kinds(events: &[Value]) -> Vec<&str> {
 }
 
 /// Offsets rise, and what one who joined late got in larger pieces is what the others got in small ones.
-fn told(events: &[Value]) -> Vec<Value> {
+pub(crate) fn told(events: &[Value]) -> Vec<Value> {
     let offsets: Vec<u64> = events.iter().map(|frame| frame["offset"].as_u64().unwrap()).collect();
     assert!(offsets.is_sorted_by(|a, b| a < b), "{offsets:?}");
     let mut told: Vec<Value> = Vec::new();

@@ -8,6 +8,7 @@ mod golden_path;
 mod limits;
 mod listener;
 mod operators;
+mod resume;
 mod runs;
 mod stop;
 mod ws;

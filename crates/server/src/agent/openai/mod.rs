@@ -19,7 +19,7 @@ use futures_util::{Stream, StreamExt, stream};
 use sse_stream::Sse;
 
 use super::failure::Failure;
-use super::http::{BadEndpoint, Body, Endpoint, Kind, Reply, read_up_to};
+use super::http::{BadUrl, Body, Endpoint, Kind, Reply, read_up_to};
 use super::sse::{self, Broken, MAX_EVENT_BYTES};
 use super::{Agent, AgentError, EventStream, RunRequest};
 use crate::config::agents as config;
@@ -34,6 +34,9 @@ mod request;
 /// and keep the connection open.
 const USAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Some servers ignore that a stream was asked for.
+const ACCEPT: &str = "text/event-stream, application/json";
+
 /// An endpoint and how to ask it. Asking for `stream_options.include_usage` is part of every request.
 pub(super) struct OpenAi {
     shared: Arc<Shared>,
@@ -45,10 +48,10 @@ struct Shared {
 }
 
 impl OpenAi {
-    /// Checks address and key; opens no connection.
-    pub(super) fn new(config: &config::OpenAi) -> Result<Self, BadEndpoint> {
+    /// Checks the address; opens no connection.
+    pub(super) fn new(config: &config::OpenAi) -> Result<Self, BadUrl> {
         let path = ["chat", "completions"];
-        let endpoint = Endpoint::new(&config.base_url, &path, config.api_key.as_deref(), config.connect_timeout)?;
+        let endpoint = Endpoint::new(&config.base_url, &path, ACCEPT, &config.remote)?;
         let config = config.clone();
         Ok(Self { shared: Arc::new(Shared { endpoint, config }) })
     }
@@ -64,8 +67,9 @@ impl Agent for OpenAi {
 impl Shared {
     async fn answer(&self, request: RunRequest) -> EventStream {
         let body = request::body(&self.config, &request);
+        let reply = self.endpoint.post(body, &request).await;
         let answer = Answer::new(request, self.endpoint.secret());
-        match self.endpoint.post(body).await {
+        match reply {
             Ok(Reply { kind: Kind::Events, response }) => translate(Box::pin(response.bytes_stream()), answer),
             Ok(Reply { kind: Kind::Json, response }) => whole(read_up_to(response, MAX_EVENT_BYTES).await, answer),
             Err(error) => Box::pin(stream::iter([Err(error)])),

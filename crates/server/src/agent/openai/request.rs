@@ -28,6 +28,9 @@ pub(super) fn body(config: &config::OpenAi, request: &RunRequest) -> Vec<u8> {
         "stream": true,
         "stream_options": { "include_usage": true },
     });
+    if config.send_user {
+        body["user"] = request.key.user().as_str().into();
+    }
     let tools = tools(request.input.tools.as_deref());
     if !tools.is_empty() {
         body["tools"] = Value::Array(tools);

@@ -96,7 +96,7 @@ impl Effects for Ledger {
             book.attached.insert((key.clone(), connection));
         });
         let opened = serde_json::json!({ "type": "opened", "thread": key.thread().as_str() });
-        admitted.outbox.send_control(&Frame::text(opened.to_string().as_bytes()));
+        admitted.line.send_control(&Frame::text(opened.to_string().as_bytes()));
     }
 
     fn detach(&self, key: &SessionKey, connection: ConnectionId) {

@@ -79,7 +79,7 @@ impl Tab {
             expires_in: None,
             plan: None,
             address: ADDRESS.into(),
-            outbox: outbox.clone(),
+            line: outbox.clone(),
         };
         let registration = Some(node.driver.connect(arrival));
         let (unread, threads) = (Vec::new(), BTreeMap::new());

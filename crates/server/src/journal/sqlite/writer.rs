@@ -56,12 +56,21 @@ pub(super) struct Append {
     pub(super) weight: OwnedSemaphorePermit,
 }
 
+/// A change on its way, and where upkeep waits for the answer.
+type Asked = (Change, SyncSender<Answer>);
+
+/// What a change comes to.
+pub(super) type Answer = Result<(), JournalError>;
+
+/// What became of appends and changes, in their order.
+type Written = (Vec<Outcome>, Vec<Answer>);
+
 /// What the writer is asked for.
 pub(super) enum Job {
     /// By a run.
     Append(Append),
     /// By upkeep, which waits for the answer.
-    Change(Change, SyncSender<Result<(), JournalError>>),
+    Change(Change, SyncSender<Answer>),
     /// Finish what upkeep has written back, so that the write-ahead log starts over. Upkeep waits: as long as it reads,
     /// the log cannot.
     Checkpoint(SyncSender<()>),
@@ -89,7 +98,7 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Round {
     appends: Vec<Append>,
-    changes: Vec<(Change, SyncSender<Result<(), JournalError>>)>,
+    changes: Vec<Asked>,
     checkpoint: Option<SyncSender<()>>,
     is_trial: bool,
     is_last: bool,
@@ -160,11 +169,7 @@ impl Writer {
     }
 
     /// All in one transaction; where there is no room, the ends of runs alone.
-    fn write(
-        &mut self,
-        appends: &[Append],
-        changes: &[(Change, SyncSender<Result<(), JournalError>>)],
-    ) -> (Vec<Outcome>, Vec<Result<(), JournalError>>) {
+    fn write(&mut self, appends: &[Append], changes: &[Asked]) -> Written {
         let room = if self.condition.is_full() { Room::ForEnds } else { Room::Enough };
         let mut written = self.attempt(appends, changes, room);
         if let Err(failure) = &written
@@ -181,12 +186,7 @@ impl Writer {
         })
     }
 
-    fn attempt(
-        &mut self,
-        appends: &[Append],
-        changes: &[(Change, SyncSender<Result<(), JournalError>>)],
-        room: Room,
-    ) -> Result<(Vec<Outcome>, Vec<Result<(), JournalError>>), Failure> {
+    fn attempt(&mut self, appends: &[Append], changes: &[Asked], room: Room) -> Result<Written, Failure> {
         let Self { db, ledger, condition, .. } = self;
         let written = transaction(db, ledger, |db, ledger| {
             let outcomes: Result<_, Failure> =

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -20,6 +20,7 @@ use super::{Doors, soon};
 #[derive(Default)]
 pub(crate) struct Call {
     headers: HeaderMap,
+    receive_buffer: Option<u32>,
 }
 
 impl Call {
@@ -38,14 +39,24 @@ impl Call {
         self
     }
 
+    /// The kernel keeps no more than about so many bytes for a client that does not read.
+    pub(crate) fn receiving_at_most(mut self, bytes: u32) -> Self {
+        self.receive_buffer = Some(bytes);
+        self
+    }
+
     /// Makes the handshake; the error is the library's, with the response if there was one.
     pub(crate) async fn dial(self, gateway: &Doors) -> Result<Client, Error> {
         let mut request = format!("ws://{}/v1/ws", gateway.address).into_client_request().unwrap();
         request.headers_mut().extend(self.headers);
-        let socket = soon(TcpStream::connect(gateway.address)).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes).unwrap();
+        }
+        let socket = soon(socket.connect(gateway.address)).await.unwrap();
         socket.set_nodelay(true).unwrap();
         let (socket, response) = soon(client_async(request, socket)).await?;
-        Ok(Client { socket, headers: response.headers().clone(), hello: Value::Null })
+        Ok(Client { socket, headers: response.headers().clone(), hello: Value::Null, is_acknowledging: false })
     }
 }
 
@@ -67,6 +78,8 @@ pub(crate) struct Client {
     pub(crate) headers: HeaderMap,
     /// The gateway's hello.
     pub(crate) hello: Value,
+    /// Whether it chose the heartbeat `app`.
+    pub(super) is_acknowledging: bool,
 }
 
 impl Client {
@@ -88,7 +101,7 @@ impl Client {
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => match serde_json::from_str::<Value>(&text).unwrap() {
-                    ping if ping["type"] == "ping" => {}
+                    ping if ping["type"] == "ping" => self.answer_ping().await,
                     frame => return Heard::Frame(frame),
                 },
                 Some(Ok(Message::Close(Some(close)))) => {
@@ -99,6 +112,13 @@ impl Client {
                 Some(Ok(other @ (Message::Binary(_) | Message::Frame(_)))) => panic!("we send no {other:?}"),
                 Some(Err(_)) | None => return Heard::End,
             }
+        }
+    }
+
+    /// With heartbeat `app` data frames alone are life. The other side may have gone meanwhile: that is heard next.
+    async fn answer_ping(&mut self) {
+        if self.is_acknowledging {
+            let _sent = self.socket.send(Message::text(r#"{"type":"ack"}"#)).await;
         }
     }
 

@@ -13,9 +13,9 @@ fn said(system_prompt: Option<&str>, request: &RunRequest) -> Value {
     let config = config::OpenAi {
         base_url: "http://127.0.0.1".to_owned(),
         model: "m".to_owned(),
-        api_key: None,
         system_prompt: system_prompt.map(str::to_owned),
-        connect_timeout: std::time::Duration::from_secs(5),
+        send_user: false,
+        remote: config::Remote::default(),
     };
     let said: Value = serde_json::from_slice(&body(&config, request)).unwrap();
     assert!(!said.to_string().contains(":null"), "nulls are left out: {said}");

@@ -11,9 +11,9 @@ async fn ask(base_url: &str, text: &str, request: RunRequest) -> (Vec<Value>, Op
     let agent = OpenAi::new(&config::OpenAi {
         base_url: base_url.to_owned(),
         model: "mock".to_owned(),
-        api_key: Some("any".to_owned()),
         system_prompt: None,
-        connect_timeout: Duration::from_secs(5),
+        send_user: false,
+        remote: config::Remote { api_key: config::ApiKey::parse("any"), ..config::Remote::default() },
     });
     // Far above the time between two of its chunks (20 ms), far below that to the first byte of the slow one (10 min).
     let wait = Duration::from_secs(3);

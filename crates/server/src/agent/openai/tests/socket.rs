@@ -2,60 +2,16 @@
 
 use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::agent::deadline::Deadline;
+use crate::agent::tests::server::{Server, Then, answer, events};
 
-/// What a server does after it has read the request and sent its bytes.
-#[derive(Clone, Copy, Debug)]
-enum Then {
-    /// Closes the connection.
-    Close,
-    /// Sends nothing more until the other side closes.
-    Hold,
-}
-
-/// A server that gives every request the same bytes.
-struct Server {
-    base_url: String,
-    /// The requests as they came.
-    requests: mpsc::Receiver<String>,
-    /// Tells each connection that the other side closed while it was held.
-    hang_ups: mpsc::Receiver<()>,
-}
-
+/// What the agent of this kind makes of a server.
 impl Server {
-    async fn start(answer: impl Into<Vec<u8>>, then: Then) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let (asked, requests) = mpsc::channel(8);
-        let (hung_up, hang_ups) = mpsc::channel(8);
-        let answer = answer.into();
-        tokio::spawn(async move {
-            while let Ok((mut socket, _)) = listener.accept().await {
-                let Some(request) = read_request(&mut socket).await else {
-                    continue;
-                };
-                asked.send(request).await.unwrap();
-                // The client may be gone before it has read everything; that is its right.
-                let _sent = socket.write_all(&answer).await;
-                match then {
-                    Then::Close => {}
-                    Then::Hold => {
-                        let _end = socket.read(&mut [0]).await;
-                        hung_up.send(()).await.unwrap();
-                    }
-                }
-            }
-        });
-        Self { base_url, requests, hang_ups }
-    }
-
     fn agent(&self) -> OpenAi {
-        agent(&self.base_url)
+        agent(&format!("{}/v1", self.url))
     }
 
     async fn failure(&self) -> AgentError {
@@ -67,39 +23,11 @@ fn agent(base_url: &str) -> OpenAi {
     OpenAi::new(&config::OpenAi {
         base_url: base_url.to_owned(),
         model: "m".to_owned(),
-        api_key: Some("the-key".to_owned()),
         system_prompt: Some("Be brief.".to_owned()),
-        connect_timeout: Duration::from_secs(5),
+        send_user: false,
+        remote: config::Remote { api_key: config::ApiKey::parse("the-key"), ..config::Remote::default() },
     })
     .unwrap()
-}
-
-async fn read_request(socket: &mut TcpStream) -> Option<String> {
-    let mut bytes = Vec::new();
-    loop {
-        if socket.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
-        if body.len() >= length.parse().unwrap() {
-            return Some(text);
-        }
-    }
-}
-
-/// An answer that ends when the connection does.
-fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("HTTP/1.1 {status}\r\nconnection: close\r\n{headers}\r\n").into_bytes();
-    bytes.extend_from_slice(body);
-    bytes
-}
-
-fn events(body: &[u8]) -> Vec<u8> {
-    answer("200 OK", "content-type: text/event-stream\r\n", body)
 }
 
 fn hello() -> Vec<u8> {
@@ -140,21 +68,12 @@ async fn a_server_that_closes_without_an_answer_is_unavailable() {
     assert_eq!(server.failure().await.code, "agent_unavailable");
 }
 
-/// Runs an agent to its end; once the server has the question, the clock runs as fast as everybody is idle. Not earlier:
-/// while a connection is being made, the kernel works where the clock cannot see it.
-async fn outlast(server: &mut Server, agent: impl Agent) -> (Vec<Value>, Option<AgentError>) {
-    let run = tokio::spawn(collect(agent.run(request("hello"))));
-    server.requests.recv().await.unwrap();
-    tokio::time::pause();
-    run.await.unwrap()
-}
-
 #[tokio::test]
 async fn a_slow_first_byte_times_out_and_closes_the_connection() {
     let mut server = Server::start("", Then::Hold).await;
     let (first, idle) = (Duration::from_secs(30), Duration::from_secs(60));
     let patient = Deadline::new(Arc::new(server.agent()), first, idle);
-    let (_, error) = outlast(&mut server, patient).await;
+    let (_, error) = server.outlast(patient).await;
     let error = error.unwrap();
     assert_eq!(error.message, "The agent did not begin to answer in time.");
     assert_eq!(error.code, "agent_timeout");
@@ -213,13 +132,13 @@ async fn a_refusal_whose_body_never_ends_is_a_refusal_all_the_same() {
     let refusal = "HTTP/1.1 500 Oops\r\ncontent-length: 100\r\n\r\n{";
     let mut server = Server::start(refusal, Then::Hold).await;
     let agent = server.agent();
-    assert_eq!(outlast(&mut server, agent).await.1.unwrap().code, "agent_http_500");
+    assert_eq!(server.outlast(agent).await.1.unwrap().code, "agent_http_500");
 }
 
 #[tokio::test]
 async fn the_conversation_and_the_key_do_not_follow_a_redirect() {
     let mut elsewhere = Server::start(events(&hello()), Then::Close).await;
-    let location = format!("location: {}/chat/completions\r\n", elsewhere.base_url);
+    let location = format!("location: {}/v1/chat/completions\r\n", elsewhere.url);
     let server = Server::start(answer("307 There", &location, b""), Then::Close).await;
     assert_eq!(server.failure().await.code, "agent_http_307");
     assert!(elsewhere.requests.try_recv().is_err());

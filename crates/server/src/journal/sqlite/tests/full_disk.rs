@@ -88,10 +88,10 @@ async fn a_file_that_may_not_grow_refuses_and_recovers_when_something_is_deleted
     let place = Place::new();
     let config = place.config();
     let directory = Directory::claim(&place.0).unwrap();
-    let (db, opening) = open::prepare(&directory, config.durability, "test").unwrap();
+    let (db, epoch) = open::prepare(&directory, config.durability, "test").unwrap();
     let most = 200;
     db.pragma_update_and_check(None, "max_page_count", most, |_| Ok(())).unwrap();
-    let journal = Sqlite::start(&config, directory, db, opening).unwrap();
+    let journal = Sqlite::start(&config, directory, db, epoch).unwrap();
     let old = key("ann", "old");
     let big = "x".repeat(20_000);
     let refused = 'full: {

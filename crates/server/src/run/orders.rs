@@ -1,4 +1,4 @@
-//! The order to end a run, given from outside of its task; the first one counts.
+//! What the task of a run is told from outside of it: to end, and that something was published on its thread.
 
 use std::sync::OnceLock;
 
@@ -9,17 +9,21 @@ use tokio::sync::Notify;
 pub(super) enum Why {
     /// The user said stop.
     Stopped,
+    /// Nobody has listened for `runs.detach_grace`.
+    Detached,
     /// The gateway stops.
     GatewayStopping,
 }
 
+/// The order to end is given once, the first one counts; the bell may ring often.
 #[derive(Debug, Default)]
-pub(super) struct Ending {
+pub(super) struct Orders {
     why: OnceLock<Why>,
     given: Notify,
+    bell: Notify,
 }
 
-impl Ending {
+impl Orders {
     /// Orders the end. Later orders change nothing.
     pub(super) fn end(&self, why: Why) {
         if self.why.set(why).is_ok() {
@@ -36,5 +40,15 @@ impl Ending {
             }
             self.given.notified().await;
         }
+    }
+
+    /// Something was published; kept for the task if it does not wait at this moment.
+    pub(super) fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Waits for the bell.
+    pub(super) async fn rung(&self) {
+        self.bell.notified().await;
     }
 }

@@ -1,0 +1,117 @@
+//! What the translation of a stream promises, without sockets; `socket` has the same with them, `peer` with a real server.
+
+use futures_util::stream;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::agent::tests::{collect, kinds, request};
+
+mod peer;
+mod socket;
+
+/// An SSE body of these events.
+fn body(events: &[Value]) -> Vec<u8> {
+    events.iter().flat_map(|event| format!("data: {event}\n\n").into_bytes()).collect()
+}
+
+fn started() -> Value {
+    json!({ "type": "RUN_STARTED", "threadId": "theirs", "runId": "theirs" })
+}
+
+fn finished() -> Value {
+    json!({ "type": "RUN_FINISHED", "threadId": "theirs", "runId": "theirs" })
+}
+
+/// A message `m` that says this, in one piece.
+fn said(text: &str) -> [Value; 3] {
+    [
+        json!({ "type": "TEXT_MESSAGE_START", "messageId": "m", "role": "assistant" }),
+        json!({ "type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": text }),
+        json!({ "type": "TEXT_MESSAGE_END", "messageId": "m" }),
+    ]
+}
+
+/// A whole run that says this.
+fn saying(text: &str) -> Vec<u8> {
+    let events: Vec<Value> = [started()].into_iter().chain(said(text)).chain([finished()]).collect();
+    body(&events)
+}
+
+/// All texts, joined.
+fn text(events: &[Value]) -> String {
+    let contents = events.iter().filter(|event| event["type"] == "TEXT_MESSAGE_CONTENT");
+    contents.map(|event| event["delta"].as_str().unwrap()).collect()
+}
+
+async fn translated(bytes: impl Into<Vec<u8>>) -> (Vec<Value>, Option<AgentError>) {
+    let pieces = stream::iter([Ok::<_, Broken>(Bytes::from(bytes.into()))]);
+    collect(translate(pieces, Raw::Strip)).await
+}
+
+async fn code(bytes: impl Into<Vec<u8>>) -> String {
+    translated(bytes).await.1.unwrap().code
+}
+
+#[tokio::test]
+async fn a_run_is_passed_on_but_for_its_start_which_is_ours() {
+    let (seen, error) = translated(saying("Grüße, 👋")).await;
+    assert_eq!(error, None);
+    let whole: Vec<Value> = said("Grüße, 👋").into_iter().chain([finished()]).collect();
+    assert_eq!(seen, whole);
+}
+
+#[tokio::test]
+async fn nothing_is_read_after_the_end() {
+    for end in [finished(), json!({ "type": "RUN_ERROR", "message": "no" })] {
+        let mut bytes = body(&[started(), end.clone()]);
+        bytes.extend_from_slice(b"data: garbage\n\n");
+        bytes.extend_from_slice(&body(&[started(), finished()]));
+        let mut events = translate(stream::iter([Ok::<_, Broken>(Bytes::from(bytes))]), Raw::Strip);
+        assert_eq!(events.next().await.unwrap().unwrap().kind(), end["type"]);
+        assert!(events.next().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn comments_empty_events_and_other_fields_of_sse_are_no_events() {
+    let mut bytes = b": ping\n\ndata:\n\ndata: \n\nevent: ping\nid: 7\nretry: 3\n\n".to_vec();
+    bytes.extend_from_slice(&saying("hello"));
+    let (seen, error) = translated(bytes).await;
+    assert_eq!((text(&seen).as_str(), error), ("hello", None));
+}
+
+#[tokio::test]
+async fn raw_events_stay_here_unless_they_are_wanted() {
+    struct Given(Vec<u8>, Raw);
+
+    impl Agent for Given {
+        fn run(&self, _request: RunRequest) -> EventStream {
+            translate(stream::iter([Ok::<_, Broken>(Bytes::from(self.0.clone()))]), self.1)
+        }
+    }
+
+    let raw = json!({ "type": "RAW", "event": { "a": 1 } });
+    let step = json!({ "type": "CUSTOM", "name": "n", "value": 1, "rawEvent": { "a": 1 } });
+    let bytes = body(&[started(), raw.clone(), step.clone(), raw.clone(), finished()]);
+    let (seen, _) = collect(WithoutRaw(Arc::new(Given(bytes.clone(), Raw::Strip))).run(request("hello"))).await;
+    assert_eq!(seen, [json!({ "type": "CUSTOM", "name": "n", "value": 1 }), finished()]);
+    let (seen, _) = collect(Given(bytes, Raw::Keep).run(request("hello"))).await;
+    assert_eq!(seen, [raw.clone(), step, raw, finished()]);
+}
+
+#[tokio::test]
+async fn an_error_of_the_backend_is_the_end_with_its_own_words() {
+    let error = json!({ "type": "RUN_ERROR", "message": "the model is asleep", "code": "theirs" });
+    let (seen, failed) = translated(body(&[started(), said("Hel")[0].clone(), error.clone()])).await;
+    assert_eq!(failed, None);
+    assert_eq!(kinds(&seen), ["TEXT_MESSAGE_START", "TEXT_MESSAGE_END", "RUN_ERROR"]);
+    assert_eq!(seen[2], error);
+}
+
+#[tokio::test]
+async fn a_stream_without_an_end_is_cut() {
+    for bytes in [&b""[..], b"data: {\"type\":\"RUN_FINI", b": nothing but comments\n\n"] {
+        assert_eq!(code(bytes).await, "agent_eof");
+    }
+    assert_eq!(code(body(&[started(), said("Hel")[0].clone()])).await, "agent_eof");
+}

@@ -1,0 +1,397 @@
+//! One response that reads a session: it takes a slot, tells what comes, and gives the slot back with its last event.
+//!
+//! ```text
+//!  request --> Reader::respond --> task: open --> hear --> write --> [one chunk] --> hyper --> kernel
+//!                   ^ head: stream, nothing, or a status     |  '- not taken for a second: the gate is told
+//!                   '----------------------------------------'
+//! ```
+//!
+//! The response owns the task, and the task owns the registration: whichever way the response goes, the slot goes with
+//! it (hazard R3). No linger follows, because a request has nobody who could come back to it.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::Stream;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, StatusCode};
+use lychgate_core::{
+    ConnectionId, End, Heartbeat, Resume, SessionContext, SessionKey, Sign, WebSocketRequest, WriteProgress,
+};
+use serde::Deserialize;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Clients;
+use super::caller::Caller;
+use super::line::{HttpLine, News};
+use super::refused::Refused;
+use super::sse;
+use crate::close::ErrorCode;
+use crate::driver::{Arrival, Registration, random_bits};
+use crate::outbox::Frame;
+use crate::sink::{Line, Sink};
+use crate::wire::told::{self, Told};
+
+/// How long hyper may leave a chunk before the gate is told that bytes wait: between two chunks of a busy stream it
+/// always leaves one for a moment.
+const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+
+/// While a request is so young it is itself the sign of life that the gate asks for; afterwards the response is begun, so
+/// that there is something to send the question on.
+const YOUNG: Duration = Duration::from_secs(10);
+
+/// What has to be known before the response has a head.
+enum Verdict {
+    Stream,
+    Nothing,
+    Refused(Refused),
+}
+
+/// Why nothing more is told.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The response is gone, and this task with it.
+    Gone,
+    /// The reader was refused or has to go; it hears why.
+    Refused(Refused),
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<ErrorCode> for Stop {
+    fn from(code: ErrorCode) -> Self {
+        Self::Refused(code.into())
+    }
+}
+
+/// Where the session's events go on.
+#[derive(Clone, Debug)]
+pub(super) struct Opened {
+    pub(super) epoch: String,
+    pub(super) after: u64,
+    pub(super) head: u64,
+    pub(super) run: Option<String>,
+    pub(super) reset: bool,
+    /// The frame, for who wants the messages of a reset.
+    pub(super) payload: Bytes,
+}
+
+/// What an event means for its run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// A run begins, with this id.
+    Begins(String),
+    /// The run in flight is over.
+    Ends,
+    /// Neither.
+    Within,
+}
+
+/// What a reader hears.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// The answer to an open; in the middle of a stream, that the log let go of what this reader still needs.
+    Opened(Opened),
+    /// An event of the log: its JSON as it stands there.
+    Event { offset: u64, mark: Mark, json: Bytes },
+}
+
+/// The task's side of the response.
+pub(super) struct Reader {
+    clients: Arc<Clients>,
+    context: SessionContext,
+    line: Arc<HttpLine>,
+    registration: Registration,
+    head: Option<oneshot::Sender<Verdict>>,
+    chunks: mpsc::Sender<Bytes>,
+    since: Instant,
+    opens: u32,
+}
+
+/// Who reads what.
+pub(super) struct Visit {
+    pub(super) caller: Caller,
+    /// The thread as the client names it; none for a new one.
+    pub(super) thread: Option<String>,
+    /// For the audit trail.
+    pub(super) operation: &'static str,
+}
+
+impl Reader {
+    /// Answers a request by a task that reads the session. `serve` is that task; until it writes, the response has no
+    /// head and can still be a refusal.
+    pub(super) async fn respond<F>(clients: Arc<Clients>, visit: Visit, serve: impl FnOnce(Self) -> F) -> Response
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (head, verdict) = oneshot::channel();
+        let (chunks, body) = mpsc::channel(1);
+        let reader = match Self::connect(clients, visit, head, chunks) {
+            Ok(reader) => reader,
+            Err(refused) => return refused.into_response(),
+        };
+        let task = AbortOnDropHandle::new(tokio::spawn(serve(reader)));
+        match verdict.await {
+            Ok(Verdict::Stream) => stream(Chunks { chunks: body, _task: task }),
+            Ok(Verdict::Nothing) => StatusCode::NO_CONTENT.into_response(),
+            Ok(Verdict::Refused(refused)) => refused.into_response(),
+            // The task panicked.
+            Err(_) => Refused::from(ErrorCode::Internal).into_response(),
+        }
+    }
+
+    fn connect(
+        clients: Arc<Clients>,
+        visit: Visit,
+        head: oneshot::Sender<Verdict>,
+        chunks: mpsc::Sender<Bytes>,
+    ) -> Result<Self, Refused> {
+        let Visit { caller: Caller { identity, address, seat }, thread, operation } = visit;
+        let connection = ConnectionId::from_random(random_bits());
+        let request = WebSocketRequest {
+            user: &identity.user,
+            thread: thread.as_deref(),
+            client: None,
+            connection,
+            operation,
+            component: "api",
+            unix_ms: u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0),
+        };
+        let context = SessionContext::from_websocket_request(&request, clients.driver.entropy())
+            .map_err(|error| Refused::bad_id("threadId", &error))?;
+        let line = Arc::new(HttpLine::new(clients.bounds.outbox_bytes, seat));
+        let mut registration = clients.driver.connect(Arrival {
+            expires_in: identity.expires_in(),
+            user: identity.user,
+            plan: identity.plan,
+            connection,
+            prev: None,
+            heartbeat: Heartbeat::Protocol,
+            address,
+            line: Arc::clone(&line) as Arc<dyn Line>,
+        });
+        registration.ended(End::ClientClosed);
+        let since = Instant::now();
+        Ok(Self { clients, context, line, registration, head: Some(head), chunks, since, opens: 0 })
+    }
+
+    pub(super) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// All ids of this request.
+    pub(super) fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    pub(super) fn key(&self) -> &SessionKey {
+        self.context.key()
+    }
+
+    /// Where a refusal of a run goes, so that it is heard in its place among the events.
+    pub(super) fn reply(&self) -> Arc<dyn Sink> {
+        Arc::clone(&self.line) as Arc<dyn Sink>
+    }
+
+    /// Takes the slot, or begins anew from elsewhere on the one that is taken. While it waits, waiting is shown.
+    pub(super) async fn open(&mut self, resume: Option<Resume>) -> Result<Opened, Stop> {
+        self.opens += 1;
+        let reference = self.opens.to_string().into_boxed_str();
+        self.registration.open(self.context.clone(), Some(reference), resume);
+        loop {
+            match self.hear().await? {
+                Heard::Opened(opened) => return Ok(opened),
+                // Of the open before.
+                Heard::Event { .. } => {}
+            }
+        }
+    }
+
+    /// What comes next, whenever that is.
+    pub(super) async fn hear(&mut self) -> Result<Heard, Stop> {
+        loop {
+            let news = self.line.next().await;
+            if self.line.has_room_again() {
+                self.clients.sessions.drained(self.registration.connection());
+            }
+            match news {
+                News::Frame(frame) => {
+                    if let Some(heard) = self.understand(&frame).await? {
+                        return Ok(heard);
+                    }
+                }
+                News::Ping => self.answer_ping().await?,
+                News::Close(closing) => return Err(Refused::from(&closing).into()),
+            }
+        }
+    }
+
+    async fn understand(&mut self, frame: &Frame) -> Result<Option<Heard>, Stop> {
+        let payload = frame.payload();
+        let told = Told::parse(&payload).map_err(|error| {
+            tracing::error!(key = %self.key(), %error, "a frame of ours cannot be read back");
+            Stop::from(ErrorCode::Internal)
+        })?;
+        match told {
+            Told::Opened(opened) => {
+                let is_latest = opened.reference.as_deref() == Some(self.opens.to_string().as_str());
+                Ok((is_latest || opened.reference.is_none()).then(|| {
+                    Heard::Opened(Opened {
+                        epoch: opened.epoch.into_owned(),
+                        after: opened.after,
+                        head: opened.head,
+                        run: opened.run.map(|run| run.into_owned()),
+                        reset: opened.reset,
+                        payload: payload.clone(),
+                    })
+                }))
+            }
+            Told::Event(told::Event { offset, event }) => {
+                self.clients.metrics.on_sent(1, 0);
+                let json = payload.slice_ref(event.get().as_bytes());
+                Ok(Some(Heard::Event { offset, mark: mark(&json), json }))
+            }
+            Told::Queued(told::Queued { position, deadline }) => {
+                let waiting = sse::comment(format_args!("queued, position {position}, served within {deadline} ms"));
+                self.write(waiting).await?;
+                Ok(None)
+            }
+            Told::Closed(closed) => Err(Refused::from(closed).into()),
+            Told::Error(error) => Err(Refused::from(error).into()),
+            Told::Other => Ok(None),
+        }
+    }
+
+    /// Puts the gate's question on the response as a comment, which hyper takes only while the kernel takes what was
+    /// sent before: see docs/decisions/0013.
+    async fn answer_ping(&mut self) -> Result<(), Stop> {
+        if self.head.is_none() || self.since.elapsed() >= YOUNG {
+            self.write(sse::comment(format_args!("ping"))).await?;
+            self.all_taken().await?;
+        }
+        self.registration.ping_written();
+        self.registration.heard(Sign::Pong);
+        Ok(())
+    }
+
+    /// Sends a chunk; the response begins with it.
+    pub(super) async fn write(&mut self, chunk: Bytes) -> Result<(), Stop> {
+        if let Some(head) = self.head.take() {
+            head.send(Verdict::Stream).map_err(|_| Stop::Gone)?;
+        }
+        self.clients.metrics.on_sent(0, chunk.len() as u64);
+        self.room().await?.send(chunk);
+        Ok(())
+    }
+
+    /// Waits until hyper has taken all that was written.
+    async fn all_taken(&self) -> Result<(), Stop> {
+        self.room().await.map(drop)
+    }
+
+    async fn room(&self) -> Result<mpsc::Permit<'_, Bytes>, Stop> {
+        let reserved = match self.chunks.try_reserve() {
+            Ok(permit) => return Ok(permit),
+            Err(_) => match timeout(BLOCKED_AFTER, self.chunks.reserve()).await {
+                Ok(reserved) => reserved,
+                Err(_) => {
+                    self.registration.backlog(WriteProgress::Blocked);
+                    let reserved = self.chunks.reserve().await;
+                    self.registration.backlog(WriteProgress::Cleared);
+                    reserved
+                }
+            },
+        };
+        reserved.map_err(|_| Stop::Gone)
+    }
+
+    /// Whether the client has been told nothing yet, so that it can still be told by a status.
+    pub(super) fn is_untold(&self) -> bool {
+        self.head.is_some()
+    }
+
+    /// Ends with a status; the slot is free before it is told.
+    pub(super) fn refuse(mut self, refused: Refused) {
+        let head = self.head.take();
+        drop(self);
+        if let Some(head) = head {
+            // If the client has gone, nobody is told.
+            let _ = head.send(Verdict::Refused(refused));
+        }
+    }
+
+    /// Ends with 204: there is nothing to tell.
+    pub(super) fn nothing(mut self) {
+        let head = self.head.take();
+        drop(self);
+        if let Some(head) = head {
+            let _ = head.send(Verdict::Nothing);
+        }
+    }
+
+    /// Ends with these last chunks. The slot is free before they are written: whoever reads the end of an answer may ask
+    /// the next question at once. The connection stays in the count until they are taken, so that one that does not
+    /// read is found like every other.
+    pub(super) async fn finish(mut self, last: impl IntoIterator<Item = Bytes>) {
+        self.registration.leave(self.context.thread().clone());
+        for chunk in last {
+            if self.write(chunk).await.is_err() {
+                return;
+            }
+        }
+        // The response is gone, or it has everything: either way this is the end.
+        let _ = self.all_taken().await;
+    }
+}
+
+/// Reads of an event what its run is told by.
+fn mark(event: &[u8]) -> Mark {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: std::borrow::Cow<'a, str>,
+        #[serde(rename = "runId")]
+        run: Option<String>,
+    }
+    match serde_json::from_slice::<Head<'_>>(event) {
+        Ok(Head { kind, run: Some(run) }) if kind == "RUN_STARTED" => Mark::Begins(run),
+        Ok(Head { kind, .. }) if kind == "RUN_FINISHED" || kind == "RUN_ERROR" => Mark::Ends,
+        Ok(_) | Err(_) => Mark::Within,
+    }
+}
+
+/// A response that is not stored, and not gathered by a proxy on its way.
+fn stream(chunks: Chunks) -> Response {
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    (headers, Body::from_stream(chunks)).into_response()
+}
+
+/// The body; dropping it ends the task, and with it the registration.
+struct Chunks {
+    chunks: mpsc::Receiver<Bytes>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Stream for Chunks {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.chunks.poll_recv(cx).map(|chunk| chunk.map(Ok))
+    }
+}

@@ -1,0 +1,135 @@
+//! The end of a run: exactly one terminal event, whatever happens (R18).
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::drive::Run;
+use super::events;
+use super::orders::Why;
+use crate::agent::AgentError;
+use crate::close::ErrorCode;
+use crate::journal::JournalError;
+use crate::outbox::Frame;
+use crate::wire::Server;
+use crate::wire::event::Event;
+
+/// Between two attempts to write an end that the log did not take.
+const RETRY_END: Duration = Duration::from_secs(1);
+
+/// What ends a run.
+pub(super) enum End {
+    /// The agent said so: its own RUN_FINISHED or RUN_ERROR.
+    Said(Event),
+    /// It failed, fell silent, stopped in the middle, or panicked.
+    Failed(AgentError),
+    /// Somebody else ended it.
+    Ordered(Why),
+    /// The journal takes no more.
+    JournalFailed(JournalError),
+}
+
+impl Run<'_> {
+    /// Writes the end: what is ready, what closes the rest, the terminal event. Where the log does not take all of it,
+    /// the end alone.
+    pub(super) async fn finish(mut self, end: End) {
+        let (terminal, ready) = match end {
+            End::Said(event) => (events::with_our_ids(event, self.key(), self.id()), true),
+            End::Failed(error) => {
+                tracing::info!(key = %self.key(), run = %self.id(), %error, "run failed");
+                (events::failed(&error), true)
+            }
+            End::Ordered(Why::Stopped) => (events::cancelled(self.key(), self.id()), true),
+            End::Ordered(Why::Detached) => (events::failed(&detached()), true),
+            End::Ordered(Why::GatewayStopping) => (events::failed(&stopping()), true),
+            End::JournalFailed(error) => {
+                tracing::warn!(key = %self.key(), run = %self.id(), %error, "run cut short");
+                (events::failed(&unwritten()), false)
+            }
+        };
+        self.held.is_ending();
+        let ready = if ready { std::mem::take(&mut self.ready) } else { Vec::new() };
+        let mut open = self.open.clone();
+        ready.iter().for_each(|event| open.follow(event));
+        let whole = ready.into_iter().chain(open.closers()).chain([terminal]).collect();
+        let closed = || self.open.closers().chain([events::failed(&unwritten())]).collect();
+        let alone = || vec![events::failed(&unwritten())];
+        let ended = self.try_end(whole).await || self.try_end(closed()).await || self.try_end(alone()).await;
+        if !ended {
+            self.owe_end(closed).await;
+        }
+        tracing::debug!(key = %self.key(), run = %self.id(), "run ended");
+    }
+
+    async fn try_end(&self, events: Vec<Event>) -> bool {
+        self.journal.append(self.key(), events).await.is_ok()
+    }
+
+    /// The log takes not even the end. Whoever is here is told, and the end is tried again until it is written or the
+    /// gateway stops: a thread whose run never ends would be lost to its user (R18).
+    async fn owe_end(&self, end: impl Fn() -> Vec<Event>) {
+        tracing::error!(key = %self.key(), run = %self.id(), "the end of a run cannot be written; it is tried again");
+        self.held.is_running();
+        let row = ErrorCode::Internal.row();
+        let error = Server::Error {
+            code: row.word,
+            message: &unwritten().message,
+            thread: Some(self.key().thread().as_str()),
+            run: Some(self.id().as_str()),
+            reference: None,
+            retry_in: None,
+        };
+        self.held.runs.around.tell(self.key(), &Frame::text(error.to_json().as_bytes()));
+        // Written at most once, even where an attempt that was told to have failed did not.
+        let once = format!("end:{}", self.started_at);
+        while !self.held.runs.stopping.load(Ordering::SeqCst) {
+            sleep(RETRY_END).await;
+            match self.journal.append_once(self.key(), &once, end()).await {
+                Ok(_) => return self.held.is_ending(),
+                Err(error) => {
+                    while let Some(publication) = self.held.next_publication() {
+                        publication.refuse(error.clone());
+                    }
+                }
+            }
+        }
+        tracing::error!(key = %self.key(), run = %self.id(), "a run has no end in the log; the next start writes it");
+    }
+}
+
+fn detached() -> AgentError {
+    AgentError {
+        code: "detached".to_owned(),
+        message: "The answer was ended because nobody was listening any more.".to_owned(),
+        retry_after: None,
+    }
+}
+
+fn stopping() -> AgentError {
+    AgentError {
+        code: "gateway_stopping".to_owned(),
+        message: "The gateway stopped before the answer was complete.".to_owned(),
+        retry_after: None,
+    }
+}
+
+fn unwritten() -> AgentError {
+    AgentError {
+        code: "journal_unavailable".to_owned(),
+        message: "The answer could not be written any further; what was written until then is kept.".to_owned(),
+        retry_after: None,
+    }
+}
+
+pub(super) fn panicked() -> AgentError {
+    AgentError { code: "internal".to_owned(), message: "The agent failed unexpectedly.".to_owned(), retry_after: None }
+}
+
+pub(super) fn cut_off() -> AgentError {
+    AgentError {
+        code: "agent_eof".to_owned(),
+        message: "The agent's answer ended in the middle.".to_owned(),
+        retry_after: None,
+    }
+}

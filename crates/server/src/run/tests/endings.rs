@@ -1,0 +1,105 @@
+//! Ends that come from outside, or that cannot be written at first.
+
+use super::*;
+use crate::journal::faulty::Faulty;
+
+/// So many seconds on the paused clock; whoever waits for one of them runs meanwhile.
+async fn pass(seconds: u32) {
+    for _ in 0..seconds {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_former_process_left_open_is_closed_and_ended() {
+    let former = world(|_| {
+        let mut events = text(&["half"]);
+        events.push(event(json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "f"})));
+        then_silence(events)
+    });
+    for thread in ["t1", "t2"] {
+        former.start(thread, "r");
+        until_kinds(&former, thread, 4).await;
+    }
+    let world = world_on(config::Runs::default(), Arc::clone(&former.journal), |_| whole_answer());
+    assert_eq!(world.runs.recover().await, Ok(2));
+    for thread in ["t1", "t2"] {
+        assert_eq!(world.kinds(thread).await[4..], ["TOOL_CALL_END", "TEXT_MESSAGE_END", "RUN_ERROR"]);
+        assert_eq!(world.last(thread).await["code"], "gateway_restarted");
+    }
+    assert_eq!(world.runs.recover().await, Ok(0), "nothing is ended twice");
+    world.start("t1", "next");
+    world.at_rest().await;
+    assert_eq!(world.last("t1").await["type"], "RUN_FINISHED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_cannot_be_written_is_told_and_written_as_soon_as_it_can() {
+    let journal = Arc::new(Faulty::new(memory(256 * 1_024 * 1_024)));
+    let (go, gone) = tokio::sync::oneshot::channel::<()>();
+    let gone = Mutex::new(Some(gone));
+    let world = world_on(config::Runs::default(), journal.clone(), move |_| match lock(&gone).take() {
+        Some(gone) => Box::pin(stream::iter(text(&["half"])).chain(stream::once(gone).flat_map(|_| whole_answer()))),
+        None => whole_answer(),
+    });
+    world.start("t", "r1");
+    until_kinds(&world, "t", 3).await;
+    journal.fail_appends(true);
+    go.send(()).unwrap();
+    until("everybody is told", || world.errors() == ["internal"]).await;
+    let told = world.reply.take().remove(0);
+    assert_eq!((&told["thread"], &told["run"]), (&json!("t"), &json!("r1")));
+    world.start("t", "r2");
+    assert_eq!(world.errors(), ["busy"], "a thread whose end is owed takes no run");
+    let events = vec![Event::build(&json!({"type": "CUSTOM", "name": "n", "value": 1}))];
+    let published = world.runs.publish(Publish { key: key("t"), once: "k".into(), events });
+    let (published, ()) = tokio::join!(published, pass(5));
+    assert!(matches!(published, Err(PublishError::Journal(_))), "{published:?}");
+    assert_eq!(world.runs.in_flight(), 1);
+    journal.fail_appends(false);
+    pass(2).await;
+    world.at_rest().await;
+    assert_eq!(world.kinds("t").await[3..], ["TEXT_MESSAGE_END", "RUN_ERROR"]);
+    assert_eq!(world.last("t").await["code"], "journal_unavailable");
+    world.start("t", "r3");
+    world.at_rest().await;
+    assert_eq!(world.last("t").await["type"], "RUN_FINISHED");
+}
+
+fn graceful(grace: u64) -> World {
+    let bounds = config::Runs { detach_grace: Some(Duration::from_secs(grace)), ..config::Runs::default() };
+    world_under(bounds, memory(256 * 1_024 * 1_024), |_| then_silence(text(&["a"])))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_nobody_listens_to_ends_after_the_grace_and_not_before() {
+    let world = graceful(80);
+    world.start("t", "r");
+    until_kinds(&world, "t", 3).await;
+    for _ in 0..5 {
+        world.attended.store(false, Ordering::SeqCst);
+        pass(60).await;
+        world.attended.store(true, Ordering::SeqCst);
+        pass(20).await;
+    }
+    assert_eq!(world.runs.in_flight(), 1, "whoever comes back within the grace finds the run going on");
+    world.attended.store(false, Ordering::SeqCst);
+    pass(100).await;
+    world.at_rest().await;
+    assert_eq!(world.last("t").await["code"], "detached");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_without_a_socket_from_the_start_waits_for_nobody() {
+    let world = graceful(1);
+    world.attended.store(false, Ordering::SeqCst);
+    world.start("t", "r");
+    until_kinds(&world, "t", 3).await;
+    pass(1_000).await;
+    assert_eq!(world.runs.in_flight(), 1);
+    assert!(world.runs.stop(&key("t"), &run_id("r")));
+    world.at_rest().await;
+}
