@@ -6,8 +6,10 @@ use crate::journal::conformance::{conforms, content, finished, key, started};
 
 mod bounds;
 mod crash;
+mod documented;
 mod files;
 mod full_disk;
+mod garbled;
 mod reopened;
 
 /// Nothing here takes longer; nothing waits it out.
