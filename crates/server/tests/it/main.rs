@@ -5,6 +5,7 @@ mod agents;
 mod bad_input;
 mod gateway;
 mod golden_path;
+mod journal;
 mod limits;
 mod listener;
 mod operators;
