@@ -32,6 +32,10 @@ const ANSWER: u32 = 200;
 /// Before anything is recorded.
 const WARM_UP: Duration = Duration::from_secs(2);
 
+/// Threads at rest before the first look at memory, at least, and how many are opened.
+const FIRST_IDLE: u32 = 10_000;
+const LOOKS: u32 = 2_000;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Streams at once, each a thread of a user of its own.
@@ -118,14 +122,15 @@ struct Measured {
 
 pub(crate) async fn measure(args: &Args) -> anyhow::Result<()> {
     let directory = Directory::new(&args.directory)?;
+    // First: what other measurements leave in the allocator is not these threads'.
+    if args.idle_threads > 0 {
+        idle(args.idle_threads, &directory.0.join("idle")).await?;
+    }
     let mut all = Vec::new();
     for kind in [Kind::Memory, Kind::Sqlite(Durability::Normal), Kind::Sqlite(Durability::Full)] {
         all.push(one(kind, &directory.0.join(kind.name().replace(' ', "-")), args).await?);
     }
     print(args, &all);
-    if args.idle_threads > 0 {
-        idle(args.idle_threads, &directory.0.join("idle")).await?;
-    }
     Ok(())
 }
 
@@ -298,21 +303,42 @@ fn print(args: &Args, all: &[Measured]) {
 async fn idle(threads: u32, directory: &Path) -> anyhow::Result<()> {
     let subject = Subject::open(Kind::Sqlite(Durability::Normal), directory)?;
     let process = std::process::id();
-    // Once before, so that buffers and connections that do not grow are there already.
-    fill(&subject, 0..1_000).await?;
+    // Some before, so that buffers and connections that do not grow are there already.
+    let some = (threads / 10).max(FIRST_IDLE);
+    fill(&subject, 0..some).await?;
+    look(&subject, some).await?;
     let before = memory::settled(process).await?;
-    fill(&subject, 1_000..threads.max(1_000)).await?;
+    fill(&subject, some..some + threads).await?;
+    let looks = look(&subject, some + threads).await?;
     let after = memory::settled(process).await?;
     subject.journal.close().await?;
     let grown = after.anonymous as f64 - before.anonymous as f64;
     println!(
-        "{} threads at rest: {:.1} MiB before, {:.1} MiB after, {:.1} bytes per thread\n",
-        threads,
+        "{threads} more threads at rest: {:.1} MiB before, {:.1} MiB after, {:.1} bytes per thread; \
+         a thread among them is opened (snapshot) in {} ms at p50, {} ms at p99\n",
         before.anonymous as f64 / 1_048_576.0,
         after.anonymous as f64 / 1_048_576.0,
         grown / f64::from(threads),
+        milliseconds(looks.quantile(0.5)),
+        milliseconds(looks.quantile(0.99)),
     );
     Ok(())
+}
+
+/// Opens threads here and there, one after the other.
+async fn look(subject: &Subject, threads: u32) -> anyhow::Result<Latency> {
+    let mut looks = Latency::new();
+    for number in (0..threads).step_by((threads / LOOKS).max(1) as usize) {
+        let begin = Instant::now();
+        let snapshot = subject.journal.snapshot(&idle_key(number)?).await?;
+        looks.record(begin.elapsed());
+        anyhow::ensure!(snapshot.messages.len() == 2, "a thread at rest has a question and an answer");
+    }
+    Ok(looks)
+}
+
+fn idle_key(number: u32) -> anyhow::Result<SessionKey> {
+    Ok(SessionKey::new(UserId::parse(&format!("idle {number}"))?, ThreadId::parse("bench")?))
 }
 
 async fn fill(subject: &Subject, threads: std::ops::Range<u32>) -> anyhow::Result<()> {
@@ -320,7 +346,7 @@ async fn fill(subject: &Subject, threads: std::ops::Range<u32>) -> anyhow::Resul
         let mut tasks = JoinSet::new();
         for number in some {
             let journal = Arc::clone(&subject.journal);
-            let key = SessionKey::new(UserId::parse(&format!("idle {number}"))?, ThreadId::parse("bench")?);
+            let key = idle_key(*number)?;
             tasks.spawn(async move {
                 let events = [0, 1, 2, ANSWER + 1].map(|place| event(place, "r")).to_vec();
                 journal.append(&key, events).await.map(|_| ())
