@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 
 use crate::breaker::NodeBreakers;
 use crate::check;
-use crate::id::{ConnectionId, UserId};
+use crate::id::{ConnectionId, SessionKey, UserId};
 use crate::limits::{Limits, Usage};
 use crate::plans::{PlanId, Plans};
 use crate::stats::Census;
@@ -183,6 +183,13 @@ impl Gate {
     #[must_use]
     pub fn session_count(&self, user: &UserId) -> usize {
         self.usage(user).used
+    }
+
+    /// Sessions that the user holds, by their keys.
+    #[must_use]
+    pub fn session_keys(&self, user: &UserId) -> Vec<SessionKey> {
+        self.user(user)
+            .map_or_else(Vec::new, |user| user.sessions.iter().map(|session| user.key(&session.thread)).collect())
     }
 
     /// How much would be lost with a connection; none when it is not known. Bounds that reach across users (address,

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
-use crate::api::{self, Admin, Clients, Health};
+use crate::api::{self, Admin, Backends, Clients, Health};
 use crate::auth::{Authenticator, JwtAuthenticator};
 use crate::config::{Config, JournalKind, Liveness, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report};
@@ -81,7 +81,7 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     let stop = CancellationToken::new();
     let users =
         tokio::spawn(listener.serve(routes(door).merge(api::user(node.clients(&config))), stop.clone(), LAST_ORDERS));
-    let operators = Operators::start(admin_socket, &config, admin)?;
+    let operators = Operators::start(admin_socket, &config, admin, node.backends())?;
     tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
 
@@ -164,6 +164,10 @@ impl Node {
             bounds: config.websocket.clone(),
             origins: config.auth.origins.clone().into(),
         })
+    }
+
+    fn backends(&self) -> Backends {
+        Backends { driver: Arc::clone(&self.driver), runs: Arc::clone(&self.runs) }
     }
 
     fn on_report(&self) -> impl Fn(Report) + Send + 'static {

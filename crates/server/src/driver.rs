@@ -240,6 +240,12 @@ impl Driver {
         self.shard(user).gate.usage(user)
     }
 
+    /// Sessions that the user holds on this node.
+    #[must_use]
+    pub fn sessions_of(&self, user: &UserId) -> Vec<SessionKey> {
+        self.shard(user).gate.session_keys(user)
+    }
+
     /// What was decided about a user lately, and on what evidence; none when nothing is known, or no longer.
     #[must_use]
     pub fn explain(&self, user: &UserId) -> Option<Explanation> {

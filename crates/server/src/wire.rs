@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub mod event;
+pub mod fields;
 pub mod http;
 #[cfg(test)]
 mod tests;

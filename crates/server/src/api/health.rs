@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::{error_response, with_errors};
+use super::error_response;
 use crate::close::ErrorCode;
 use crate::telemetry::metrics;
 use crate::telemetry::{Metrics, Population};
@@ -98,15 +98,12 @@ impl fmt::Debug for Admin {
     }
 }
 
-/// The routes of the admin listener. They ask for no token: the listener belongs on loopback or a private network.
-pub fn admin(admin: Admin) -> Router {
-    with_errors(
-        Router::new()
-            .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(ready))
-            .route("/metrics", get(scrape))
-            .with_state(admin),
-    )
+pub(super) fn routes(admin: Admin) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(scrape))
+        .with_state(admin)
 }
 
 async fn ready(State(admin): State<Admin>) -> Response {

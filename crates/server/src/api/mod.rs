@@ -9,6 +9,7 @@
 //!                 GET    /v1/threads[/{t}/messages]      history
 //!                 GET    /                               what this is
 //! admin listener: GET    /healthz /readyz /metrics       see `health`
+//!                 POST   /v1/admin/publish               append from a backend
 //! both:           anything else an `error` frame as JSON, with Retry-After where there is a time to come back
 //! ```
 //!
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -36,13 +37,18 @@ use crate::telemetry::Metrics;
 
 mod agui;
 mod caller;
+mod events;
 mod health;
+mod history;
 mod line;
+mod publish;
 mod reader;
 mod refused;
+mod runs;
 mod sse;
 
-pub use health::{Admin, Health, admin};
+pub use health::{Admin, Health};
+pub use publish::Backends;
 
 /// How long a browser may remember that it may call us.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
@@ -88,8 +94,18 @@ pub fn user(clients: Arc<Clients>) -> Router {
     let routes = Router::new()
         .route("/v1/agui", post(agui::run_default))
         .route("/v1/agui/{agent}", post(agui::run_named))
+        .route("/v1/threads", get(history::threads))
+        .route("/v1/threads/{thread}/messages", get(history::messages))
+        .route("/v1/threads/{thread}/events", get(events::read))
+        .route("/v1/threads/{thread}/runs", post(runs::start))
+        .route("/v1/threads/{thread}/runs/{run}", delete(runs::stop))
         .with_state(clients);
     with_errors(routes.route("/", get(front_page))).layer(cors)
+}
+
+/// The routes of the admin listener. They ask for no token: the listener belongs on loopback or a private network.
+pub fn admin(admin: Admin, backends: Backends) -> Router {
+    with_errors(health::routes(admin).merge(publish::routes(backends)))
 }
 
 /// Browsers ask first whether a page may call (Fetch, section 3.2). No cookie proves anything here, so that credentials

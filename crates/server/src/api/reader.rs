@@ -268,6 +268,11 @@ impl Reader {
                 self.write(waiting).await?;
                 Ok(None)
             }
+            Told::RunQueued(told::RunQueued { position }) => {
+                let waiting = sse::comment(format_args!("the run waits for the one before it, position {position}"));
+                self.write(waiting).await?;
+                Ok(None)
+            }
             Told::Closed(closed) => Err(Refused::from(closed).into()),
             Told::Error(error) => Err(Refused::from(error).into()),
             Told::Other => Ok(None),

@@ -9,12 +9,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-/// Fields in which AG-UI allows any JSON, null included.
-const ANY_JSON: [&str; 3] = ["snapshot", "value", "event"];
+use crate::wire::fields::Fields;
 
 /// A line that readers skip.
 pub(super) fn comment(text: fmt::Arguments<'_>) -> Bytes {
@@ -56,67 +53,30 @@ fn with_offset(event: &str, offset: u64) -> String {
     let is_plain = !event.contains("\"metadata\"") && !event.contains("null");
     match event.trim_end().strip_suffix('}').filter(|_| is_plain) {
         Some(open) => format!("{open},\"metadata\":{{\"lychgate\":{{\"offset\":{offset}}}}}}}"),
-        None => match serde_json::from_str::<Fields<'_>>(&event) {
-            Ok(fields) => fields.with_offset(offset),
+        None => {
+            let fields = serde_json::from_str::<Fields<'_>>(&event).ok();
             // The log holds objects alone; what is none goes as it is.
-            Err(_) => event.into_owned(),
-        },
+            fields.and_then(|fields| with_offset_added(fields, offset)).unwrap_or_else(|| event.into_owned())
+        }
     }
 }
 
-/// The fields of an object in their order, unread.
-struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl Fields<'_> {
-    fn with_offset(&self, offset: u64) -> String {
-        let mut metadata = json!({});
-        let mut text = String::from("{");
-        for (name, raw) in &self.0 {
-            match &**name {
-                "metadata" => metadata = serde_json::from_str(raw.get()).unwrap_or(metadata),
-                name if raw.get() == "null" && !ANY_JSON.contains(&name) => {}
-                name => text.push_str(&format!("{}:{raw},", Value::from(name))),
-            }
+/// Ours is added to what stands in the metadata.
+fn with_offset_added(fields: Fields<'_>, offset: u64) -> Option<String> {
+    let (metadata, others): (Vec<_>, Vec<_>) = fields.0.into_iter().partition(|(name, _)| name == "metadata");
+    let read = metadata.last().and_then(|(_, raw)| serde_json::from_str(raw.get()).ok());
+    let mut metadata: Map<String, Value> = read.unwrap_or_default();
+    match metadata.get_mut("lychgate") {
+        Some(Value::Object(ours)) => {
+            ours.insert("offset".to_owned(), Value::from(offset));
         }
-        if !metadata.is_object() {
-            metadata = json!({});
+        Some(_) | None => {
+            metadata.insert("lychgate".to_owned(), json!({"offset": offset}));
         }
-        match &mut metadata["lychgate"] {
-            Value::Object(ours) => {
-                ours.insert("offset".to_owned(), Value::from(offset));
-            }
-            none => *none = json!({"offset": offset}),
-        }
-        text.push_str(&format!("\"metadata\":{metadata}}}"));
-        text
     }
+    let others = Fields(others).without_nulls();
+    Some(format!("{},\"metadata\":{}}}", others.strip_suffix('}')?, Value::from(metadata)))
 }
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some((Name(name), raw)) = map.next_entry()? {
-                    fields.push((name, raw));
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
-/// A name that is borrowed where it has no escapes.
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {

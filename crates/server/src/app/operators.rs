@@ -1,7 +1,7 @@
 //! The admin listener, on a thread and a runtime of its own: it answers when the runtime of the users does not.
 //!
 //! ```text
-//!  thread "operators": current-thread runtime ─► Listener ─► /healthz /readyz /metrics
+//!  thread "operators": current-thread runtime ─► Listener ─► /healthz /readyz /metrics /v1/admin/publish
 //! ```
 
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{LAST_ORDERS, listen};
-use crate::api::{self, Admin};
+use crate::api::{self, Admin, Backends};
 use crate::config::{Config, Server};
 use crate::error::Error;
 
@@ -45,7 +45,7 @@ impl Operators {
     ///
     /// # Errors
     /// [`Error::System`] when the system denies a runtime or a thread.
-    pub(super) fn start(socket: TcpListener, config: &Config, admin: Admin) -> Result<Self, Error> {
+    pub(super) fn start(socket: TcpListener, config: &Config, admin: Admin, backends: Backends) -> Result<Self, Error> {
         // Operators need few sockets, and a crowd there must not take the users' descriptors.
         let few =
             Server { max_descriptor_percent: ADMIN_PERCENT, max_unidentified: ADMIN_SOCKETS, ..config.server.clone() };
@@ -74,7 +74,7 @@ impl Operators {
         let serve = move || {
             let _running = running;
             let Some(runtime) = runtime.0.take() else { return };
-            runtime.block_on(listener.serve(api::admin(admin), stopped, LAST_ORDERS));
+            runtime.block_on(listener.serve(api::admin(admin, backends), stopped, LAST_ORDERS));
             // A count of the records that hangs must not keep the process from its end.
             runtime.shutdown_background();
         };

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::event::Event;
+use super::fields::Fields;
 use super::{Message, RunInput, is_object, object};
 
 /// AG-UI RunAgentInput, as its HttpAgent posts it: a run's input together with its ids.
@@ -58,13 +60,72 @@ impl StartRun {
     }
 }
 
-/// A run that is in the log.
+/// A run that was accepted.
 #[derive(Debug, Serialize)]
 pub struct Started<'a> {
     /// On which thread.
     pub thread: &'a str,
     /// Which run.
     pub run: &'a str,
+    /// Where it waits for the run before it, 1 is next; absent once it is in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<usize>,
+}
+
+/// The body of `POST /v1/admin/publish`.
+#[derive(Debug)]
+pub struct Publish {
+    /// Whose.
+    pub user: String,
+    /// On which of his threads; none for each that he has open on this node.
+    pub thread: Option<String>,
+    /// Idempotency key.
+    pub key: String,
+    /// What to append.
+    pub events: Vec<Event>,
+}
+
+#[derive(Deserialize)]
+struct RawPublish<'a> {
+    user: String,
+    thread: Option<String>,
+    key: String,
+    #[serde(borrow)]
+    events: Vec<&'a RawValue>,
+}
+
+impl Publish {
+    /// Reads a body; nulls are left out of its events.
+    ///
+    /// # Errors
+    /// Says what is wrong and where.
+    pub fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let RawPublish { user, thread, key, events } = serde_json::from_str(text(body)?)?;
+        let read = |(index, raw): (usize, &RawValue)| {
+            let fields: Result<Fields<'_>, _> = serde_json::from_str(raw.get());
+            let event = fields.and_then(|fields| Event::parse(RawValue::from_string(fields.without_nulls())?));
+            event.map_err(|error| serde::de::Error::custom(format_args!("`events[{index}]`: {error}")))
+        };
+        let events = events.into_iter().enumerate().map(read).collect::<Result<_, serde_json::Error>>()?;
+        Ok(Self { user, thread, key, events })
+    }
+}
+
+/// What became of a publication.
+#[derive(Debug, Serialize)]
+pub struct Published {
+    /// On each of the threads.
+    pub threads: Vec<PublishedOn>,
+}
+
+/// What became of a publication on one thread.
+#[derive(Debug, Serialize)]
+pub struct PublishedOn {
+    /// Which thread.
+    pub thread: String,
+    /// The offset of its last event; absent where it was there already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<u64>,
 }
 
 /// Some of a user's threads, the one that was active last first.
@@ -154,6 +215,19 @@ mod tests {
         assert_eq!(read.input.state.unwrap().get(), r#"{"a":1}"#);
         let message = serde_json::to_string(&read.input.messages[0]).unwrap();
         assert_eq!(message, r#"{"id":"u1","role":"user","content":"hello"}"#);
+    }
+
+    #[test]
+    fn a_publication_is_read_without_its_nulls_and_says_which_event_is_none() {
+        let body = |events: &str| format!(r#"{{"user":"ann","key":"k1","events":{events}}}"#);
+        let read = Publish::parse(body(r#"[{"type":"CUSTOM","name":"n","value":null,"timestamp":null}]"#).as_bytes());
+        assert_eq!(read.unwrap().events[0].json().get(), r#"{"type":"CUSTOM","name":"n","value":null}"#);
+        for (events, says) in
+            [(r#"[{"type":"A"},{"no":1}]"#, "`events[1]`: missing field `type`"), ("[7]", "`events[0]`")]
+        {
+            let error = Publish::parse(body(events).as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub enum Told<'a> {
     Error(Error<'a>),
     /// The open waits.
     Queued(Queued),
+    /// The run waits for the one before it.
+    RunQueued(RunQueued),
     /// Hello, pings, and advice that may be ignored.
     Other,
 }
@@ -97,6 +99,13 @@ pub struct Queued {
     pub deadline: u64,
 }
 
+/// `notice run_queued`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct RunQueued {
+    /// 1 is next.
+    pub position: usize,
+}
+
 /// The fields that are read first.
 #[derive(Deserialize)]
 struct Tag<'a> {
@@ -119,6 +128,7 @@ impl<'a> Told<'a> {
             ("closed", _) => Self::Closed(serde_json::from_slice(payload)?),
             ("error", _) => Self::Error(serde_json::from_slice(payload)?),
             ("notice", Some("queued")) => Self::Queued(serde_json::from_slice(payload)?),
+            ("notice", Some("run_queued")) => Self::RunQueued(serde_json::from_slice(payload)?),
             _ => Self::Other,
         })
     }
@@ -158,6 +168,10 @@ mod tests {
             Server::Notice(Notice::Queued { thread: "t1", reference: None, position: 2, deadline: 800 }).to_json();
         let Told::Queued(read) = Told::parse(text.as_bytes()).unwrap() else { panic!("{text}") };
         assert_eq!((read.position, read.deadline), (2, 800));
+
+        let text = Server::Notice(Notice::RunQueued { thread: "t1", run: "r1", position: 3 }).to_json();
+        let Told::RunQueued(read) = Told::parse(text.as_bytes()).unwrap() else { panic!("{text}") };
+        assert_eq!(read.position, 3);
 
         let closed = Server::Closed {
             thread: "t1",

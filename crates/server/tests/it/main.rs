@@ -2,9 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, here and now")]
 
 mod agents;
+mod agents_peers;
 mod bad_input;
 mod gateway;
 mod golden_path;
+mod http;
+mod http_limits;
+mod http_routes;
 mod journal;
 mod limits;
 mod listener;

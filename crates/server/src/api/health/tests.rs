@@ -7,7 +7,12 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::super::with_errors;
 use super::*;
+
+fn admin(admin: Admin) -> Router {
+    with_errors(routes(admin))
+}
 use crate::driver::Trouble;
 
 /// Serves a router on a free port of loopback for as long as the test's runtime lives.
