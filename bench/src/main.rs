@@ -5,6 +5,7 @@
 //! bench runs      round trips through run and demo agent, open loop
 //! bench zombies   admission when all sessions of a user are dead
 //! bench storm     admission when 500 users open 25 threads each at once
+//! bench journal   appends to the journals, side by side; this one needs no gateway
 //! bench fanout    one stream to 1,000 tabs: allocations per event, processor time per delivery
 //! bench latency   from a byte of the agent to the same byte at the client, with the gateway and without
 //! ```
@@ -14,6 +15,7 @@ mod backend;
 mod cpu;
 mod fanout;
 mod idle;
+mod journal;
 mod latency;
 mod machine;
 mod memory;
@@ -53,6 +55,8 @@ enum Command {
     },
     /// Admission when 500 users open 25 threads each at once.
     Storm,
+    /// Appends to the journals, side by side, in this process.
+    Journal(journal::Args),
     /// One stream to many tabs.
     Fanout(fanout::Args),
     /// From a byte of the agent to the same byte at the client.
@@ -84,6 +88,7 @@ async fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Latency(args) => latency::measure(gateway, args).await?,
         Command::Zombies { rounds } => return plans(gateway, &[Written::TwentyZombies], *rounds).await,
         Command::Storm => return plans(gateway, &[Written::Storm], 1).await,
+        Command::Journal(args) => journal::measure(args).await?,
         Command::All => {
             idle::measure(gateway, &idle::Args::default()).await?;
             runs::measure(gateway, &runs::Args::default()).await?;

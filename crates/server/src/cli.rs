@@ -15,6 +15,7 @@ use crate::error::Error;
 pub mod chat;
 mod demo;
 mod serve;
+mod threads;
 mod token;
 
 /// A WebSocket gateway for AI chat that never locks a user out.
@@ -37,6 +38,8 @@ enum Command {
     Config(ConfigArgs),
     /// Check the configuration and say what is wrong with it.
     CheckConfig(FileArgs),
+    /// Look at the threads of a gateway, export or delete them.
+    Threads(threads::ThreadsArgs),
     /// Chat from a terminal. Lines from standard input are sent one by one.
     Chat(chat::ChatArgs),
 }
@@ -98,6 +101,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Token(args) => token::run(args),
         Command::Config(args) => config(args),
         Command::CheckConfig(args) => check_config(args),
+        Command::Threads(args) => threads::run(args),
         Command::Chat(args) => chat::main(args),
     }
 }

@@ -18,6 +18,13 @@ fn every_command_of_the_quickstart_is_understood() {
         "lychgate config --config a.toml",
         "lychgate config --reference",
         "lychgate check-config",
+        "lychgate threads list",
+        "lychgate threads list --user ann --limit 5 --json --data /var/lib/lychgate",
+        "lychgate threads show ann t1 --config a.toml",
+        "lychgate threads export",
+        "lychgate threads export --user ann t1",
+        "lychgate threads delete ann t1 --yes --force",
+        "lychgate threads delete --user ann",
         "lychgate chat --token t hello there",
         "lychgate chat --url ws://127.0.0.1:8787/v1/ws --token t --thread t1",
     ] {
@@ -33,6 +40,11 @@ fn a_wrong_command_line_ends_with_exit_code_2() {
         "lychgate serve --lisen x",
         "lychgate token",
         "lychgate token --user a --expires soon",
+        "lychgate threads",
+        "lychgate threads export t1",
+        "lychgate threads delete",
+        "lychgate threads delete ann",
+        "lychgate threads delete ann t1 --user bob",
     ] {
         let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");

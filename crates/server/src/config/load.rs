@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{Contradiction, Fault};
 use super::reference;
 use super::secret::Outside;
-use super::{Config, ConfigError, Place, agents, auth, journal, limits, log, runs, server, websocket};
+use super::{Config, ConfigError, Journal, Place, agents, auth, journal, limits, log, runs, server, websocket};
 
 /// The file that is read where `--config` names none.
 const USUAL_FILE: &str = "lychgate.toml";
@@ -94,6 +94,14 @@ impl Loaded {
     /// [`ConfigError::Value`] and [`ConfigError::Contradiction`], of the first fault that is found.
     pub fn check(&self) -> Result<Config, ConfigError> {
         self.raw.check(&self.environment).map_err(|fault| self.located(fault))
+    }
+
+    /// The section `[journal]` alone, for whoever works on its files and needs no secret.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn journal(&self) -> Result<Journal, ConfigError> {
+        self.raw.journal.check().map_err(|fault| self.located(fault))
     }
 
     /// Where `key` (with its sections) got its value.

@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use futures_util::FutureExt;
 use lychgate_core::{RunId, SessionKey, ThreadId, UserId};
 use serde_json::json;
 
+use super::fold::{History, fold};
 use super::{Entry, Follower, Journal, JournalError, MessagePage, ThreadPage};
 use crate::wire::event::Event;
 
@@ -30,7 +32,7 @@ fn kinds(entries: &[Entry]) -> Vec<&str> {
 }
 
 #[derive(Default)]
-struct Heard(Mutex<Vec<(SessionKey, u64)>>);
+pub(crate) struct Heard(pub(crate) Mutex<Vec<(SessionKey, u64)>>);
 
 impl Follower for Heard {
     fn appended(&self, key: &SessionKey, entries: &[Entry]) {
@@ -53,6 +55,9 @@ pub(crate) async fn conforms(make: impl Fn() -> Arc<dyn Journal>) {
     the_state_is_told_as_of_the_cut(&*make()).await;
     runs_left_open_are_told_until_they_are_ended(&*make()).await;
     the_follower_hears_everything_in_order(make()).await;
+    an_append_that_nobody_waits_for_is_whole_or_not_there(make()).await;
+    many_threads_are_written_at_once(make()).await;
+    a_snapshot_and_what_follows_it_are_the_whole_log(make()).await;
 }
 
 async fn an_unwritten_thread_is_empty(journal: &dyn Journal) {
@@ -253,5 +258,95 @@ async fn the_follower_hears_everything_in_order(journal: Arc<dyn Journal>) {
             heard.iter().filter(|(of, _)| *of == key("ann", thread)).map(|(_, offset)| *offset).collect();
         assert_eq!(offsets.len(), 400);
         assert!(offsets.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}
+
+async fn an_append_that_nobody_waits_for_is_whole_or_not_there(journal: Arc<dyn Journal>) {
+    let heard = Arc::new(Heard::default());
+    journal.follow(heard.clone());
+    for round in 0..50 {
+        let key = key("ann", &format!("t{round}"));
+        let append = journal.append(&key, vec![started("r", "q"), content("m", "a"), finished("r")]);
+        // Polled once: it is on its way, and whoever asked for it goes.
+        assert!(append.now_or_never().is_none_or(|done| done.is_ok()));
+    }
+    // Acknowledged after all of those, so their fate is decided.
+    let last = key("bob", "t");
+    journal.append(&last, vec![content("m", "x")]).await.unwrap();
+    for round in 0..50 {
+        let key = key("ann", &format!("t{round}"));
+        let offsets: Vec<u64> = journal.read(&key, 0, 10).await.unwrap().iter().map(|entry| entry.offset).collect();
+        assert!(matches!(offsets.len(), 0 | 3), "{offsets:?}");
+        let heard = heard.0.lock().unwrap();
+        let heard: Vec<u64> = heard.iter().filter(|(of, _)| *of == key).map(|(_, offset)| *offset).collect();
+        assert_eq!(heard, offsets, "what is written is told");
+    }
+}
+
+async fn many_threads_are_written_at_once(journal: Arc<dyn Journal>) {
+    let mut writers = Vec::new();
+    for user in 0..40 {
+        let journal = Arc::clone(&journal);
+        writers.push(tokio::spawn(async move {
+            let key = key(&format!("user {user}"), "t");
+            for run in ["r1", "r2", "r3"] {
+                journal.append(&key, vec![started(run, "q")]).await.unwrap();
+                for _ in 0..10 {
+                    journal.append(&key, vec![content(run, &format!("{user} "))]).await.unwrap();
+                }
+                journal.append(&key, vec![finished(run)]).await.unwrap();
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    for user in 0..40 {
+        let snapshot = journal.snapshot(&key(&format!("user {user}"), "t")).await.unwrap();
+        assert_eq!((snapshot.head, snapshot.messages.len(), snapshot.run), (36, 6, None));
+        for answer in [1, 3, 5] {
+            assert_eq!(snapshot.messages[answer].rest["content"], format!("{user} ").repeat(10));
+        }
+    }
+}
+
+/// What a client does that is reset again and again while somebody writes: it never misses a piece, and gets none twice.
+async fn a_snapshot_and_what_follows_it_are_the_whole_log(journal: Arc<dyn Journal>) {
+    let key = key("ann", "t");
+    let writer = {
+        let (journal, key) = (Arc::clone(&journal), key.clone());
+        tokio::spawn(async move {
+            for run in 0..12 {
+                let run = format!("r{run}");
+                journal.append(&key, vec![started(&run, "q")]).await.unwrap();
+                for piece in 0..30 {
+                    journal.append(&key, vec![content(&run, &format!("{piece},"))]).await.unwrap();
+                }
+                journal.append(&key, vec![finished(&run)]).await.unwrap();
+            }
+        })
+    };
+    let whole: String = (0..30).map(|piece| format!("{piece},")).collect();
+    loop {
+        let is_over = writer.is_finished();
+        let snapshot = journal.snapshot(&key).await.unwrap();
+        let mut history = History { messages: snapshot.messages, state: snapshot.state };
+        let mut after = snapshot.cut;
+        while let Ok(entries) = journal.read(&key, after, 7).await
+            && let Some(last) = entries.last()
+        {
+            after = last.offset;
+            entries.iter().for_each(|entry| fold(&mut history, &entry.event));
+        }
+        let answers = history.messages.iter().filter(|message| message.role == "assistant");
+        let texts: Vec<&str> = answers.map(|answer| answer.rest["content"].as_str().unwrap()).collect();
+        if let Some((last, before)) = texts.split_last() {
+            assert!(before.iter().all(|text| *text == whole), "{texts:?}");
+            assert!(whole.starts_with(last), "{last}");
+        }
+        if is_over {
+            assert_eq!(texts, vec![whole.as_str(); 12]);
+            return writer.await.unwrap();
+        }
     }
 }

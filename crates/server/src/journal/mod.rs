@@ -24,7 +24,7 @@ pub mod sqlite;
 pub use merge::merge as merge_adjacent;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 #[cfg(test)]
 pub(crate) mod faulty;
 

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use lychgate_core::{RunId, SessionKey, UserId};
+use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::change::Rules;
@@ -31,6 +32,7 @@ use super::{Entry, Follower, Journal, JournalError, JournalFuture, MessagePage, 
 use crate::config;
 use crate::wire::event::Event;
 
+mod archive;
 mod change;
 mod condition;
 mod epoch;
@@ -47,6 +49,7 @@ mod tests;
 mod upkeep;
 mod writer;
 
+pub use archive::{Archive, Deletion, Kept, Listed};
 pub use error::OpenError;
 
 /// What an event weighs in the queue beside its JSON.
@@ -79,10 +82,20 @@ impl Sqlite {
     /// # Errors
     /// [`OpenError`] names the file and the way out.
     pub fn open(config: &config::Journal, epoch: &str) -> Result<Self, OpenError> {
-        let directory = Arc::new(Directory::claim(&config.directory)?);
+        let directory = Directory::claim(&config.directory)?;
+        let (db, epoch) = open::prepare(&directory, config.durability, epoch)?;
+        Self::start(config, directory, db, epoch)
+    }
+
+    fn start(
+        config: &config::Journal,
+        directory: Directory,
+        db: Connection,
+        epoch: Arc<str>,
+    ) -> Result<Self, OpenError> {
+        let directory = Arc::new(directory);
         let path = directory.database();
         let failed = |error: rusqlite::Error| open::explain(&path, &error);
-        let (db, epoch) = open::prepare(&directory, config.durability, epoch)?;
         let bounds = Bounds {
             max_events: config.max_events_per_thread,
             max_messages: config.max_messages_per_thread,

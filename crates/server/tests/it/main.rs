@@ -9,6 +9,7 @@ mod golden_path;
 mod http;
 mod http_limits;
 mod http_routes;
+mod journal;
 mod limits;
 mod listener;
 mod operators;

@@ -179,7 +179,8 @@ fn new_floor(db: &Connection, thread: &Thread, bounds: Bounds) -> Result<(u64, b
     let first_kept = thread.finished.unwrap_or(thread.floor + 1);
     let kept = "SELECT count(*) FROM event WHERE thread = ? AND offset >= ?";
     let kept: usize = db.prepare_cached(kept)?.query_row(params![thread.id, first_kept], |row| row.get(0))?;
-    let wanted = match kept > bounds.max_events && thread.run.is_none() {
+    // The last finished run and the one in flight may each have what a run may have.
+    let wanted = match kept > bounds.max_events.saturating_mul(2) {
         true => thread.cut(),
         false => first_kept.saturating_sub(1).min(thread.cut()),
     };

@@ -26,8 +26,10 @@ pub(super) const JOINED_BYTES: usize = 16 * 1_024;
 /// The end of a run is taken above every bound, up to this size: a log that cannot record an end would show a run in
 /// flight for ever (R18).
 const END_BYTES: usize = 16 * 1_024;
-/// A thread without a run keeps this many times its bound of events until upkeep has come round.
+/// What is left of former runs may be this many times the bounds, and this many events in any case, until upkeep has
+/// come round.
 const AT_REST: usize = 4;
+const EVENTS_AT_REST: usize = 16_384;
 
 /// What there is room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +65,7 @@ impl Wanted {
 /// A thread that is being written to.
 struct Open {
     thread: Thread,
-    /// Its events, and the bytes of their JSON.
+    /// Events of the run in flight, or of all where there is none, and the bytes of their JSON.
     events: usize,
     bytes: usize,
     /// Read before another program wrote to the file.
@@ -110,6 +112,12 @@ impl Ledger {
             self.rank = self.rank.max(number(db, "rank")?);
         }
         Ok(())
+    }
+
+    /// Threads that are remembered.
+    #[cfg(test)]
+    pub(super) fn open_threads(&self) -> usize {
+        self.open.len()
     }
 
     /// Called last in every transaction.
@@ -165,9 +173,7 @@ impl Ledger {
         if open.thread.id == 0 {
             open.thread.id = insert(db, &open.thread)?;
         }
-        let appended = self.write(db, &mut open.thread, wanted)?;
-        open.events += appended.len();
-        open.bytes += wanted.bytes();
+        let appended = self.write(db, &mut open, wanted)?;
         if open.thread.run.is_some() {
             if self.open.len() >= MAX_OPEN {
                 self.open.clear();
@@ -189,9 +195,11 @@ impl Ledger {
         match Thread::find(db, key)? {
             Some(thread) => {
                 let mut weigh = db.prepare_cached(
-                    "SELECT count(*), coalesce(sum(octet_length(json)), 0) FROM event WHERE thread = ?",
+                    "SELECT count(*), coalesce(sum(octet_length(json)), 0) FROM event WHERE thread = ? AND offset >= ?",
                 )?;
-                let (events, bytes) = weigh.query_row([thread.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                let from = thread.run.as_ref().map_or(0, |(_, start)| *start);
+                let (events, bytes) =
+                    weigh.query_row(params![thread.id, from], |row| Ok((row.get(0)?, row.get(1)?)))?;
                 Ok(Some(Open { thread, events, bytes, is_stale: false }))
             }
             None => {
@@ -239,32 +247,38 @@ impl Ledger {
         is_small_end: bool,
     ) -> Result<(), Failure> {
         let Bounds { max_events, max_bytes, .. } = self.bounds;
-        let most = if open.thread.run.is_some() { max_events } else { max_events.saturating_mul(AT_REST) };
-        if open.events + wanted.events.len() > most && open.thread.run.is_some() {
-            let_go_before_run(db, open)?;
-            if open.events + wanted.events.len() > most {
-                join_older_half(db, open)?;
-            }
+        let is_in_flight = open.thread.run.is_some();
+        let (most_events, most_bytes) = match is_in_flight {
+            true => (max_events, max_bytes),
+            false => (max_events.saturating_mul(AT_REST).max(EVENTS_AT_REST), max_bytes.saturating_mul(AT_REST)),
+        };
+        let (events, bytes) = (wanted.events.len(), wanted.bytes());
+        if is_in_flight && open.events + events > most_events {
+            join_older_half(db, open)?;
         }
-        if open.bytes + wanted.bytes() > max_bytes {
-            let_go_before_run(db, open)?;
-        }
-        match (open.events + wanted.events.len() > most, open.bytes + wanted.bytes() > max_bytes) {
+        match (open.events + events > most_events, open.bytes + bytes > most_bytes) {
             (false, false) => Ok(()),
             _ if is_small_end => Ok(()),
-            (true, _) => Err(refused(format!("the run has more than {max_events} events that cannot be joined"))),
-            (false, true) => Err(refused(format!("the run has more than {max_bytes} bytes"))),
+            (true, _) => Err(refused(format!("the run has more than {most_events} events that cannot be joined"))),
+            (false, true) => Err(refused(format!("the run has more than {most_bytes} bytes"))),
         }
     }
 
     /// One row per event, and the row of the thread where a run starts or ends, or none is in flight.
-    fn write(&mut self, db: &Connection, thread: &mut Thread, wanted: &Wanted) -> Result<Vec<Entry>, Failure> {
+    fn write(&mut self, db: &Connection, open: &mut Open, wanted: &Wanted) -> Result<Vec<Entry>, Failure> {
         let mut insert = db.prepare_cached("INSERT INTO event (thread, offset, json) VALUES (?, ?, ?)")?;
         let mut appended = Vec::with_capacity(wanted.events.len());
         let mut is_boundary = wanted.once.is_some();
+        let thread = &mut open.thread;
         for event in &wanted.events {
+            let json = event.json().get();
             thread.head += 1;
-            insert.execute(params![thread.id, thread.head, event.json().get()])?;
+            insert.execute(params![thread.id, thread.head, json])?;
+            if event.kind() == "RUN_STARTED" {
+                (open.events, open.bytes) = (0, 0);
+            }
+            open.events += 1;
+            open.bytes += json.len();
             is_boundary |= step(db, thread, event)?;
             appended.push(Entry { offset: thread.head, event: event.clone() });
         }
@@ -340,26 +354,6 @@ fn insert(db: &Connection, thread: &Thread) -> Result<i64, Failure> {
     )?
     .execute(params![thread.user, thread.name, thread.created, thread.floor])?;
     Ok(db.last_insert_rowid())
-}
-
-/// Lets go of the events before the run in flight that stand in `message` already.
-fn let_go_before_run(db: &Connection, open: &mut Open) -> Result<(), Failure> {
-    let thread = &mut open.thread;
-    let floor = thread.cut().min(thread.folded);
-    if floor <= thread.floor {
-        return Ok(());
-    }
-    let mut gone = db.prepare_cached(
-        "SELECT count(*), coalesce(sum(octet_length(json)), 0) FROM event WHERE thread = ? AND offset <= ?",
-    )?;
-    let (events, bytes): (usize, usize) =
-        gone.query_row(params![thread.id, floor], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    db.prepare_cached("DELETE FROM event WHERE thread = ? AND offset <= ?")?.execute(params![thread.id, floor])?;
-    db.prepare_cached("UPDATE thread SET floor = ? WHERE id = ?")?.execute(params![floor, thread.id])?;
-    thread.floor = floor;
-    open.events -= events.min(open.events);
-    open.bytes -= bytes.min(open.bytes);
-    Ok(())
 }
 
 /// Joins pieces of text in the older half of the run in flight, where nobody reads who is nearly up to date.

@@ -24,8 +24,12 @@ pub(super) enum Failure {
 }
 
 impl From<rusqlite::Error> for Failure {
+    /// A value of a type or size that we never write is the row's fault, and no other row's.
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sql(error)
+        match error.sqlite_error_code() {
+            Some(_) => Self::Sql(error),
+            None => Self::Damaged(format!("a row of the journal cannot be read: {error}")),
+        }
     }
 }
 
@@ -66,6 +70,9 @@ impl From<Failure> for JournalError {
     }
 }
 
+/// Offsets stay below 2^53, which is what JavaScript counts to.
+const MAX_COUNTER: u64 = 1 << 53;
+
 /// What one thread may hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -76,7 +83,15 @@ pub(super) struct Bounds {
 
 /// A number of the table `meta`.
 pub(super) fn number(db: &Connection, key: &str) -> rusqlite::Result<u64> {
-    db.prepare_cached("SELECT value FROM meta WHERE key = ?")?.query_row([key], |row| row.get(0))
+    db.prepare_cached("SELECT value FROM meta WHERE key = ?")?.query_row([key], |row| counter(row, 0))
+}
+
+/// What is counted up from here on: an offset, a rank. Far below what the column holds, so that the next ones fit too.
+fn counter(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    match row.get(column)? {
+        counter @ ..MAX_COUNTER => Ok(counter),
+        beyond => Err(rusqlite::Error::IntegralValueOutOfRange(column, i64::try_from(beyond).unwrap_or(i64::MAX))),
+    }
 }
 
 /// Milliseconds since 1970.
@@ -144,7 +159,7 @@ impl Thread {
             rank: row.get(3)?,
             created: row.get(4)?,
             written: row.get(5)?,
-            head: row.get(6)?,
+            head: counter(row, 6)?,
             floor: row.get(7)?,
             folded: row.get(8)?,
             joined: row.get(9)?,

@@ -22,8 +22,7 @@ use super::condition::Condition;
 use super::files::Directory;
 use super::read::at_once;
 use super::rows::{Failure, Thread, unix_ms};
-use super::writer::{CHECKPOINT_PAGES, Job, checkpoint, pages};
-use crate::journal::JournalError;
+use super::writer::{Answer, CHECKPOINT_PAGES, Job, checkpoint, pages};
 
 /// How often it looks, nudged or not.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -96,7 +95,10 @@ impl Upkeep {
         let (length, written_back) = pages(&self.db)?;
         if length - written_back.min(length) >= CHECKPOINT_PAGES {
             checkpoint(&self.db)?;
-            self.send(Job::Checkpoint);
+            let (reply, done) = sync_channel(1);
+            self.send(Job::Checkpoint(reply));
+            // The writer has gone only when the journal is closed.
+            let _ = done.recv();
         }
         Ok(())
     }
@@ -136,7 +138,7 @@ impl Upkeep {
         })
     }
 
-    fn submit(&self, change: Change) -> Receiver<Result<(), JournalError>> {
+    fn submit(&self, change: Change) -> Receiver<Answer> {
         let (reply, answer) = sync_channel(1);
         self.send(Job::Change(change, reply));
         answer

@@ -21,6 +21,7 @@ use super::condition::Condition;
 use super::epoch;
 use super::files::Directory;
 use super::ledger::{Ledger, Room, Wanted};
+use super::open::BUSY;
 use super::rows::Failure;
 use crate::journal::{Entry, Follower, JournalError};
 
@@ -39,6 +40,8 @@ pub(super) const CHECKPOINT_PAGES: u64 = 4_096;
 const MAX_PAGES: u64 = 65_536;
 /// How often it does, and says so: somebody else keeps the log from starting over.
 const FORCED_EVERY: Duration = Duration::from_secs(5);
+/// How long a commit may wait for whoever reads then.
+const FORCED_WAIT: Duration = Duration::from_millis(50);
 /// What a trial must find room for.
 const TRIAL_BYTES: usize = 64 * 1_024;
 
@@ -53,14 +56,24 @@ pub(super) struct Append {
     pub(super) weight: OwnedSemaphorePermit,
 }
 
+/// A change on its way, and where upkeep waits for the answer.
+type Asked = (Change, SyncSender<Answer>);
+
+/// What a change comes to.
+pub(super) type Answer = Result<(), JournalError>;
+
+/// What became of appends and changes, in their order.
+type Written = (Vec<Outcome>, Vec<Answer>);
+
 /// What the writer is asked for.
 pub(super) enum Job {
     /// By a run.
     Append(Append),
     /// By upkeep, which waits for the answer.
-    Change(Change, SyncSender<Result<(), JournalError>>),
-    /// Finish what upkeep has written back, so that the write-ahead log starts over.
-    Checkpoint,
+    Change(Change, SyncSender<Answer>),
+    /// Finish what upkeep has written back, so that the write-ahead log starts over. Upkeep waits: as long as it reads,
+    /// the log cannot.
+    Checkpoint(SyncSender<()>),
     /// See whether there is room again.
     Trial,
     /// Write what is there, then end.
@@ -85,8 +98,8 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Round {
     appends: Vec<Append>,
-    changes: Vec<(Change, SyncSender<Result<(), JournalError>>)>,
-    is_checkpoint: bool,
+    changes: Vec<Asked>,
+    checkpoint: Option<SyncSender<()>>,
     is_trial: bool,
     is_last: bool,
     events: usize,
@@ -102,7 +115,7 @@ impl Round {
                 self.appends.push(append);
             }
             Job::Change(change, reply) => self.changes.push((change, reply)),
-            Job::Checkpoint => self.is_checkpoint = true,
+            Job::Checkpoint(reply) => self.checkpoint = Some(reply),
             Job::Trial => self.is_trial = true,
             Job::Close => self.is_last = true,
         }
@@ -133,7 +146,7 @@ impl Writer {
     }
 
     fn work(&mut self, round: Round) {
-        let Round { appends, changes, is_checkpoint, is_trial, .. } = round;
+        let Round { appends, changes, checkpoint, is_trial, .. } = round;
         if !appends.is_empty() || !changes.is_empty() {
             let (outcomes, answers) = self.write(&appends, &changes);
             let acks: Acks = appends.into_iter().zip(outcomes).collect();
@@ -146,8 +159,9 @@ impl Writer {
             }
             self.watch_size();
         }
-        if is_checkpoint {
+        if let Some(reply) = checkpoint {
             self.checkpoint();
+            let _ = reply.send(());
         }
         if is_trial {
             self.try_again();
@@ -155,11 +169,7 @@ impl Writer {
     }
 
     /// All in one transaction; where there is no room, the ends of runs alone.
-    fn write(
-        &mut self,
-        appends: &[Append],
-        changes: &[(Change, SyncSender<Result<(), JournalError>>)],
-    ) -> (Vec<Outcome>, Vec<Result<(), JournalError>>) {
+    fn write(&mut self, appends: &[Append], changes: &[Asked]) -> Written {
         let room = if self.condition.is_full() { Room::ForEnds } else { Room::Enough };
         let mut written = self.attempt(appends, changes, room);
         if let Err(failure) = &written
@@ -176,12 +186,7 @@ impl Writer {
         })
     }
 
-    fn attempt(
-        &mut self,
-        appends: &[Append],
-        changes: &[(Change, SyncSender<Result<(), JournalError>>)],
-        room: Room,
-    ) -> Result<(Vec<Outcome>, Vec<Result<(), JournalError>>), Failure> {
+    fn attempt(&mut self, appends: &[Append], changes: &[Asked], room: Room) -> Result<Written, Failure> {
         let Self { db, ledger, condition, .. } = self;
         let written = transaction(db, ledger, |db, ledger| {
             let outcomes: Result<_, Failure> =
@@ -240,7 +245,19 @@ impl Writer {
                 pages = length,
                 "the journal's write-ahead log cannot start over: does somebody hold the database open for reading?"
             );
-            self.checkpoint();
+            self.start_over();
+        }
+    }
+
+    /// Waits, a little, for whoever reads.
+    fn start_over(&mut self) {
+        let over = self
+            .db
+            .busy_timeout(FORCED_WAIT)
+            .and_then(|()| self.db.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())))
+            .and(self.db.busy_timeout(BUSY));
+        if let Err(error) = over {
+            self.condition.on_failure(&error.into());
         }
     }
 
