@@ -8,10 +8,10 @@
 //! Backend and clients are this process, so one clock dates both ends; what differs is the gateway alone. Direct streams
 //! are measured before and after, because the machine is never twice the same.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use lychgate_scenario::client::transcript::ends_run;
 use lychgate_scenario::client::{Client, Open};
 use lychgate_scenario::live::gateway::Gateway;
@@ -45,27 +45,34 @@ impl Default for Args {
     }
 }
 
-/// A journal to be measured with.
-struct Kept {
-    name: &'static str,
-    settings: &'static [(&'static str, &'static str)],
-}
-
-const JOURNALS: [Kept; 1] = [Kept { name: "memory", settings: &[("LYCHGATE__JOURNAL__KIND", "memory")] }];
+/// The journals to be measured with: kind, and what an acknowledged event survives.
+const JOURNALS: [(&str, &str); 3] = [("memory", "normal"), ("sqlite", "normal"), ("sqlite", "full")];
 
 pub(crate) async fn measure(binary: Option<&Path>, args: &Args) -> anyhow::Result<()> {
     let pace = Pace { pieces: args.rate * args.seconds, every: Duration::from_secs(1) / args.rate };
     let backend = Backend::start(pace).await?;
     let mut direct = directly(&backend, args.streams).await?;
     let mut ways = Vec::new();
-    for kept in JOURNALS {
-        ways.push((kept.name, through_a_gateway(binary, &backend, &kept, args.streams).await?));
+    for (kind, durability) in JOURNALS {
+        let scratch = Scratch::make()?;
+        let directory = scratch.0.to_str().context("a temporary directory is named in UTF-8")?;
+        let settings = [
+            ("LYCHGATE__JOURNAL__KIND", kind),
+            ("LYCHGATE__JOURNAL__DURABILITY", durability),
+            ("LYCHGATE__JOURNAL__DIRECTORY", directory),
+        ];
+        let ages = through_a_gateway(binary, &[&backend.settings(), &settings[..]].concat(), args.streams).await?;
+        let name = match kind {
+            "memory" => kind.to_owned(),
+            _ => format!("{kind}, {durability}"),
+        };
+        ways.push((name, ages));
     }
     direct.absorb(&directly(&backend, args.streams).await?);
     let title = format!("{} streams, {} words per second each", args.streams, args.rate);
     let mut table = plain_table(&[&title, "words", "p50 us", "p99 us", "p99.9 us", "added p50 us", "added p99 us"]);
     let base = [0.5, 0.99].map(|quantile| direct.quantile(quantile));
-    let rows = std::iter::once(("directly", &direct)).chain(ways.iter().map(|(name, ages)| (*name, ages)));
+    let rows = std::iter::once(("directly", &direct)).chain(ways.iter().map(|(name, ages)| (name.as_str(), ages)));
     for (way, ages) in rows {
         let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| ages.quantile(quantile));
         let us = |time: Duration| format!("{:.0}", time.as_secs_f64() * 1e6);
@@ -82,6 +89,25 @@ pub(crate) async fn measure(binary: Option<&Path>, args: &Args) -> anyhow::Resul
     }
     println!("{table}\n");
     Ok(())
+}
+
+/// A directory that is gone with us; where the system keeps temporary files is where it is measured.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make() -> anyhow::Result<Self> {
+        let name = format!("lychgate-bench-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Left behind where it cannot be removed: it is in the directory for such things.
+        let _left = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 async fn directly(backend: &Backend, streams: u32) -> anyhow::Result<Latency> {
@@ -107,15 +133,8 @@ async fn read_directly(address: String) -> anyhow::Result<Latency> {
     Ok(ages)
 }
 
-async fn through_a_gateway(
-    binary: Option<&Path>,
-    backend: &Backend,
-    kept: &Kept,
-    streams: u32,
-) -> anyhow::Result<Latency> {
-    let mut settings = backend.settings();
-    settings.extend(kept.settings);
-    let gateway = Gateway::start(binary, &settings).await?;
+async fn through_a_gateway(binary: Option<&Path>, settings: &[(&str, &str)], streams: u32) -> anyhow::Result<Latency> {
+    let gateway = Gateway::start(binary, settings).await?;
     let scene = gateway.scene();
     let mut tasks = JoinSet::new();
     for _ in 0..streams {

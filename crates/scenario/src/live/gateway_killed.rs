@@ -1,15 +1,16 @@
 //! The gateway's process is killed while clients hold sessions and runs are in flight, and started again: everybody comes
-//! back at once, nobody is refused, and nothing of before holds a slot.
+//! back at once, nobody is refused, nothing of before holds a slot, and nothing that was acknowledged is lost.
 //!
 //! ```text
-//! 4 users x 20 tabs, a run each --SIGKILL--> every socket ends --start, same ports--> 80 tabs reconnect at once
-//!                                                              --> 20 of 20 each, all admitted, none evicts another
+//! 4 users x 20 tabs, a run each --SIGKILL--> every socket ends --start, same ports and data--> 80 tabs reconnect at once
+//!                --> 20 of 20 each, all admitted, none evicts another
+//!                --> each resumes behind its last event, sees its run end with `gateway_restarted`, and asks again
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -17,7 +18,10 @@ use tokio::time::{Instant, timeout};
 use super::attend::Attended;
 use super::gateway::Gateway;
 use super::scene::Remains;
+use super::talk::{continue_answer, next_event};
 use super::{Scene, User};
+use crate::client::frame::Opened;
+use crate::client::transcript::Transcript;
 use crate::client::{Client, Mishap, Open};
 use crate::report::Outcome;
 
@@ -31,7 +35,14 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 pub(super) async fn play(binary: Option<&Path>, bar: &ProgressBar) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::new("restart-with-orphans (killed)");
     bar.set_length(3);
-    let gateway = Gateway::start(binary, &[]).await?;
+    let data = Folder::new();
+    let directory = data.0.to_string_lossy();
+    let journal = [
+        ("LYCHGATE__JOURNAL__KIND", "sqlite"),
+        ("LYCHGATE__JOURNAL__DIRECTORY", &*directory),
+        ("LYCHGATE__JOURNAL__DURABILITY", "full"),
+    ];
+    let gateway = Gateway::start(binary, &journal).await?;
     let scene = gateway.scene();
     bar.set_message("sessions are held, runs are in flight");
     let mut tabs = Vec::new();
@@ -40,9 +51,18 @@ pub(super) async fn play(binary: Option<&Path>, bar: &ProgressBar) -> anyhow::Re
         for n in 0..LIMIT {
             let (mut client, welcome) = user.connect().await?;
             let thread = format!("t{n}");
-            client.open(Open { thread: Some(&thread), ..Open::default() }).await?;
+            let opened = client.open(Open { thread: Some(&thread), ..Open::default() }).await?;
             client.run(&thread, &format!("r{n}"), "please stall").await?;
-            tabs.push(Tab { user: user.clone(), thread, prev: welcome.connection, client: Some(client) });
+            let mut seen = Transcript::new(opened.after);
+            seen.take(&next_event(&mut client, &thread).await?).map_err(anyhow::Error::msg)?;
+            tabs.push(Tab {
+                user: user.clone(),
+                thread,
+                prev: welcome.connection,
+                epoch: opened.epoch,
+                seen,
+                client: Some(client),
+            });
         }
     }
     bar.inc(1);
@@ -54,14 +74,21 @@ pub(super) async fn play(binary: Option<&Path>, bar: &ProgressBar) -> anyhow::Re
     for tab in tabs {
         coming.spawn(tab.come_back());
     }
-    let mut back = Vec::new();
+    let mut resumed = JoinSet::new();
     for came in coming.join_all().await {
         match came {
-            Ok((client, after)) => {
-                outcome.admitted(after);
-                back.push(Attended::new(client));
+            Ok(back_again) => {
+                outcome.admitted(back_again.after);
+                resumed.spawn(back_again.goes_on());
             }
             Err(mishap) => outcome.refused(&mishap),
+        }
+    }
+    let mut back = Vec::new();
+    for client in resumed.join_all().await {
+        match client {
+            Ok(client) => back.push(Attended::new(client)),
+            Err(lost) => outcome.broke(format!("{lost:#}")),
         }
     }
     settle(&mut outcome, back, &scene, &gateway).await?;
@@ -96,19 +123,69 @@ struct Tab {
     user: User,
     thread: String,
     prev: String,
+    epoch: String,
+    /// What it was given before the gateway was killed.
+    seen: Transcript,
     client: Option<Client>,
 }
 
 impl Tab {
     /// Notices that its socket ended, and comes back naming it, which the new process has never heard of.
-    async fn come_back(mut self) -> Result<(Client, Duration), Mishap> {
+    async fn come_back(mut self) -> Result<BackAgain, Mishap> {
         if let Some(mut client) = self.client.take() {
-            let end = async { while client.next().await.is_ok() {} };
-            timeout(ENDS_WITHIN, end).await.map_err(|_| Mishap::Mute(ENDS_WITHIN))?;
+            let end = async {
+                while let Ok(frame) = client.next().await {
+                    if let Some(event) = frame.event_of(&self.thread) {
+                        self.seen.take(event).map_err(Mishap::Protocol)?;
+                    }
+                }
+                Ok::<_, Mishap>(())
+            };
+            timeout(ENDS_WITHIN, end).await.map_err(|_| Mishap::Mute(ENDS_WITHIN))??;
         }
         let (mut client, _) = self.user.replace(Some(&self.prev)).await?;
         let started = Instant::now();
-        client.open(Open { thread: Some(&self.thread), ..Open::default() }).await?;
-        Ok((client, started.elapsed()))
+        let resume = Some((self.seen.at(), self.epoch.as_str()));
+        let opened = client.open(Open { thread: Some(&self.thread), resume, ..Open::default() }).await?;
+        Ok(BackAgain { after: started.elapsed(), tab: self, opened, client })
+    }
+}
+
+/// A tab whose thread is open again.
+struct BackAgain {
+    tab: Tab,
+    opened: Opened,
+    client: Client,
+    after: Duration,
+}
+
+impl BackAgain {
+    /// The log is the one of before: it continues behind what the tab has, the run has an end, and the next one works.
+    async fn goes_on(mut self) -> anyhow::Result<Client> {
+        let Tab { thread, epoch, mut seen, .. } = self.tab;
+        ensure!(!self.opened.reset, "{thread} was reset: what it had until {} is lost", seen.at());
+        ensure!(self.opened.epoch == epoch, "{thread} has another log after the restart");
+        continue_answer(&mut self.client, &thread, &mut seen).await?;
+        ensure!(seen.kinds().last() == Some(&"RUN_ERROR"), "the run of {thread} goes on as {:?}", seen.kinds());
+        self.client.run(&thread, "after", "hello").await?;
+        continue_answer(&mut self.client, &thread, &mut seen).await?;
+        ensure!(seen.kinds().last() == Some(&"RUN_FINISHED"), "{thread} takes no run: {:?}", seen.kinds());
+        Ok(self.client)
+    }
+}
+
+/// A folder that goes with the plan.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("lychgate-killed-{}", uuid::Uuid::new_v4().simple())))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // The gateway may never have made it.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -19,8 +19,12 @@ const SECRET: &str = "a secret of this test and of nothing else";
 
 /// Plays plans against a gateway with production defaults and these settings on top. The gateway ends with the runtime.
 async fn play(plan: &str, settings: &[(&str, &str)]) -> anyhow::Result<Vec<Outcome>> {
-    let free =
-        [("SERVER__LISTEN", "127.0.0.1:0"), ("SERVER__ADMIN_LISTEN", "127.0.0.1:0"), ("AUTH__JWT__SECRET", SECRET)];
+    let free = [
+        ("SERVER__LISTEN", "127.0.0.1:0"),
+        ("SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
+        ("AUTH__JWT__SECRET", SECRET),
+        ("JOURNAL__KIND", "memory"),
+    ];
     let environment: BTreeMap<_, _> =
         free.iter().chain(settings).map(|(key, value)| (format!("LYCHGATE__{key}").into(), (*value).into())).collect();
     let config = load(Sources { file: None, environment, arguments: Vec::new() })?.check()?;

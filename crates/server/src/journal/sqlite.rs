@@ -55,7 +55,6 @@ const EVENT_WEIGHT: usize = 256;
 /// The journal `sqlite`.
 pub struct Sqlite {
     epoch: Arc<str>,
-    opened: u64,
     bounds: Bounds,
     jobs: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
@@ -83,14 +82,14 @@ impl Sqlite {
         let directory = Arc::new(Directory::claim(&config.directory)?);
         let path = directory.database();
         let failed = |error: rusqlite::Error| open::explain(&path, &error);
-        let (db, opening) = open::prepare(&directory, config.durability, epoch)?;
+        let (db, epoch) = open::prepare(&directory, config.durability, epoch)?;
         let bounds = Bounds {
             max_events: config.max_events_per_thread,
             max_messages: config.max_messages_per_thread,
             max_bytes: config.max_bytes_per_thread,
         };
         let rules = Rules { bounds, compact_after: config.compact_after, retention: config.retention };
-        let ledger = Ledger::new(&db, bounds, opening.opened).map_err(failed)?;
+        let ledger = Ledger::new(&db, bounds).map_err(failed)?;
         let condition = Arc::new(Condition::default());
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (acks, acked) = sync_channel(BATCHES);
@@ -126,8 +125,7 @@ impl Sqlite {
             spawn("journal-upkeep", &path, &condition, move || upkeep.run())?,
         ];
         Ok(Self {
-            epoch: opening.epoch,
-            opened: opening.opened,
+            epoch,
             bounds,
             jobs,
             room: Arc::new(Semaphore::new(QUEUE_BYTES as usize)),
@@ -239,8 +237,7 @@ impl Journal for Sqlite {
     }
 
     fn unfinished(&self, limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>> {
-        let opened = self.opened;
-        Box::pin(self.readers.ask(move |db| read::unfinished(db, opened, limit)))
+        Box::pin(self.readers.ask(move |db| read::unfinished(db, limit)))
     }
 
     fn trouble(&self) -> Option<String> {

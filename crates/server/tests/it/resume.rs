@@ -46,8 +46,8 @@ async fn an_answer_that_is_cut_fifty_times_arrives_once_and_in_order(kind: Kind)
     let (mut allowed, mut heard) = (0, 0);
     for cut in 0..CUTS {
         // What is said beyond what is heard is on its way, or not yet asked for, when the cut comes.
+        let before = allowed;
         allowed = (allowed + random.below(2 * LONG.pieces / CUTS)).min(LONG.pieces - CUTS + cut);
-        stage.backend.allow(allowed);
         let progress = match random.below(8) {
             0 => Progress::Hello,
             1 => Progress::OpenAsked,
@@ -59,11 +59,10 @@ async fn an_answer_that_is_cut_fifty_times_arrives_once_and_in_order(kind: Kind)
                 Progress::Piece(heard)
             }
         };
-        tab.join(&mut random, progress).await;
+        tokio::join!(tab.join(&mut random, progress), stage.backend.trickle(before..allowed));
         tab.cut(&mut random).await;
     }
-    stage.backend.allow_all();
-    tab.join(&mut random, Progress::Opened).await;
+    tokio::join!(tab.join(&mut random, Progress::Opened), stage.backend.trickle(allowed..LONG.pieces));
     tab.hear_out().await;
 
     let seen = tab.told();

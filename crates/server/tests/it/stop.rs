@@ -117,13 +117,19 @@ async fn refused(keys: &[&str]) -> (Process, String) {
     (process, said)
 }
 
+/// The last line of a file with the usual keys alone; a key of a test that is not among them stands below.
+fn last_line() -> usize {
+    configuration(&[]).len()
+}
+
 #[tokio::test]
 async fn a_port_in_use_names_file_line_key_and_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     for key in ["server.listen", "server.admin_listen"] {
         let line = format!("{key} = \"{}\"", taken.local_addr().unwrap());
         let (process, said) = refused(&[&line]).await;
-        assert!(said.contains(&format!("{}:7: {line}", process.file()).replace('"', "")), "{said}");
+        let place = format!("{}:{}", process.file(), last_line());
+        assert!(said.contains(&format!("{place}: {line}").replace('"', "")), "{said}");
         assert!(said.contains("choose another port"), "{said}");
     }
 }
@@ -131,7 +137,8 @@ async fn a_port_in_use_names_file_line_key_and_remedy() {
 #[tokio::test]
 async fn an_unknown_key_names_file_line_key_and_the_one_that_was_meant() {
     let (process, said) = refused(&["limits.max_session_per_user = 20"]).await;
-    assert!(said.contains(&format!("{}:8: there is no key limits.max_session_per_user", process.file())), "{said}");
+    let place = format!("{}:{}", process.file(), last_line() + 1);
+    assert!(said.contains(&format!("{place}: there is no key limits.max_session_per_user")), "{said}");
     assert!(said.contains("Did you mean limits.max_sessions_per_user?"), "{said}");
 }
 
@@ -142,8 +149,8 @@ async fn limits_that_contradict_each_other_are_both_named_with_their_places() {
     for part in [
         "limits.max_connections_per_user",
         "limits.max_connections_per_session",
-        &format!("{}:8", process.file()),
-        &format!("{}:9", process.file()),
+        &format!("{}:{}", process.file(), last_line() + 1),
+        &format!("{}:{}", process.file(), last_line() + 2),
         "Change one of the two",
     ] {
         assert!(said.contains(part), "{part} is missing: {said}");

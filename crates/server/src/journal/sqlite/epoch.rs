@@ -36,22 +36,14 @@ pub(super) fn is_same(last: &Trace, now: &Trace) -> bool {
     last.file == now.file && (last.closed || last.full || same_boot)
 }
 
-/// What one opening knows of itself.
-pub(super) struct Opening {
-    /// The incarnation of the log.
-    pub(super) epoch: Arc<str>,
-    /// The how manieth opening of this file it is.
-    pub(super) opened: u64,
-}
-
-/// Opens the log: decides on its epoch and leaves a trace, in the caller's transaction, which must reach the disk before
+/// Opens the log: decides on its epoch, the incarnation of the log, and leaves a trace, in the caller's transaction, which must reach the disk before
 /// the first append is acknowledged.
 pub(super) fn open(
     db: &Connection,
     directory: &Directory,
     durability: Durability,
     fresh: &str,
-) -> rusqlite::Result<Opening> {
+) -> rusqlite::Result<Arc<str>> {
     let now = Trace {
         closed: false,
         full: durability == Durability::Full,
@@ -69,15 +61,13 @@ pub(super) fn open(
         Some(epoch) => epoch,
         None => fresh.to_owned(),
     };
-    let opened = super::rows::number(db, "opened")? + 1;
     let mut set = db.prepare("INSERT OR REPLACE INTO meta VALUES (?, ?)")?;
     set.execute(params!["epoch", epoch])?;
-    set.execute(params!["opened", opened])?;
     set.execute(params!["closed", "no"])?;
     set.execute(params!["durability", if now.full { "full" } else { "normal" }])?;
     set.execute(params!["boot", now.boot])?;
     set.execute(params!["file", now.file])?;
-    Ok(Opening { epoch: epoch.into(), opened })
+    Ok(epoch.into())
 }
 
 /// Leaves word that nothing was lost.

@@ -73,7 +73,6 @@ struct Open {
 /// What the writer knows.
 pub(super) struct Ledger {
     bounds: Bounds,
-    opened: u64,
     /// The highest offset of a thread that went. New threads start above it, so that an offset of a thread that went
     /// never names an event of the one that took its place (R19).
     floor: u64,
@@ -88,11 +87,10 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(db: &Connection, bounds: Bounds, opened: u64) -> rusqlite::Result<Self> {
+    pub(super) fn new(db: &Connection, bounds: Bounds) -> rusqlite::Result<Self> {
         let rank = number(db, "rank")?;
         Ok(Self {
             bounds,
-            opened,
             floor: number(db, "floor")?,
             rank,
             saved_rank: rank,
@@ -292,8 +290,8 @@ impl Ledger {
         let due = thread.is_behind().then_some(thread.written);
         self.has_due |= due.is_some();
         db.prepare_cached(
-            "UPDATE thread SET rank = ?2, written = ?3, head = ?4, finished = ?5, run = ?6, run_start = ?7, opened = ?8,
-             due = coalesce(?9, due) WHERE id = ?1",
+            "UPDATE thread SET rank = ?2, written = ?3, head = ?4, finished = ?5, run = ?6, run_start = ?7,
+             due = coalesce(?8, due) WHERE id = ?1",
         )?
         .execute(params![
             thread.id,
@@ -303,7 +301,6 @@ impl Ledger {
             thread.finished,
             run,
             start,
-            self.opened,
             due
         ])?;
         Ok(())

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-use super::epoch::{self, Opening};
+use super::epoch;
 use super::error::OpenError;
 use super::files::Directory;
 use super::schema::{self, Kind};
@@ -63,7 +64,7 @@ pub(super) fn prepare(
     directory: &Directory,
     durability: Durability,
     fresh_epoch: &str,
-) -> Result<(Connection, Opening), OpenError> {
+) -> Result<(Connection, Arc<str>), OpenError> {
     let path = directory.database();
     is_database(&path)?;
     let failed = |error| explain(&path, &error);
@@ -77,15 +78,15 @@ pub(super) fn prepare(
     }
     schema::migrate(&mut db, version).map_err(failed)?;
     check(&mut db, &path)?;
-    let opening = Transaction::new(&mut db, TransactionBehavior::Immediate)
+    let epoch = Transaction::new(&mut db, TransactionBehavior::Immediate)
         .and_then(|all| {
-            let opening = epoch::open(&all, directory, durability, fresh_epoch)?;
+            let epoch = epoch::open(&all, directory, durability, fresh_epoch)?;
             all.commit()?;
-            Ok(opening)
+            Ok(epoch)
         })
         .map_err(failed)?;
     db.pragma_update(None, "synchronous", synchronous(durability)).map_err(failed)?;
-    Ok((db, opening))
+    Ok((db, epoch))
 }
 
 /// The version of a file of ours; 0 for one that nothing was written to.

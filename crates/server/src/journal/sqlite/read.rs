@@ -172,12 +172,11 @@ fn stored_page(db: &Connection, thread: &Thread, before: Option<&str>, limit: us
     Ok(MessagePage { messages: found.into_iter().map(|(_, message)| message).collect(), more })
 }
 
-/// Runs that were left open before this opening of the file.
-pub(super) fn unfinished(db: &Connection, opened: u64, limit: usize) -> Result<Vec<(SessionKey, RunId)>, Failure> {
-    let mut select =
-        db.prepare_cached("SELECT user, name, run FROM thread WHERE run IS NOT NULL AND opened < ? LIMIT ?")?;
+/// Runs that are open in the log.
+pub(super) fn unfinished(db: &Connection, limit: usize) -> Result<Vec<(SessionKey, RunId)>, Failure> {
+    let mut select = db.prepare_cached("SELECT user, name, run FROM thread WHERE run IS NOT NULL LIMIT ?")?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = select.query_map(params![opened, limit], |row| {
+    let rows = select.query_map(params![limit], |row| {
         Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
     })?;
     let mut open = Vec::new();

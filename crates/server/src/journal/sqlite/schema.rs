@@ -24,7 +24,7 @@ CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value ANY
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES ('floor', 0), ('rank', 0), ('opened', 0);
+INSERT INTO meta VALUES ('floor', 0), ('rank', 0);
 
 CREATE TABLE thread (
     id        INTEGER PRIMARY KEY,
@@ -40,7 +40,6 @@ CREATE TABLE thread (
     finished  INTEGER,
     run       TEXT,
     run_start INTEGER,
-    opened    INTEGER,
     messages  INTEGER NOT NULL DEFAULT 0,
     bytes     INTEGER NOT NULL DEFAULT 0,
     more      INTEGER NOT NULL DEFAULT 0,
@@ -50,7 +49,7 @@ CREATE UNIQUE INDEX thread_by_name ON thread (user, name);
 CREATE INDEX thread_by_rank ON thread (user, rank);
 CREATE INDEX thread_by_time ON thread (written);
 CREATE INDEX thread_due ON thread (due) WHERE due IS NOT NULL;
-CREATE INDEX thread_in_flight ON thread (opened) WHERE run IS NOT NULL;
+CREATE INDEX thread_in_flight ON thread (id) WHERE run IS NOT NULL;
 
 CREATE TABLE event (
     thread INTEGER NOT NULL,
@@ -155,7 +154,7 @@ mod tests {
         let mut db = fresh();
         migrate(&mut db, 0).unwrap();
         let next = [FIRST, "ALTER TABLE thread ADD COLUMN colour TEXT", "UPDATE thread SET colour = 'red'"];
-        db.execute("INSERT INTO thread VALUES (1,'u','t',1,1,1,1,0,1,1,1,NULL,NULL,NULL,0,0,0,NULL)", []).unwrap();
+        db.execute("INSERT INTO thread VALUES (1,'u','t',1,1,1,1,0,1,1,1,NULL,NULL,0,0,0,NULL)", []).unwrap();
         steps(&mut db, VERSION, &next).unwrap();
         let colour: String = db.query_row("SELECT colour FROM thread", [], |row| row.get(0)).unwrap();
         assert_eq!(colour, "red");

@@ -7,11 +7,13 @@
 //! Every piece of an answer is its own number: a copy of the text shows at a glance what is missing, twice, or out of order.
 
 use std::io::Write as _;
+use std::ops::Range;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 
 /// A running endpoint; every request is answered from the first piece on. It ends with the test's runtime.
 pub(super) struct Backend {
@@ -64,6 +66,14 @@ impl Backend {
     /// From now on every answer may go on to this piece.
     pub(super) fn allow(&self, pieces: usize) {
         self.allowed.send_replace(pieces);
+    }
+
+    /// Allows so many more pieces one after the other, while others go on with what they do.
+    pub(super) async fn trickle(&self, more: Range<usize>) {
+        for piece in more {
+            self.allow(piece + 1);
+            yield_now().await;
+        }
     }
 
     /// Every answer may go on to its end.

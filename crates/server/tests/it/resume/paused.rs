@@ -10,7 +10,7 @@ use crate::gateway::{Call, Client};
 use crate::golden_path::told;
 
 /// More bytes than all buffers between gateway and client hold together.
-const WIDE: Answer = Answer { pieces: 1_200, width: 6_000 };
+const WIDE: Answer = Answer { pieces: 900, width: 7_000 };
 
 /// However long the machine takes, nobody is found to be slow.
 const PATIENT: [&str; 2] = [r#"liveness.write_stall = "10m""#, r#"liveness.tcp_user_timeout = "11m""#];
