@@ -14,8 +14,8 @@ use anyhow::{Context, Result, bail};
 use crate::e2e::Printed;
 use crate::{install, run};
 
-const PACKAGE: &str = "@ag-ui/client";
-const VERSION: &str = "1.0.0";
+pub(crate) const PACKAGE: &str = "@ag-ui/client";
+pub(crate) const VERSION: &str = "1.0.0";
 /// What the script prints for each thing that it made sure of; fewer means that it did not really run.
 const CHECKS: usize = 9;
 const BUILD_WITHIN: Duration = Duration::from_secs(30 * 60);

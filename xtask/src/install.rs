@@ -1,10 +1,10 @@
-//! What a check needs beyond Rust: packages from npm by pinned version, packages from apt by name.
+//! What a check needs beyond Rust: packages from npm and PyPI by pinned version, packages from apt by name.
 //!
-//! npm packages go to `target/npm/<name>`, so that `cargo clean` removes them; apt is asked only when a program is
-//! missing, and only by root.
+//! npm packages go to `target/npm/<name>`, Python's to `target/venv/<name>`, so that `cargo clean` removes them; apt is
+//! asked only when a program is missing, and only by root.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::run;
 
 const NPM_WITHIN: Duration = Duration::from_secs(180);
+const PIP_WITHIN: Duration = Duration::from_secs(300);
 const APT_WITHIN: Duration = Duration::from_secs(300);
 
 /// Fails with a sentence if the C compiler or `make`, which the TLS library and the allocator are built with, is
@@ -26,13 +27,18 @@ pub(crate) fn need_compiler() -> Result<()> {
 
 /// Makes sure that `program` is on the PATH: with apt, if it is missing and we may.
 pub(crate) fn program(program: &str, package: &str) -> Result<()> {
-    if run::is_on_path(program) {
-        return Ok(());
+    match run::is_on_path(program) {
+        true => Ok(()),
+        false => apt(program, package),
     }
+}
+
+/// Installs `package` with apt, if we may.
+fn apt(missing: &str, package: &str) -> Result<()> {
     if !(run::is_on_path("apt-get") && is_root()) {
-        bail!("`{program}` is needed: install the package `{package}` of your system");
+        bail!("`{missing}` is needed: install the package `{package}` of your system");
     }
-    println!("`{program}` is missing: installing `{package}`");
+    println!("`{missing}` is missing: installing `{package}`");
     let apt = |words: &[&str]| {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").args(words);
@@ -64,6 +70,32 @@ pub(crate) fn npm(root: &Path, name: &str, version: &str) -> Result<PathBuf> {
         Some(found) if found == version => Ok(home),
         found => bail!("npm installed {name} {found:?}, not {version}"),
     }
+}
+
+/// Makes sure that `target/venv/<name>` is a Python environment with exactly the packages that `requirements` pins, and
+/// returns its Python.
+pub(crate) fn python(root: &Path, name: &str, requirements: &Path) -> Result<PathBuf> {
+    let home = run::target_dir(root)?.join("venv").join(name);
+    let python = home.join("bin/python");
+    let wanted =
+        std::fs::read_to_string(requirements).with_context(|| format!("could not read {}", requirements.display()))?;
+    // Written last: what was interrupted is begun anew.
+    let stamp = home.join("installed.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && python.exists() {
+        return Ok(python);
+    }
+    program("python3", "python3")?;
+    // Debian ships Python without what makes environments.
+    let has_venv = Command::new("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
+    if !has_venv.is_ok_and(|status| status.success()) {
+        apt("python3 -m venv", "python3-venv")?;
+    }
+    run::stream(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home), PIP_WITHIN)?;
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(requirements);
+    run::stream(&mut pip, PIP_WITHIN)?;
+    std::fs::write(&stamp, wanted)?;
+    Ok(python)
 }
 
 fn installed_version(manifest: &Path) -> Option<String> {

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo | test | lint | schedules | sim | e2e`.
+//! The project's own commands: `cargo xtask demo | test | lint | schedules | sim | fuzz | e2e`.
 //!
 //! Built on std, anyhow, serde_json and toml alone, so that the first command on a fresh clone starts in seconds.
 
@@ -11,9 +11,12 @@ mod aimock;
 mod autobahn;
 mod demo;
 mod e2e;
+mod fuzz;
 mod http_agent;
 mod install;
 mod lint;
+mod peer;
+mod pydantic_ai;
 mod run;
 mod schedules;
 mod sim;
@@ -28,6 +31,7 @@ cargo xtask <command>
   lint [NAME...]               all lints, or those named
   schedules [--seed N]         the driver under many orders of its threads
   sim [--seed N] [--plans N]   simulate random plans against the reference model
+  fuzz [--seconds N] [NAME...] the fuzz targets, or those named
   e2e                          live plans and a third-party client against a real gateway
 
 `cargo xtask <command> --help` says more.";
@@ -60,6 +64,7 @@ fn dispatch(command: Option<&str>, rest: &[String]) -> Result<ExitCode> {
         "lint" => (lint::HELP, lint::run),
         "schedules" => (schedules::HELP, schedules::run),
         "sim" => (sim::HELP, sim::run),
+        "fuzz" => (fuzz::HELP, fuzz::run),
         "e2e" => (e2e::HELP, e2e::run),
         unknown => {
             eprintln!("xtask: there is no command `{unknown}`\n\n{HELP}");

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that CI runs, no more and no less.
 //!
 //! ```text
-//! lint -> unit and integration -> doc tests -> schedules -> sim -> e2e -> peers -> table -> "N passed, M failed" -> exit code
+//! lint -> unit and integration -> doc tests -> schedules -> sim -> fuzz -> e2e -> peers -> table -> "N passed, M failed" -> exit code
 //! ```
 //!
 //! A step that fails does not stop the others: one run shows everything that is wrong.
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{aimock, autobahn, e2e, http_agent, install, lint, run, schedules, sim, verifier};
+use crate::{aimock, autobahn, e2e, fuzz, http_agent, install, lint, pydantic_ai, run, schedules, sim, verifier};
 
 pub(crate) const HELP: &str = "\
 cargo xtask test
 
-Lints, unit, property and integration tests, doc tests, schedules, simulation, live plans and third-party peers,
+Lints, unit, property and integration tests, doc tests, schedules, simulation, fuzz targets, live plans and third-party peers,
 one after the other with their output as it comes, and a table at the end. Needs Rust, a C compiler,
 make, node and npm; what else a step needs it installs below target/. Exit code 1 if anything failed.";
 
@@ -30,16 +30,18 @@ struct Step {
 
 /// All steps, the cheap and telling ones first. A peer is a module with `run(root: &Path) -> anyhow::Result<()>` that
 /// installs what it needs, starts and stops its own processes, and stands after `e2e`.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 12] = [
     Step { name: "lint", run: |root| lint::run(root, &[]) },
     Step { name: "unit and integration tests", run: tests },
     Step { name: "doc tests", run: doc_tests },
     Step { name: "schedules of the driver", run: |root| schedules::run(root, &[]) },
     Step { name: "simulation", run: |root| sim::run(root, &[]) },
+    Step { name: "fuzz targets", run: |root| fuzz::run(root, &[]) },
     Step { name: "live plans and third-party client", run: |root| e2e::run(root, &[]) },
     Step { name: "peer: Autobahn (RFC 6455)", run: autobahn::run },
     Step { name: "peer: aimock (OpenAI protocol)", run: aimock::run },
     Step { name: "peer: HttpAgent (AG-UI)", run: http_agent::run },
+    Step { name: "peer: pydantic-ai (AG-UI)", run: pydantic_ai::run },
     Step { name: "peer: AG-UI verifier", run: verifier::run },
 ];
 

@@ -11,13 +11,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::e2e::{Printed, WS_VERSION};
+use crate::e2e::{self, Printed, WS_VERSION};
+use crate::http_agent::{PACKAGE, VERSION};
 use crate::{install, run};
 
-const VERSION: &str = "1.0.0";
 /// What the script prints for each thing that it made sure of; fewer means that it did not really run.
 const CHECKS: usize = 15;
-const BUILD_WITHIN: Duration = Duration::from_secs(30 * 60);
 const START_WITHIN: Duration = Duration::from_secs(30);
 const CLIENT_WITHIN: Duration = Duration::from_secs(3 * 60);
 
@@ -25,9 +24,8 @@ const CLIENT_WITHIN: Duration = Duration::from_secs(3 * 60);
 pub(crate) fn run(root: &Path) -> Result<()> {
     install::program("node", "nodejs")?;
     let ws = install::npm(root, "ws", WS_VERSION)?;
-    let agui = install::npm(root, "@ag-ui/client", VERSION)?;
-    let mut build = run::cargo(root, "build");
-    run::stream(build.args(["--release", "--package", "lychgate"]), BUILD_WITHIN)?;
+    let agui = install::npm(root, PACKAGE, VERSION)?;
+    e2e::build(root)?;
 
     let mut node = Command::new("node");
     let mut model = run::Watched::start("model", node.current_dir(root).arg("xtask/peers/model.mjs"))?;

@@ -25,6 +25,16 @@ pub(super) enum Failure {
         /// Its own words, already cleaned by [`plain`].
         said: Option<String>,
     },
+    /// It answers as many runs as it may; it was not asked.
+    Busy {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// It counts as down; it was not asked.
+    Down {
+        /// When it is asked again.
+        retry_after: Duration,
+    },
     /// It answered, but not in its protocol; the text ends the sentence "the agent's answer ...".
     BadStream(&'static str),
     /// Its answer stopped in the middle.
@@ -56,6 +66,12 @@ impl From<Failure> for AgentError {
             }
             Failure::Late(late) => ("agent_timeout".to_owned(), late.sentence().to_owned()),
             Failure::Status { status, said, .. } => (format!("agent_http_{status}"), refused(*status, said.as_deref())),
+            Failure::Busy { .. } => {
+                ("agent_busy".to_owned(), "The agent is answering as many people as it can.".to_owned())
+            }
+            Failure::Down { .. } => {
+                ("agent_unavailable".to_owned(), "The agent does not answer at the moment.".to_owned())
+            }
             Failure::BadStream(what) => ("agent_bad_stream".to_owned(), format!("The agent's answer {what}.")),
             Failure::Cut => ("agent_eof".to_owned(), "The agent's answer stopped before it was complete.".to_owned()),
             Failure::Reported { said } => {
@@ -64,6 +80,7 @@ impl From<Failure> for AgentError {
         };
         let retry_after = match failure {
             Failure::Status { retry_after, .. } => retry_after,
+            Failure::Busy { retry_after } | Failure::Down { retry_after } => Some(retry_after),
             Failure::Unreachable
             | Failure::HungUp
             | Failure::Late(_)

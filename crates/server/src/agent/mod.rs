@@ -5,9 +5,9 @@
 //! stream cancels the work.
 //!
 //! ```text
-//! registry --named--> deadline( demo | openai | agui ) --events--> run
-//!                                      |        |
-//!          identity -> http (status, Retry-After) -> sse (bounded lines) -> chunk -> answer | tidy -> order
+//! registry --named--> guard( deadline( demo | openai | agui )) --events--> run
+//!                                             |        |
+//!                 identity -> http (status, Retry-After) -> sse (bounded lines) -> chunk -> answer | tidy -> order
 //! ```
 //!
 //! A backend that fails yields one [`AgentError`] and nothing after it; what was open then (a message, a tool call) stays
@@ -24,18 +24,21 @@ use crate::wire::event::Event;
 use crate::wire::{Message, RunInput};
 
 mod agui;
+mod breaker;
 mod deadline;
 mod demo;
 mod emit;
 mod failure;
+mod guard;
 mod http;
 mod identity;
 mod openai;
 mod registry;
 mod sse;
 
+pub use breaker::BreakerState;
 pub use http::BadUrl;
-pub use registry::{Agents, AgentsError, UnknownAgent};
+pub use registry::{AgentHealth, Agents, AgentsError, UnknownAgent};
 
 /// Everything that an agent needs to answer.
 #[derive(Clone, Debug)]

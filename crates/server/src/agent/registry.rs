@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::Agent;
 use super::agui::{Agui, WithoutRaw};
+use super::breaker::BreakerState;
 use super::deadline::Deadline;
 use super::demo::Demo;
+use super::guard::Guarded;
 use super::http::BadUrl;
 use super::openai::OpenAi;
 use crate::config::agents as config;
@@ -15,7 +17,24 @@ use crate::config::agents as config;
 /// Who answers: built once from `[agents]`, then only read.
 pub struct Agents {
     default: Arc<str>,
-    named: BTreeMap<Arc<str>, Arc<dyn Agent>>,
+    named: BTreeMap<Arc<str>, Configured>,
+}
+
+/// One agent, and what tells how it is.
+struct Configured {
+    agent: Arc<dyn Agent>,
+    guarded: Arc<Guarded>,
+}
+
+/// How one agent is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgentHealth<'a> {
+    /// Its name in the configuration.
+    pub name: &'a str,
+    /// Whether it is asked.
+    pub breaker: BreakerState,
+    /// Runs that it is answering.
+    pub in_flight: usize,
 }
 
 /// Why `[agents]` cannot be used.
@@ -51,11 +70,11 @@ impl Agents {
     /// # Errors
     /// [`AgentsError`] names the key of the configuration and what to do about it.
     pub fn new(config: &config::Agents) -> Result<Self, AgentsError> {
-        let mut named: BTreeMap<Arc<str>, Arc<dyn Agent>> = BTreeMap::new();
+        let mut named = BTreeMap::new();
         for (name, agent) in &config.named {
             let agent =
-                build(agent).map_err(|(key, reason)| AgentsError::BadUrl { name: name.clone(), key, reason })?;
-            named.insert(Arc::from(name.as_str()), agent);
+                build(name, agent).map_err(|(key, reason)| AgentsError::BadUrl { name: name.clone(), key, reason })?;
+            named.insert(Arc::<str>::from(name.as_str()), agent);
         }
         match named.get_key_value(config.default.as_str()) {
             Some((default, _)) => Ok(Self { default: default.clone(), named }),
@@ -70,7 +89,7 @@ impl Agents {
     pub fn named(&self, name: Option<&str>) -> Result<(Arc<str>, Arc<dyn Agent>), UnknownAgent> {
         let name = name.unwrap_or(&self.default);
         match self.named.get_key_value(name) {
-            Some((name, agent)) => Ok((name.clone(), agent.clone())),
+            Some((name, configured)) => Ok((name.clone(), configured.agent.clone())),
             None => Err(UnknownAgent(name.chars().take(64).collect())),
         }
     }
@@ -79,22 +98,40 @@ impl Agents {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.named.keys().map(|name| &**name)
     }
+
+    /// How all agents are, in alphabetical order; each as of the moment when it is asked for.
+    pub fn health(&self) -> impl Iterator<Item = AgentHealth<'_>> {
+        self.named.iter().map(|(name, Configured { guarded, .. })| AgentHealth {
+            name,
+            breaker: guarded.state(),
+            in_flight: guarded.in_flight(),
+        })
+    }
 }
 
-/// An agent under its deadlines; the error names the key of its address.
-fn build(config: &config::AgentConfig) -> Result<Arc<dyn Agent>, (&'static str, BadUrl)> {
-    let in_time = |agent: Arc<dyn Agent>| Deadline::new(agent, config.first_event_timeout, config.idle_timeout);
+/// An agent under its deadlines and bounds; the error names the key of its address.
+fn build(name: &str, config: &config::AgentConfig) -> Result<Configured, (&'static str, BadUrl)> {
+    let guarded = |agent: Arc<dyn Agent>, max: usize, breaker: config::Breaker| {
+        let in_time = Deadline::new(agent, config.first_event_timeout, config.idle_timeout);
+        Arc::new(Guarded::new(name, Arc::new(in_time), max, breaker))
+    };
     Ok(match &config.kind {
-        config::AgentKind::Demo(demo) => Arc::new(in_time(Arc::new(Demo::new(demo)))),
+        // It has nothing to be spared.
+        config::AgentKind::Demo(demo) => {
+            let guarded = guarded(Arc::new(Demo::new(demo)), usize::MAX, config::Breaker::default());
+            Configured { agent: guarded.clone(), guarded }
+        }
         config::AgentKind::OpenAi(openai) => {
             let agent = OpenAi::new(openai).map_err(|bad| ("base_url", bad))?;
-            Arc::new(in_time(Arc::new(agent)))
+            let guarded = guarded(Arc::new(agent), openai.remote.max_concurrent_runs, openai.remote.breaker);
+            Configured { agent: guarded.clone(), guarded }
         }
         config::AgentKind::Agui(agui) => {
-            let agent = in_time(Arc::new(Agui::new(agui).map_err(|bad| ("url", bad))?));
+            let agent = Agui::new(agui).map_err(|bad| ("url", bad))?;
+            let guarded = guarded(Arc::new(agent), agui.remote.max_concurrent_runs, agui.remote.breaker);
             match agui.raw_events {
-                true => Arc::new(agent),
-                false => Arc::new(WithoutRaw(Arc::new(agent))),
+                true => Configured { agent: guarded.clone(), guarded },
+                false => Configured { agent: Arc::new(WithoutRaw(guarded.clone())), guarded },
             }
         }
     })
@@ -141,6 +178,17 @@ mod tests {
         assert_eq!(&*agents.named(None).unwrap().0, "demo");
         assert_eq!(&*agents.named(Some("other")).unwrap().0, "other");
         assert_eq!(agents.names().collect::<Vec<_>>(), ["demo", "other"]);
+    }
+
+    #[test]
+    fn the_health_of_an_agent_counts_its_runs() {
+        let agents = configured("demo", openai("http://127.0.0.1:1/v1")).unwrap();
+        let run = agents.named(None).unwrap().1.run(crate::agent::tests::request("hello"));
+        let breaker = BreakerState::Closed;
+        let health = |name, in_flight| AgentHealth { name, breaker, in_flight };
+        assert_eq!(agents.health().collect::<Vec<_>>(), [health("demo", 1), health("other", 0)]);
+        drop(run);
+        assert!(agents.health().all(|agent| agent.in_flight == 0));
     }
 
     #[test]

@@ -48,10 +48,12 @@ fn assert_legal(events: &[Value]) {
         assert!(!event.to_string().contains(":null"), "{event}");
         let kind = event["type"].as_str().unwrap();
         let (family, step) = kind.rsplit_once('_').unwrap_or((kind, ""));
-        let id = ["messageId", "toolCallId", "stepName"].iter().find_map(|key| event.get(key));
         let id = match family {
             "TOOL_CALL" => event["toolCallId"].to_string(),
-            _ => id.map(Value::to_string).unwrap_or_default(),
+            "SUBAGENT" => event["subagentRunId"].to_string(),
+            // Steps of different subagents may have the same name.
+            "STEP" => format!("{} {}", event["stepName"], event["subagentRunId"]),
+            _ => event["messageId"].to_string(),
         };
         let entity = (family.to_owned(), id);
         match step {

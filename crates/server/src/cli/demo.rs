@@ -25,10 +25,11 @@ pub(super) struct DemoArgs {
     /// Port on 127.0.0.1; 0 takes any free one
     #[arg(long, default_value_t = 8787)]
     port: u16,
-    /// Answer with an OpenAI-compatible endpoint instead of the demo agent; uses OPENAI_API_KEY if it is set
-    #[arg(long, value_name = "openai=URL")]
+    /// Answer with an OpenAI-compatible endpoint (openai=URL, with OPENAI_API_KEY if it is set) or an AG-UI agent
+    /// (agui=URL) instead of the demo agent
+    #[arg(long, value_name = "KIND=URL")]
     agent: Option<String>,
-    /// The model to ask the endpoint for
+    /// The model to ask an OpenAI-compatible endpoint for
     #[arg(long, default_value = "default", requires = "agent")]
     model: String,
 }
@@ -49,7 +50,7 @@ pub(super) fn run(args: DemoArgs) -> Result<(), Error> {
     let environment: BTreeMap<_, _> =
         std::env::var_os(API_KEY).filter(|key| !key.is_empty()).map(|key| (API_KEY.into(), key)).into_iter().collect();
     if let Some(agent) = &args.agent {
-        arguments.extend(openai(agent, &args.model, !environment.is_empty())?);
+        arguments.extend(agent_keys(agent, &args.model, !environment.is_empty())?);
     }
     let loaded = load(Sources { file: None, environment, arguments })?;
     let user = UserId::parse(USER).map_err(|error| Error::Failed(error.to_string()))?;
@@ -61,20 +62,28 @@ pub(super) fn run(args: DemoArgs) -> Result<(), Error> {
     })
 }
 
-fn openai(agent: &str, model: &str, has_key: bool) -> Result<Vec<Argument>, Error> {
-    let Some(url) = agent.strip_prefix("openai=") else {
-        let text = format!("--agent {agent:?} is not understood; write --agent openai=http://127.0.0.1:11434/v1");
-        return Err(Error::Usage(text));
+/// The keys that make this agent, such as `agui=http://127.0.0.1:8000/agent`, the default one.
+fn agent_keys(agent: &str, model: &str, has_key: bool) -> Result<Vec<Argument>, Error> {
+    let said = |key: &str, value: &str| argument("--agent", key, value);
+    let mut arguments = match agent.split_once('=') {
+        Some(("openai", url)) => vec![
+            said("agents.given.kind", "openai"),
+            said("agents.given.base_url", url),
+            argument("--model", "agents.given.model", model),
+        ],
+        Some(("agui", url)) => vec![said("agents.given.kind", "agui"), said("agents.given.url", url)],
+        Some(_) | None => {
+            return Err(Error::Usage(format!(
+                "--agent {agent:?} is not understood; write --agent openai=http://127.0.0.1:11434/v1 \
+                 or --agent agui=http://127.0.0.1:8000/agent"
+            )));
+        }
     };
-    let mut arguments = vec![
-        argument("--agent", "agents.default", "openai"),
-        argument("--agent", "agents.openai.kind", "openai"),
-        argument("--agent", "agents.openai.base_url", url),
-        argument("--model", "agents.openai.model", model),
-    ];
-    if has_key {
-        arguments.push(argument("--agent", "agents.openai.api_key_env", API_KEY));
+    // The key is OpenAI's; no other agent must see it.
+    if has_key && agent.starts_with("openai=") {
+        arguments.push(said("agents.given.api_key_env", API_KEY));
     }
+    arguments.push(said("agents.default", "given"));
     Ok(arguments)
 }
 
@@ -119,18 +128,30 @@ mod tests {
 
     #[test]
     fn an_agent_that_is_not_understood_says_how_it_is_written() {
-        let error = openai("ollama", "m", false).unwrap_err();
-        assert!(error.to_string().contains("--agent openai=http"), "{error}");
-        assert_eq!(error.exit_code(), 2);
+        for agent in ["ollama", "ollama=http://127.0.0.1:1/", ""] {
+            let error = agent_keys(agent, "m", false).unwrap_err();
+            assert!(error.to_string().contains("--agent openai=http"), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
     }
 
     #[test]
-    fn a_named_endpoint_becomes_the_default_agent() {
-        let arguments = openai("openai=http://127.0.0.1:4010/v1", "m", false).unwrap();
-        let config = load(Sources {
-            arguments: [arguments, vec![argument("demo", "auth.jwt.secret", "x".repeat(32))]].concat(),
-            ..Sources::default()
-        });
-        assert_eq!(config.unwrap().check().unwrap().agents.default, "openai");
+    fn a_named_agent_becomes_the_default_one() {
+        for (agent, has_key, kind) in [
+            ("openai=http://127.0.0.1:4010/v1", false, "OpenAi"),
+            ("openai=http://127.0.0.1:4010/v1", true, "OpenAi"),
+            ("agui=http://127.0.0.1:8000/agent?a=b", true, "Agui"),
+        ] {
+            let arguments = agent_keys(agent, "m", has_key).unwrap();
+            let sources = Sources {
+                environment: [(API_KEY.into(), "sk-x".into())].into(),
+                arguments: [arguments, vec![argument("demo", "auth.jwt.secret", "x".repeat(32))]].concat(),
+                ..Sources::default()
+            };
+            let agents = load(sources).unwrap().check().unwrap().agents;
+            let default = format!("{:?}", agents.named[&agents.default].kind);
+            assert!(default.starts_with(kind), "{default}");
+            assert_eq!(default.contains("api_key: Some"), has_key && kind == "OpenAi", "{default}");
+        }
     }
 }

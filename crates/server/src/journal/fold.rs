@@ -13,7 +13,6 @@
 
 use std::sync::Arc;
 
-use json_patch::Patch;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -21,8 +20,7 @@ use serde_json::{Map, Value, json};
 use crate::wire::Message;
 use crate::wire::event::Event;
 
-/// A shared state beyond this many bytes of JSON is let go: deltas could make it grow for ever (R24).
-pub const MAX_STATE_BYTES: usize = 1024 * 1024;
+pub mod state;
 
 /// A conversation without its events. Cloning copies no text.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +28,7 @@ pub struct History {
     /// All messages, oldest first.
     pub messages: Vec<Arc<Message>>,
     /// The state that agent and front end share; none until an agent told it, and none again when it grew beyond
-    /// [`MAX_STATE_BYTES`].
+    /// [`state::MAX_BYTES`] or [`state::MAX_DEPTH`].
     pub state: Option<Arc<Value>>,
 }
 
@@ -38,8 +36,8 @@ pub struct History {
 pub fn fold(history: &mut History, event: &Event) {
     let messages = &mut history.messages;
     match event.kind() {
-        "STATE_SNAPSHOT" => state_snapshot(&mut history.state, event),
-        "STATE_DELTA" => state_delta(&mut history.state, event),
+        "STATE_SNAPSHOT" => state::replace(&mut history.state, event),
+        "STATE_DELTA" => state::patch(&mut history.state, event),
         "RUN_STARTED" => run_started(messages, event),
         "MESSAGES_SNAPSHOT" => messages_snapshot(messages, event),
         "TEXT_MESSAGE_START" | "TEXT_MESSAGE_CONTENT" | "TEXT_MESSAGE_CHUNK" => text(messages, event, "assistant"),
@@ -81,31 +79,6 @@ fn messages_snapshot(messages: &mut Vec<Arc<Message>>, event: &Event) {
     }
     if let Some(replaced) = body::<Replaced>(event) {
         *messages = replaced.messages.into_iter().map(Arc::new).collect();
-    }
-}
-
-fn state_snapshot(state: &mut Option<Arc<Value>>, event: &Event) {
-    #[derive(Deserialize)]
-    struct Told {
-        snapshot: Value,
-    }
-    if let Some(told) = body::<Told>(event) {
-        *state = Some(Arc::new(told.snapshot));
-    }
-}
-
-/// A patch that does not fit changes nothing: the client, which has the same state, will say the same.
-fn state_delta(state: &mut Option<Arc<Value>>, event: &Event) {
-    #[derive(Deserialize)]
-    struct Changed {
-        delta: Patch,
-    }
-    let Some(changed) = body::<Changed>(event) else { return };
-    let value = Arc::make_mut(state.get_or_insert_with(|| Arc::new(Value::Object(Map::new()))));
-    let fits = json_patch::patch(value, &changed.delta).is_ok();
-    let is_long = || serde_json::to_vec(value).is_ok_and(|json| json.len() > MAX_STATE_BYTES);
-    if fits && is_long() {
-        *state = None;
     }
 }
 
@@ -227,32 +200,6 @@ mod tests {
             fold(&mut history, &Event::build(event));
         }
         history
-    }
-
-    #[test]
-    fn the_state_is_the_last_snapshot_with_every_patch_that_fits() {
-        let state = history(&[
-            json!({"type": "STATE_SNAPSHOT", "snapshot": {"step": 1, "todo": ["a"]}}),
-            json!({"type": "STATE_DELTA", "delta": [{"op": "replace", "path": "/step", "value": 2}]}),
-            json!({"type": "STATE_DELTA", "delta": [{"op": "add", "path": "/todo/-", "value": "b"}]}),
-            json!({"type": "STATE_DELTA", "delta": [{"op": "replace", "path": "/no/where", "value": 3}]}),
-            json!({"type": "STATE_DELTA", "delta": "no patch"}),
-        ]);
-        assert_eq!(state.state.as_deref(), Some(&json!({"step": 2, "todo": ["a", "b"]})));
-        let first = history(&[json!({"type": "STATE_DELTA", "delta": [{"op": "add", "path": "/a", "value": 1}]})]);
-        assert_eq!(
-            first.state.as_deref(),
-            Some(&json!({"a": 1})),
-            "a delta before any snapshot changes the empty state"
-        );
-    }
-
-    #[test]
-    fn a_state_that_deltas_make_too_long_is_let_go() {
-        let long = "x".repeat(600 * 1024);
-        let add = |at: &str| json!({"type": "STATE_DELTA", "delta": [{"op": "add", "path": at, "value": long}]});
-        assert!(history(&[add("/a")]).state.is_some());
-        assert!(history(&[add("/a"), add("/b")]).state.is_none());
     }
 
     #[test]

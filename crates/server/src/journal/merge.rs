@@ -7,12 +7,14 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::Entry;
 use crate::wire::event::Event;
 
-/// TEXT_MESSAGE_CONTENT or TOOL_CALL_ARGS with nothing but its id and its piece of text. An event with more in it
-/// (`metadata`, `timestamp`, `rawEvent`) is never joined: what it carries belongs to its own piece.
+/// TEXT_MESSAGE_CONTENT or TOOL_CALL_ARGS with nothing but its id, its piece of text, and perhaps when it was made: of
+/// joined pieces the last one says when. An event with more in it (`metadata`, `rawEvent`) is never joined: what it
+/// carries belongs to its own piece.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Piece<'a> {
@@ -24,6 +26,8 @@ struct Piece<'a> {
     tool_call_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     delta: Cow<'a, str>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    timestamp: Option<&'a RawValue>,
 }
 
 /// Joins adjacent TEXT_MESSAGE_CONTENT of one message and TOOL_CALL_ARGS of one call; the joined event has the offset
@@ -77,6 +81,7 @@ fn join(group: &[Entry], max_bytes: usize, merged: &mut Vec<Entry>) {
         match &mut open {
             Some(joined) if joined.piece.delta.len() + piece.delta.len() <= max_bytes => {
                 joined.piece.delta.to_mut().push_str(&piece.delta);
+                joined.piece.timestamp = piece.timestamp;
                 joined.last = entry;
                 joined.pieces += 1;
             }
@@ -130,6 +135,13 @@ mod tests {
         let log = entries(&[content("a", "abcd"), content("a", "efgh"), content("a", "ij"), content("a", "long tail")]);
         let expected = vec![(1, content("a", "abcd")), (3, content("a", "efghij")), (4, content("a", "long tail"))];
         assert_eq!(shown(&merge(log, 7)), expected);
+    }
+
+    #[test]
+    fn pieces_that_say_when_they_were_made_are_joined_and_the_last_one_says_when() {
+        let at = |delta: &str, time: u64| json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": "a", "delta": delta, "timestamp": time});
+        let log = entries(&[at("a", 1), at("b", 2), content("a", "c"), at("d", 1_763_700_000_000)]);
+        assert_eq!(shown(&merge(log, 1024)), [(4, at("abcd", 1_763_700_000_000))]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What an agent began and has not ended: messages, tool calls, steps. They are closed before a run ends, because AG-UI's
+//! What an agent began and has not ended: messages, tool calls, steps, subagents. They are closed before a run ends, because AG-UI's
 //! verifier refuses an end with something open, and a client would show it as "still writing" for ever.
 
 use serde_json::json;
@@ -15,10 +15,20 @@ enum Kind {
     ReasoningMessage,
     ToolCall,
     Step,
+    Subagent,
+}
+
+/// Something that began. Steps of two subagents may have one name; other ids are unique among their kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Item {
+    kind: Kind,
+    id: String,
+    /// Of steps: whose.
+    subagent: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct OpenItems(Vec<(Kind, String)>);
+pub(super) struct OpenItems(Vec<Item>);
 
 /// What an event does to its item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +41,10 @@ enum Deed {
 impl OpenItems {
     /// Follows one event that goes into the log.
     pub(super) fn follow(&mut self, event: &Event) {
-        let Some((kind, deed, id)) = part(event) else { return };
-        let known = self.position(kind, id);
+        let Some((item, deed)) = part(event) else { return };
+        let known = self.position(&item);
         match (deed, known) {
-            (Deed::Begins, None) if self.0.len() < MAX_OPEN => self.0.push((kind, id.to_owned())),
+            (Deed::Begins, None) if self.0.len() < MAX_OPEN => self.0.push(item),
             (Deed::Ends, Some(index)) => {
                 self.0.remove(index);
             }
@@ -48,10 +58,11 @@ impl OpenItems {
     /// What is wrong with it, to stand after its name.
     pub(super) fn follow_strictly(&mut self, event: &Event) -> Result<(), String> {
         let (kind, head) = (event.kind(), event.head());
-        if let Some((item, deed, id)) = part(event) {
-            match (deed, self.position(item, id)) {
-                (Deed::Begins, Some(_)) => return Err(format!("begins {id:?} again ({kind})")),
+        if let Some((item, deed)) = part(event) {
+            match (deed, self.position(&item)) {
+                (Deed::Begins, Some(_)) => return Err(format!("begins {:?} again ({kind})", item.id)),
                 (Deed::Continues | Deed::Ends, None) => {
+                    let id = item.id;
                     return Err(format!("is about {id:?}, which was not begun here ({kind})"));
                 }
                 (Deed::Begins, None) | (Deed::Continues | Deed::Ends, Some(_)) => self.follow(event),
@@ -62,27 +73,34 @@ impl OpenItems {
         Ok(())
     }
 
-    fn position(&self, kind: Kind, id: &str) -> Option<usize> {
-        self.0.iter().position(|(of, item)| *of == kind && item == id)
+    fn position(&self, item: &Item) -> Option<usize> {
+        self.0.iter().position(|open| open == item)
     }
 
     /// The events that close what is open, innermost first.
     pub(super) fn closers(&self) -> impl Iterator<Item = Event> {
-        self.0.iter().rev().map(|(kind, id)| {
-            Event::build(&match kind {
+        self.0.iter().rev().map(|Item { kind, id, subagent }| {
+            let mut closer = match kind {
                 Kind::Text => json!({"type": "TEXT_MESSAGE_END", "messageId": id}),
                 Kind::Reasoning => json!({"type": "REASONING_END", "messageId": id}),
                 Kind::ReasoningMessage => json!({"type": "REASONING_MESSAGE_END", "messageId": id}),
                 Kind::ToolCall => json!({"type": "TOOL_CALL_END", "toolCallId": id}),
                 Kind::Step => json!({"type": "STEP_FINISHED", "stepName": id}),
-            })
+                Kind::Subagent => json!({"type": "SUBAGENT_FINISHED", "subagentRunId": id}),
+            };
+            if let Some(subagent) = subagent {
+                closer["subagentRunId"] = subagent.as_str().into();
+            }
+            Event::build(&closer)
         })
     }
 }
 
-fn part(event: &Event) -> Option<(Kind, Deed, &str)> {
+fn part(event: &Event) -> Option<(Item, Deed)> {
     let (kind, deed) = is_part(event.kind())?;
-    Some((kind, deed, id_of(kind, event.head())?))
+    let head = event.head();
+    let subagent = (kind == Kind::Step).then(|| head.subagent_run_id.clone()).flatten();
+    Some((Item { kind, id: id_of(kind, head)?.to_owned(), subagent }, deed))
 }
 
 fn is_part(event: &str) -> Option<(Kind, Deed)> {
@@ -100,6 +118,8 @@ fn is_part(event: &str) -> Option<(Kind, Deed)> {
         "TOOL_CALL_END" => (Kind::ToolCall, Deed::Ends),
         "STEP_STARTED" => (Kind::Step, Deed::Begins),
         "STEP_FINISHED" => (Kind::Step, Deed::Ends),
+        "SUBAGENT_STARTED" => (Kind::Subagent, Deed::Begins),
+        "SUBAGENT_FINISHED" => (Kind::Subagent, Deed::Ends),
         _ => return None,
     })
 }
@@ -109,5 +129,6 @@ fn id_of(kind: Kind, head: &Head) -> Option<&str> {
         Kind::Text | Kind::Reasoning | Kind::ReasoningMessage => head.message_id.as_deref(),
         Kind::ToolCall => head.tool_call_id.as_deref(),
         Kind::Step => head.step_name.as_deref(),
+        Kind::Subagent => head.subagent_run_id.as_deref(),
     }
 }

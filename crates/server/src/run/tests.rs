@@ -380,6 +380,25 @@ async fn stop_ends_a_run_as_cancelled_and_closes_what_is_open() {
 }
 
 #[tokio::test]
+async fn a_stop_closes_subagents_and_each_ones_steps() {
+    let world = world(|_| {
+        let step = |of: &str| event(json!({"type": "STEP_STARTED", "stepName": "s", "subagentRunId": of}));
+        let subagent = |id: &str| event(json!({"type": "SUBAGENT_STARTED", "subagentRunId": id, "name": "n"}));
+        then_silence(vec![subagent("a"), step("a"), subagent("b"), step("b")])
+    });
+    world.start("t", "r");
+    until_kinds(&world, "t", 5).await;
+    assert!(world.runs.stop(&key("t"), &run_id("r")));
+    world.at_rest().await;
+    let closed: Vec<Value> = world.events("t").await.split_off(5);
+    let said = |event: &Value| (event["type"].as_str().unwrap().to_owned(), event["subagentRunId"].clone());
+    let expected =
+        [("STEP_FINISHED", "b"), ("SUBAGENT_FINISHED", "b"), ("STEP_FINISHED", "a"), ("SUBAGENT_FINISHED", "a")];
+    let expected = expected.map(|(kind, of)| (kind.to_owned(), json!(of)));
+    assert_eq!(closed[..4].iter().map(said).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
 async fn an_agent_that_fails_ends_its_run_with_its_code_and_when_to_ask_again() {
     let world = world(|_| {
         let mut events = text(&["half"]);

@@ -20,6 +20,8 @@ pub struct Head {
     pub tool_call_id: Option<String>,
     /// Of STEP_* events.
     pub step_name: Option<String>,
+    /// Of SUBAGENT_* events, and of events that come from a subagent.
+    pub subagent_run_id: Option<String>,
 }
 
 /// One event as it will be stored and sent. Cloning is cheap.

@@ -165,6 +165,55 @@ async fn half_an_answer_is_shown_and_ends_the_run() {
     }
 }
 
+/// An AG-UI agent on loopback that begins a message and then says nothing more, with these keys beside.
+async fn gateway_with_a_silent_agent(then: Then, answer: String, keys: &[&str]) -> Gateway {
+    let url = format!("agents.peer.url = {:?}", endpoint(answer, then).await);
+    let peer = [r#"agents.peer.kind = "agui""#, r#"agents.default = "peer""#, &url];
+    Gateway::start(&[&peer, keys].concat()).await
+}
+
+fn begun() -> String {
+    let start = json!({"type": "TEXT_MESSAGE_START", "messageId": "m", "role": "assistant"});
+    stream(&format!("data: {start}\n\n"))
+}
+
+#[tokio::test]
+async fn an_agent_that_is_busy_says_so_at_once_and_takes_the_next_run_when_one_is_stopped() {
+    let gateway = gateway_with_a_silent_agent(Then::Hold, begun(), &["agents.peer.max_concurrent_runs = 1"]).await;
+    let mut client = gateway.connect("ann").await;
+    client.open("t1").await;
+    client.run("t1", "r1", "hello").await;
+    client.expect_event("TEXT_MESSAGE_START").await;
+    client.open("t2").await;
+    let refused = client.ask("t2", "r2", "hello").await;
+    let end = &refused.last().unwrap()["event"];
+    assert_eq!((&end["type"], &end["code"]), (&json!("RUN_ERROR"), &json!("agent_busy")));
+    assert!(end["metadata"]["lychgate"]["retry_in"].as_u64().is_some_and(|retry_in| retry_in > 1_000), "{end}");
+
+    client.say(json!({"type": "stop", "thread": "t1", "run": "r1"})).await;
+    client.expect_event("RUN_FINISHED").await;
+    client.run("t2", "r3", "hello").await;
+    client.expect_event("TEXT_MESSAGE_START").await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_down_is_not_asked_for_a_while_and_the_log_says_so() {
+    let keys = ["agents.peer.breaker_failures = 2", r#"agents.peer.breaker_open = "30s""#];
+    let gateway = gateway_with_a_silent_agent(Then::Close, response("503 No", "", ""), &keys).await;
+    let mut client = gateway.connect("ann").await;
+    client.open("t1").await;
+    let mut codes = Vec::new();
+    for run in ["r1", "r2", "r3"] {
+        let events = client.ask("t1", run, "hello").await;
+        codes.push(events.last().unwrap()["event"].clone());
+    }
+    assert_eq!((&codes[0]["code"], &codes[1]["code"]), (&json!("agent_http_503"), &json!("agent_http_503")));
+    assert_eq!(codes[2]["code"], "agent_unavailable");
+    let retry_in = codes[2]["metadata"]["lychgate"]["retry_in"].as_u64().unwrap();
+    assert!((1..=36_000).contains(&retry_in), "{retry_in}");
+    gateway.process.line_with("an agent counts as down").await;
+}
+
 #[tokio::test]
 async fn an_agent_that_nobody_configured_is_refused_without_a_run() {
     let gateway = Gateway::start(&[]).await;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, here and now")]
 
 mod agents;
+mod agents_peers;
 mod bad_input;
 mod gateway;
 mod golden_path;

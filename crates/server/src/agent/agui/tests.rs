@@ -1,6 +1,9 @@
 //! What the translation of a stream promises, without sockets; `socket` has the same with them, `peer` with a real server.
 
-use futures_util::stream;
+use futures_util::{FutureExt, stream};
+use proptest::collection;
+use proptest::prelude::*;
+use proptest::sample::select;
 use serde_json::{Value, json};
 
 use super::*;
@@ -114,4 +117,63 @@ async fn a_stream_without_an_end_is_cut() {
         assert_eq!(code(bytes).await, "agent_eof");
     }
     assert_eq!(code(body(&[started(), said("Hel")[0].clone()])).await, "agent_eof");
+}
+
+/// Any event about one of few items, so that they meet often.
+fn jumbled() -> impl Strategy<Value = Value> {
+    let kinds = [
+        "TEXT_MESSAGE_START",
+        "TEXT_MESSAGE_CONTENT",
+        "TEXT_MESSAGE_END",
+        "TEXT_MESSAGE_CHUNK",
+        "REASONING_START",
+        "REASONING_END",
+        "REASONING_MESSAGE_START",
+        "REASONING_MESSAGE_CONTENT",
+        "REASONING_MESSAGE_END",
+        "TOOL_CALL_START",
+        "TOOL_CALL_ARGS",
+        "TOOL_CALL_END",
+        "TOOL_CALL_CHUNK",
+        "STEP_STARTED",
+        "STEP_FINISHED",
+        "SUBAGENT_STARTED",
+        "SUBAGENT_FINISHED",
+        "RUN_STARTED",
+        "CUSTOM",
+        "FROM_THE_FUTURE",
+    ];
+    (select(kinds.to_vec()), select(vec!["a", "b"]), any::<bool>()).prop_map(|(kind, id, chunk_has_id)| {
+        let mut event =
+            json!({"type": kind, "delta": "x", "name": "n", "value": 1, "toolCallName": "f", "stepName": id});
+        if !kind.ends_with("_CHUNK") || chunk_has_id {
+            event["messageId"] = id.into();
+            event["toolCallId"] = id.into();
+        }
+        if kind.starts_with("SUBAGENT") {
+            event["subagentRunId"] = id.into();
+        }
+        if kind.starts_with("REASONING") {
+            event["role"] = "reasoning".into();
+        }
+        event
+    })
+}
+
+proptest! {
+    #[test]
+    fn in_whatever_order_events_come_what_is_passed_on_is_legal(events in collection::vec(jumbled(), 0..40)) {
+        let events: Vec<Value> = events.into_iter().chain([finished()]).collect();
+        // `collect` holds every answer to the rules of AG-UI.
+        let _seen = translated(body(&events)).now_or_never().unwrap();
+    }
+
+    #[test]
+    fn no_bytes_at_all_make_it_panic(bytes in collection::vec(prop_oneof![
+        jumbled().prop_map(|event| format!("data: {event}\n\n").into_bytes()),
+        select(vec![&b"data: {"[..], b"\n", b"\r\n\r\n", b"data: ", b"\"type\":", b"null", b"[", b"\"", b"}"]).prop_map(<[u8]>::to_vec),
+        collection::vec(any::<u8>(), 0..8),
+    ], 0..24)) {
+        let _seen = translated(bytes.concat()).now_or_never().unwrap();
+    }
 }

@@ -1,5 +1,10 @@
 //! The bounds and the tolerance of the decoder.
 
+use futures_util::FutureExt;
+use proptest::collection;
+use proptest::prelude::*;
+use proptest::sample::select;
+
 use super::*;
 
 async fn decoded(pieces: Vec<Vec<u8>>) -> Vec<Result<String, Broken>> {
@@ -60,4 +65,33 @@ async fn no_more_than_one_event_is_ever_held() {
     let longest = (0..).map_while(|_| lines.push(&[b'x'; 10_000]).ok()).count();
     assert!(longest * 10_000 <= MAX_EVENT_BYTES);
     assert!(lines.partial.len() <= MAX_EVENT_BYTES);
+}
+
+proptest! {
+    /// Any bytes, those that mean something here more often than others.
+    #[test]
+    fn the_same_bytes_in_any_pieces_are_the_same_events(
+        body in collection::vec(
+            prop_oneof![
+                select(vec![b"data: ".to_vec(), b"data:{}\n\n".to_vec(), b"\r\n".to_vec(), b"\n".to_vec(), b"\r".to_vec()]),
+                select(vec![b"event: x".to_vec(), b": note".to_vec(), b"id: 1".to_vec(), b"\xEF\xBB\xBF".to_vec()]),
+                collection::vec(any::<u8>(), 0..8),
+            ],
+            0..32,
+        ).prop_map(|parts| parts.concat()),
+        sizes in collection::vec(1_usize..24, 1..16),
+    ) {
+        let mut rest = body.as_slice();
+        let mut pieces = Vec::new();
+        for size in sizes.into_iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, more) = rest.split_at(size.min(rest.len()));
+            pieces.push(piece.to_vec());
+            rest = more;
+        }
+        let in_pieces = decoded(pieces).now_or_never().unwrap();
+        prop_assert_eq!(in_pieces, decoded(vec![body]).now_or_never().unwrap());
+    }
 }

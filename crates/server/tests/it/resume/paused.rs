@@ -1,5 +1,7 @@
 //! Three tabs of one thread, one of which stops: the two others are not delayed, the third catches up.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use super::LONG;
@@ -9,8 +11,8 @@ use super::tab::{Progress, Tab};
 use crate::gateway::{Call, Client};
 use crate::golden_path::told;
 
-/// More bytes than all buffers between gateway and client hold together.
-const WIDE: Answer = Answer { pieces: 900, width: 7_000 };
+/// Bytes of one piece; two of them are joined for who is behind, three are too long.
+const WIDTH: usize = 7_000;
 
 /// However long the machine takes, nobody is found to be slow.
 const PATIENT: [&str; 2] = [r#"liveness.write_stall = "10m""#, r#"liveness.tcp_user_timeout = "11m""#];
@@ -42,7 +44,8 @@ async fn a_tab_that_stops_acknowledging_is_paused_alone_and_catches_up(kind: Kin
 }
 
 async fn a_tab_that_stops_reading_its_socket_is_paused_alone_and_catches_up(kind: Kind) {
-    let stage = Stage::start(kind, WIDE, &PATIENT).await;
+    let wide = Answer { pieces: most_sent() / WIDTH * 3 / 2, width: WIDTH };
+    let stage = Stage::start(kind, wide, &PATIENT).await;
     let call = Call::with_token(&stage.gateway.token("ann")).receiving_at_most(4_096);
     let mut paused: Client = call.dial(&stage.gateway).await.unwrap();
     paused.say(json!({"type": "hello"})).await;
@@ -51,7 +54,7 @@ async fn a_tab_that_stops_reading_its_socket_is_paused_alone_and_catches_up(kind
     let seen = two_others_hear_everything(&stage).await;
 
     let events = paused.events_to_end().await;
-    assert!(events.len() < WIDE.pieces, "it was paused, and given the rest in large pieces: {}", events.len());
+    assert!(events.len() < wide.pieces, "it was paused, and given the rest in large pieces: {}", events.len());
     assert_eq!(told(&events), seen);
 }
 
@@ -69,6 +72,12 @@ async fn two_others_hear_everything(stage: &Stage) -> Vec<Value> {
     assert_eq!(seen[2]["delta"], stage.answer.text(stage.answer.pieces));
     assert_eq!(two.told(), seen);
     seen
+}
+
+/// Bytes that the kernel keeps at most for a peer that takes none.
+fn most_sent() -> usize {
+    let sizes = fs::read_to_string("/proc/sys/net/ipv4/tcp_wmem").unwrap_or_default();
+    sizes.split_whitespace().nth(2).map_or(4 << 20, |most| most.parse().unwrap())
 }
 
 fn is_end(frame: &Value) -> bool {

@@ -56,7 +56,7 @@ async fn aimock_is_understood() {
 
     let error = says("limit").await.1.unwrap();
     assert_eq!(error.code, "agent_http_429");
-    assert!(error.retry_after.is_some());
+    assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
     println!("checked: 429 with Retry-After");
 
     let (events, error) = says("cut").await;
