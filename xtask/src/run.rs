@@ -337,7 +337,7 @@ mod tests {
     fn what_a_command_said_is_known_when_it_fails_and_when_it_is_ended() {
         let (status, text) = told(&mut shell("echo why; exit 3"), Duration::from_secs(10)).unwrap();
         assert_eq!((status.unwrap().code(), text.as_str()), (Some(3), "why\n"));
-        let (status, text) = told(&mut shell("echo why; exec sleep 600"), Duration::from_millis(500)).unwrap();
+        let (status, text) = told(&mut shell("echo why; exec sleep 600"), Duration::from_secs(2)).unwrap();
         assert_eq!((status.is_err(), text.as_str()), (true, "why\n"));
     }
 
