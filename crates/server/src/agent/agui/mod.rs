@@ -28,6 +28,7 @@ use tidy::Raw;
 mod input;
 mod order;
 mod tidy;
+mod whose;
 
 /// An AG-UI agent and how to ask it.
 pub(super) struct Agui {

@@ -34,6 +34,8 @@ pub(super) struct Tidy {
     pub(super) subagent: Option<String>,
     /// Of TOOL_CALL_START and TOOL_CALL_CHUNK: which tool.
     pub(super) tool: Option<String>,
+    /// Of SUBAGENT_STARTED: which subagent began it.
+    pub(super) parent: Option<String>,
 }
 
 /// Fields that have a meaning when they are null.
@@ -49,7 +51,8 @@ pub(super) fn read(json: &str, raw: Raw) -> Result<Tidy, Failure> {
     if fields.iter().any(|(_, value)| is_too_deep(value.get())) {
         return Err(Failure::BadStream("is nested too deeply"));
     }
-    let Head { kind, subagent_run_id, tool_call_name } = serde_json::from_str(json).map_err(unreadable)?;
+    let Head { kind, subagent_run_id, tool_call_name, parent_subagent_run_id } =
+        serde_json::from_str(json).map_err(unreadable)?;
     let before = fields.len();
     fields.retain(|(name, value)| keeps(&kind, name, value.get(), raw));
     let as_they_came = !nulls::leave_out(&kind, &mut fields).map_err(unreadable)? && fields.len() == before;
@@ -64,7 +67,18 @@ pub(super) fn read(json: &str, raw: Raw) -> Result<Tidy, Failure> {
         false => to_raw_value(&Fields(fields)),
     };
     let event = whole.and_then(Event::parse).map_err(unreadable)?;
-    Ok(Tidy { event, subagent: subagent_run_id.map(Cow::into_owned), tool: tool_call_name.map(Cow::into_owned) })
+    let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
+    let (subagent, tool, parent) = (owned(subagent_run_id), owned(tool_call_name), owned(parent_subagent_run_id));
+    Ok(Tidy { event, subagent, tool, parent })
+}
+
+/// The event without this field; everything else stays to the letter.
+pub(super) fn without(event: &Event, name: &str) -> Result<Event, Failure> {
+    let shorter = serde_json::from_str(event.json().get()).and_then(|Fields(mut fields)| {
+        fields.retain(|(other, _)| other != name);
+        to_raw_value(&Fields(fields)).and_then(Event::parse)
+    });
+    shorter.map_err(|_| Failure::BadStream("cannot be read"))
 }
 
 fn keeps(kind: &str, name: &str, value: &str, raw: Raw) -> bool {
@@ -133,6 +147,8 @@ struct Head<'a> {
     subagent_run_id: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     tool_call_name: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    parent_subagent_run_id: Option<Cow<'a, str>>,
 }
 
 #[cfg(test)]
