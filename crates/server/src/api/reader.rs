@@ -28,6 +28,7 @@ use super::response::{Gone, Outlet, response};
 use super::sse;
 use crate::close::ErrorCode;
 use crate::driver::{Arrival, Registration, random_bits};
+use crate::listener::Known;
 use crate::outbox::Frame;
 use crate::sink::{Line, Sink};
 use crate::wire::told::{self, Told};
@@ -104,6 +105,8 @@ pub(super) struct Reader {
     outlet: Outlet,
     since: Instant,
     opens: u32,
+    /// As long as the registration.
+    _known: Known,
 }
 
 /// Who reads what.
@@ -130,7 +133,7 @@ impl Reader {
     }
 
     fn connect(clients: Arc<Clients>, visit: Visit, outlet: Outlet) -> Result<Self, Refused> {
-        let Visit { caller: Caller { identity, address, seat }, thread, operation } = visit;
+        let Visit { caller: Caller { identity, address, seat, known: asking }, thread, operation } = visit;
         let connection = ConnectionId::from_random(random_bits());
         let request = WebSocketRequest {
             user: &identity.user,
@@ -143,7 +146,7 @@ impl Reader {
         };
         let context = SessionContext::from_websocket_request(&request, clients.driver.entropy())
             .map_err(|error| Refused::bad_id("threadId", &error))?;
-        let line = Arc::new(HttpLine::new(clients.bounds.outbox_bytes, seat));
+        let line = Arc::new(HttpLine::new(clients.bounds.outbox_bytes, seat.clone()));
         let mut registration = clients.driver.connect(Arrival {
             expires_in: identity.expires_in(),
             user: identity.user,
@@ -155,8 +158,11 @@ impl Reader {
             line: Arc::clone(&line) as Arc<dyn Line>,
         });
         registration.ended(End::ClientClosed);
+        // Counted by the driver from now on.
+        let known = seat.hold();
+        drop(asking);
         let since = Instant::now();
-        Ok(Self { clients, context, line, registration, outlet, since, opens: 0 })
+        Ok(Self { clients, context, line, registration, outlet, since, opens: 0, _known: known })
     }
 
     pub(super) fn clients(&self) -> &Clients {
