@@ -113,7 +113,8 @@ fn refuse_unwritten(start: &StartRun, orders: &Orders, error: &JournalError) {
     refuse_saying(start, orders, ErrorCode::Internal, "The conversation cannot be written at the moment.");
 }
 
-/// Leaves in `input` the messages that the thread does not know, each once, and returns all of them in order.
+/// Leaves in `input` the messages that the thread does not know, each once and without nulls, and returns all of them in
+/// order.
 fn with_new_messages(snapshot: Snapshot, input: &mut RunInput) -> Vec<Arc<Message>> {
     let mut messages = snapshot.messages;
     let mut new: HashSet<&str> = input.messages.iter().map(|message| message.id.as_str()).collect();
@@ -123,6 +124,8 @@ fn with_new_messages(snapshot: Snapshot, input: &mut RunInput) -> Vec<Arc<Messag
     let is_new: Vec<bool> = input.messages.iter().map(|message| new.remove(message.id.as_str())).collect();
     let mut is_new = is_new.into_iter();
     input.messages.retain(|_| is_new.next() == Some(true));
+    // A field that is null is one that is not there: AG-UI's own client refuses the null, in every tab, at every resume.
+    input.messages.iter_mut().for_each(|message| message.rest.retain(|_, value| !value.is_null()));
     messages.extend(input.messages.iter().cloned().map(Arc::new));
     messages
 }

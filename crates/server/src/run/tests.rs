@@ -256,6 +256,15 @@ async fn the_agent_sees_the_whole_thread_and_known_messages_are_added_once() {
 }
 
 #[tokio::test]
+async fn nulls_of_a_client_never_reach_the_log() {
+    let world = world(|_| whole_answer());
+    let message = json!({"id": "u", "role": "user", "content": "?", "name": null});
+    world.start_with("t", "r", None, json!({"messages": [message], "tools": null, "context": null}));
+    world.at_rest().await;
+    assert!(!world.events("t").await[0].to_string().contains("null"));
+}
+
+#[tokio::test]
 async fn one_user_cannot_take_all_runs_and_another_one_is_not_disturbed() {
     let world = world(|_| then_silence(text(&["a"])));
     for n in 0..=MAX_RUNS {
