@@ -5,14 +5,16 @@
 //! ```
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::Watched;
+use crate::run::{self, Watched};
 
 const START_WITHIN: Duration = Duration::from_secs(60);
+/// With time to build the tests.
+const CHECK_WITHIN: Duration = Duration::from_secs(20 * 60);
 
 /// Starts a program and waits for the address that it listens on, such as `http://127.0.0.1:4010`. It is ended by its
 /// process id when it is dropped.
@@ -36,19 +38,17 @@ pub(crate) struct Check<'a> {
 impl Check<'_> {
     /// Runs them.
     pub(crate) fn run(&self, root: &Path) -> Result<()> {
-        let output = Command::new(env!("CARGO"))
-            .current_dir(root)
-            .args(["test", "--locked", "--package", "lychgate"])
+        let mut command = run::cargo(root, "test");
+        command
+            .args(["--package", "lychgate"])
             .args(self.tests)
             .args(["--", "--nocapture"])
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stderr(Stdio::inherit())
-            .output()
-            .context("cargo test does not start")?;
-        let said = String::from_utf8_lossy(&output.stdout);
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let (status, said) = run::told(&mut command, CHECK_WITHIN)?;
+        let status = status.with_context(|| said.clone())?;
         // The test harness prints "test name ... " without a line end before what the test prints.
         let checked: Vec<&str> = said.lines().filter_map(|line| line.split("checked: ").nth(1)).collect();
-        if !output.status.success() || checked.len() != self.checks {
+        if !status.success() || checked.len() != self.checks {
             bail!("{} of {} checks were made\n{said}", checked.len(), self.checks);
         }
         println!("checked: {}", checked.join("; "));

@@ -8,7 +8,7 @@
 //! Children stay in our process group: Ctrl-C in a terminal reaches them without our doing.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, IsTerminal};
+use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -23,6 +23,8 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(30);
 /// How often we look whether a child has ended.
 const POLL: Duration = Duration::from_millis(50);
+/// How long we read on when a child has ended.
+const REST_WITHIN: Duration = Duration::from_secs(10);
 /// Lines of a watched child that may wait for us; what comes beyond it is shown, but not looked at.
 const LINES_WAITING: usize = 1_024;
 
@@ -56,6 +58,17 @@ pub(crate) fn stream(command: &mut Command, within: Duration) -> Result<()> {
 /// Runs to its end and returns what it wrote to standard output; standard error is streamed.
 pub(crate) fn capture(command: &mut Command, within: Duration) -> Result<String> {
     let line = display(command);
+    let (status, text) = told(command, within)?;
+    match status? {
+        status if status.success() => Ok(text),
+        status => bail!("`{line}` failed: {status}"),
+    }
+}
+
+/// Runs to its end and returns whether it succeeded and what it wrote to standard output, also at the deadline; standard
+/// error is streamed.
+pub(crate) fn told(command: &mut Command, within: Duration) -> Result<(Result<ExitStatus>, String)> {
+    let line = display(command);
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -63,15 +76,19 @@ pub(crate) fn capture(command: &mut Command, within: Duration) -> Result<String>
         .with_context(|| format!("could not start `{line}`"))?;
     let mut out = child.stdout.take().context("standard output was piped")?;
     // Read beside the wait: a child that fills the pipe while nobody reads would never end.
-    let reader = thread::spawn(move || std::io::read_to_string(&mut out));
-    let status = wait(&mut child, &line, within)?;
-    if !status.success() {
-        bail!("`{line}` failed: {status}");
-    }
-    let Ok(text) = reader.join() else {
-        bail!("reading the output of `{line}` panicked");
-    };
-    text.with_context(|| format!("`{line}` wrote what is no UTF-8"))
+    let (give, pieces) = mpsc::channel();
+    thread::spawn(move || {
+        let mut piece = [0; 8192];
+        while let Ok(read @ 1..) = out.read(&mut piece) {
+            let _ = give.send(piece[..read].to_vec());
+        }
+    });
+    let status = wait(&mut child, &line, within);
+    // Not until the pipe ends: a stranger that the child left behind may hold it for ever.
+    let deadline = Instant::now() + REST_WITHIN;
+    let next = || pieces.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok();
+    let bytes: Vec<u8> = std::iter::from_fn(next).flatten().collect();
+    Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Waits for the end, says every now and then that it is still waiting, and ends the child at the deadline.
@@ -314,6 +331,14 @@ mod tests {
     fn output_longer_than_a_pipe_is_read_whole() {
         let text = capture(&mut shell("yes | head -c 300000"), Duration::from_secs(30)).unwrap();
         assert_eq!(text.len(), 300_000);
+    }
+
+    #[test]
+    fn what_a_command_said_is_known_when_it_fails_and_when_it_is_ended() {
+        let (status, text) = told(&mut shell("echo why; exit 3"), Duration::from_secs(10)).unwrap();
+        assert_eq!((status.unwrap().code(), text.as_str()), (Some(3), "why\n"));
+        let (status, text) = told(&mut shell("echo why; exec sleep 600"), Duration::from_secs(2)).unwrap();
+        assert_eq!((status.is_err(), text.as_str()), (true, "why\n"));
     }
 
     #[test]

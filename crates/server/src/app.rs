@@ -94,8 +94,11 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
         tracing::error!("the listener for users ended by a panic");
     }
     operators.finish().await;
-    if let Err(error) = node.journal.close().await {
-        tracing::warn!(%error, "the journal was not closed in order");
+    // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
+    match timeout(LAST_ORDERS, node.journal.close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the journal was not closed in order"),
+        Err(_) => tracing::error!("the journal was not closed in time"),
     }
     tracing::info!("stopped");
     Ok(())

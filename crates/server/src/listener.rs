@@ -37,6 +37,7 @@ mod backoff;
 mod pool;
 
 use backoff::AcceptBackoff;
+pub(crate) use pool::Known;
 pub use pool::{Occupancy, Pool, Seat};
 
 /// Room for a request's head, a token among its headers included (hazard R31).

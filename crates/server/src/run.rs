@@ -160,24 +160,28 @@ impl Runs {
         let mut claims = lock(self.shard(&start.key));
         if self.stopping.load(Ordering::SeqCst) {
             drop(claims);
-            return refuse(&start, ErrorCode::Draining);
+            return refuse(&start, &Orders::default(), ErrorCode::Draining);
         }
         let Some(claim) = claims.get_mut(&start.key) else {
-            // One lock holds all claims of a user, so that this is counted and taken in one step.
-            let is_his = |(key, claim): &(&SessionKey, &Claim)| key.user() == start.key.user() && claim.run.is_some();
-            let held = claims.iter().filter(is_his).count();
-            if held >= most {
+            // Counted and taken in one step, under the one lock that holds all claims of a user.
+            if runs_of(&claims, start.key.user()) >= most {
                 drop(claims);
-                return refuse(&start, ErrorCode::RateLimited);
+                return refuse(&start, &Orders::default(), ErrorCode::RateLimited);
             }
             return self.claim(claims, start, Arc::default(), Behind::default());
         };
-        if claim.orders_of(&start.run).is_some() {
+        if let Some(orders) = claim.orders_of(&start.run) {
+            if let Some(position) = claim.position(&start.run) {
+                say_queued(&start, position + 1);
+                orders.join(start.reply);
+            } else if claim.stage == Stage::Asked {
+                orders.join(start.reply);
+            }
             return;
         }
         if claim.waiting.len() >= claim.places(self.bounds.max_queued_per_thread) {
             drop(claims);
-            return refuse_busy(&start);
+            return refuse_busy(&start, &Orders::default());
         }
         if self.bounds.max_queued_per_thread > 0 {
             say_queued(&start, claim.waiting.len() + 1);
@@ -296,23 +300,40 @@ impl Runs {
         self.tasks.spawn_on(publish::write_all(Held::new(me, key)), &self.runtime);
     }
 
-    /// Frees the thread for what came while the last run ended: publications first, then the next run.
+    /// Frees the thread for what came while the last task had it. Publications and runs take turns: neither can keep the
+    /// other waiting for ever.
     fn release(&self, key: &SessionKey) {
+        let most = self.around.max_runs(key.user());
         let mut claims = lock(self.shard(key));
-        let Some(Claim { mut waiting, publications, .. }) = claims.remove(key) else {
+        let Some(Claim { run, mut waiting, publications, .. }) = claims.remove(key) else {
             return;
         };
         if self.stopping.load(Ordering::SeqCst) {
             drop(claims);
-            return waiting.iter().for_each(|next| refuse(&next.start, ErrorCode::Draining));
+            return waiting.iter().for_each(|next| refuse(&next.start, &next.orders, ErrorCode::Draining));
         }
-        if !publications.is_empty() {
+        let had_run = run.is_some();
+        if !publications.is_empty() && (had_run || waiting.is_empty()) {
             return self.claim_publishing(claims, key.clone(), Behind { waiting, publications });
         }
-        if let Some(next) = waiting.pop_front() {
-            self.claim(claims, next.start, next.orders, Behind { waiting, publications });
+        let Some(next) = waiting.pop_front() else { return };
+        if had_run || runs_of(&claims, key.user()) < most {
+            return self.claim(claims, next.start, next.orders, Behind { waiting, publications });
         }
+        // It waited behind a publication, which is no run, so that it was not counted until now.
+        if !publications.is_empty() {
+            self.claim_publishing(claims, key.clone(), Behind { waiting: VecDeque::new(), publications });
+        } else {
+            drop(claims);
+        }
+        let refused = std::iter::once(next).chain(waiting);
+        refused.for_each(|next| refuse(&next.start, &next.orders, ErrorCode::RateLimited));
     }
+}
+
+/// Runs that the user has in flight. One lock holds all claims of a user.
+fn runs_of(claims: &Claims, user: &UserId) -> usize {
+    claims.iter().filter(|(key, claim)| key.user() == user && claim.run.is_some()).count()
 }
 
 /// What waits behind a claim and passes on to the next one.
@@ -328,15 +349,16 @@ fn say_queued(start: &StartRun, position: usize) {
     start.reply.send_control(&Frame::text(notice.to_json().as_bytes()));
 }
 
-fn refuse_busy(start: &StartRun) {
-    refuse(start, ErrorCode::Busy);
+fn refuse_busy(start: &StartRun, orders: &Orders) {
+    refuse(start, orders, ErrorCode::Busy);
 }
 
-fn refuse(start: &StartRun, code: ErrorCode) {
-    refuse_saying(start, code, code.row().sentence);
+fn refuse(start: &StartRun, orders: &Orders, code: ErrorCode) {
+    refuse_saying(start, orders, code, code.row().sentence);
 }
 
-fn refuse_saying(start: &StartRun, code: ErrorCode, message: &str) {
+/// Tells everybody who asked for this run.
+fn refuse_saying(start: &StartRun, orders: &Orders, code: ErrorCode, message: &str) {
     let row = code.row();
     let error = Server::Error {
         code: row.word,
@@ -346,5 +368,9 @@ fn refuse_saying(start: &StartRun, code: ErrorCode, message: &str) {
         reference: None,
         retry_in: row.retry_in.map(|retry_in| u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX)),
     };
-    start.reply.send_control(&Frame::text(error.to_json().as_bytes()));
+    let frame = Frame::text(error.to_json().as_bytes());
+    start.reply.send_control(&frame);
+    for asker in orders.askers().iter().filter(|asker| !Arc::ptr_eq(asker, &start.reply)) {
+        asker.send_control(&frame);
+    }
 }

@@ -1,7 +1,7 @@
 //! "Ask it, or spare us the wait": failures and time in, a decision out. One per backend.
 //!
 //! ```text
-//!          5 failures in a row, within 30 s        10 s pass, one trial
+//!          5 failures in a row, within 5 min       10 s pass, one trial
 //!   Closed --------------------------------> Open ---------------------> Probing
 //!     ^                                       ^   it fails               |  |  '-- it is given up: the next may try
 //!     |                                       '--------------------------'  |
@@ -188,11 +188,25 @@ mod tests {
             world.run(Verdict::Up);
         }
         for _ in 0..20 {
-            world.now += 8 * SECOND;
+            world.now += 75 * SECOND;
             world.run(Verdict::Down);
         }
-        assert_eq!(world.state(), BreakerState::Closed, "four within 30 s are not five");
+        assert_eq!(world.state(), BreakerState::Closed, "four within 5 min are not five");
         world.run(Verdict::Down);
+        assert_eq!(world.state(), BreakerState::Open);
+    }
+
+    #[test]
+    fn somebody_alone_with_a_backend_that_stays_silent_opens_it() {
+        let mut world = World::new();
+        let secret = "[auth.jwt]\nsecret = \"0123456789abcdef0123456789abcdef\"";
+        let config = crate::config::Config::from_toml(secret).unwrap();
+        let deadline = config.agents.named["demo"].first_event_timeout;
+        for _ in 0..5 {
+            // The wait for the deadline, and the time to read why and to ask again.
+            world.now += deadline + 10 * SECOND;
+            world.run(Verdict::Down);
+        }
         assert_eq!(world.state(), BreakerState::Open);
     }
 

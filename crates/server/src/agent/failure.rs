@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use super::AgentError;
 
-/// Characters of a backend's own words that a person is shown at most.
-const MAX_SAID_CHARS: usize = 200;
-
 /// How a backend failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -22,7 +19,7 @@ pub(super) enum Failure {
         status: u16,
         /// Its `Retry-After`.
         retry_after: Option<Duration>,
-        /// Its own words, already cleaned by [`plain`].
+        /// Its own words, already cleaned by [`super::secrets::Secrets::plain`].
         said: Option<String>,
     },
     /// It answers as many runs as it may; it was not asked.
@@ -41,7 +38,7 @@ pub(super) enum Failure {
     Cut,
     /// It reported an error instead of, or in the middle of, an answer.
     Reported {
-        /// Its own words, already cleaned by [`plain`].
+        /// Its own words, already cleaned by [`super::secrets::Secrets::plain`].
         said: Option<String>,
     },
 }
@@ -123,50 +120,9 @@ fn with_words(sentence: &str, said: Option<&str>) -> String {
     }
 }
 
-/// Makes a backend's own words fit to be shown: one line, at most 200 characters, without the key and without words that
-/// look like one. `None` when nothing is left.
-pub(super) fn plain(said: &str, secret: Option<&str>) -> Option<String> {
-    let mut clean = String::new();
-    for word in said.split(|c: char| c.is_whitespace() || c.is_control()) {
-        let hidden = word.contains("sk-") || secret.is_some_and(|secret| word.contains(secret));
-        match (word.is_empty(), hidden) {
-            (true, _) => continue,
-            (false, true) => clean.push_str("[hidden]"),
-            (false, false) => clean.push_str(word),
-        }
-        clean.push(' ');
-        if clean.len() > 4 * MAX_SAID_CHARS {
-            break;
-        }
-    }
-    let clean = clean.trim_end();
-    match clean.char_indices().nth(MAX_SAID_CHARS) {
-        Some((end, _)) => Some(format!("{}…", &clean[..end])),
-        None if clean.is_empty() => None,
-        None => Some(clean.to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_backends_words_are_shown_on_one_line_without_its_key() {
-        let said = "Incorrect API key provided:\r\n my-secret-key, or was it sk-abc***xyz?";
-        assert_eq!(
-            plain(said, Some("my-secret-key")).unwrap(),
-            "Incorrect API key provided: [hidden] or was it [hidden]"
-        );
-        assert_eq!(plain(" \n\0", None), None);
-    }
-
-    #[test]
-    fn a_backends_words_are_cut_after_two_hundred_characters() {
-        let shown = plain(&"ä".repeat(100_000), None).unwrap();
-        assert_eq!(shown.chars().count(), MAX_SAID_CHARS + 1);
-        assert!(shown.ends_with('…'));
-    }
 
     #[test]
     fn what_a_backend_says_about_credentials_never_reaches_people() {

@@ -17,10 +17,11 @@ use reqwest::{Certificate, Client, Response, Url, redirect};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::failure::{Failure, Late, plain};
+use super::failure::{Failure, Late};
 use super::identity::Identity;
+use super::secrets::Secrets;
 use super::{AgentError, RunRequest};
-use crate::config::agents::{ApiKey, Remote};
+use crate::config::agents::Remote;
 
 /// Bytes of an error's body that are read at most, and for how long: enough for a sentence.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
@@ -38,7 +39,7 @@ pub(super) struct Endpoint {
     url: Url,
     /// What is sent with every request.
     headers: HeaderMap,
-    api_key: Option<ApiKey>,
+    secrets: Secrets,
     identity: Identity,
     connect_timeout: Duration,
     client: OnceCell<Client>,
@@ -85,16 +86,16 @@ impl Endpoint {
         Ok(Self {
             url,
             headers,
-            api_key: remote.api_key.clone(),
+            secrets: Secrets::new(remote),
             identity: Identity::new(&remote.identity),
             connect_timeout: remote.connect_timeout,
             client: OnceCell::new(),
         })
     }
 
-    /// The key, to be kept out of what people see.
-    pub(super) fn secret(&self) -> Option<&str> {
-        self.api_key.as_ref().map(ApiKey::text)
+    /// What is to be kept out of what people see.
+    pub(super) fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Sends a JSON body and waits for the head of the answer, without a deadline of its own beyond connecting: the
@@ -106,7 +107,7 @@ impl Endpoint {
         let mut headers = self.headers.clone();
         self.identity.sign(run, &mut headers)?;
         let request = self.client().await?.post(self.url.clone()).headers(headers).body(body);
-        let response = request.send().await.map_err(|error| not_sent(&error))?;
+        let response = request.send().await.map_err(not_sent)?;
         if !response.status().is_success() {
             return Err(self.refusal(response).await.into());
         }
@@ -137,7 +138,7 @@ impl Endpoint {
         let body = tokio::time::timeout(ERROR_BODY_TIMEOUT, read_up_to(response, MAX_ERROR_BYTES)).await;
         let said = match body {
             Ok(Body::Whole(bytes)) => {
-                serde_json::from_slice(&bytes).ok().and_then(|body: Value| plain(words(&body)?, self.secret()))
+                serde_json::from_slice(&bytes).ok().and_then(|body: Value| self.secrets.plain(words(&body)?))
             }
             Ok(Body::TooLong | Body::Broken) | Err(_) => None,
         };
@@ -218,8 +219,10 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn not_sent(error: &reqwest::Error) -> AgentError {
-    tracing::debug!(error = error as &dyn std::error::Error, "a request to an agent failed");
+/// The error is logged without the address: its query may hold a key.
+fn not_sent(error: reqwest::Error) -> AgentError {
+    let error = error.without_url();
+    tracing::debug!(error = &error as &dyn std::error::Error, "a request to an agent failed");
     let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
     let garbled = causes.any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse));
     let failure = match (error.is_connect(), error.is_timeout(), garbled) {
@@ -266,7 +269,44 @@ fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::agent::tests::request;
+
+    /// Writes the log into memory.
+    struct Pen(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Pen {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_failed_is_logged_without_the_query_of_its_address() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v1?key=geheim", listener.local_addr().unwrap());
+        drop(listener);
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let pen = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_writer(move || Pen(pen.clone()))
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let endpoint = Endpoint::new(&url, &[], "*/*", &Remote::default()).unwrap();
+        assert_eq!(endpoint.post(Vec::new(), &request("hello")).await.err().unwrap().code, "agent_unavailable");
+        let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+        let line = log.lines().find(|line| line.contains("a request to an agent failed")).unwrap();
+        assert!(!line.contains("geheim"), "{line}");
+    }
 
     fn headers(name: reqwest::header::HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])

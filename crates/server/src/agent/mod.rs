@@ -34,6 +34,7 @@ mod http;
 mod identity;
 mod openai;
 mod registry;
+mod secrets;
 mod sse;
 
 pub use breaker::BreakerState;

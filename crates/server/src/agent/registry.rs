@@ -151,10 +151,11 @@ mod tests {
 
     fn openai(base_url: &str) -> config::AgentKind {
         config::AgentKind::OpenAi(config::OpenAi {
-            base_url: base_url.to_owned(),
+            base_url: base_url.into(),
             model: "m".to_owned(),
             system_prompt: None,
             send_user: false,
+            remote_media: false,
             remote: config::Remote::default(),
         })
     }

@@ -14,7 +14,9 @@ use futures_util::{Stream, StreamExt, stream};
 use sse_stream::{Error, Sse, SseByteStream};
 
 /// Bytes of one line, and of all lines of one event, at most.
-pub(super) const MAX_EVENT_BYTES: usize = 1024 * 1024;
+///
+/// Few while fuzzing: what libFuzzer tries has 4 KiB, and must reach beyond the bound.
+pub(super) const MAX_EVENT_BYTES: usize = if cfg!(fuzzing) { 256 } else { 1024 * 1024 };
 
 /// Why no more events come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +48,17 @@ where
 {
     let lines = stream::unfold(Some((body, Lines::default())), |state| async move {
         let (mut body, mut lines) = state?;
-        let passed = match body.next().await {
+        let (whole, broken) = match body.next().await {
             Some(Ok(chunk)) => lines.push(&chunk),
-            Some(Err(_)) => Err(Broken::Cut),
-            None => return Some((Ok(Bytes::from_static(b"\n")), None)),
+            Some(Err(_)) => (Bytes::new(), Some(Broken::Cut)),
+            None => return Some(((Bytes::from_static(b"\n"), None), None)),
         };
-        let next = passed.is_ok().then_some((body, lines));
-        Some((passed, next))
+        let next = broken.is_none().then_some((body, lines));
+        Some(((whole, broken), next))
     });
+    // What is whole counts, also where the same piece holds what is too long.
+    let lines =
+        lines.flat_map(|(whole, broken)| stream::iter([Some(Ok(whole)), broken.map(Err)].into_iter().flatten()));
     SseByteStream::new(Box::pin(lines)).map(|event| {
         event.map_err(|error| match error {
             Error::Body(cause) => cause.downcast_ref().copied().unwrap_or(Broken::Cut),
@@ -75,9 +80,14 @@ struct Lines {
 }
 
 impl Lines {
-    /// Takes what came and gives the lines that are complete now, each ended by one LF.
-    fn push(&mut self, chunk: &[u8]) -> Result<Bytes, Broken> {
+    /// Takes what came and gives the lines that are complete now, each ended by one LF, and why no more follow.
+    fn push(&mut self, chunk: &[u8]) -> (Bytes, Option<Broken>) {
         let mut whole = Vec::with_capacity(chunk.len());
+        let broken = self.cut(chunk, &mut whole).err();
+        (Bytes::from(whole), broken)
+    }
+
+    fn cut(&mut self, chunk: &[u8], whole: &mut Vec<u8>) -> Result<(), Broken> {
         let mut rest = chunk;
         if self.after_cr && !rest.is_empty() {
             rest = rest.strip_prefix(b"\n").unwrap_or(rest);
@@ -85,13 +95,12 @@ impl Lines {
         }
         while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             self.grow(&rest[..end])?;
-            self.end_line(&mut whole);
+            self.end_line(whole);
             let crlf = rest[end..].starts_with(b"\r\n");
             self.after_cr = rest[end..] == *b"\r";
             rest = &rest[end + 1 + usize::from(crlf)..];
         }
-        self.grow(rest)?;
-        Ok(Bytes::from(whole))
+        self.grow(rest)
     }
 
     fn grow(&mut self, part: &[u8]) -> Result<(), Broken> {

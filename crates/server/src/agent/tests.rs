@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::*;
 
+mod legal;
 pub(super) mod server;
 
 /// A run `r1` on thread `t1` whose user says `text`.
@@ -35,41 +36,10 @@ pub(super) async fn collect(mut events: EventStream) -> (Vec<Value>, Option<Agen
             Err(failed) => error = Some(failed),
         }
     }
-    assert_legal(&seen);
+    legal::assert_legal(&seen);
     let ended = seen.last().is_some_and(|last| last["type"] == "RUN_FINISHED" || last["type"] == "RUN_ERROR");
     assert_eq!(ended, error.is_none(), "a run is ended by an event or by an error: {seen:?} {error:?}");
     (seen, error)
-}
-
-/// The rules of `@ag-ui/client`'s verifier: nothing starts twice, continues unstarted, or is open at the end; nothing is null.
-fn assert_legal(events: &[Value]) {
-    let mut open: Vec<(String, String)> = Vec::new();
-    for event in events {
-        assert!(!event.to_string().contains(":null"), "{event}");
-        let kind = event["type"].as_str().unwrap();
-        let (family, step) = kind.rsplit_once('_').unwrap_or((kind, ""));
-        let id = match family {
-            "TOOL_CALL" => event["toolCallId"].to_string(),
-            "SUBAGENT" => event["subagentRunId"].to_string(),
-            // Steps of different subagents may have the same name.
-            "STEP" => format!("{} {}", event["stepName"], event["subagentRunId"]),
-            _ => event["messageId"].to_string(),
-        };
-        let entity = (family.to_owned(), id);
-        match step {
-            "START" | "STARTED" => {
-                assert!(!open.contains(&entity), "{kind} twice: {events:?}");
-                open.push(entity);
-            }
-            "CONTENT" | "ARGS" => assert!(open.contains(&entity), "{kind} without start: {events:?}"),
-            "END" | "FINISHED" if family != "RUN" => {
-                assert!(open.contains(&entity), "{kind} without start: {events:?}");
-                open.retain(|other| *other != entity);
-            }
-            "FINISHED" => assert!(open.is_empty(), "open at the end: {open:?}"),
-            _ => {}
-        }
-    }
 }
 
 pub(super) fn kinds(events: &[Value]) -> Vec<&str> {

@@ -21,7 +21,7 @@ use super::Clients;
 use super::refused::Refused;
 use crate::auth::{Identity, bearer};
 use crate::close::ErrorCode;
-use crate::listener::Seat;
+use crate::listener::{Known, Seat};
 
 /// From the end of a request's head to the end of its body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -32,6 +32,8 @@ pub(super) struct Caller {
     pub(super) identity: Identity,
     pub(super) address: IpAddr,
     pub(super) seat: Seat,
+    /// Keeps his connection from being turned out until his request is answered.
+    pub(super) known: Option<Known>,
 }
 
 impl Caller {
@@ -45,7 +47,8 @@ impl Caller {
 impl FromRequestParts<Arc<Clients>> for Caller {
     type Rejection = Refused;
 
-    /// The user comes from a verified token alone. From here on the connection is no stranger's any more.
+    /// The user comes from a verified token alone. The connection is no stranger's any more,
+    /// while he is being served.
     async fn from_request_parts(parts: &mut Parts, clients: &Arc<Clients>) -> Result<Self, Refused> {
         let token = bearer(&parts.headers).ok_or_else(|| {
             Refused::saying(ErrorCode::Unauthorized, "There is no token: send `Authorization: Bearer <JWT>`.")
@@ -57,8 +60,8 @@ impl FromRequestParts<Arc<Clients>> for Caller {
             tracing::error!("a request did not come through our listener");
             return Err(ErrorCode::Internal.into());
         };
-        seat.identify();
-        Ok(Self { identity, address: peer.ip(), seat })
+        let known = seat.ask(&identity.user);
+        Ok(Self { identity, address: peer.ip(), seat, known })
     }
 }
 

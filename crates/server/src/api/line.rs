@@ -188,3 +188,73 @@ impl fmt::Debug for HttpLine {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::listener::Pool;
+
+    fn line(bound: usize) -> HttpLine {
+        HttpLine::new(bound, Pool::new(1, 1).take_seat().unwrap())
+    }
+
+    fn frame(bytes: usize) -> Frame {
+        Frame::text(&vec![b'x'; bytes - 2])
+    }
+
+    #[tokio::test]
+    async fn beyond_the_bound_nothing_is_taken_and_room_is_told_once_when_half_of_it_is_free() {
+        let line = line(100);
+        assert_eq!(
+            [line.send(&frame(60)), line.send(&frame(40)), line.send(&frame(10))],
+            [Sent::Accepted, Sent::Accepted, Sent::Full]
+        );
+        assert!(!line.has_room_again(), "nothing has been taken yet");
+        assert!(matches!(line.next().await, News::Frame(_)));
+        assert!(line.has_room_again() && !line.has_room_again());
+        assert!(matches!(line.next().await, News::Frame(_)));
+        assert!(!line.has_room_again(), "nobody was denied since");
+        assert!(line.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_frame_of_any_size_is_taken_while_nothing_waits() {
+        let line = line(10);
+        assert_eq!([line.send(&frame(100)), line.send(&frame(3))], [Sent::Accepted, Sent::Full]);
+    }
+
+    #[tokio::test]
+    async fn a_reader_for_whom_too_many_answers_wait_is_closed_as_slow_and_owed_nothing() {
+        let line = line(10);
+        assert_eq!([line.send_control(&frame(19)), line.send_control(&frame(2))], [Sent::Accepted, Sent::Closed]);
+        assert!(matches!(line.next().await, News::Close(closing) if closing == Close::Slow.closing()));
+        assert_eq!((line.send(&frame(2)), line.ping()), (Sent::Closed, PingOutcome::Failed));
+        line.close(&Close::Draining.closing());
+        assert!(line.next().now_or_never().is_none(), "one close is enough");
+    }
+
+    #[tokio::test]
+    async fn pings_wait_in_their_place_and_one_at_a_time() {
+        let line = line(100);
+        line.send(&frame(10));
+        assert_eq!([line.ping(), line.ping()], [PingOutcome::Queued; 2]);
+        assert!(matches!(line.next().await, News::Frame(_)));
+        assert!(matches!(line.next().await, News::Ping));
+        assert!(line.next().now_or_never().is_none());
+        assert_eq!(line.ping(), PingOutcome::Queued);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_torn_down_gives_its_seat_back_and_forgets_what_waits() {
+        let pool = Pool::new(1, 1);
+        let seat = pool.take_seat().unwrap();
+        let line = HttpLine::new(100, seat.clone());
+        line.send(&frame(10));
+        line.abort();
+        assert_eq!((line.send(&frame(10)), line.backlog().queued_bytes), (Sent::Closed, 0));
+        assert_eq!(pool.occupancy().connections, 0, "though its task may hold on to it for a moment");
+        drop(seat);
+    }
+}

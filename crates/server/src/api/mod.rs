@@ -44,6 +44,7 @@ mod line;
 mod publish;
 mod reader;
 mod refused;
+mod response;
 mod runs;
 mod sse;
 

@@ -9,51 +9,33 @@
 //! The response owns the task, and the task owns the registration: whichever way the response goes, the slot goes with
 //! it (hazard R3). No linger follows, because a request has nobody who could come back to it.
 
-use std::convert::Infallible;
-use std::pin::Pin;
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::Stream;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, StatusCode};
-use lychgate_core::{
-    ConnectionId, End, Heartbeat, Resume, SessionContext, SessionKey, Sign, WebSocketRequest, WriteProgress,
-};
+use lychgate_core::{ConnectionId, End, Heartbeat, Resume, SessionContext, SessionKey, Sign, WebSocketRequest};
 use serde::Deserialize;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Clients;
 use super::caller::Caller;
 use super::line::{HttpLine, News};
 use super::refused::Refused;
+use super::response::{Gone, Outlet, response};
 use super::sse;
 use crate::close::ErrorCode;
 use crate::driver::{Arrival, Registration, random_bits};
+use crate::listener::Known;
 use crate::outbox::Frame;
 use crate::sink::{Line, Sink};
 use crate::wire::told::{self, Told};
 
-/// How long hyper may leave a chunk before the gate is told that bytes wait: between two chunks of a busy stream it
-/// always leaves one for a moment.
-const BLOCKED_AFTER: Duration = Duration::from_secs(1);
-
 /// While a request is so young it is itself the sign of life that the gate asks for; afterwards the response is begun, so
 /// that there is something to send the question on.
 const YOUNG: Duration = Duration::from_secs(10);
-
-/// What has to be known before the response has a head.
-enum Verdict {
-    Stream,
-    Nothing,
-    Refused(Refused),
-}
 
 /// Why nothing more is told.
 #[derive(Debug)]
@@ -62,6 +44,12 @@ pub(super) enum Stop {
     Gone,
     /// The reader was refused or has to go; it hears why.
     Refused(Refused),
+}
+
+impl From<Gone> for Stop {
+    fn from(Gone: Gone) -> Self {
+        Self::Gone
+    }
 }
 
 impl From<Refused> for Stop {
@@ -114,10 +102,11 @@ pub(super) struct Reader {
     context: SessionContext,
     line: Arc<HttpLine>,
     registration: Registration,
-    head: Option<oneshot::Sender<Verdict>>,
-    chunks: mpsc::Sender<Bytes>,
+    outlet: Outlet,
     since: Instant,
     opens: u32,
+    /// As long as the registration.
+    _known: Known,
 }
 
 /// Who reads what.
@@ -136,29 +125,15 @@ impl Reader {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (head, verdict) = oneshot::channel();
-        let (chunks, body) = mpsc::channel(1);
-        let reader = match Self::connect(clients, visit, head, chunks) {
-            Ok(reader) => reader,
-            Err(refused) => return refused.into_response(),
-        };
-        let task = AbortOnDropHandle::new(tokio::spawn(serve(reader)));
-        match verdict.await {
-            Ok(Verdict::Stream) => stream(Chunks { chunks: body, _task: task }),
-            Ok(Verdict::Nothing) => StatusCode::NO_CONTENT.into_response(),
-            Ok(Verdict::Refused(refused)) => refused.into_response(),
-            // The task panicked.
-            Err(_) => Refused::from(ErrorCode::Internal).into_response(),
+        let (outlet, inlet) = response();
+        match Self::connect(clients, visit, outlet) {
+            Ok(reader) => inlet.written_by(AbortOnDropHandle::new(tokio::spawn(serve(reader)))).await,
+            Err(refused) => refused.into_response(),
         }
     }
 
-    fn connect(
-        clients: Arc<Clients>,
-        visit: Visit,
-        head: oneshot::Sender<Verdict>,
-        chunks: mpsc::Sender<Bytes>,
-    ) -> Result<Self, Refused> {
-        let Visit { caller: Caller { identity, address, seat }, thread, operation } = visit;
+    fn connect(clients: Arc<Clients>, visit: Visit, outlet: Outlet) -> Result<Self, Refused> {
+        let Visit { caller: Caller { identity, address, seat, known: asking }, thread, operation } = visit;
         let connection = ConnectionId::from_random(random_bits());
         let request = WebSocketRequest {
             user: &identity.user,
@@ -171,7 +146,7 @@ impl Reader {
         };
         let context = SessionContext::from_websocket_request(&request, clients.driver.entropy())
             .map_err(|error| Refused::bad_id("threadId", &error))?;
-        let line = Arc::new(HttpLine::new(clients.bounds.outbox_bytes, seat));
+        let line = Arc::new(HttpLine::new(clients.bounds.outbox_bytes, seat.clone()));
         let mut registration = clients.driver.connect(Arrival {
             expires_in: identity.expires_in(),
             user: identity.user,
@@ -183,8 +158,11 @@ impl Reader {
             line: Arc::clone(&line) as Arc<dyn Line>,
         });
         registration.ended(End::ClientClosed);
+        // Counted by the driver from now on.
+        let known = seat.hold();
+        drop(asking);
         let since = Instant::now();
-        Ok(Self { clients, context, line, registration, head: Some(head), chunks, since, opens: 0 })
+        Ok(Self { clients, context, line, registration, outlet, since, opens: 0, _known: known })
     }
 
     pub(super) fn clients(&self) -> &Clients {
@@ -282,9 +260,9 @@ impl Reader {
     /// Puts the gate's question on the response as a comment, which hyper takes only while the kernel takes what was
     /// sent before: see docs/decisions/0013.
     async fn answer_ping(&mut self) -> Result<(), Stop> {
-        if self.head.is_none() || self.since.elapsed() >= YOUNG {
+        if !self.outlet.is_untold() || self.since.elapsed() >= YOUNG {
             self.write(sse::comment(format_args!("ping"))).await?;
-            self.all_taken().await?;
+            self.outlet.all_taken(&self.registration).await?;
         }
         self.registration.ping_written();
         self.registration.heard(Sign::Pong);
@@ -293,57 +271,25 @@ impl Reader {
 
     /// Sends a chunk; the response begins with it.
     pub(super) async fn write(&mut self, chunk: Bytes) -> Result<(), Stop> {
-        if let Some(head) = self.head.take() {
-            head.send(Verdict::Stream).map_err(|_| Stop::Gone)?;
-        }
         self.clients.metrics.on_sent(0, chunk.len() as u64);
-        self.room().await?.send(chunk);
-        Ok(())
-    }
-
-    /// Waits until hyper has taken all that was written.
-    async fn all_taken(&self) -> Result<(), Stop> {
-        self.room().await.map(drop)
-    }
-
-    async fn room(&self) -> Result<mpsc::Permit<'_, Bytes>, Stop> {
-        let reserved = match self.chunks.try_reserve() {
-            Ok(permit) => return Ok(permit),
-            Err(_) => match timeout(BLOCKED_AFTER, self.chunks.reserve()).await {
-                Ok(reserved) => reserved,
-                Err(_) => {
-                    self.registration.backlog(WriteProgress::Blocked);
-                    let reserved = self.chunks.reserve().await;
-                    self.registration.backlog(WriteProgress::Cleared);
-                    reserved
-                }
-            },
-        };
-        reserved.map_err(|_| Stop::Gone)
+        Ok(self.outlet.write(chunk, &self.registration).await?)
     }
 
     /// Whether the client has been told nothing yet, so that it can still be told by a status.
     pub(super) fn is_untold(&self) -> bool {
-        self.head.is_some()
+        self.outlet.is_untold()
     }
 
     /// Ends with a status; the slot is free before it is told.
-    pub(super) fn refuse(mut self, refused: Refused) {
-        let head = self.head.take();
-        drop(self);
-        if let Some(head) = head {
-            // If the client has gone, nobody is told.
-            let _ = head.send(Verdict::Refused(refused));
-        }
+    pub(super) fn refuse(self, refused: Refused) {
+        drop(self.registration);
+        self.outlet.refuse(refused);
     }
 
     /// Ends with 204: there is nothing to tell.
-    pub(super) fn nothing(mut self) {
-        let head = self.head.take();
-        drop(self);
-        if let Some(head) = head {
-            let _ = head.send(Verdict::Nothing);
-        }
+    pub(super) fn nothing(self) {
+        drop(self.registration);
+        self.outlet.nothing();
     }
 
     /// Ends with these last chunks. The slot is free before they are written: whoever reads the end of an answer may ask
@@ -357,7 +303,7 @@ impl Reader {
             }
         }
         // The response is gone, or it has everything: either way this is the end.
-        let _ = self.all_taken().await;
+        let _ = self.outlet.all_taken(&self.registration).await;
     }
 }
 
@@ -366,7 +312,7 @@ fn mark(event: &[u8]) -> Mark {
     #[derive(Deserialize)]
     struct Head<'a> {
         #[serde(rename = "type", borrow)]
-        kind: std::borrow::Cow<'a, str>,
+        kind: Cow<'a, str>,
         #[serde(rename = "runId")]
         run: Option<String>,
     }
@@ -374,29 +320,5 @@ fn mark(event: &[u8]) -> Mark {
         Ok(Head { kind, run: Some(run) }) if kind == "RUN_STARTED" => Mark::Begins(run),
         Ok(Head { kind, .. }) if kind == "RUN_FINISHED" || kind == "RUN_ERROR" => Mark::Ends,
         Ok(_) | Err(_) => Mark::Within,
-    }
-}
-
-/// A response that is not stored, and not gathered by a proxy on its way.
-fn stream(chunks: Chunks) -> Response {
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-    ];
-    (headers, Body::from_stream(chunks)).into_response()
-}
-
-/// The body; dropping it ends the task, and with it the registration.
-struct Chunks {
-    chunks: mpsc::Receiver<Bytes>,
-    _task: AbortOnDropHandle<()>,
-}
-
-impl Stream for Chunks {
-    type Item = Result<Bytes, Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.chunks.poll_recv(cx).map(|chunk| chunk.map(Ok))
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::{Fault, not_zero};
 use super::secret::Outside;
+pub use super::value::Address;
 use super::value::{Secret, Span};
 
 mod remote;
@@ -59,13 +60,15 @@ pub struct Demo {
 #[derive(Clone, Debug)]
 pub struct OpenAi {
     /// Up to and without `/chat/completions`; no slash at its end.
-    pub base_url: String,
+    pub base_url: Address,
     /// The `model` to ask for.
     pub model: String,
     /// Put before the thread's messages.
     pub system_prompt: Option<String>,
     /// Whether the user's id goes into the field `user` of the request. Default: no.
     pub send_user: bool,
+    /// Whether attachments that the endpoint has to fetch (http, https) or look up (file ids) reach it. Default: no.
+    pub remote_media: bool,
     /// How it is asked.
     pub remote: Remote,
 }
@@ -74,7 +77,7 @@ pub struct OpenAi {
 #[derive(Clone, Debug)]
 pub struct Agui {
     /// The whole address that runs are posted to.
-    pub url: String,
+    pub url: Address,
     /// Whether RAW events and the field `rawEvent` reach clients. Default: no.
     pub raw_events: bool,
     /// How it is asked.
@@ -104,7 +107,7 @@ struct RawAgent {
     #[serde(skip_serializing_if = "Option::is_none")]
     delay: Option<Span>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    base_url: Option<String>,
+    base_url: Option<Address>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,7 +115,9 @@ struct RawAgent {
     #[serde(skip_serializing_if = "Option::is_none")]
     send_user: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<String>,
+    remote_media: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<Address>,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw_events: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -221,14 +226,15 @@ impl RawAgent {
         Ok(match kind {
             Kind::Demo => AgentKind::Demo(Demo { delay: self.delay.map_or(DEFAULT_DELAY, |span| span.0) }),
             Kind::OpenAi => AgentKind::OpenAi(OpenAi {
-                base_url: base_url(at.key("base_url"), self.base_url.as_deref())?,
+                base_url: base_url(at.key("base_url"), self.base_url.as_ref())?,
                 model: required(at.key("model"), self.model.as_deref(), NEEDS_MODEL)?,
                 system_prompt: self.system_prompt.clone(),
                 send_user: self.send_user.unwrap_or(false),
+                remote_media: self.remote_media.unwrap_or(false),
                 remote: self.remote(at, kind, outside)?,
             }),
             Kind::Agui => AgentKind::Agui(Agui {
-                url: url(at.key("url"), self.url.as_deref())?,
+                url: url(at.key("url"), self.url.as_ref())?,
                 raw_events: self.raw_events.unwrap_or(false),
                 remote: self.remote(at, kind, outside)?,
             }),
@@ -248,7 +254,7 @@ impl RawAgent {
     }
 
     /// Every key that not all kinds know: its name, whether it is set, and who knows it.
-    fn keys(&self) -> [(&'static str, bool, &'static [Kind]); 21] {
+    fn keys(&self) -> [(&'static str, bool, &'static [Kind]); 22] {
         const DEMO: &[Kind] = &[Kind::Demo];
         const OPENAI: &[Kind] = &[Kind::OpenAi];
         const AGUI: &[Kind] = &[Kind::Agui];
@@ -259,6 +265,7 @@ impl RawAgent {
             ("model", self.model.is_some(), OPENAI),
             ("system_prompt", self.system_prompt.is_some(), OPENAI),
             ("send_user", self.send_user.is_some(), OPENAI),
+            ("remote_media", self.remote_media.is_some(), OPENAI),
             ("url", self.url.is_some(), AGUI),
             ("raw_events", self.raw_events.is_some(), AGUI),
             ("connect_timeout", self.connect_timeout.is_some(), REMOTE),
@@ -289,30 +296,31 @@ fn required(key: String, value: Option<&str>, remedy: &str) -> Result<String, Fa
     }
 }
 
-fn base_url(key: String, value: Option<&str>) -> Result<String, Fault> {
-    let text = required(key.clone(), value, NEEDS_MODEL)?;
+fn base_url(key: String, value: Option<&Address>) -> Result<Address, Fault> {
     let form = "Write the address up to and without /chat/completions, such as \"http://127.0.0.1:11434/v1\".";
-    address(key, &text, form).map(|()| text.trim_end_matches('/').to_owned())
+    let address = address(key, value, NEEDS_MODEL, form)?;
+    Ok(address.as_str().trim_end_matches('/').into())
 }
 
-fn url(key: String, value: Option<&str>) -> Result<String, Fault> {
-    let text = required(key.clone(), value, NEEDS_URL)?;
+fn url(key: String, value: Option<&Address>) -> Result<Address, Fault> {
     let form = "Write the whole address that runs are posted to, such as \"http://127.0.0.1:8000/agent\".";
-    address(key, &text, form).map(|()| text)
+    address(key, value, NEEDS_URL, form)
 }
 
-/// An http or https address without a password in it: the address is printed and logged.
-fn address(key: String, text: &str, form: &str) -> Result<(), Fault> {
+/// An http or https address without a password in it: the address, but for its query, is printed and logged.
+fn address(key: String, value: Option<&Address>, remedy: &str, form: &str) -> Result<Address, Fault> {
+    let text = required(key.clone(), value.map(Address::as_str), remedy)?;
     let uri = text.parse::<http::Uri>().ok();
     let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+    let address = Address::from(text.as_str());
     match uri.as_ref().and_then(http::Uri::authority) {
-        None => Err(Fault::value(key, format!("is {text:?}, which is no http or https address"), form)),
+        None => Err(Fault::value(key, format!("is {address:?}, which is no http or https address"), form)),
         Some(authority) if authority.as_str().contains('@') => Err(Fault::value(
             key,
             "holds a user name or password, which would be printed with it",
             "Put `authorization` into headers_env instead.",
         )),
-        Some(_) => Ok(()),
+        Some(_) => Ok(address),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ const ENVIRONMENT_PREFIX: &str = "LYCHGATE__";
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Where configuration comes from, besides the defaults.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// A file that must exist.
     pub file: Option<PathBuf>,
@@ -27,6 +28,14 @@ pub struct Sources {
     pub environment: BTreeMap<OsString, OsString>,
     /// What the command line says; it wins.
     pub arguments: Vec<Argument>,
+}
+
+impl fmt::Debug for Sources {
+    /// The file alone: the environment holds the secrets of every program that was started with it, and an argument may be
+    /// an address with a key in its query.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 /// A key that was set by an argument of the command line.
@@ -72,7 +81,6 @@ pub fn load(sources: Sources) -> Result<Loaded, ConfigError> {
 }
 
 /// Configuration with known keys and right types, not yet checked against itself.
-#[derive(Debug)]
 pub struct Loaded {
     raw: Raw,
     places: BTreeMap<String, Place>,
@@ -138,6 +146,13 @@ impl Loaded {
                 remedy: fault.remedy,
             },
         }
+    }
+}
+
+impl fmt::Debug for Loaded {
+    /// Nothing of the environment, as [`Sources`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").field("raw", &self.raw).field("places", &self.places).finish_non_exhaustive()
     }
 }
 

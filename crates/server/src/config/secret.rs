@@ -11,7 +11,6 @@ use super::error::Fault;
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// The world outside the configuration.
-#[derive(Debug)]
 pub(super) struct Outside<'a> {
     pub(super) environment: &'a BTreeMap<OsString, OsString>,
 }

@@ -13,7 +13,7 @@ use super::value::Span;
 pub struct Server {
     /// Where browsers connect. Default 127.0.0.1:8787.
     pub listen: SocketAddr,
-    /// Health and metrics. Default 127.0.0.1:8788.
+    /// Health, metrics and publications. Default 127.0.0.1:8788.
     pub admin_listen: SocketAddr,
     /// development, production or test: sets the interval of the reaper's sweeps. Default production.
     pub environment: Environment,

@@ -312,21 +312,22 @@ fn a_secret_that_is_not_there_names_variable_or_file() {
 fn secrets_are_in_no_debug_text_and_in_no_printed_configuration() {
     let sources = environment(&[
         ("LYCHGATE__AGENTS__O__KIND", "openai"),
-        ("LYCHGATE__AGENTS__O__BASE_URL", "http://127.0.0.1:1/v1/"),
+        ("LYCHGATE__AGENTS__O__BASE_URL", "http://127.0.0.1:1/v1?key=sk-very-secret"),
         ("LYCHGATE__AGENTS__O__MODEL", "m"),
         ("LYCHGATE__AGENTS__O__API_KEY_ENV", "MY_KEY"),
         ("MY_KEY", "sk-very-secret"),
     ]);
+    let given = format!("{sources:?}");
     let loaded = load(sources).unwrap();
     let config = loaded.check().unwrap();
     match &config.agents.named["o"].kind {
         AgentKind::OpenAi(agent) => {
             assert_eq!(agent.remote.api_key.as_ref().map(|key| key.text()), Some("sk-very-secret"));
-            assert_eq!(agent.base_url, "http://127.0.0.1:1/v1");
+            assert_eq!(agent.base_url.as_str(), "http://127.0.0.1:1/v1?key=sk-very-secret");
         }
         AgentKind::Demo(_) | AgentKind::Agui(_) => panic!("an agent of kind openai was asked for"),
     }
-    for text in [format!("{config:?}"), loaded.to_toml()] {
+    for text in [given, format!("{loaded:?}"), format!("{config:?}"), loaded.to_toml()] {
         assert!(!text.contains("sk-very-secret") && !text.contains("0123456789abcdef"), "{text}");
     }
 }

@@ -12,7 +12,7 @@ use super::value::Span;
 pub struct WebSocket {
     /// From upgrade to identity and `hello`. Default 5 s.
     pub hello_timeout: Duration,
-    /// A message from a client, in bytes, over all its fragments. Default 262,144; 1,024 to 16,777,216.
+    /// A message from a client, in bytes, over all its fragments; the body of an HTTP request too. Default 262,144; 1,024 to 16,777,216.
     pub max_message_bytes: usize,
     /// Fragments of one message. Default 128, at least 1.
     pub max_fragments: usize,

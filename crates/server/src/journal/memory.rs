@@ -159,7 +159,7 @@ impl Memory {
             return Ok(None);
         }
         let before = log.bytes();
-        let appended = log.append(events, self.bounds, |run| self.hasher.hash_one(run));
+        let appended = log.append(events, self.bounds, |run| once.is_none().then(|| self.hasher.hash_one(run)));
         log.written = self.clock.fetch_add(1, Ordering::Relaxed);
         if ends || log.touched == 0 {
             log.touched = unix_ms();
@@ -273,7 +273,8 @@ impl Memory {
         let Some(mut log) = try_lock(&thread) else { return };
         if log.written == written && !log.is_in_flight() {
             // Raised while the shard is locked: whoever makes this thread anew starts above.
-            self.floor.fetch_max(log.head(), Ordering::SeqCst);
+            // One above its head: who saw all of it has to hear that it is gone.
+            self.floor.fetch_max(log.head() + 1, Ordering::SeqCst);
             log.dead = true;
             self.bytes.fetch_sub(log.bytes(), Ordering::Relaxed);
             shard.threads.remove(key);

@@ -153,7 +153,8 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     fn knows_run<'a>(&'a self, key: &'a SessionKey, run: &'a RunId) -> JournalFuture<'a, bool>;
 
     /// As [`Journal::append`], once for each `once` of a thread: none when this was done before (within what is
-    /// retained, at least the last 1,024). `once` has at most 256 bytes.
+    /// retained, at least the last 1,024). `once` has at most 512 bytes. Runs that are among `events` are not remembered:
+    /// `once` is what they are known by.
     fn append_once<'a>(
         &'a self,
         key: &'a SessionKey,

@@ -1,18 +1,36 @@
 //! Who sits on the listener's sockets: every connection is counted, and strangers have a small pool of their own.
 //!
+//! ```text
+//!  take_seat --> stranger --identify-------------> known for good: a WebSocket, which the driver counts
+//!                 ^    '--ask, hold--> known while the guard lives: an HTTP request --.
+//!                 '-------------------------------------------------------------------'
+//! ```
+//!
+//! An HTTP connection outlives its requests. Were it known for good, nobody would count it once its request was answered,
+//! and one user could sit on every seat there is.
+//!
 //! The count is the number of seats, never a counter (mission C9). A seat is a guard: it is given back when the last
 //! task of its connection lets go of it, or at once when the connection is turned out (hazards R3 and R4).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lychgate_core::UserId;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 /// How long tasks that were aborted may take to notice. They never block, so this only bounds a defect.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
+
+/// Requests of one user that are shielded at a time; a browser makes six. Further ones are served like any, but by a
+/// connection that may be turned out.
+const SHIELDED_PER_USER: usize = 8;
+
+/// What share of all seats requests may shield together: they are not in the driver's count, so that without a bound
+/// they could leave no seat for a newcomer.
+const SHIELDED_SHARE: usize = 20;
 
 /// All connections of a listener.
 #[derive(Debug)]
@@ -28,7 +46,7 @@ pub struct Pool {
 pub struct Occupancy {
     /// Accepted connections, whatever they speak.
     pub connections: usize,
-    /// Those of them that have not said who they are.
+    /// Those of them that have not said who they are, or whose requests are all answered.
     pub strangers: usize,
 }
 
@@ -37,7 +55,16 @@ struct Seats {
     /// Numbers grow, so the lowest is the oldest.
     next: u64,
     taken: HashMap<u64, Taken>,
-    strangers: BTreeSet<u64>,
+    strangers: Strangers,
+    /// Whose request is being answered on which seat, without a place in the driver's count.
+    asking: BTreeSet<(UserId, u64)>,
+}
+
+/// Seats, the one that has been silent longest first.
+#[derive(Debug, Default)]
+struct Strangers {
+    by_age: BTreeMap<u64, u64>,
+    ages: HashMap<u64, u64>,
 }
 
 /// A seat in use.
@@ -45,27 +72,72 @@ struct Seats {
 struct Taken {
     /// How many tasks the connection has had.
     tasks: u32,
+    /// For how many reasons it is known; with none it is a stranger.
+    known: u32,
     /// The latest of them, once it is known.
     latest: Option<AbortHandle>,
+}
+
+impl Strangers {
+    fn insert(&mut self, seat: u64, age: u64) {
+        self.by_age.insert(age, seat);
+        self.ages.insert(seat, age);
+    }
+
+    fn remove(&mut self, seat: u64) {
+        if let Some(age) = self.ages.remove(&seat) {
+            self.by_age.remove(&age);
+        }
+    }
 }
 
 impl Seats {
     /// The seat is free from now on; the task behind it learns of it later.
     fn turn_out(&mut self, number: u64) {
-        self.strangers.remove(&number);
+        self.strangers.remove(number);
         if let Some(task) = self.taken.remove(&number).and_then(|taken| taken.latest) {
             task.abort();
         }
     }
 
     fn turn_out_oldest_stranger(&mut self) -> bool {
-        match self.strangers.first().copied() {
+        match self.strangers.by_age.first_key_value().map(|(_, seat)| *seat) {
             Some(oldest) => {
                 self.turn_out(oldest);
                 true
             }
             None => false,
         }
+    }
+
+    /// The seat's silence counts from now on.
+    fn add_stranger(&mut self, number: u64, most: usize) {
+        self.strangers.remove(number);
+        if self.strangers.ages.len() >= most && self.turn_out_oldest_stranger() {
+            tracing::debug!(max_unidentified = most, "the oldest stranger was turned out");
+        }
+        let age = self.next;
+        self.next += 1;
+        self.strangers.insert(number, age);
+    }
+
+    fn make_known(&mut self, number: u64) {
+        self.strangers.remove(number);
+        if let Some(taken) = self.taken.get_mut(&number) {
+            taken.known += 1;
+        }
+    }
+
+    /// One reason less to know it; true if it was the last.
+    fn forget(&mut self, number: u64) -> bool {
+        self.taken.get_mut(&number).is_some_and(|taken| {
+            taken.known -= 1;
+            taken.known == 0
+        })
+    }
+
+    fn asked_by(&self, user: &UserId) -> usize {
+        self.asking.range((user.clone(), 0)..=(user.clone(), u64::MAX)).count()
     }
 }
 
@@ -81,16 +153,12 @@ impl Pool {
     /// sockets would lock everybody out.
     pub(crate) fn take_seat(self: &Arc<Self>) -> Option<Seat> {
         let mut seats = self.lock();
-        if seats.strangers.len() >= self.max_strangers && seats.turn_out_oldest_stranger() {
-            tracing::debug!(max_unidentified = self.max_strangers, "the oldest stranger was turned out");
-        }
         if seats.taken.len() >= self.max_connections && !seats.turn_out_oldest_stranger() {
             return None;
         }
         let number = seats.next;
-        seats.next += 1;
         seats.taken.insert(number, Taken::default());
-        seats.strangers.insert(number);
+        seats.add_stranger(number, self.max_strangers);
         drop(seats);
         Some(Seat(Arc::new(Guard { pool: Arc::clone(self), number })))
     }
@@ -99,7 +167,7 @@ impl Pool {
     #[must_use]
     pub fn occupancy(&self) -> Occupancy {
         let seats = self.lock();
-        Occupancy { connections: seats.taken.len(), strangers: seats.strangers.len() }
+        Occupancy { connections: seats.taken.len(), strangers: seats.strangers.ages.len() }
     }
 
     /// Waits until every connection has ended, for `grace` at most; then ends those that are left. Answers how many
@@ -135,9 +203,35 @@ struct Guard {
 }
 
 impl Seat {
-    /// The connection has said who it is: it is no stranger any more.
+    /// The connection has said who it is, and is a stranger no more as long as it lives. For connections that somebody
+    /// else counts until they end.
     pub fn identify(&self) {
-        self.0.pool.lock().strangers.remove(&self.0.number);
+        self.0.pool.lock().make_known(self.0.number);
+    }
+
+    /// As [`Seat::identify`], while the guard lives. For a request that somebody else counts as long.
+    pub(crate) fn hold(&self) -> Known {
+        self.identify();
+        Known { seat: self.clone(), asker: None }
+    }
+
+    /// A request has proved whose it is: the connection is a stranger no more while the guard lives. None where this
+    /// user, or all together, have as many such requests as may be: the connection counts as a stranger that came just
+    /// now, so that the request is served all the same unless a crowd comes meanwhile.
+    pub(crate) fn ask(&self, user: &UserId) -> Option<Known> {
+        let Guard { pool, number } = &*self.0;
+        let mut seats = pool.lock();
+        let most = (pool.max_connections / SHIELDED_SHARE).max(1);
+        if seats.asking.len() < most && seats.asked_by(user) < SHIELDED_PER_USER {
+            seats.asking.insert((user.clone(), *number));
+            seats.make_known(*number);
+            drop(seats);
+            return Some(Known { seat: self.clone(), asker: Some(user.clone()) });
+        }
+        if seats.strangers.ages.contains_key(number) {
+            seats.add_stranger(*number, pool.max_strangers);
+        }
+        None
     }
 
     /// Ends the connection now: the seat is free, and its task is aborted. Does not block.
@@ -168,10 +262,30 @@ impl Seat {
     }
 }
 
+/// While it lives its connection is no stranger; then it is one that came just now.
+#[derive(Debug)]
+pub(crate) struct Known {
+    seat: Seat,
+    asker: Option<UserId>,
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        let Guard { pool, number } = &*self.seat.0;
+        let mut seats = pool.lock();
+        if let Some(user) = self.asker.take() {
+            seats.asking.remove(&(user, *number));
+        }
+        if seats.forget(*number) {
+            seats.add_stranger(*number, pool.max_strangers);
+        }
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
         let mut seats = self.pool.lock();
-        seats.strangers.remove(&self.number);
+        seats.strangers.remove(self.number);
         seats.taken.remove(&self.number);
     }
 }
@@ -207,6 +321,60 @@ mod tests {
         newcomer.identify();
         assert_eq!(pool.occupancy(), Occupancy { connections: 2, strangers: 0 });
         assert!(pool.take_seat().is_none(), "the node is full of known people");
+    }
+
+    fn user(name: &str) -> UserId {
+        UserId::parse(name).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_user_whose_requests_are_answered_keeps_nobody_out_with_the_connections_that_he_left_open() {
+        let pool = Pool::new(4, 8);
+        let left_open: Vec<_> = (0..100)
+            .map(|_| {
+                let seat = pool.take_seat().expect("a newcomer finds a seat");
+                let asking = seat.ask(&user("ann"));
+                drop((asking, seat.hold()));
+                seat
+            })
+            .collect();
+        assert_eq!(pool.occupancy(), Occupancy { connections: 4, strangers: 4 }, "the newest of them");
+        let other = pool.take_seat().expect("a seat for somebody else");
+        other.identify();
+        assert_eq!(pool.occupancy(), Occupancy { connections: 4, strangers: 3 });
+        drop(left_open);
+    }
+
+    #[tokio::test]
+    async fn requests_that_never_end_shield_a_few_seats_of_their_user_and_a_share_of_all() {
+        let pool = Pool::new(10, 400);
+        let mut asking = Vec::new();
+        for name in ["ann", "bob", "cyd", "dan"] {
+            for _ in 0..30 {
+                let seat = pool.take_seat().unwrap();
+                asking.push((seat.ask(&user(name)), seat));
+            }
+            let shielded = asking.iter().filter(|(known, _)| known.is_some()).count();
+            assert_eq!(shielded, (asking.len() / 30 * SHIELDED_PER_USER).min(400 / SHIELDED_SHARE));
+        }
+        assert_eq!(pool.occupancy(), Occupancy { connections: 30, strangers: 10 });
+        asking.clear();
+        assert_eq!(pool.occupancy(), Occupancy { connections: 0, strangers: 0 });
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_known_while_any_of_its_guards_lives_and_young_when_the_last_has_gone() {
+        let pool = Pool::new(2, 100);
+        let first = pool.take_seat().unwrap();
+        let (answered, next) = (first.hold(), first.ask(&user("ann")));
+        let second = pool.take_seat().unwrap();
+        drop(answered);
+        assert_eq!(pool.occupancy().strangers, 1);
+        drop(next);
+        assert_eq!(pool.occupancy().strangers, 2);
+        let _third = pool.take_seat().unwrap();
+        second.identify();
+        assert_eq!(pool.occupancy(), Occupancy { connections: 2, strangers: 2 }, "the second one was silent longest");
     }
 
     #[tokio::test]

@@ -58,8 +58,13 @@ impl Claim {
     pub(super) fn orders_of(&self, run: &RunId) -> Option<&Arc<Orders>> {
         match self.run.as_ref() == Some(run) {
             true => Some(&self.orders),
-            false => self.waiting.iter().find(|waiting| waiting.start.run == *run).map(|waiting| &waiting.orders),
+            false => self.position(run).map(|at| &self.waiting[at].orders),
         }
+    }
+
+    /// The place of a run that waits; 0 is next.
+    pub(super) fn position(&self, run: &RunId) -> Option<usize> {
+        self.waiting.iter().position(|waiting| waiting.start.run == *run)
     }
 }
 
@@ -94,7 +99,7 @@ impl Held {
             crowd.extend(claim.waiting.drain(places..));
         }
         for waiting in crowd {
-            refuse_busy(&waiting.start);
+            refuse_busy(&waiting.start, &waiting.orders);
         }
     }
 

@@ -14,6 +14,7 @@ use super::claim::Held;
 use super::end::{End, cut_off, panicked};
 use super::open_items::OpenItems;
 use super::orders::{Orders, Why};
+use super::publish::MAX_WAITING;
 use super::{StartRun, events, refuse_saying};
 use crate::agent::{Agent, EventStream, RunRequest};
 use crate::close::ErrorCode;
@@ -37,9 +38,19 @@ pub(super) struct Run<'a> {
     pub(super) ready: Vec<Event>,
 }
 
+/// What a run does next.
+enum Turn {
+    /// Append what its agent said.
+    Gathered,
+    /// Append what was published.
+    Published,
+    /// End.
+    Over(End),
+}
+
 /// The task of a run.
 pub(super) async fn run(mut held: Held, mut start: StartRun, orders: Arc<Orders>) {
-    let Some(Accepted { agent, messages, started_at }) = accept(&mut held, &mut start).await else {
+    let Some(Accepted { agent, messages, started_at }) = accept(&mut held, &mut start, &orders).await else {
         return;
     };
     let id = start.run.clone();
@@ -54,9 +65,9 @@ pub(super) async fn run(mut held: Held, mut start: StartRun, orders: Arc<Orders>
 
 /// Everything before the agent is asked: find it, know the run, read the thread, append RUN_STARTED. None when there is
 /// nothing to do, or the client was told why not.
-async fn accept(held: &mut Held, start: &mut StartRun) -> Option<Accepted> {
+async fn accept(held: &mut Held, start: &mut StartRun, orders: &Orders) -> Option<Accepted> {
     let Some(agent) = held.runs.around.agent(start.agent.as_deref()) else {
-        refuse_saying(start, ErrorCode::AgentUnavailable, "There is no agent of this name.");
+        refuse_saying(start, orders, ErrorCode::AgentUnavailable, "There is no agent of this name.");
         return None;
     };
     let runs = Arc::clone(&held.runs);
@@ -70,7 +81,7 @@ async fn accept(held: &mut Held, start: &mut StartRun) -> Option<Accepted> {
         Ok(None) => return None,
         Ok(Some(snapshot)) => with_new_messages(snapshot, &mut start.input),
         Err(error) => {
-            refuse_unwritten(start, &error);
+            refuse_unwritten(start, orders, &error);
             return None;
         }
     };
@@ -79,10 +90,12 @@ async fn accept(held: &mut Held, start: &mut StartRun) -> Option<Accepted> {
     let started_at = match runs.journal.append(&start.key, vec![started]).await {
         Ok(entries) => entries.first().map_or(0, |entry| entry.offset),
         Err(error) => {
-            refuse_unwritten(start, &error);
+            refuse_unwritten(start, orders, &error);
             return None;
         }
     };
+    // RUN_STARTED is the answer to everybody.
+    drop(orders.askers());
     tracing::debug!(key = %start.key, run = %start.run, "run started");
     Some(Accepted { agent, messages, started_at })
 }
@@ -95,9 +108,9 @@ struct Accepted {
     started_at: u64,
 }
 
-fn refuse_unwritten(start: &StartRun, error: &JournalError) {
+fn refuse_unwritten(start: &StartRun, orders: &Orders, error: &JournalError) {
     tracing::warn!(key = %start.key, run = %start.run, %error, "a run could not be started");
-    refuse_saying(start, ErrorCode::Internal, "The conversation cannot be written at the moment.");
+    refuse_saying(start, orders, ErrorCode::Internal, "The conversation cannot be written at the moment.");
 }
 
 /// Leaves in `input` the messages that the thread does not know, each once, and returns all of them in order.
@@ -130,26 +143,31 @@ impl Run<'_> {
         let mut stream = agent.run(request);
         let mut attendance = Attendance::new(&self.held.runs, &self.held.key);
         loop {
-            let end = tokio::select! {
+            let turn = tokio::select! {
                 biased;
-                why = orders.ordered() => Some(End::Ordered(why)),
-                () = attendance.is_over() => Some(End::Ordered(Why::Detached)),
-                () = orders.rung() => {
-                    self.append_published().await;
-                    None
-                }
-                end = self.gather(&mut stream) => end,
+                why = orders.ordered() => Turn::Over(End::Ordered(why)),
+                () = attendance.is_over() => Turn::Over(End::Ordered(Why::Detached)),
+                turn = self.turn(&mut stream, orders) => turn,
             };
-            if let Some(end) = end {
-                return end;
-            }
-            if !self.ready.is_empty()
-                && let Err(error) = self.append_ready().await
-            {
-                return End::JournalFailed(error);
+            match turn {
+                Turn::Over(end) => return end,
+                Turn::Published => self.append_published(orders).await,
+                Turn::Gathered => {
+                    if let Err(error) = self.append_ready().await {
+                        return End::JournalFailed(error);
+                    }
+                }
             }
             // An agent that never makes us wait must not keep a worker from everybody else.
             tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    /// What comes first, in no fixed order: a backend that never stops publishing must not silence the agent.
+    async fn turn(&mut self, stream: &mut EventStream, orders: &Orders) -> Turn {
+        tokio::select! {
+            () = orders.rung() => Turn::Published,
+            end = self.gather(stream) => end.map_or(Turn::Gathered, Turn::Over),
         }
     }
 
@@ -178,10 +196,14 @@ impl Run<'_> {
         .await
     }
 
-    async fn append_published(&self) {
-        while let Some(publication) = self.held.next_publication() {
-            publication.append(self.journal).await;
+    async fn append_published(&self, orders: &Orders) {
+        for _ in 0..MAX_WAITING {
+            match self.held.next_publication() {
+                Some(publication) => publication.append(self.journal).await,
+                None => return,
+            }
         }
+        orders.ring();
     }
 
     async fn append_ready(&mut self) -> Result<(), JournalError> {

@@ -57,9 +57,15 @@ impl Run<'_> {
         let alone = || vec![events::failed(&unwritten())];
         let ended = self.try_end(whole).await || self.try_end(closed()).await || self.try_end(alone()).await;
         if !ended {
-            self.owe_end(closed).await;
+            self.owe_end([&closed, &alone]).await;
         }
         tracing::debug!(key = %self.key(), run = %self.id(), "run ended");
+    }
+
+    fn refuse_published(&self, error: &JournalError) {
+        while let Some(publication) = self.held.next_publication() {
+            publication.refuse(error.clone());
+        }
     }
 
     async fn try_end(&self, events: Vec<Event>) -> bool {
@@ -68,7 +74,7 @@ impl Run<'_> {
 
     /// The log takes not even the end. Whoever is here is told, and the end is tried again until it is written or the
     /// gateway stops: a thread whose run never ends would be lost to its user (R18).
-    async fn owe_end(&self, end: impl Fn() -> Vec<Event>) {
+    async fn owe_end(&self, ends: [&(dyn Fn() -> Vec<Event> + Sync); 2]) {
         tracing::error!(key = %self.key(), run = %self.id(), "the end of a run cannot be written; it is tried again");
         self.held.is_running();
         let row = ErrorCode::Internal.row();
@@ -85,12 +91,10 @@ impl Run<'_> {
         let once = format!("end:{}", self.started_at);
         while !self.held.runs.stopping.load(Ordering::SeqCst) {
             sleep(RETRY_END).await;
-            match self.journal.append_once(self.key(), &once, end()).await {
-                Ok(_) => return self.held.is_ending(),
-                Err(error) => {
-                    while let Some(publication) = self.held.next_publication() {
-                        publication.refuse(error.clone());
-                    }
+            for end in ends {
+                match self.journal.append_once(self.key(), &once, end()).await {
+                    Ok(_) => return self.held.is_ending(),
+                    Err(error) => self.refuse_published(&error),
                 }
             }
         }

@@ -66,10 +66,13 @@ pub(super) fn failed(error: &AgentError) -> Event {
     Event::build(&event)
 }
 
-/// The event with our thread and run in place of whatever a backend calls them.
+/// The event with our thread and run in place of whatever a backend calls them: RUN_FINISHED always says both, any other
+/// event what it says anyway.
 pub(super) fn with_our_ids(event: Event, key: &SessionKey, run: &RunId) -> Event {
-    let is_about_run = event.kind() == "RUN_FINISHED" || event.head().run_id.is_some();
-    if !is_about_run {
+    let is_end = event.kind() == "RUN_FINISHED";
+    // The text is searched first: most events are pieces of an answer, and are not read twice.
+    let names_any = |json: &str| json.contains("\"threadId\"") || json.contains("\"runId\"");
+    if !is_end && !names_any(event.json().get()) {
         return event;
     }
     let Ok(mut fields) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(event.json().get()) else {
@@ -77,12 +80,41 @@ pub(super) fn with_our_ids(event: Event, key: &SessionKey, run: &RunId) -> Event
     };
     let ours = [("threadId", key.thread().as_str()), ("runId", run.as_str())];
     let text = |id: &str| to_raw_value(&Value::from(id)).expect("text serialises");
-    let is_ours = |(field, id): &(&str, &str)| fields.get(*field).is_some_and(|raw| raw.get() == text(id).get());
-    if ours.iter().all(is_ours) {
+    let is_theirs = |(field, id): &(&str, &str)| match fields.get(*field) {
+        Some(raw) => raw.get() != text(id).get(),
+        None => is_end,
+    };
+    let theirs: Vec<_> = ours.into_iter().filter(is_theirs).collect();
+    if theirs.is_empty() {
         return event;
     }
-    for (field, id) in ours {
-        fields.insert(field.to_owned(), text(id));
-    }
+    fields.extend(theirs.into_iter().map(|(field, id)| (field.to_owned(), text(id))));
     Event::build(&fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use lychgate_core::{ThreadId, UserId};
+
+    use super::*;
+
+    #[test]
+    fn whatever_a_backend_calls_its_thread_and_run_reaches_nobody() {
+        let key = SessionKey::new(UserId::parse("ann").unwrap(), ThreadId::parse("t1").unwrap());
+        let run = RunId::parse("r1").unwrap();
+        for (theirs, ours) in [
+            (json!({"type": "RUN_FINISHED"}), json!({"type": "RUN_FINISHED", "threadId": "t1", "runId": "r1"})),
+            (
+                json!({"type": "A", "runId": "x", "threadId": null}),
+                json!({"type": "A", "runId": "r1", "threadId": "t1"}),
+            ),
+            (json!({"type": "A", "threadId": "x"}), json!({"type": "A", "threadId": "t1"})),
+            (json!({"type": "A", "runId": "x"}), json!({"type": "A", "runId": "r1"})),
+            (json!({"type": "A", "value": {"threadId": "x"}}), json!({"type": "A", "value": {"threadId": "x"}})),
+            (json!({"type": "A", "delta": "\"runId\""}), json!({"type": "A", "delta": "\"runId\""})),
+        ] {
+            let event = with_our_ids(Event::build(&theirs), &key, &run);
+            assert_eq!(serde_json::from_str::<Value>(event.json().get()).unwrap(), ours);
+        }
+    }
 }

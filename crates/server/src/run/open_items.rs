@@ -67,7 +67,9 @@ impl OpenItems {
                 }
                 (Deed::Begins, None) | (Deed::Continues | Deed::Ends, Some(_)) => self.follow(event),
             }
-        } else if is_part(kind).is_some_and(|(item, _)| id_of(item, head).is_none()) {
+        } else if is_part(kind).is_some_and(|(item, _)| id_of(item, head).is_none())
+            || (kind.ends_with("_CHUNK") && head.message_id.is_none() && head.tool_call_id.is_none())
+        {
             return Err(format!("has no id ({kind})"));
         }
         Ok(())

@@ -1,8 +1,13 @@
 //! What the task of a run is told from outside of it: to end, and that something was published on its thread.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
+
+use crate::sink::Sink;
+
+/// Who asked for one run again before it was accepted, at most; more of them hear nothing (R24).
+const MAX_ASKERS: usize = 8;
 
 /// Why a run has to end before its agent is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,11 +21,13 @@ pub(super) enum Why {
 }
 
 /// The order to end is given once, the first one counts; the bell may ring often.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Orders {
     why: OnceLock<Why>,
     given: Notify,
     bell: Notify,
+    /// Who asked for the run again, on another socket perhaps, and would wait in vain if it were refused.
+    askers: Mutex<Vec<Arc<dyn Sink>>>,
 }
 
 impl Orders {
@@ -40,6 +47,19 @@ impl Orders {
             }
             self.given.notified().await;
         }
+    }
+
+    /// Somebody asked for the run again: he hears what becomes of it, too.
+    pub(super) fn join(&self, asker: Arc<dyn Sink>) {
+        let mut askers = self.askers.lock().unwrap_or_else(PoisonError::into_inner);
+        if askers.len() < MAX_ASKERS && !askers.iter().any(|known| Arc::ptr_eq(known, &asker)) {
+            askers.push(asker);
+        }
+    }
+
+    /// Everybody who joined, once.
+    pub(super) fn askers(&self) -> Vec<Arc<dyn Sink>> {
+        std::mem::take(&mut *self.askers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Something was published; kept for the task if it does not wait at this moment.

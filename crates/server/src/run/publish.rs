@@ -108,7 +108,9 @@ async fn answer(
     events: Vec<Event>,
     answer: oneshot::Sender<Result<Published, PublishError>>,
 ) {
-    let published = match journal.append_once(key, once, events).await {
+    // Apart from the keys under which we write ends that were owed.
+    let once = format!("publication:{once}");
+    let published = match journal.append_once(key, &once, events).await {
         Ok(Some(entries)) => Ok(Published::Appended { head: entries.last().map_or(0, |entry| entry.offset) }),
         Ok(None) => Ok(Published::Known),
         Err(error) => Err(error.into()),
@@ -117,11 +119,15 @@ async fn answer(
     let _ = answer.send(published);
 }
 
-/// The task that holds a thread at rest: writes what was published, also what comes meanwhile.
+/// The task that holds a thread at rest: writes what was published, and some of what comes meanwhile; a run that waits
+/// gets its turn then.
 pub(super) async fn write_all(held: Held) {
     let runs = std::sync::Arc::clone(&held.runs);
-    while let Some(publication) = held.next_publication() {
-        publication.append_as_run(&*runs.journal).await;
+    for _ in 0..MAX_WAITING {
+        match held.next_publication() {
+            Some(publication) => publication.append_as_run(&*runs.journal).await,
+            None => return,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! After a crash: every run that the former process left open gets its end (R18).
 
+use std::collections::HashSet;
+
 use lychgate_core::{RunId, SessionKey};
 
 use super::open_items::OpenItems;
@@ -14,26 +16,33 @@ const EVENTS: usize = 512;
 
 impl Runs {
     /// Ends every run that a former process left open with RUN_ERROR `gateway_restarted`, after closing what it had
-    /// begun. Call it before anybody can start a run. Returns how many there were.
+    /// begun. Call it before anybody can start a run. Returns how many there were. One that cannot be read or ended is
+    /// told as an error and left: one sick thread must not keep everybody out.
     ///
     /// # Errors
-    /// [`JournalError`] when the log cannot be read or takes nothing; what was ended until then stays ended.
+    /// [`JournalError`] when the log cannot even say which runs are open.
     pub async fn recover(&self) -> Result<usize, JournalError> {
-        let mut count = 0;
+        let (mut ended, mut left) = (0, HashSet::new());
         loop {
-            let unfinished = self.journal.unfinished(RUNS).await?;
+            let mut unfinished = self.journal.unfinished(RUNS + left.len()).await?;
+            unfinished.retain(|(key, _)| !left.contains(key));
             if unfinished.is_empty() {
                 break;
             }
             for (key, run) in unfinished {
-                self.end_left_open(&key, &run).await?;
-                count += 1;
+                match self.end_left_open(&key, &run).await {
+                    Ok(()) => ended += 1,
+                    Err(error) => {
+                        tracing::error!(%key, %run, %error, "a run that the former process left open cannot be ended");
+                        left.insert(key);
+                    }
+                }
             }
         }
-        if count > 0 {
-            tracing::warn!(runs = count, "runs that the former process left open have been ended");
+        if ended > 0 {
+            tracing::warn!(runs = ended, "runs that the former process left open have been ended");
         }
-        Ok(count)
+        Ok(ended)
     }
 
     async fn end_left_open(&self, key: &SessionKey, run: &RunId) -> Result<(), JournalError> {
@@ -47,8 +56,11 @@ impl Runs {
                 Some(_) | None => break,
             }
         }
-        let end = events::failed(&restarted());
-        self.journal.append(key, open.closers().chain([end]).collect()).await?;
+        let whole = open.closers().chain([events::failed(&restarted())]).collect();
+        if self.journal.append(key, whole).await.is_err() {
+            // A log at its bound takes a small end.
+            self.journal.append(key, vec![events::failed(&restarted())]).await?;
+        }
         tracing::info!(%key, %run, "a run was left open by the former process");
         Ok(())
     }

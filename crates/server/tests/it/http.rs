@@ -1,5 +1,8 @@
 //! `POST /v1/agui`: each rule of its stream, and what becomes of runs whose readers come and go.
 
+use std::path::PathBuf;
+
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::gateway::Gateway;
@@ -163,4 +166,25 @@ async fn a_named_agent_answers_at_its_own_address() {
     let gateway = Gateway::start(&[]).await;
     let mut answer = Ask::post("/v1/agui/demo", &input("t1", "r1", "hello")).by(&gateway, "ann").send(&gateway).await;
     assert_eq!(answer.events().await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_run_is_told_again_from_disk_by_a_gateway_that_was_killed_and_started_again() {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("http-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    let path = format!("journal.directory = {directory:?}");
+    let keys = [r#"journal.kind = "sqlite""#, r#"journal.durability = "full""#, &path, SLOW[0], SLOW[1]];
+    let mut gateway = Gateway::start(&keys).await;
+    slow_stream(&gateway, "ann", "t1", "r1", "an earlier question").await.events().await;
+    let told = slow_stream(&gateway, "ann", "t1", "r2", "a question that outlives us").await.events().await;
+    gateway.process.signal(Signal::KILL);
+    gateway.process.end().await;
+    let gateway = Gateway::start(&keys).await;
+    let again = slow_stream(&gateway, "ann", "t1", "r2", "").await.events().await;
+    assert_eq!(said(&again), said(&told));
+    assert_eq!(again[0].data, told[0].data, "from its start, and from nothing before it");
+    let history = Ask::get("/v1/threads/t1/messages").by(&gateway, "ann").send(&gateway).await.json().await;
+    assert_eq!(history["messages"].as_array().unwrap().len(), 4);
+    drop(gateway);
+    std::fs::remove_dir_all(&directory).unwrap();
 }

@@ -93,6 +93,23 @@ async fn a_reader_that_is_refused_while_it_waits_hears_a_whole_run_that_failed()
 }
 
 #[tokio::test]
+async fn connections_that_a_user_leaves_open_after_his_requests_are_bounded_like_those_of_strangers() {
+    let gateway = Gateway::start(&["server.max_unidentified = 4", r#"server.header_timeout = "60s""#]).await;
+    let mut left_open = Vec::new();
+    for _ in 0..12 {
+        let ask = Ask::get("/v1/threads").kept_alive().by(&gateway, "ann");
+        let answer = ask.send(&gateway).await;
+        assert_eq!(answer.status, 200);
+        left_open.push(answer);
+    }
+    gateway.connect("bob").await.open("t1").await;
+    for oldest in &mut left_open[..8] {
+        oldest.end().await;
+    }
+    gateway.metric_becomes("lychgate_unidentified_sockets", |count| count <= 4.0).await;
+}
+
+#[tokio::test]
 async fn a_reader_that_stops_reading_is_paused_and_disturbs_nobody() {
     let keys =
         [r#"agents.demo.delay = "0s""#, "websocket.outbox_bytes = 4096", "websocket.max_message_bytes = 8388608"];

@@ -28,6 +28,7 @@ use tidy::Raw;
 mod input;
 mod order;
 mod tidy;
+mod whose;
 
 /// An AG-UI agent and how to ask it.
 pub(super) struct Agui {
@@ -42,7 +43,7 @@ struct Shared {
 impl Agui {
     /// Checks the address; opens no connection.
     pub(super) fn new(config: &config::Agui) -> Result<Self, BadUrl> {
-        let endpoint = Endpoint::new(&config.url, &[], "text/event-stream", &config.remote)?;
+        let endpoint = Endpoint::new(config.url.as_str(), &[], "text/event-stream", &config.remote)?;
         let raw = if config.raw_events { Raw::Keep } else { Raw::Strip };
         Ok(Self { shared: Arc::new(Shared { endpoint, raw }) })
     }

@@ -11,13 +11,14 @@
 //! | goes on in chunks that do not say with what | say it, so that a reader who comes in between understands |
 //! | ends the run with something open | end that first |
 //! | goes on with a tool call that it never began | end the run: nobody knows which tool |
-//!
-//! Which subagent an event belongs to is passed on unchecked.
+//! | says another subagent than what it goes on with began with | leave out which it says ([`super::whose`]) |
+//! | names as parent a subagent that never began | leave the parent out |
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::tidy::Tidy;
+use super::tidy::{self, Tidy};
+use super::whose::Whose;
 use crate::agent::failure::Failure;
 use crate::wire::event::{Event, Head};
 
@@ -53,13 +54,15 @@ struct Item {
     subagent: Option<String>,
 }
 
-/// What a chunk without an id goes on with.
+/// What a chunk without an id goes on with. Chunks of different subagents may interleave.
 #[derive(Debug)]
 struct Chunked {
     what: What,
     id: String,
     /// Of tool calls: which tool.
     tool: Option<String>,
+    /// What its first chunk said, and all others say after it.
+    subagent: Option<String>,
 }
 
 /// What is open in one run.
@@ -68,8 +71,9 @@ pub(super) struct Order {
     open: Vec<Item>,
     /// Subagents that have ended: each may begin once.
     ended: Vec<String>,
-    /// At most one of each kind.
+    /// At most one of each kind and subagent.
     chunked: Vec<Chunked>,
+    whose: Whose,
 }
 
 impl Order {
@@ -84,7 +88,10 @@ impl Order {
                     out.extend(self.open.drain(..).rev().map(Item::end));
                     out.push(tidy.event);
                 }
-                _ => out.push(tidy.event),
+                "TOOL_CALL_RESULT" if self.is_chunked(What::Text, tidy.event.head().message_id.as_deref()) => {
+                    return Err(Failure::BadStream("gives two messages one id"));
+                }
+                _ => out.push(self.whose.fit(tidy.event)?),
             }
             return Ok(());
         };
@@ -93,32 +100,56 @@ impl Order {
             return Ok(());
         }
         let item = item(what, &tidy)?;
+        let mut event = tidy.event.clone();
         let at = self.open.iter().position(|open| *open == item);
         match (part, at) {
-            (Part::Start, None) if what != What::Subagent || !self.ended.contains(&item.id) => self.begin(item)?,
-            (Part::Content, None) => {
-                out.push(item.start(tidy.subagent.as_deref())?);
-                self.begin(item)?;
+            (Part::Start, None) if what != What::Subagent || !self.ended.contains(&item.id) => {
+                if what == What::Subagent && !self.has_begun(tidy.parent.as_deref()) {
+                    event = tidy::without(&event, "parentSubagentRunId")?;
+                }
+                event = self.begin(item, event)?;
             }
-            (Part::End, Some(at)) => self.end(at)?,
-            (Part::Content, Some(_)) => {}
+            (Part::Content, None) => {
+                let start = item.start(tidy.subagent.as_deref())?;
+                out.push(self.begin(item, start)?);
+                event = self.whose.fit(event)?;
+            }
+            (Part::End, Some(at)) => {
+                self.end(at)?;
+                event = self.whose.fit(event)?;
+            }
+            (Part::Content, Some(_)) => event = self.whose.fit(event)?,
             (Part::Start, Some(_) | None) | (Part::End, None) | (Part::Chunk, _) => {
                 tracing::debug!(kind, "an agent's event is out of order and left out");
                 return Ok(());
             }
         }
-        out.push(tidy.event);
+        out.push(event);
         Ok(())
     }
 
-    fn begin(&mut self, item: Item) -> Result<(), Failure> {
-        match self.open.len() {
-            MAX_OPEN => Err(Failure::BadStream("begins too much at once")),
-            _ => {
-                self.open.push(item);
-                Ok(())
-            }
+    /// The first event of this item, as it is passed on.
+    fn begin(&mut self, item: Item, event: Event) -> Result<Event, Failure> {
+        if self.open.len() == MAX_OPEN {
+            return Err(Failure::BadStream("begins too much at once"));
         }
+        let event = self.whose.fit(event)?;
+        // A beginning ends the chunks of its own subagent, and no others.
+        let chunks = self.chunked.iter().position(|chunked| chunked.what == item.what && chunked.id == item.id);
+        if let Some(chunked) = chunks.map(|at| self.chunked.swap_remove(at))
+            && chunked.subagent != event.head().subagent_run_id
+        {
+            return Err(Failure::BadStream("begins what it sends in chunks already"));
+        }
+        self.open.push(item);
+        Ok(event)
+    }
+
+    /// Whether this subagent has begun, be it that it has ended since; nobody has.
+    fn has_begun(&self, subagent: Option<&str>) -> bool {
+        let Some(id) = subagent else { return true };
+        let is_open = self.open.iter().any(|open| open.what == What::Subagent && open.id == id);
+        is_open || self.ended.iter().any(|ended| ended == id)
     }
 
     fn end(&mut self, at: usize) -> Result<(), Failure> {
@@ -133,31 +164,75 @@ impl Order {
         }
     }
 
-    /// A chunk that says what it goes on with. Clients read "the same as before" from it; who resumes has no before.
+    /// A chunk that says what it goes on with, and for whom. Clients read "the same as before" from it; who resumes has no
+    /// before.
     fn chunk(&mut self, what: What, tidy: &Tidy) -> Result<Event, Failure> {
         let said = id(what, tidy.event.head()).map(bounded).transpose()?;
-        let last = self.chunked.iter().position(|chunked| chunked.what == what).map(|at| self.chunked.swap_remove(at));
-        let chunked = match (said, last) {
+        let last = self.last_chunk(what, said.as_deref(), tidy.subagent.as_deref());
+        let (mut chunked, event) = match (said, last.map(|at| self.chunked.swap_remove(at))) {
             (None, None) => return Err(Failure::BadStream("goes on with something that it never began")),
-            (None, Some(last)) => last,
-            (Some(id), Some(last)) if last.id == id => last,
-            (Some(id), _) => Chunked { what, id, tool: tidy.tool.as_deref().map(bounded).transpose()? },
+            (_, Some(last)) => (last, tidy.event.clone()),
+            (Some(id), None) => {
+                let event = self.whose.fit(tidy.event.clone())?;
+                let subagent = event.head().subagent_run_id.as_deref().map(bounded).transpose()?;
+                (Chunked { what, id, tool: tidy.tool.as_deref().map(bounded).transpose()?, subagent }, event)
+            }
         };
         if self.open.iter().any(|open| open.what == what && open.id == chunked.id) {
             return Err(Failure::BadStream("sends chunks of what it began without them"));
         }
-        let event = match (what, &chunked.tool) {
-            (What::ToolCall, None) => return Err(Failure::BadStream("calls a tool without naming it")),
-            (What::ToolCall, Some(tool)) => {
-                let event = with(&tidy.event, "toolCallId", &chunked.id, tidy.event.head().tool_call_id.is_some())?;
-                with(&event, "toolCallName", tool, tidy.tool.is_some())?
-            }
-            (What::Text | What::Reasoning | What::ReasoningMessage | What::Step | What::Subagent, _) => {
-                with(&tidy.event, "messageId", &chunked.id, tidy.event.head().message_id.is_some())?
-            }
-        };
+        // A snapshot may have made it another one's in between.
+        let event = self.whose.fit(chunked.say(&event, tidy.tool.as_deref())?)?;
+        chunked.subagent.clone_from(&event.head().subagent_run_id);
+        self.chunked.retain(|other| other.what != what || other.subagent != chunked.subagent);
+        if self.chunked.len() == MAX_OPEN {
+            return Err(Failure::BadStream("begins too much at once"));
+        }
         self.chunked.push(chunked);
         Ok(event)
+    }
+
+    fn is_chunked(&self, what: What, id: Option<&str>) -> bool {
+        self.chunked.iter().any(|chunked| chunked.what == what && Some(chunked.id.as_str()) == id)
+    }
+
+    /// What a chunk goes on with: what it names; else its subagent's last; else, where it says no subagent and the agent
+    /// itself has none, the only one that there is.
+    fn last_chunk(&self, what: What, id: Option<&str>, subagent: Option<&str>) -> Option<usize> {
+        let find = |is: &dyn Fn(&Chunked) -> bool| self.chunked.iter().position(|it| it.what == what && is(it));
+        let of_kind = self.chunked.iter().filter(|it| it.what == what).count();
+        match (id, subagent) {
+            (Some(id), _) => find(&|it| it.id == id),
+            (None, Some(_)) => find(&|it| it.subagent.as_deref() == subagent),
+            (None, None) => find(&|it| it.subagent.is_none()).or_else(|| find(&|_| of_kind == 1)),
+        }
+    }
+}
+
+impl Chunked {
+    /// The chunk with all that it goes on with.
+    fn say(&self, event: &Event, tool: Option<&str>) -> Result<Event, Failure> {
+        let head = event.head();
+        let event = match (self.what, &self.tool) {
+            (What::ToolCall, None) => return Err(Failure::BadStream("calls a tool without naming it")),
+            (What::ToolCall, Some(own)) if tool.is_some_and(|tool| tool != own) => {
+                return Err(Failure::BadStream("calls a tool by two names"));
+            }
+            (What::ToolCall, Some(own)) => {
+                let event = with(event, "toolCallId", &self.id, head.tool_call_id.is_some())?;
+                with(&event, "toolCallName", own, tool.is_some())?
+            }
+            (What::Text | What::Reasoning | What::ReasoningMessage | What::Step | What::Subagent, _) => {
+                with(event, "messageId", &self.id, head.message_id.is_some())?
+            }
+        };
+        match (&self.subagent, &event.head().subagent_run_id) {
+            (own, said) if own == said => Ok(event),
+            (Some(own), None) => with(&event, "subagentRunId", own, false),
+            (None, Some(_)) => tidy::without(&event, "subagentRunId"),
+            (Some(own), Some(_)) => with(&tidy::without(&event, "subagentRunId")?, "subagentRunId", own, false),
+            (None, None) => Ok(event),
+        }
     }
 }
 
@@ -261,159 +336,4 @@ impl Item {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tidy::{self, Raw};
-    use super::*;
-    use crate::agent::AgentError;
-
-    fn passed(events: &[Value]) -> Result<Vec<Value>, String> {
-        let mut order = Order::default();
-        let mut out = Vec::new();
-        for event in events {
-            let tidy = tidy::read(&event.to_string(), Raw::Strip).unwrap();
-            order.pass(tidy, &mut out).map_err(|failure| AgentError::from(failure).message)?;
-        }
-        Ok(out.iter().map(|event| serde_json::from_str(event.json().get()).unwrap()).collect())
-    }
-
-    fn event(kind: &str, id: &str) -> Value {
-        match kind {
-            "TEXT_MESSAGE_CONTENT" | "REASONING_MESSAGE_CONTENT" => {
-                json!({"type": kind, "messageId": id, "delta": "x"})
-            }
-            "TOOL_CALL_START" => json!({"type": kind, "toolCallId": id, "toolCallName": "f"}),
-            "TOOL_CALL_ARGS" => json!({"type": kind, "toolCallId": id, "delta": "x"}),
-            "TOOL_CALL_END" => json!({"type": kind, "toolCallId": id}),
-            "STEP_STARTED" | "STEP_FINISHED" => json!({"type": kind, "stepName": id}),
-            "SUBAGENT_STARTED" => json!({"type": kind, "subagentRunId": id, "name": "s"}),
-            "SUBAGENT_FINISHED" => json!({"type": kind, "subagentRunId": id}),
-            "REASONING_MESSAGE_START" => json!({"type": kind, "messageId": id, "role": "reasoning"}),
-            _ => json!({"type": kind, "messageId": id}),
-        }
-    }
-
-    fn kinds(events: &[Value]) -> Vec<&str> {
-        events.iter().map(|event| event["type"].as_str().unwrap()).collect()
-    }
-
-    #[test]
-    fn what_is_in_order_and_what_is_unknown_passes() {
-        let events = [
-            event("STEP_STARTED", "s"),
-            event("REASONING_START", "m"),
-            event("REASONING_MESSAGE_START", "m"),
-            event("REASONING_MESSAGE_CONTENT", "m"),
-            event("REASONING_MESSAGE_END", "m"),
-            event("REASONING_END", "m"),
-            event("TEXT_MESSAGE_START", "m"),
-            event("TOOL_CALL_START", "m"),
-            event("TEXT_MESSAGE_CONTENT", "m"),
-            event("TOOL_CALL_ARGS", "m"),
-            event("TOOL_CALL_END", "m"),
-            event("TEXT_MESSAGE_END", "m"),
-            event("TEXT_MESSAGE_START", "m"),
-            event("TEXT_MESSAGE_END", "m"),
-            json!({"type": "FROM_THE_FUTURE", "messageId": "m"}),
-            event("STEP_FINISHED", "s"),
-        ];
-        assert_eq!(passed(&events).unwrap(), events);
-    }
-
-    #[test]
-    fn beginning_twice_and_ending_what_is_not_open_is_left_out() {
-        for (start, end) in [
-            ("TEXT_MESSAGE_START", "TEXT_MESSAGE_END"),
-            ("REASONING_START", "REASONING_END"),
-            ("REASONING_MESSAGE_START", "REASONING_MESSAGE_END"),
-            ("TOOL_CALL_START", "TOOL_CALL_END"),
-            ("STEP_STARTED", "STEP_FINISHED"),
-            ("SUBAGENT_STARTED", "SUBAGENT_FINISHED"),
-        ] {
-            let events = [end, start, start, end, end].map(|kind| event(kind, "x"));
-            assert_eq!(kinds(&passed(&events).unwrap()), [start, end]);
-        }
-        let again = ["SUBAGENT_STARTED", "SUBAGENT_FINISHED", "SUBAGENT_STARTED"].map(|kind| event(kind, "x"));
-        assert_eq!(passed(&again).unwrap().len(), 2, "a subagent begins once");
-    }
-
-    #[test]
-    fn a_message_that_was_never_begun_is_begun_for_whom_it_is() {
-        let mut content = event("TEXT_MESSAGE_CONTENT", "m");
-        content["subagentRunId"] = "s".into();
-        let start = json!({"type": "TEXT_MESSAGE_START", "messageId": "m", "role": "assistant", "subagentRunId": "s"});
-        assert_eq!(passed(&[content.clone(), content.clone()]).unwrap(), [start, content.clone(), content]);
-        let thought = passed(&[event("REASONING_MESSAGE_CONTENT", "m")]).unwrap();
-        assert_eq!(kinds(&thought), ["REASONING_MESSAGE_START", "REASONING_MESSAGE_CONTENT"]);
-    }
-
-    #[test]
-    fn a_tool_call_that_was_never_begun_ends_the_stream() {
-        let error = passed(&[event("TOOL_CALL_ARGS", "c")]).unwrap_err();
-        assert_eq!(error, "The agent's answer goes on with a tool call that it never began.");
-    }
-
-    #[test]
-    fn what_is_open_at_the_end_is_ended_innermost_first_and_for_whom_it_began() {
-        let mut step = event("STEP_STARTED", "x");
-        step["subagentRunId"] = "s".into();
-        let events = [
-            json!({"type": "RUN_STARTED", "threadId": "theirs", "runId": "theirs"}),
-            event("STEP_STARTED", "x"),
-            event("SUBAGENT_STARTED", "s"),
-            step,
-            event("TEXT_MESSAGE_START", "m"),
-            json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r"}),
-        ];
-        let ends = &passed(&events).unwrap()[4..];
-        assert_eq!(
-            kinds(ends),
-            ["TEXT_MESSAGE_END", "STEP_FINISHED", "SUBAGENT_FINISHED", "STEP_FINISHED", "RUN_FINISHED"]
-        );
-        assert_eq!((&ends[1]["subagentRunId"], &ends[3]["subagentRunId"]), (&json!("s"), &Value::Null));
-    }
-
-    #[test]
-    fn every_chunk_says_what_it_goes_on_with() {
-        let tool = |fields: Value| {
-            let mut chunk = json!({"type": "TOOL_CALL_CHUNK"});
-            chunk.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-            chunk
-        };
-        let events = [
-            json!({"type": "TEXT_MESSAGE_CHUNK", "messageId": "m\"1", "delta": "a"}),
-            tool(json!({"toolCallId": "c", "toolCallName": "f"})),
-            json!({"type": "TEXT_MESSAGE_CHUNK", "delta": "b"}),
-            tool(json!({"toolCallId": "c", "delta": "1"})),
-            tool(json!({"delta": "2"})),
-        ];
-        let passed = passed(&events).unwrap();
-        assert!(
-            passed.iter().filter(|event| event["type"] == "TEXT_MESSAGE_CHUNK").all(|it| it["messageId"] == "m\"1")
-        );
-        for chunk in passed.iter().filter(|event| event["type"] == "TOOL_CALL_CHUNK") {
-            assert_eq!((&chunk["toolCallId"], &chunk["toolCallName"]), (&json!("c"), &json!("f")));
-        }
-    }
-
-    #[test]
-    fn chunks_that_nobody_could_place_end_the_stream() {
-        for events in [
-            vec![json!({"type": "TEXT_MESSAGE_CHUNK", "delta": "a"})],
-            vec![json!({"type": "TOOL_CALL_CHUNK", "toolCallId": "c", "delta": "a"})],
-            vec![event("TEXT_MESSAGE_START", "m"), json!({"type": "TEXT_MESSAGE_CHUNK", "messageId": "m"})],
-        ] {
-            assert!(passed(&events).is_err(), "{events:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded() {
-        let many = |kind: &str, n: usize| (0..n).map(|n| event(kind, &n.to_string())).collect::<Vec<_>>();
-        assert!(passed(&many("TEXT_MESSAGE_START", MAX_OPEN)).is_ok());
-        assert!(passed(&many("TEXT_MESSAGE_START", MAX_OPEN + 1)).is_err());
-        let one_after_the_other = (0..=MAX_OPEN)
-            .flat_map(|n| ["SUBAGENT_STARTED", "SUBAGENT_FINISHED"].map(|kind| event(kind, &n.to_string())));
-        assert!(passed(&one_after_the_other.collect::<Vec<_>>()).is_err());
-        assert!(passed(&[event("TEXT_MESSAGE_START", &"x".repeat(MAX_ID_BYTES + 1))]).is_err());
-    }
-}
+mod tests;

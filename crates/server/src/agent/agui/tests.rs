@@ -139,13 +139,43 @@ fn jumbled() -> impl Strategy<Value = Value> {
         "STEP_FINISHED",
         "SUBAGENT_STARTED",
         "SUBAGENT_FINISHED",
+        "ACTIVITY_SNAPSHOT",
+        "ACTIVITY_DELTA",
+        "TOOL_CALL_RESULT",
+        "REASONING_ENCRYPTED_VALUE",
+        "MESSAGES_SNAPSHOT",
         "RUN_STARTED",
         "CUSTOM",
         "FROM_THE_FUTURE",
     ];
-    (select(kinds.to_vec()), select(vec!["a", "b"]), any::<bool>()).prop_map(|(kind, id, chunk_has_id)| {
+    let whose = || select(vec![None, None, Some("a"), Some("b")]);
+    let ids = (select(vec!["a", "b"]), whose(), whose());
+    (select(kinds.to_vec()), ids, any::<bool>()).prop_map(|(kind, (id, subagent, parent), chunk_has_id)| {
         let mut event =
             json!({"type": kind, "delta": "x", "name": "n", "value": 1, "toolCallName": "f", "stepName": id});
+        if let Some(subagent) = subagent.filter(|_| kind != "MESSAGES_SNAPSHOT") {
+            event["subagentRunId"] = subagent.into();
+        }
+        match (kind, parent) {
+            ("TOOL_CALL_START", Some(parent)) => event["parentMessageId"] = parent.into(),
+            ("SUBAGENT_STARTED", Some(parent)) => event["parentSubagentRunId"] = parent.into(),
+            ("ACTIVITY_SNAPSHOT", Some(_)) => event["replace"] = false.into(),
+            ("REASONING_ENCRYPTED_VALUE", parent) => {
+                event["entityId"] = id.into();
+                event["encryptedValue"] = "x".into();
+                event["subtype"] = parent.map_or("message", |_| "tool-call").into();
+            }
+            ("MESSAGES_SNAPSHOT", parent) => event["messages"] = json!([spoken(id, subagent, parent)]),
+            _ => {}
+        }
+        if kind.starts_with("ACTIVITY") {
+            event["activityType"] = "x".into();
+            event["content"] = json!({});
+            event["patch"] = json!([]);
+        }
+        if kind == "TOOL_CALL_RESULT" {
+            event["content"] = "x".into();
+        }
         if !kind.ends_with("_CHUNK") || chunk_has_id {
             event["messageId"] = id.into();
             event["toolCallId"] = id.into();
@@ -158,6 +188,18 @@ fn jumbled() -> impl Strategy<Value = Value> {
         }
         event
     })
+}
+
+/// A message of a snapshot, with a call where it has a parent.
+fn spoken(id: &str, subagent: Option<&str>, call: Option<&str>) -> Value {
+    let function = json!({"name": "f", "arguments": "{}"});
+    let calls: Vec<Value> =
+        call.map(|id| json!({"id": id, "type": "function", "function": function})).into_iter().collect();
+    let mut message = json!({"id": id, "role": "assistant", "content": "x", "toolCalls": calls});
+    if let Some(subagent) = subagent {
+        message["subagentRunId"] = subagent.into();
+    }
+    message
 }
 
 proptest! {

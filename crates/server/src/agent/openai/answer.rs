@@ -11,7 +11,8 @@
 use serde_json::{Map, Value};
 
 use super::chunk::{CallDelta, Chunk, Delta, Usage};
-use crate::agent::failure::{Failure, plain};
+use crate::agent::failure::Failure;
+use crate::agent::secrets::Secrets;
 use crate::agent::sse::MAX_EVENT_BYTES;
 use crate::agent::{RunRequest, emit, http};
 use crate::wire::event::Event;
@@ -26,7 +27,7 @@ const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 /// The answer so far.
 pub(super) struct Answer {
     request: RunRequest,
-    secret: Option<String>,
+    secrets: Secrets,
     /// How many ids were made.
     made: u32,
     reasoning: Option<String>,
@@ -54,11 +55,11 @@ enum CallState {
 }
 
 impl Answer {
-    /// An answer to this request; `secret` is kept out of what people see.
-    pub(super) fn new(request: RunRequest, secret: Option<&str>) -> Self {
+    /// An answer to this request; `secrets` are kept out of what people see.
+    pub(super) fn new(request: RunRequest, secrets: Secrets) -> Self {
         Self {
             request,
-            secret: secret.map(str::to_owned),
+            secrets,
             made: 0,
             reasoning: None,
             text: None,
@@ -112,7 +113,7 @@ impl Answer {
             None if flat => chunk.message.clone(),
             None => return None,
         };
-        let said = said.and_then(|said| plain(&said, self.secret.as_deref()));
+        let said = said.and_then(|said| self.secrets.plain(&said));
         tracing::debug!(run = %self.request.run, said, "an agent reported an error in its stream");
         Some(Failure::Reported { said })
     }

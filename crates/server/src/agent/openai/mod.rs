@@ -51,7 +51,7 @@ impl OpenAi {
     /// Checks the address; opens no connection.
     pub(super) fn new(config: &config::OpenAi) -> Result<Self, BadUrl> {
         let path = ["chat", "completions"];
-        let endpoint = Endpoint::new(&config.base_url, &path, ACCEPT, &config.remote)?;
+        let endpoint = Endpoint::new(config.base_url.as_str(), &path, ACCEPT, &config.remote)?;
         let config = config.clone();
         Ok(Self { shared: Arc::new(Shared { endpoint, config }) })
     }
@@ -68,7 +68,7 @@ impl Shared {
     async fn answer(&self, request: RunRequest) -> EventStream {
         let body = request::body(&self.config, &request);
         let reply = self.endpoint.post(body, &request).await;
-        let answer = Answer::new(request, self.endpoint.secret());
+        let answer = Answer::new(request, self.endpoint.secrets().clone());
         match reply {
             Ok(Reply { kind: Kind::Events, response }) => translate(Box::pin(response.bytes_stream()), answer),
             Ok(Reply { kind: Kind::Json, response }) => whole(read_up_to(response, MAX_EVENT_BYTES).await, answer),

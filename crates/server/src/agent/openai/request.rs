@@ -1,7 +1,7 @@
 //! What we ask: AG-UI messages and tools in the words of `POST /chat/completions`.
 //!
 //! Of the run's input, `messages`, `tools` and `context` reach the model. `state` and `forwardedProps` do not: a client
-//! must not be able to choose the model or its price.
+//! must not be able to choose the model or its price. What of a message's attachments does, [`media`] says.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 use crate::agent::RunRequest;
 use crate::config::agents as config;
 use crate::wire::Message;
+use media::Media;
+
+mod media;
 
 /// What the model reads in place of a result that never came.
 const NO_RESULT: &str = "(no result)";
@@ -24,7 +27,7 @@ type Results<'a> = HashMap<&'a str, VecDeque<(usize, String)>>;
 pub(super) fn body(config: &config::OpenAi, request: &RunRequest) -> Vec<u8> {
     let mut body = json!({
         "model": config.model,
-        "messages": messages(config.system_prompt.as_deref(), request),
+        "messages": messages(config, request),
         "stream": true,
         "stream_options": { "include_usage": true },
     });
@@ -38,9 +41,10 @@ pub(super) fn body(config: &config::OpenAi, request: &RunRequest) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-fn messages(system_prompt: Option<&str>, request: &RunRequest) -> Vec<Value> {
+fn messages(config: &config::OpenAi, request: &RunRequest) -> Vec<Value> {
+    let media = Media::new(config.remote_media);
     let mut system = Vec::new();
-    system.extend(system_prompt.map(str::to_owned));
+    system.extend(config.system_prompt.clone());
     system.extend(context(request.input.context.as_deref()));
     let mut out = Vec::new();
     if !system.is_empty() {
@@ -49,7 +53,7 @@ fn messages(system_prompt: Option<&str>, request: &RunRequest) -> Vec<Value> {
     let mut results = results(&request.messages);
     for (place, message) in request.messages.iter().enumerate() {
         match message.role.as_str() {
-            "user" => out.extend(user(message)),
+            "user" => out.extend(user(media, message)),
             "assistant" => assistant(place, message, &mut results, &mut out),
             // Every server understands `system`; `developer` only some.
             "system" | "developer" => out.push(json!({ "role": "system", "content": text_of(message) })),
@@ -104,69 +108,13 @@ fn assistant(place: usize, message: &Message, results: &mut Results<'_>, out: &m
     }
 }
 
-fn user(message: &Message) -> Option<Value> {
+fn user(media: Media, message: &Message) -> Option<Value> {
     let content = match message.rest.get("content")? {
-        Value::Array(parts) => Value::Array(parts.iter().map(part).collect()),
+        Value::Array(parts) => Value::Array(parts.iter().map(|part| media.part(part)).collect()),
         Value::String(text) => Value::String(text.clone()),
         _ => return None,
     };
     Some(json!({ "role": "user", "content": content }))
-}
-
-/// A part of a user's message. What a chat completion has no words for is named, so that the model knows that something
-/// was attached.
-fn part(part: &Value) -> Value {
-    let kind = part.get("type").and_then(Value::as_str).unwrap_or("unknown");
-    let source: Option<Source> = part.get("source").and_then(|source| Source::deserialize(source).ok());
-    let spoken = match (kind, source) {
-        ("text", _) => part.get("text").map(|text| json!({ "type": "text", "text": text })),
-        ("image", Some(source)) => source.url().map(|url| json!({ "type": "image_url", "image_url": { "url": url } })),
-        ("audio", Some(source)) => source.audio(),
-        ("document", Some(source)) => source.file(),
-        // Parts that are in the words of a chat completion already.
-        ("image_url" | "input_audio" | "file", None) => Some(part.clone()),
-        _ => None,
-    };
-    spoken.unwrap_or_else(|| json!({ "type": "text", "text": format!("({kind} attachment, not readable here)") }))
-}
-
-/// Where the bytes of a part are: AG-UI's `PartSource`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Source {
-    #[serde(rename = "type")]
-    kind: String,
-    value: String,
-    #[serde(default)]
-    mime_type: Option<String>,
-}
-
-impl Source {
-    fn url(&self) -> Option<String> {
-        match (self.kind.as_str(), &self.mime_type) {
-            ("url", _) => Some(self.value.clone()),
-            ("data", Some(mime_type)) => Some(format!("data:{mime_type};base64,{}", self.value)),
-            _ => None,
-        }
-    }
-
-    fn audio(&self) -> Option<Value> {
-        let format = match self.mime_type.as_deref()? {
-            "audio/wav" | "audio/x-wav" | "audio/wave" => "wav",
-            "audio/mpeg" | "audio/mp3" => "mp3",
-            _ => return None,
-        };
-        let is_data = self.kind == "data";
-        is_data.then(|| json!({ "type": "input_audio", "input_audio": { "data": self.value, "format": format } }))
-    }
-
-    fn file(&self) -> Option<Value> {
-        match self.kind.as_str() {
-            "file" => Some(json!({ "type": "file", "file": { "file_id": self.value } })),
-            "data" => Some(json!({ "type": "file", "file": { "filename": "document", "file_data": self.url()? } })),
-            _ => None,
-        }
-    }
 }
 
 /// AG-UI's `ToolCall`.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::agent::secrets::Secrets;
 use crate::agent::tests::{collect, kinds, request};
 
 mod peer;
@@ -33,9 +34,13 @@ fn call(index: u64, id: Value, name: Value, arguments: Value) -> Value {
     delta(json!({ "tool_calls": [{ "index": index, "id": id, "function": { "name": name, "arguments": arguments } }] }))
 }
 
+fn the_key() -> Secrets {
+    Secrets::new(&config::Remote { api_key: config::ApiKey::parse("the-key"), ..config::Remote::default() })
+}
+
 async fn translated(pieces: Vec<Vec<u8>>) -> (Vec<Value>, Option<AgentError>) {
     let pieces = pieces.into_iter().map(|piece| Ok::<_, Broken>(Bytes::from(piece)));
-    collect(translate(stream::iter(pieces), Answer::new(request("hello"), Some("the-key")))).await
+    collect(translate(stream::iter(pieces), Answer::new(request("hello"), the_key()))).await
 }
 
 async fn answered(chunks: &[Value]) -> Vec<Value> {
@@ -266,7 +271,7 @@ async fn half_a_stream_is_an_error_and_a_missing_done_is_none() {
 async fn a_server_that_keeps_the_connection_after_its_answer_does_not_keep_the_run() {
     let told = Bytes::from(body(&[delta(json!({ "content": "Hello" })), finish("stop")]));
     let stays_open = stream::iter([Ok::<_, Broken>(told)]).chain(stream::pending());
-    let (events, error) = collect(translate(stays_open, Answer::new(request("hello"), None))).await;
+    let (events, error) = collect(translate(stays_open, Answer::new(request("hello"), Secrets::default()))).await;
     assert_eq!((joined(&events, "TEXT_MESSAGE_CONTENT").as_str(), error), ("Hello", None));
 }
 

@@ -52,6 +52,12 @@ async fn a_line_is_bounded() {
 }
 
 #[tokio::test]
+async fn what_stands_before_a_line_that_is_too_long_counts_also_in_one_piece() {
+    let long = format!("data: a\n\ndata: {}", "x".repeat(MAX_EVENT_BYTES));
+    assert_eq!(of(&long).await, [Ok("a".to_owned()), Err(Broken::TooLong)]);
+}
+
+#[tokio::test]
 async fn an_event_of_many_lines_is_bounded_and_many_events_are_not() {
     let line = format!("data: {}\n", "x".repeat(1000));
     assert_eq!(of(&line.repeat(2_000)).await, [Err(Broken::TooLong)]);
@@ -62,7 +68,7 @@ async fn an_event_of_many_lines_is_bounded_and_many_events_are_not() {
 #[tokio::test]
 async fn no_more_than_one_event_is_ever_held() {
     let mut lines = Lines::default();
-    let longest = (0..).map_while(|_| lines.push(&[b'x'; 10_000]).ok()).count();
+    let longest = (0..).map_while(|_| lines.push(&[b'x'; 10_000]).1.is_none().then_some(())).count();
     assert!(longest * 10_000 <= MAX_EVENT_BYTES);
     assert!(lines.partial.len() <= MAX_EVENT_BYTES);
 }

@@ -61,7 +61,8 @@ pub struct IdentityJwt {
 pub struct Breaker {
     /// Failures in a row that open it; 0 for never. Default 5.
     pub failures: usize,
-    /// The time in which they have to fall. Default 30 s.
+    /// The time in which they have to fall. Default 5 min: above `failures` times the deadline for a first event, because
+    /// somebody who waits alone for a backend that stays silent fails once per deadline.
     pub window: Duration,
     /// How long it stays open, give or take a fifth. Default 10 s.
     pub open: Duration,
@@ -95,7 +96,7 @@ const RESERVED: [HeaderName; 12] = [
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { failures: 5, window: Duration::from_secs(30), open: Duration::from_secs(10) }
+        Self { failures: 5, window: Duration::from_secs(300), open: Duration::from_secs(10) }
     }
 }
 

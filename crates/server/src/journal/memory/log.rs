@@ -150,12 +150,13 @@ impl Log {
         self.onces.push_back(once);
     }
 
-    /// Takes all of `events` or none. `hash` names runs; it is keyed, so that nobody can make two ids meet.
+    /// Takes all of `events` or none. `hash` names runs that are to be remembered; it is keyed, so that nobody can make
+    /// two ids meet.
     pub(super) fn append(
         &mut self,
         events: Vec<Event>,
         bounds: Bounds,
-        hash: impl Fn(&RunId) -> u64,
+        hash: impl Fn(&RunId) -> Option<u64>,
     ) -> Result<Vec<Entry>, JournalError> {
         self.unpack();
         let ends = events.last().is_some_and(ends_run);
@@ -178,17 +179,19 @@ impl Log {
     }
 
     /// Follows the runs: where one starts, where it ends, and what becomes a message.
-    fn account(&mut self, entry: &Entry, bounds: Bounds, hash: &impl Fn(&RunId) -> u64) {
+    fn account(&mut self, entry: &Entry, bounds: Bounds, hash: &impl Fn(&RunId) -> Option<u64>) {
         match entry.event.kind() {
             "RUN_STARTED" => {
                 self.end_flight(bounds);
                 self.trim_to(self.finished.map_or(entry.offset - 1, |start| start - 1));
                 let run = entry.event.head().run_id.as_deref().map(RunId::parse);
                 if let Some(Ok(run)) = run {
-                    if self.runs.len() == MAX_KNOWN_RUNS {
-                        self.runs.pop_front();
+                    if let Some(hash) = hash(&run) {
+                        if self.runs.len() == MAX_KNOWN_RUNS {
+                            self.runs.pop_front();
+                        }
+                        self.runs.push_back(hash);
                     }
-                    self.runs.push_back(hash(&run));
                     self.flight = Some(Flight { run, start: entry.offset });
                 }
             }

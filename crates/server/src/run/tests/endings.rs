@@ -36,6 +36,19 @@ async fn what_a_former_process_left_open_is_closed_and_ended() {
     assert_eq!(world.last("t1").await["type"], "RUN_FINISHED");
 }
 
+#[tokio::test]
+async fn a_thread_that_cannot_be_ended_keeps_no_gateway_from_starting() {
+    let journal = Arc::new(Faulty::new(memory(256 * 1_024 * 1_024)));
+    let former = world_on(config::Runs::default(), journal.clone(), |_| then_silence(text(&["half"])));
+    former.start("t", "r");
+    until_kinds(&former, "t", 3).await;
+    let world = world_on(config::Runs::default(), journal.clone(), |_| whole_answer());
+    journal.fail_appends(true);
+    assert_eq!(world.runs.recover().await, Ok(0));
+    journal.fail_appends(false);
+    assert_eq!(world.runs.recover().await, Ok(1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_end_that_cannot_be_written_is_told_and_written_as_soon_as_it_can() {
     let journal = Arc::new(Faulty::new(memory(256 * 1_024 * 1_024)));

@@ -85,6 +85,18 @@ async fn publications_and_runs_at_once_leave_no_event_outside_of_a_run() {
 }
 
 #[tokio::test]
+async fn publications_push_no_run_of_a_client_out_of_memory() {
+    let world = world(|_| whole_answer());
+    world.start("t", "r");
+    world.at_rest().await;
+    for n in 0..1_100 {
+        let published = world.runs.publish(publication("t", &format!("k{n}"), &[custom("c")])).await;
+        assert!(matches!(published, Ok(Published::Appended { .. })), "{published:?}");
+    }
+    assert!(world.journal.knows_run(&key("t"), &run_id("r")).await.unwrap());
+}
+
+#[tokio::test]
 async fn a_publication_that_is_not_whole_is_refused_with_the_event_that_is_wrong() {
     let world = world(|_| whole_answer());
     let [start, content, end] = message("m");
@@ -95,6 +107,8 @@ async fn a_publication_that_is_not_whole_is_refused_with_the_event_that_is_wrong
         (vec![start.clone(), start.clone(), end], "`events[1]` begins \"m\" again"),
         (vec![json!({"type": "RUN_STARTED", "runId": "r"})], "`events[0]` is RUN_STARTED"),
         (vec![json!({"type": "TEXT_MESSAGE_START"})], "`events[0]` has no id"),
+        (vec![json!({"type": "TEXT_MESSAGE_CHUNK", "delta": "x"})], "`events[0]` has no id"),
+        (vec![json!({"type": "SUBAGENT_STARTED", "subagentRunId": "s", "name": "n"})], "SUBAGENT_FINISHED"),
     ] {
         match world.runs.publish(publication("t", "k", &events)).await {
             Err(PublishError::Open(text)) => assert!(text.contains(says), "{text}"),

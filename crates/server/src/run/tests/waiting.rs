@@ -27,7 +27,8 @@ async fn runs_wait_in_order_within_their_bound_and_the_rest_is_told_busy() {
     let said: Vec<(Value, Value)> =
         world.reply.take().into_iter().map(|mut frame| (frame["code"].take(), frame["run"].take())).collect();
     let told = |code: &str, run: &str| (json!(code), json!(run));
-    assert_eq!(said, [told("run_queued", "r2"), told("run_queued", "r3"), told("busy", "r4")], "r2 waits already");
+    let again = told("run_queued", "r2");
+    assert_eq!(said, [told("run_queued", "r2"), told("run_queued", "r3"), told("busy", "r4"), again]);
     assert!(world.runs.stop(&key("t"), &run_id("r1")));
     world.at_rest().await;
     assert_eq!(started(&world).await, ["r1", "r2", "r3"]);
@@ -57,4 +58,45 @@ async fn a_gateway_that_stops_tells_those_that_wait() {
     assert_eq!(world.runs.shutdown(Duration::from_secs(5)).await, 0);
     assert_eq!(world.errors(), ["draining"]);
     assert_eq!(started(&world).await, ["r1"]);
+}
+
+/// Asks for a run from another socket.
+fn ask_again(world: &World, run: &str, agent: Option<&str>) -> Arc<Recorder> {
+    let reply = Arc::new(Recorder::new());
+    world.runs.start(StartRun {
+        key: key("t"),
+        plan: None,
+        run: run_id(run),
+        input: RunInput::default(),
+        agent: agent.map(str::to_owned),
+        reply: reply.clone(),
+    });
+    reply
+}
+
+fn codes(reply: &Recorder) -> Vec<Value> {
+    reply.take().into_iter().map(|mut frame| frame["code"].take()).collect()
+}
+
+#[tokio::test]
+async fn whoever_asks_again_for_a_run_that_is_refused_hears_it_too() {
+    let world = world(|_| whole_answer());
+    world.start_with("t", "r", Some("nobody"), json!({}));
+    let again = ask_again(&world, "r", Some("nobody"));
+    world.at_rest().await;
+    assert_eq!(
+        (world.errors(), codes(&again)),
+        (vec!["agent_unavailable".to_owned()], vec![json!("agent_unavailable")])
+    );
+}
+
+#[tokio::test]
+async fn whoever_comes_back_for_a_run_that_waits_hears_its_place_and_what_becomes_of_it() {
+    let world = patient(1, |_| then_silence(text(&["a"])));
+    world.start("t", "r1");
+    until_kinds(&world, "t", 3).await;
+    world.start("t", "r2");
+    let again = ask_again(&world, "r2", None);
+    assert_eq!(world.runs.shutdown(Duration::from_secs(5)).await, 0);
+    assert_eq!(codes(&again), ["run_queued", "draining"]);
 }

@@ -16,11 +16,19 @@ pub(crate) struct Ask {
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     receive_buffer: Option<u32>,
+    connection: &'static str,
 }
 
 impl Ask {
     pub(crate) fn new(method: &'static str, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), headers: Vec::new(), body: Vec::new(), receive_buffer: None }
+        Self {
+            method,
+            path: path.into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            receive_buffer: None,
+            connection: "close",
+        }
     }
 
     pub(crate) fn get(path: impl Into<String>) -> Self {
@@ -44,6 +52,12 @@ impl Ask {
     /// With a body in chunks that says nothing of its length.
     pub(crate) fn chunked(self, chunks: impl Into<Vec<u8>>) -> Self {
         self.header("transfer-encoding", "chunked").body(chunks)
+    }
+
+    /// On a connection that stays for further requests.
+    pub(crate) fn kept_alive(mut self) -> Self {
+        self.connection = "keep-alive";
+        self
     }
 
     /// With a token of this user.
@@ -78,7 +92,8 @@ impl Ask {
             socket.set_recv_buffer_size(bytes).unwrap();
         }
         let mut socket = soon(socket.connect(gateway.address)).await.unwrap();
-        let mut head = format!("{} {} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n", self.method, self.path);
+        let mut head =
+            format!("{} {} HTTP/1.1\r\nhost: test\r\nconnection: {}\r\n", self.method, self.path, self.connection);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -86,7 +101,8 @@ impl Ask {
             head.push_str(&format!("content-length: {}\r\n", self.body.len()));
         }
         soon(socket.write_all(format!("{head}\r\n").as_bytes())).await.unwrap();
-        soon(socket.write_all(&self.body)).await.unwrap();
+        // A body that is too large is answered and the connection closed before all of it is written.
+        let _ = soon(socket.write_all(&self.body)).await;
         Answer { socket, unread: Vec::new(), text: String::new(), status: 0, head: String::new() }
     }
 }
@@ -108,6 +124,8 @@ pub(crate) struct Sse {
     pub(crate) id: Option<String>,
     pub(crate) data: Value,
     pub(crate) comment: Option<String>,
+    /// In milliseconds.
+    pub(crate) retry: Option<u64>,
 }
 
 impl Answer {
@@ -149,6 +167,12 @@ impl Answer {
             }
             assert!(self.read().await, "the answer was cut: {}", self.text);
         }
+    }
+
+    /// Waits until the connection ends, and expects nothing more on it.
+    pub(crate) async fn end(&mut self) {
+        self.unread.clear();
+        while self.read().await {}
     }
 
     /// The rest of the body, as it came.
@@ -216,6 +240,7 @@ fn parse(block: &str) -> Sse {
             ("data", data) => event.data = serde_json::from_str(data).unwrap(),
             ("event", name) => event.name = Some(name.to_owned()),
             ("id", id) => event.id = Some(id.to_owned()),
+            ("retry", wait) => event.retry = Some(wait.parse().unwrap()),
             (field, _) => panic!("we send no field {field:?}"),
         }
     }

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn ask(url: &str, identity: Identity, request: RunRequest) -> (Vec<Value>, Option<AgentError>) {
     let remote = Remote { identity, ..Remote::default() };
-    let agent = Agui::new(&config::Agui { url: url.to_owned(), raw_events: false, remote });
+    let agent = Agui::new(&config::Agui { url: url.into(), raw_events: false, remote });
     collect(Deadline::new(Arc::new(agent.unwrap()), PATIENCE, PATIENCE).run(request)).await
 }
 

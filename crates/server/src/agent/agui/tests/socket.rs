@@ -11,7 +11,7 @@ use crate::agent::tests::server::{Server, Then, answer, events};
 use crate::config::agents::{ApiKey, Identity, Remote};
 
 fn asking(url: &str, remote: Remote) -> Agui {
-    Agui::new(&config::Agui { url: url.to_owned(), raw_events: false, remote }).unwrap()
+    Agui::new(&config::Agui { url: url.into(), raw_events: false, remote }).unwrap()
 }
 
 /// What the agent of this kind makes of a server.

@@ -4,20 +4,32 @@ use super::*;
 use crate::agent::tests::request;
 
 fn asked(messages: Value) -> Value {
+    asked_by(&config(), messages)
+}
+
+fn asked_by(config: &config::OpenAi, messages: Value) -> Value {
     let mut request = request("");
     request.messages = serde_json::from_value(messages).unwrap();
-    said(None, &request)["messages"].take()
+    said_by(config, &request)["messages"].take()
+}
+
+fn config() -> config::OpenAi {
+    config::OpenAi {
+        base_url: "http://127.0.0.1".into(),
+        model: "m".to_owned(),
+        system_prompt: None,
+        send_user: false,
+        remote_media: false,
+        remote: config::Remote::default(),
+    }
 }
 
 fn said(system_prompt: Option<&str>, request: &RunRequest) -> Value {
-    let config = config::OpenAi {
-        base_url: "http://127.0.0.1".to_owned(),
-        model: "m".to_owned(),
-        system_prompt: system_prompt.map(str::to_owned),
-        send_user: false,
-        remote: config::Remote::default(),
-    };
-    let said: Value = serde_json::from_slice(&body(&config, request)).unwrap();
+    said_by(&config::OpenAi { system_prompt: system_prompt.map(str::to_owned), ..config() }, request)
+}
+
+fn said_by(config: &config::OpenAi, request: &RunRequest) -> Value {
+    let said: Value = serde_json::from_slice(&body(config, request)).unwrap();
     assert!(!said.to_string().contains(":null"), "nulls are left out: {said}");
     said
 }
@@ -104,15 +116,16 @@ fn a_call_that_nobody_answered_does_not_lock_the_user_out_of_his_thread() {
 fn parts_are_passed_in_the_words_of_a_chat_completion_or_named() {
     let data = |mime_type: &str| json!({ "type": "data", "value": "QUJD", "mimeType": mime_type });
     let seen = asked(json!([{ "id": "1", "role": "user", "content": [
-        { "type": "text", "text": "look" },
+        { "type": "text", "text": "look", "cache_control": "theirs" },
         { "type": "image", "source": data("image/png") },
-        { "type": "image", "source": { "type": "url", "value": "https://h/i.png" } },
         { "type": "audio", "source": data("audio/wav") },
         { "type": "document", "source": data("application/pdf") },
-        { "type": "document", "source": { "type": "file", "value": "file-1" } },
-        { "type": "image_url", "image_url": { "url": "https://h/i.png" } },
+        { "type": "image_url", "image_url": { "url": "DATA:image/png;base64,QUJD", "detail": "low", "x": 1 }, "x": 1 },
+        { "type": "input_audio", "input_audio": { "data": "QUJD", "format": "wav", "x": 1 } },
+        { "type": "file", "file": { "filename": "f.pdf", "file_data": "data:application/pdf;base64,QUJD", "file_id": "f" } },
         { "type": "video", "source": data("video/mp4") },
         { "type": "image" },
+        { "type": "text", "text": ["look"] },
         "odd",
     ] }]));
     assert_eq!(
@@ -120,14 +133,50 @@ fn parts_are_passed_in_the_words_of_a_chat_completion_or_named() {
         json!([
             { "type": "text", "text": "look" },
             { "type": "image_url", "image_url": { "url": "data:image/png;base64,QUJD" } },
-            { "type": "image_url", "image_url": { "url": "https://h/i.png" } },
             { "type": "input_audio", "input_audio": { "data": "QUJD", "format": "wav" } },
             { "type": "file", "file": { "filename": "document", "file_data": "data:application/pdf;base64,QUJD" } },
-            { "type": "file", "file": { "file_id": "file-1" } },
-            { "type": "image_url", "image_url": { "url": "https://h/i.png" } },
+            { "type": "image_url", "image_url": { "url": "DATA:image/png;base64,QUJD", "detail": "low" } },
+            { "type": "input_audio", "input_audio": { "data": "QUJD", "format": "wav" } },
+            { "type": "file", "file": { "filename": "f.pdf", "file_data": "data:application/pdf;base64,QUJD" } },
             { "type": "text", "text": "(video attachment, not readable here)" },
             { "type": "text", "text": "(image attachment, not readable here)" },
+            { "type": "text", "text": "(text attachment, not readable here)" },
             { "type": "text", "text": "(unknown attachment, not readable here)" },
+        ])
+    );
+}
+
+#[test]
+fn what_the_endpoint_would_fetch_or_look_up_is_named_unless_it_is_wanted() {
+    let image = |url: &str| json!({ "type": "image_url", "image_url": { "url": url } });
+    let file = json!({ "type": "file", "file": { "file_id": "file-1" } });
+    let parts = json!([
+        { "type": "image", "source": { "type": "url", "value": "http://10.0.0.1/secret" } },
+        image("https://h/i.png"),
+        { "type": "file", "file": { "filename": "f", "file_data": "http://10.0.0.1/secret" } },
+        { "type": "document", "source": { "type": "file", "value": "file-1" } },
+        file,
+        image("file:///etc/passwd"),
+        image(" http://10.0.0.1/secret"),
+        { "type": "image", "source": { "type": "url", "value": "gopher://10.0.0.1/" } },
+    ]);
+    let messages = json!([{ "id": "1", "role": "user", "content": parts }]);
+    let named = |kind: &str| json!({ "type": "text", "text": format!("({kind} attachment, not readable here)") });
+    assert_eq!(
+        asked(messages.clone())[0]["content"],
+        json!(["image", "image_url", "file", "document", "file", "image_url", "image_url", "image"].map(named))
+    );
+    assert_eq!(
+        asked_by(&config::OpenAi { remote_media: true, ..config() }, messages)[0]["content"],
+        json!([
+            image("http://10.0.0.1/secret"),
+            image("https://h/i.png"),
+            { "type": "file", "file": { "filename": "f", "file_data": "http://10.0.0.1/secret" } },
+            file,
+            file,
+            named("image_url"),
+            named("image_url"),
+            named("image"),
         ])
     );
 }

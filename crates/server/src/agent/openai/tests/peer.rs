@@ -9,10 +9,11 @@ use crate::agent::deadline::Deadline;
 
 async fn ask(base_url: &str, text: &str, request: RunRequest) -> (Vec<Value>, Option<AgentError>) {
     let agent = OpenAi::new(&config::OpenAi {
-        base_url: base_url.to_owned(),
+        base_url: base_url.into(),
         model: "mock".to_owned(),
         system_prompt: None,
         send_user: false,
+        remote_media: false,
         remote: config::Remote { api_key: config::ApiKey::parse("any"), ..config::Remote::default() },
     });
     // Far above the time between two of its chunks (20 ms), far below that to the first byte of the slow one (10 min).

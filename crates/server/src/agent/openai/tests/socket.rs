@@ -21,10 +21,11 @@ impl Server {
 
 fn agent(base_url: &str) -> OpenAi {
     OpenAi::new(&config::OpenAi {
-        base_url: base_url.to_owned(),
+        base_url: base_url.into(),
         model: "m".to_owned(),
         system_prompt: Some("Be brief.".to_owned()),
         send_user: false,
+        remote_media: false,
         remote: config::Remote { api_key: config::ApiKey::parse("the-key"), ..config::Remote::default() },
     })
     .unwrap()
