@@ -303,8 +303,8 @@ fn print(args: &Args, all: &[Measured]) {
 async fn idle(threads: u32, directory: &Path) -> anyhow::Result<()> {
     let subject = Subject::open(Kind::Sqlite(Durability::Normal), directory)?;
     let process = std::process::id();
-    // Some before, so that buffers and connections that do not grow are there already.
-    let some = (threads / 10).max(FIRST_IDLE);
+    // Some before, so that the caches of pages, which have a bound, are full already.
+    let some = (threads / 2).max(FIRST_IDLE);
     fill(&subject, 0..some).await?;
     look(&subject, some).await?;
     let before = memory::settled(process).await?;

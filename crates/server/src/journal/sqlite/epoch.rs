@@ -36,7 +36,7 @@ pub(super) fn is_same(last: &Trace, now: &Trace) -> bool {
     last.file == now.file && (last.closed || last.full || same_boot)
 }
 
-/// Opens the log: decides on its epoch, the incarnation of the log, and leaves a trace, in the caller's transaction, which must reach the disk before
+/// Opens the log: decides on its epoch and leaves a trace, in the caller's transaction, which must reach the disk before
 /// the first append is acknowledged.
 pub(super) fn open(
     db: &Connection,

@@ -22,7 +22,7 @@ use super::condition::Condition;
 use super::files::Directory;
 use super::read::at_once;
 use super::rows::{Failure, Thread, unix_ms};
-use super::writer::{Answer, CHECKPOINT_PAGES, Job, checkpoint, pages};
+use super::writer::{Answer, CHECKPOINT_PAGES, Job, checkpoint, left};
 
 /// How often it looks, nudged or not.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,6 +30,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 8;
 /// A thread that cannot be read is looked at again after that long, in milliseconds.
 const POSTPONED_MS: u64 = 3_600_000;
+
+/// Turns of writing back before the writer has to finish it, and what it does gladly.
+const TURNS: usize = 6;
+const FEW_PAGES: u64 = 128;
 
 pub(super) struct Upkeep {
     pub(super) db: Connection,
@@ -89,17 +93,22 @@ impl Upkeep {
         let _ = self.jobs.blocking_send(job);
     }
 
-    /// The bulk of the pages are written back here, beside the commits; what was written meanwhile is little, and the
-    /// writer does it between two commits. Then the log starts over.
+    /// The bulk of the pages are written back here, beside the commits. What was written meanwhile is less with every
+    /// turn; the rest is so little that the writer does it between two commits. Then the log starts over.
     fn write_back(&self) -> Result<(), Failure> {
-        let (length, written_back) = pages(&self.db)?;
-        if length - written_back.min(length) >= CHECKPOINT_PAGES {
-            checkpoint(&self.db)?;
-            let (reply, done) = sync_channel(1);
-            self.send(Job::Checkpoint(reply));
-            // The writer has gone only when the journal is closed.
-            let _ = done.recv();
+        if left(&self.db)? < CHECKPOINT_PAGES {
+            return Ok(());
         }
+        for _ in 0..TURNS {
+            checkpoint(&self.db)?;
+            if left(&self.db)? < FEW_PAGES {
+                break;
+            }
+        }
+        let (reply, done) = sync_channel(1);
+        self.send(Job::Checkpoint(reply));
+        // The writer has gone only when the journal is closed.
+        let _ = done.recv();
         Ok(())
     }
 

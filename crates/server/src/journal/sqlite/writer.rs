@@ -234,7 +234,7 @@ impl Writer {
     /// Asks upkeep to look at what has become history, and to keep the write-ahead log short.
     fn watch_size(&mut self) {
         let (length, written_back) = pages(&self.db).unwrap_or_default();
-        if length - written_back.min(length) >= CHECKPOINT_PAGES || self.ledger.take_due() {
+        if length.saturating_sub(written_back) >= CHECKPOINT_PAGES || self.ledger.take_due() {
             // It is awake already when there is no room.
             let _ = self.nudge.try_send(());
         }
@@ -316,8 +316,13 @@ pub(super) fn checkpoint(db: &Connection) -> rusqlite::Result<()> {
     db.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))
 }
 
+/// Pages that are to be written back.
+pub(super) fn left(db: &Connection) -> rusqlite::Result<u64> {
+    pages(db).map(|(length, written_back)| length.saturating_sub(written_back))
+}
+
 /// Pages in the write-ahead log, and how many of them have been written back.
-pub(super) fn pages(db: &Connection) -> rusqlite::Result<(u64, u64)> {
+fn pages(db: &Connection) -> rusqlite::Result<(u64, u64)> {
     let mut look = db.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
     look.query_row([], |row| {
         let number = |at| row.get::<_, i64>(at).map(|pages| u64::try_from(pages).unwrap_or(0));
