@@ -121,6 +121,7 @@ impl Sqlite {
         if let Err(error) = directory.take_ballast() {
             tracing::warn!(%error, "there is no room for the ballast: a full disk would leave runs without an end");
         }
+        db.busy_timeout(writer::BUSY).map_err(failed)?;
         let writer = Writer {
             db,
             ledger,
@@ -129,6 +130,7 @@ impl Sqlite {
             nudge: nudge.clone(),
             directory,
             condition: Arc::clone(&condition),
+            stopping: Arc::clone(&stopping),
             forced: None,
         };
         let told = Arc::clone(&follower);

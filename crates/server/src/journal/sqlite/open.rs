@@ -22,7 +22,7 @@ const CHECK_WITHIN: Duration = Duration::from_secs(2);
 /// Instructions of SQLite's machine between two looks at the clock.
 const CHECK_STEPS: i32 = 10_000;
 /// How long to wait for another program that writes, such as `lychgate threads delete`.
-pub(super) const BUSY: Duration = Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(5);
 /// Pages that the writer keeps at hand, in KiB: the last pages of a few thousand threads.
 const WRITER_CACHE_KIB: i64 = 16 * 1_024;
 /// Statements of one connection that stay prepared.

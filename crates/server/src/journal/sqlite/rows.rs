@@ -39,6 +39,11 @@ impl Failure {
         self.has_code(&[ErrorCode::DiskFull])
     }
 
+    /// Another program is writing to it.
+    pub(super) fn is_busy(&self) -> bool {
+        self.has_code(&[ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked])
+    }
+
     /// The file itself is broken, not only one row.
     pub(super) fn is_corrupt(&self) -> bool {
         self.has_code(&[ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase])
@@ -56,6 +61,7 @@ impl Failure {
         match self {
             Self::Refused(error) => error.to_string(),
             Self::Damaged(what) => format!("{what}; docs/journal.md says what to do"),
+            Self::Sql(error) if self.is_busy() => format!("another program is writing to the file: {error}"),
             Self::Sql(error) => error.to_string(),
         }
     }
