@@ -212,8 +212,9 @@ async fn known_runs_and_publications_are_bounded() {
     let journal = place.open();
     let key = key("ann", "t");
     for r in 0..1_100 {
-        let events = vec![started(&format!("r{r}"), "q"), finished(&format!("r{r}"))];
-        journal.append_once(&key, &format!("k{r}"), events).await.unwrap();
+        let batch = |run: &str| vec![started(run, "q"), finished(run)];
+        journal.append(&key, batch(&format!("r{r}"))).await.unwrap();
+        journal.append_once(&key, &format!("k{r}"), batch("publication")).await.unwrap();
     }
     kept_up(&place).await;
     for table in ["run", "publication"] {

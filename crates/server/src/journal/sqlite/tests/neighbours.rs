@@ -109,3 +109,58 @@ async fn a_broken_page_fails_the_thread_that_needs_it_and_nobody_else_in_its_bat
     assert_eq!(journal.commits() - before, 2, "the first, and the one that is well");
     assert!(journal.trouble().unwrap().contains("malformed"));
 }
+
+/// Deletes a thread whose run is in flight as `lychgate threads delete --force` does; `steps` of it, or all.
+fn delete(place: &Place, id: i64, steps: usize) {
+    let db = place.database();
+    for _ in 0..steps {
+        if place.number("SELECT count(*) FROM thread") == 0 || change::forget_some(&db, id).unwrap() {
+            return;
+        }
+    }
+}
+
+async fn long_run(journal: &Sqlite, key: &SessionKey) {
+    let pieces = (0..3_000).map(|_| content("m", "a"));
+    journal.append(key, [started("r", "q")].into_iter().chain(pieces).collect()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_whose_thread_is_being_deleted_writes_nothing_more_however_long_it_takes() {
+    for steps in [1, 2, 99] {
+        let place = Place::new();
+        let journal = place.open();
+        let key = key("ann", "t");
+        long_run(&journal, &key).await;
+        delete(&place, 1, steps);
+        let rows = place.number("SELECT count(*) FROM event");
+        let rest = [vec![content("m", "b")], vec![content("m", "c"), finished("r")]];
+        for events in rest {
+            assert_eq!(journal.append(&key, events).await.unwrap_err(), JournalError::Gone);
+        }
+        delete(&place, 1, 99);
+        for once in ["end:1", "publication:p"] {
+            let end = vec![content("m", "b"), finished("r")];
+            assert_eq!(journal.append_once(&key, once, end).await.unwrap_err(), JournalError::Gone, "{once}");
+        }
+        assert!(rows < 3_000);
+        assert_eq!(place.number("SELECT count(*) FROM thread"), 0, "nothing made the thread anew");
+        journal.append_once(&key, "publication:q", vec![started("p", "q"), finished("p")]).await.unwrap().unwrap();
+        run(&journal, &key, "r2").await;
+        assert_eq!(journal.snapshot(&key).await.unwrap().messages.len(), 3, "what starts anew is kept");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thread_that_was_deleted_while_its_run_waited_for_the_file_is_gone_too() {
+    let place = Place::new();
+    let journal = Arc::new(place.open());
+    let key = key("ann", "t");
+    journal.append(&key, vec![started("r", "q")]).await.unwrap();
+    let other = seize(&place);
+    let late = appended(&journal, &key, content("m", "a"));
+    becomes(|| journal.trouble().is_some()).await;
+    assert!(change::forget_some(&other, 1).unwrap());
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(late.await.unwrap().unwrap_err(), JournalError::Gone);
+}
