@@ -78,13 +78,17 @@ pub(super) fn prepare(
     }
     schema::migrate(&mut db, version).map_err(failed)?;
     check(&mut db, &path)?;
-    let epoch = Transaction::new(&mut db, TransactionBehavior::Immediate)
+    let (epoch, mark) = Transaction::new(&mut db, TransactionBehavior::Immediate)
         .and_then(|all| {
-            let epoch = epoch::open(&all, directory, durability, fresh_epoch)?;
+            let opened = epoch::open(&all, directory, durability, fresh_epoch)?;
             all.commit()?;
-            Ok(epoch)
+            Ok(opened)
         })
         .map_err(failed)?;
+    // On a full disk the ends of runs are worth more than the epoch after the next crash.
+    if let Err(error) = directory.leave_mark(&mark) {
+        tracing::warn!(%error, "the journal cannot be marked; after a crash it is taken for a copy");
+    }
     db.pragma_update(None, "synchronous", synchronous(durability)).map_err(failed)?;
     Ok((db, epoch))
 }

@@ -290,12 +290,15 @@ impl Writer {
     }
 
     fn close(mut self) {
-        let Self { db, ledger, .. } = &mut self;
+        let Self { db, ledger, directory, .. } = &mut self;
         let closed = db
             .pragma_update(None, "synchronous", "FULL")
             .map_err(Failure::from)
             .and_then(|()| transaction(db, ledger, |db, _| Ok(epoch::close(db)?)))
-            .and_then(|()| {
+            .and_then(|mark| {
+                if let Err(error) = directory.leave_mark(&mark) {
+                    tracing::warn!(%error, "the journal cannot be marked; the next start takes it for a copy");
+                }
                 let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
                 Ok(db.query_row(truncate, [], |_| Ok(()))?)
             });
