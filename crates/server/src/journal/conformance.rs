@@ -144,7 +144,7 @@ async fn a_gone_offset_is_said_to_be_gone(journal: &dyn Journal) {
             }
             // A log may let go of more at any time; what it names is never behind what is asked for.
             Err(JournalError::Trimmed(oldest)) => assert!(after < oldest && oldest >= snapshot.oldest, "{after}"),
-            Err(error @ JournalError::Unavailable(_)) => panic!("{error}"),
+            Err(error @ (JournalError::Unavailable(_) | JournalError::Gone)) => panic!("{error}"),
         }
     }
     let mut oldest = snapshot.oldest;
@@ -160,6 +160,8 @@ async fn what_is_appended_once_is_there_once(journal: &dyn Journal) {
     assert_eq!(journal.append_once(&mine, "k1", batch()).await.unwrap().unwrap().len(), 2);
     assert!(journal.append_once(&mine, "k1", batch()).await.unwrap().is_none());
     assert!(journal.append_once(&mine, "k2", batch()).await.unwrap().is_some());
+    let publication = RunId::parse("p").unwrap();
+    assert!(!journal.knows_run(&mine, &publication).await.unwrap(), "it is known by its key, and takes no run's place");
     assert!(journal.append_once(&other, "k1", batch()).await.unwrap().is_some(), "a key is a thread's own");
     assert_eq!(journal.snapshot(&mine).await.unwrap().head, 4);
 }

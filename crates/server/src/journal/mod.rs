@@ -124,6 +124,10 @@ pub enum JournalError {
     /// The events after this offset are gone: read a snapshot instead.
     #[error("the journal no longer holds the events after this offset; the oldest it can continue from is {0}")]
     Trimmed(u64),
+    /// The thread was deleted while its run was in flight; what that run still says belongs nowhere. The start of another
+    /// run makes the thread anew.
+    #[error("the thread was deleted")]
+    Gone,
 }
 
 /// A future of a journal.

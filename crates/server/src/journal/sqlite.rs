@@ -9,6 +9,7 @@
 //! Of a thread are kept, as in memory: the run in flight and the last finished one as events, everything before as
 //! messages. What has ended but is not folded yet is folded by whoever reads. A thread at rest costs no memory.
 
+use std::cell::Cell;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,10 +118,12 @@ impl Sqlite {
             directory: Arc::clone(&directory),
             condition: Arc::clone(&condition),
             rules,
+            noted: Cell::new(0),
         };
         if let Err(error) = directory.take_ballast() {
             tracing::warn!(%error, "there is no room for the ballast: a full disk would leave runs without an end");
         }
+        db.busy_timeout(writer::BUSY).map_err(failed)?;
         let writer = Writer {
             db,
             ledger,
@@ -129,6 +132,7 @@ impl Sqlite {
             nudge: nudge.clone(),
             directory,
             condition: Arc::clone(&condition),
+            stopping: Arc::clone(&stopping),
             forced: None,
         };
         let told = Arc::clone(&follower);

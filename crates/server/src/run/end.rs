@@ -69,7 +69,17 @@ impl Run<'_> {
     }
 
     async fn try_end(&self, events: Vec<Event>) -> bool {
-        self.journal.append(self.key(), events).await.is_ok()
+        match self.journal.append(self.key(), events).await {
+            Ok(_) => true,
+            Err(JournalError::Gone) => self.has_nothing_to_end(),
+            Err(JournalError::Unavailable(_) | JournalError::Trimmed(_)) => false,
+        }
+    }
+
+    /// The thread was deleted under the run, and an end would have no beginning.
+    fn has_nothing_to_end(&self) -> bool {
+        tracing::info!(key = %self.key(), run = %self.id(), "the thread of a run was deleted");
+        true
     }
 
     /// The log takes not even the end. Whoever is here is told, and the end is tried again until it is written or the
@@ -94,6 +104,10 @@ impl Run<'_> {
             for end in ends {
                 match self.journal.append_once(self.key(), &once, end()).await {
                     Ok(_) => return self.held.is_ending(),
+                    Err(JournalError::Gone) => {
+                        self.has_nothing_to_end();
+                        return self.held.is_ending();
+                    }
                     Err(error) => self.refuse_published(&error),
                 }
             }

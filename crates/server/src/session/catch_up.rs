@@ -45,7 +45,7 @@ pub(super) async fn catch_up(sessions: Arc<Sessions>, place: Place) {
             }
             // The log let go of what this client still needs: it is told to start over, never served a hole (R19).
             Err(JournalError::Trimmed(_)) => answer_opened(&sessions, &place, Opening::default()).await,
-            Err(error @ JournalError::Unavailable(_)) => fail(&sessions, &place, None, &error),
+            Err(error @ (JournalError::Unavailable(_) | JournalError::Gone)) => fail(&sessions, &place, None, &error),
         };
         if goes_on.is_none() {
             return;

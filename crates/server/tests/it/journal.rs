@@ -120,7 +120,10 @@ impl SmallDisk {
         fs::create_dir_all(&place).unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"]).arg(&place);
-        mount.status().ok().filter(|status| status.success()).map(|_| Self(place))
+        let mounted = mount.status().is_ok_and(|status| status.success());
+        let must = std::env::var_os("CI").is_some() && rustix::process::geteuid().is_root();
+        assert!(mounted || !must, "where everything is tested, a disk has to be filled");
+        mounted.then_some(Self(place))
     }
 
     fn fill(&self) {

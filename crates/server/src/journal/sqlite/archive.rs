@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use lychgate_core::{RunId, SessionKey, ThreadId, UserId};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
@@ -18,6 +20,9 @@ use super::{files, open, schema};
 use crate::config::Durability;
 use crate::journal::{Entry, JournalError, ThreadSummary};
 use crate::wire::Message;
+
+/// Between two steps of a deletion, at least: a gateway that waits for the file looks for it now and then only.
+const BREATH: Duration = Duration::from_millis(10);
 
 /// Whoever looks sees all that is kept.
 const EVERYTHING: Bounds = Bounds { max_events: usize::MAX, max_messages: usize::MAX, max_bytes: usize::MAX };
@@ -173,15 +178,19 @@ impl Archive {
         Ok(kept)
     }
 
-    /// Deletes a thread in small steps, so that a gateway that works on the file is not held up. With `force` also one
-    /// with a run in flight; what that run still says is refused.
+    /// Deletes a thread in small steps. After each of them the file is left to a gateway that works on it, for as long as
+    /// the step took: a deletion that took the file again at once would starve it. With `force` also a thread with a run in
+    /// flight goes; what that run still says is refused.
     ///
     /// # Errors
     /// [`JournalError::Unavailable`] when the file cannot be written.
     pub fn delete(&mut self, key: &SessionKey, force: bool) -> Result<Deletion, JournalError> {
         let mut nothing_there = Deletion::Missing;
         loop {
-            match self.delete_some(key, force)? {
+            let began = Instant::now();
+            let step = self.delete_some(key, force)?;
+            sleep(began.elapsed().max(BREATH));
+            match step {
                 Some(Deletion::Missing) => return Ok(nothing_there),
                 Some(decided @ (Deletion::Done | Deletion::InFlight(_))) => return Ok(decided),
                 None => nothing_there = Deletion::Done,

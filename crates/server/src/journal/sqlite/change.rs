@@ -317,6 +317,10 @@ pub(super) fn forget_some(db: &Connection, id: i64) -> Result<bool, Failure> {
         room -= db.prepare_cached(&delete)?.execute(params![id, room])?.min(room);
     }
     if room == 0 {
+        // A run that starts now keeps the thread, and finds it as it is.
+        let recount = "UPDATE thread SET more = 1, messages = (SELECT count(*) FROM message WHERE thread = ?1),
+            bytes = (SELECT coalesce(sum(octet_length(json)), 0) FROM message WHERE thread = ?1) WHERE id = ?1";
+        db.prepare_cached(recount)?.execute([id])?;
         return Ok(false);
     }
     // One above its last offset: whoever has seen all of it is reset too, not told that nothing happened since (R19).

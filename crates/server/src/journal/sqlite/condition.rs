@@ -80,8 +80,10 @@ impl Condition {
         let mut state = self.state();
         let why = failure.text();
         let place = if failure.is_corrupt() { &mut state.damage } else { &mut state.failing };
-        if place.is_none() {
-            tracing::error!(why, "the journal failed");
+        match place {
+            Some(_) => {}
+            None if failure.is_busy() => tracing::warn!(why, "appends wait"),
+            None => tracing::error!(why, "the journal failed"),
         }
         *place = Some(why);
     }

@@ -1,18 +1,18 @@
 //! The directory: who may look into it, who works on it, and what is kept back for the day on which the disk is full.
 //!
 //! ```text
-//! DIR (0700)/ lock          held by the one gateway that works here, given back by the kernel when it dies
+//! DIR (0700)/ lock          held by the one gateway that works here, given back by the kernel when it dies; in it, the mark
 //!             journal.db    and -wal, -shm beside it (0600)
 //!             ballast       room that ends of runs may still use when the disk is full
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, statvfs};
 use rustix::io::Errno;
 
 use super::error::OpenError;
@@ -23,6 +23,8 @@ const BALLAST: &str = "ballast";
 
 /// What the ends of a few hundred runs need.
 const BALLAST_BYTES: usize = 4 * 1_024 * 1_024;
+/// What has to be free beside it: a ballast that took the last room would be given up at once.
+const BESIDE_BALLAST: u64 = 1_024 * 1_024;
 
 /// The file of the database in `directory`.
 pub(super) fn database(directory: &Path) -> PathBuf {
@@ -34,8 +36,21 @@ pub(super) fn database(directory: &Path) -> PathBuf {
 pub(super) struct Directory {
     path: PathBuf,
     /// The kernel gives the lock back when the last descriptor of it is closed, however the process ends.
-    _lock: File,
+    lock: File,
 }
+
+/// What the directory says of the file in it, apart from the file: how it was when it was last opened or closed. A backup
+/// that was copied over the file says something else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Random text, of one opening or closing alone.
+    pub(super) nonce: String,
+    /// The highest rank that was seen in the file since.
+    pub(super) rank: u64,
+}
+
+/// Of the last part of a mark.
+const RANK_DIGITS: usize = 20;
 
 impl Directory {
     /// Makes the directory where it is missing, and the file in it; nobody but this user may read either.
@@ -49,7 +64,7 @@ impl Directory {
             Err(error) => return Err(denied(error.into())),
         }
         private(&database(path)).map_err(denied)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
     }
 
     pub(super) fn database(&self) -> PathBuf {
@@ -66,11 +81,40 @@ impl Directory {
         identity().unwrap_or_default()
     }
 
-    /// Takes room on the disk. Real bytes: a file system that compresses or shares blocks would give holes no room.
+    /// The mark; an empty one where there is none that can be read.
+    pub(super) fn mark(&self) -> Mark {
+        let text = fs::read_to_string(self.path.join(LOCK)).unwrap_or_default();
+        let mark = text
+            .trim_end()
+            .split_once(' ')
+            .and_then(|(rank, nonce)| Some(Mark { nonce: nonce.to_owned(), rank: rank.parse().ok()? }));
+        mark.unwrap_or_default()
+    }
+
+    /// Replaces the mark, and returns when the disk has it.
+    pub(super) fn leave_mark(&self, mark: &Mark) -> io::Result<()> {
+        let text = format!("{:0RANK_DIGITS$} {}\n", mark.rank, mark.nonce);
+        self.lock.set_len(text.len() as u64)?;
+        self.lock.write_all_at(text.as_bytes(), 0)?;
+        self.lock.sync_all()
+    }
+
+    /// Raises the rank of the mark, without waiting for the disk: what a loss of power takes of it makes it no wrong one.
+    pub(super) fn raise_mark(&self, rank: u64) -> io::Result<()> {
+        self.lock.write_all_at(format!("{rank:0RANK_DIGITS$}").as_bytes(), 0)
+    }
+
+    /// Takes room on the disk, if there is enough: to try and fail would take all that is left from everybody else on it,
+    /// again and again. Real bytes: a file system that compresses or shares blocks would give holes no room.
     pub(super) fn take_ballast(&self) -> io::Result<()> {
         let path = self.path.join(BALLAST);
         if fs::metadata(&path).is_ok_and(|ballast| ballast.len() == BALLAST_BYTES as u64) {
             return Ok(());
+        }
+        let free = statvfs(&self.path)?;
+        let is_told = free.f_blocks > 0;
+        if is_told && free.f_bavail.saturating_mul(free.f_frsize) < BALLAST_BYTES as u64 + BESIDE_BALLAST {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "too little is free to keep some of it back"));
         }
         let taken = private(&path).and_then(|mut file| {
             let noise: Vec<u8> =

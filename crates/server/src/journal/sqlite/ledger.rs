@@ -49,12 +49,15 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    fn ends(&self) -> bool {
-        self.events.last().is_some_and(|event| matches!(event.kind(), "RUN_FINISHED" | "RUN_ERROR"))
+    /// Whether this ends the run in flight and does little else. A publication that is a run of its own is none.
+    fn is_small_end(&self, thread: &Thread) -> bool {
+        let ends = self.events.last().is_some_and(|event| matches!(event.kind(), "RUN_FINISHED" | "RUN_ERROR"));
+        let starts = self.events.iter().any(|event| event.kind() == "RUN_STARTED");
+        thread.run.is_some() && ends && !starts && self.bytes() <= END_BYTES
     }
 
     fn starts(&self) -> bool {
-        self.once.is_some() || self.events.first().is_some_and(|event| event.kind() == "RUN_STARTED")
+        self.events.first().is_some_and(|event| event.kind() == "RUN_STARTED")
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -70,6 +73,8 @@ struct Open {
     bytes: usize,
     /// Read before another program wrote to the file.
     is_stale: bool,
+    /// The transaction in which its run started; 0 for one that was found in the file.
+    since: u64,
 }
 
 /// What the writer knows.
@@ -81,6 +86,8 @@ pub(super) struct Ledger {
     rank: u64,
     saved_rank: u64,
     version: Option<i64>,
+    /// Transactions that have begun.
+    begun: u64,
     open: HashMap<SessionKey, Open>,
     /// Threads that were deleted while their run was in flight: what that run still says belongs nowhere.
     gone: HashSet<SessionKey>,
@@ -97,6 +104,7 @@ impl Ledger {
             rank,
             saved_rank: rank,
             version: None,
+            begun: 0,
             open: HashMap::new(),
             gone: HashSet::new(),
             has_due: false,
@@ -105,6 +113,7 @@ impl Ledger {
 
     /// Called first in every transaction, when nobody else can write any more.
     pub(super) fn begin(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        self.begun += 1;
         let version = db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.version.replace(version) != Some(version) {
             self.open.values_mut().for_each(|open| open.is_stale = true);
@@ -129,9 +138,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// The transaction failed: what was remembered since its begin never happened.
+    /// The transaction failed: what was remembered since its begin never happened. Which runs were in flight before it
+    /// stays known, or a thread that is deleted meanwhile would be made anew by what its run still says.
     pub(super) fn forget(&mut self) {
-        self.open.clear();
+        self.open.retain(|_, open| open.since != self.begun);
         self.version = None;
         // Ranks may have gaps; what is in the file may be lower than what we remember.
         self.saved_rank = 0;
@@ -157,64 +167,71 @@ impl Ledger {
         wanted: &Wanted,
         room: Room,
     ) -> Result<Option<Vec<Entry>>, Failure> {
-        let is_small_end = wanted.ends() && wanted.bytes() <= END_BYTES;
-        if room == Room::ForEnds && !is_small_end {
-            return Err(refused("the disk is full".to_owned()));
-        }
-        let Some(mut open) = self.find(db, wanted)? else {
-            return Err(refused("the thread was deleted while its run was in flight".to_owned()));
-        };
-        if let Some(once) = &wanted.once
-            && was_published(db, open.thread.id, once)?
-        {
-            return Ok(None);
-        }
-        self.make_places(db, &mut open, wanted, is_small_end)?;
-        if open.thread.id == 0 {
-            open.thread.id = insert(db, &open.thread)?;
-        }
-        let appended = self.write(db, &mut open, wanted)?;
+        let mut open = self.find(db, wanted)?;
+        let appended = self.append_to(db, &mut open, wanted, room);
         if open.thread.run.is_some() {
             if self.open.len() >= MAX_OPEN {
                 self.open.clear();
             }
             self.open.insert(wanted.key.clone(), open);
-        } else {
-            self.open.remove(&wanted.key);
         }
-        Ok(Some(appended))
+        appended
     }
 
-    /// The thread as it stands; with the id 0 where there is none yet, and none when it went under its run.
-    fn find(&mut self, db: &Connection, wanted: &Wanted) -> Result<Option<Open>, Failure> {
-        let key = &wanted.key;
-        let was_in_flight = match self.open.remove(key) {
-            Some(open) if !open.is_stale => return Ok(Some(open)),
-            stale => stale.is_some(),
-        };
-        match Thread::find(db, key)? {
-            Some(thread) => {
-                let mut weigh = db.prepare_cached(
-                    "SELECT count(*), coalesce(sum(octet_length(json)), 0) FROM event WHERE thread = ? AND offset >= ?",
-                )?;
-                let from = thread.run.as_ref().map_or(0, |(_, start)| *start);
-                let (events, bytes) =
-                    weigh.query_row(params![thread.id, from], |row| Ok((row.get(0)?, row.get(1)?)))?;
-                Ok(Some(Open { thread, events, bytes, is_stale: false }))
-            }
-            None => {
-                let went = was_in_flight || self.gone.contains(key);
-                if went && !wanted.starts() {
-                    if self.gone.len() >= MAX_OPEN {
-                        self.gone.clear();
-                    }
-                    self.gone.insert(key.clone());
-                    return Ok(None);
-                }
-                self.gone.remove(key);
-                Ok(Some(Open { thread: self.fresh(key), events: 0, bytes: 0, is_stale: false }))
-            }
+    fn append_to(
+        &mut self,
+        db: &Connection,
+        open: &mut Open,
+        wanted: &Wanted,
+        room: Room,
+    ) -> Result<Option<Vec<Entry>>, Failure> {
+        if let Some(once) = &wanted.once
+            && was_published(db, open.thread.id, once)?
+        {
+            return Ok(None);
         }
+        let is_small_end = wanted.is_small_end(&open.thread);
+        if room == Room::ForEnds && !is_small_end {
+            return Err(refused("the disk is full".to_owned()));
+        }
+        self.make_places(db, open, wanted, is_small_end)?;
+        if open.thread.id == 0 {
+            open.thread.id = insert(db, &open.thread)?;
+        }
+        self.write(db, open, wanted).map(Some)
+    }
+
+    /// The thread as it stands, taken out of what is remembered; with the id 0 where there is none yet. Where it was
+    /// deleted under its run, in whole or so far in part, nothing but the start of another run brings it back.
+    fn find(&mut self, db: &Connection, wanted: &Wanted) -> Result<Open, Failure> {
+        let key = &wanted.key;
+        let before = match self.open.remove(key) {
+            Some(open) if !open.is_stale => return Ok(open),
+            stale => stale.and_then(|open| open.thread.run),
+        };
+        let found = Thread::find(db, key)?;
+        let now = found.as_ref().and_then(|thread| thread.run.as_ref());
+        let went = self.gone.contains(key) || (before.is_some() && before.as_ref() != now);
+        match wanted.starts() {
+            true => drop(self.gone.remove(key)),
+            false if went => {
+                if self.gone.len() >= MAX_OPEN {
+                    self.gone.clear();
+                }
+                self.gone.insert(key.clone());
+                return Err(Failure::Refused(JournalError::Gone));
+            }
+            false => {}
+        }
+        let Some(thread) = found else {
+            return Ok(Open { thread: self.fresh(key), events: 0, bytes: 0, is_stale: false, since: 0 });
+        };
+        let mut weigh = db.prepare_cached(
+            "SELECT count(*), coalesce(sum(octet_length(json)), 0) FROM event WHERE thread = ? AND offset >= ?",
+        )?;
+        let from = thread.run.as_ref().map_or(0, |(_, start)| *start);
+        let (events, bytes) = weigh.query_row(params![thread.id, from], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(Open { thread, events, bytes, is_stale: false, since: 0 })
     }
 
     fn fresh(&self, key: &SessionKey) -> Thread {
@@ -275,11 +292,14 @@ impl Ledger {
             thread.head += 1;
             insert.execute(params![thread.id, thread.head, json])?;
             if event.kind() == "RUN_STARTED" {
-                (open.events, open.bytes) = (0, 0);
+                (open.events, open.bytes, open.since) = (0, 0, self.begun);
             }
             open.events += 1;
             open.bytes += json.len();
-            is_boundary |= step(db, thread, event)?;
+            is_boundary |= step(thread, event);
+            if event.kind() == "RUN_STARTED" && wanted.once.is_none() {
+                remember_run(db, thread)?;
+            }
             appended.push(Entry { offset: thread.head, event: event.clone() });
         }
         if let Some(once) = &wanted.once {
@@ -322,23 +342,33 @@ impl Ledger {
 }
 
 /// Follows the runs; says whether the row of the thread has to be written.
-fn step(db: &Connection, thread: &mut Thread, event: &Event) -> Result<bool, Failure> {
+fn step(thread: &mut Thread, event: &Event) -> bool {
     match event.kind() {
         "RUN_STARTED" => {
             end_run(thread);
-            if let Some(Ok(run)) = event.head().run_id.as_deref().map(RunId::parse) {
-                db.prepare_cached("INSERT OR REPLACE INTO run (thread, run, start) VALUES (?, ?, ?)")?
-                    .execute(params![thread.id, run.as_str(), thread.head])?;
-                thread.run = Some((run, thread.head));
-            }
-            Ok(true)
+            let run = event.head().run_id.as_deref().map(RunId::parse);
+            thread.run = run.and_then(Result::ok).map(|run| (run, thread.head));
+            true
         }
         "RUN_FINISHED" | "RUN_ERROR" => {
             end_run(thread);
-            Ok(true)
+            true
         }
-        _ => Ok(thread.run.is_none()),
+        _ => thread.run.is_none(),
     }
+}
+
+/// So that it is known when it is sent again. A publication is known by its key alone: as a run it would take the place
+/// of one that a client started.
+fn remember_run(db: &Connection, thread: &Thread) -> Result<(), Failure> {
+    if let Some((run, start)) = &thread.run {
+        db.prepare_cached("INSERT OR REPLACE INTO run (thread, run, start) VALUES (?, ?, ?)")?.execute(params![
+            thread.id,
+            run.as_str(),
+            start
+        ])?;
+    }
+    Ok(())
 }
 
 fn end_run(thread: &mut Thread) {

@@ -22,7 +22,7 @@ const CHECK_WITHIN: Duration = Duration::from_secs(2);
 /// Instructions of SQLite's machine between two looks at the clock.
 const CHECK_STEPS: i32 = 10_000;
 /// How long to wait for another program that writes, such as `lychgate threads delete`.
-pub(super) const BUSY: Duration = Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(5);
 /// Pages that the writer keeps at hand, in KiB: the last pages of a few thousand threads.
 const WRITER_CACHE_KIB: i64 = 16 * 1_024;
 /// Statements of one connection that stay prepared.
@@ -78,13 +78,17 @@ pub(super) fn prepare(
     }
     schema::migrate(&mut db, version).map_err(failed)?;
     check(&mut db, &path)?;
-    let epoch = Transaction::new(&mut db, TransactionBehavior::Immediate)
+    let (epoch, mark) = Transaction::new(&mut db, TransactionBehavior::Immediate)
         .and_then(|all| {
-            let epoch = epoch::open(&all, directory, durability, fresh_epoch)?;
+            let opened = epoch::open(&all, directory, durability, fresh_epoch)?;
             all.commit()?;
-            Ok(epoch)
+            Ok(opened)
         })
         .map_err(failed)?;
+    // On a full disk the ends of runs are worth more than the epoch after the next crash.
+    if let Err(error) = directory.leave_mark(&mark) {
+        tracing::warn!(%error, "the journal cannot be marked; after a crash it is taken for a copy");
+    }
     db.pragma_update(None, "synchronous", synchronous(durability)).map_err(failed)?;
     Ok((db, epoch))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lychgate_core::{RunId, SessionKey};
 use rusqlite::types::Type;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ffi, params};
 use serde_json::value::RawValue;
 
 use crate::journal::fold::{History, fold};
@@ -34,9 +34,19 @@ impl From<rusqlite::Error> for Failure {
 }
 
 impl Failure {
-    /// There is no room: on the disk, or in what the file may grow to.
+    /// There is no room: on the disk, in what the file may grow to, or in a quota, which SQLite meets as a write that
+    /// failed or as shared memory that could not grow.
     pub(super) fn is_full(&self) -> bool {
-        self.has_code(&[ErrorCode::DiskFull])
+        let is_unwritten = |error: &rusqlite::Error| {
+            let code = error.sqlite_error().map(|error| error.extended_code);
+            matches!(code, Some(ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_SHMSIZE))
+        };
+        self.has_code(&[ErrorCode::DiskFull]) || matches!(self, Self::Sql(error) if is_unwritten(error))
+    }
+
+    /// Another program is writing to it.
+    pub(super) fn is_busy(&self) -> bool {
+        self.has_code(&[ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked])
     }
 
     /// The file itself is broken, not only one row.
@@ -56,6 +66,7 @@ impl Failure {
         match self {
             Self::Refused(error) => error.to_string(),
             Self::Damaged(what) => format!("{what}; docs/journal.md says what to do"),
+            Self::Sql(error) if self.is_busy() => format!("another program is writing to the file: {error}"),
             Self::Sql(error) => error.to_string(),
         }
     }

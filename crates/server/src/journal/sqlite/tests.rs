@@ -10,6 +10,7 @@ mod documented;
 mod files;
 mod full_disk;
 mod garbled;
+mod neighbours;
 mod reopened;
 
 /// Nothing here takes longer; nothing waits it out.

@@ -9,6 +9,7 @@
 //! What has to be done stands in the file (`thread.due`), so that neither a crash nor a burst loses it. Nobody depends on
 //! when it is done: a snapshot folds for itself what is not folded yet.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -21,7 +22,7 @@ use super::change::{self, Change, Rules};
 use super::condition::Condition;
 use super::files::Directory;
 use super::read::at_once;
-use super::rows::{Failure, Thread, unix_ms};
+use super::rows::{Failure, Thread, number, unix_ms};
 use super::writer::{Answer, CHECKPOINT_PAGES, Job, checkpoint, left};
 
 /// How often it looks, nudged or not.
@@ -43,6 +44,8 @@ pub(super) struct Upkeep {
     pub(super) directory: Arc<Directory>,
     pub(super) condition: Arc<Condition>,
     pub(super) rules: Rules,
+    /// The rank that was noted beside the file.
+    pub(super) noted: Cell<u64>,
 }
 
 impl Upkeep {
@@ -72,12 +75,24 @@ impl Upkeep {
             self.try_for_room();
             return Ok(());
         }
+        self.note_rank()?;
         loop {
             self.write_back()?;
             if self.is_stopping() || self.round(unix_ms())? == 0 {
                 return Ok(());
             }
         }
+    }
+
+    /// Notes beside the file how far it has come, so that a backup that is copied over it is known by being behind (R19).
+    fn note_rank(&self) -> Result<(), Failure> {
+        let rank = number(&self.db, "rank")?;
+        if self.noted.replace(rank) != rank
+            && let Err(error) = self.directory.raise_mark(rank)
+        {
+            tracing::debug!(%error, "the rank could not be noted beside the journal");
+        }
+        Ok(())
     }
 
     /// Room for the ballast is room enough to go on.

@@ -9,6 +9,8 @@
 //! Nothing here grows: the queue is bounded in requests and in bytes, and whoever wants to append waits for room.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice::from_ref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -21,7 +23,6 @@ use super::condition::Condition;
 use super::epoch;
 use super::files::Directory;
 use super::ledger::{Ledger, Room, Wanted};
-use super::open::BUSY;
 use super::rows::Failure;
 use crate::journal::{Entry, Follower, JournalError};
 
@@ -42,6 +43,11 @@ const MAX_PAGES: u64 = 65_536;
 const FORCED_EVERY: Duration = Duration::from_secs(5);
 /// How long a commit may wait for whoever reads then.
 const FORCED_WAIT: Duration = Duration::from_millis(50);
+/// How long one attempt waits for another program that writes, such as `lychgate threads delete`.
+pub(super) const BUSY: Duration = Duration::from_secs(1);
+/// How long a batch is attempted again while another program has the file. Nobody's run is ended by a passing neighbour;
+/// beyond this it is none.
+const BUSY_FOR: Duration = Duration::from_secs(60);
 /// What a trial must find room for.
 const TRIAL_BYTES: usize = 64 * 1_024;
 
@@ -91,6 +97,7 @@ pub(super) struct Writer {
     pub(super) nudge: SyncSender<()>,
     pub(super) directory: Arc<Directory>,
     pub(super) condition: Arc<Condition>,
+    pub(super) stopping: Arc<AtomicBool>,
     pub(super) forced: Option<Instant>,
 }
 
@@ -168,22 +175,41 @@ impl Writer {
         }
     }
 
-    /// All in one transaction; where there is no room, the ends of runs alone.
+    /// All in one transaction. What fails as a whole is attempted one by one, so that a page that is broken under one
+    /// thread is nobody else's trouble.
     fn write(&mut self, appends: &[Append], changes: &[Asked]) -> Written {
-        let room = if self.condition.is_full() { Room::ForEnds } else { Room::Enough };
-        let mut written = self.attempt(appends, changes, room);
-        if let Err(failure) = &written
-            && failure.is_full()
-            && room == Room::Enough
-        {
-            self.run_full();
-            written = self.attempt(appends, changes, Room::ForEnds);
+        let failure = match self.attempt_patiently(appends, changes) {
+            Ok(written) => return written,
+            Err(failure) => failure,
+        };
+        self.condition.on_failure(&failure);
+        let is_shared = appends.len() + changes.len() > 1;
+        if is_shared && !failure.is_full() && !failure.is_busy() {
+            let outcomes = appends.iter().flat_map(|append| self.write(from_ref(append), &[]).0).collect();
+            let answers = changes.iter().flat_map(|change| self.write(&[], from_ref(change)).1).collect();
+            return (outcomes, answers);
         }
-        written.unwrap_or_else(|failure| {
-            self.condition.on_failure(&failure);
-            let error = JournalError::from(failure);
-            (vec![Err(error.clone()); appends.len()], vec![Err(error); changes.len()])
-        })
+        let error = JournalError::from(failure);
+        (vec![Err(error.clone()); appends.len()], vec![Err(error); changes.len()])
+    }
+
+    /// Again while another program has the file, for a while; where there is no room, the ends of runs alone.
+    fn attempt_patiently(&mut self, appends: &[Append], changes: &[Asked]) -> Result<Written, Failure> {
+        let began = Instant::now();
+        loop {
+            let room = if self.condition.is_full() { Room::ForEnds } else { Room::Enough };
+            match self.attempt(appends, changes, room) {
+                Err(failure) if failure.is_full() && room == Room::Enough => self.run_full(&failure),
+                Err(failure) if failure.is_busy() && !self.is_stopping() && began.elapsed() < BUSY_FOR => {
+                    self.condition.on_failure(&failure);
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     fn attempt(&mut self, appends: &[Append], changes: &[Asked], room: Room) -> Result<Written, Failure> {
@@ -197,21 +223,12 @@ impl Writer {
             };
             Ok((outcomes?, changes.iter().map(change).collect::<Result<_, Failure>>()?))
         });
-        match written {
-            Ok(written) => {
-                condition.on_commit();
-                Ok(written)
-            }
-            Err(failure) => {
-                ledger.forget();
-                Err(failure)
-            }
-        }
+        written.inspect(|_| condition.on_commit())
     }
 
     /// Makes room for the ends of runs: the ballast, and the write-ahead log from its beginning.
-    fn run_full(&mut self) {
-        self.condition.on_full();
+    fn run_full(&mut self, failure: &Failure) {
+        self.condition.on_failure(failure);
         self.directory.give_ballast_up();
         self.checkpoint();
     }
@@ -225,8 +242,11 @@ impl Writer {
         match tried {
             Ok(_) => self.condition.on_room(),
             Err(error) => {
-                self.directory.give_ballast_up();
-                self.condition.on_failure(&error.into());
+                let failure = Failure::from(error);
+                if failure.is_full() {
+                    self.directory.give_ballast_up();
+                }
+                self.condition.on_failure(&failure);
             }
         }
     }
@@ -270,12 +290,15 @@ impl Writer {
     }
 
     fn close(mut self) {
-        let Self { db, ledger, .. } = &mut self;
+        let Self { db, ledger, directory, .. } = &mut self;
         let closed = db
             .pragma_update(None, "synchronous", "FULL")
             .map_err(Failure::from)
             .and_then(|()| transaction(db, ledger, |db, _| Ok(epoch::close(db)?)))
-            .and_then(|()| {
+            .and_then(|mark| {
+                if let Err(error) = directory.leave_mark(&mark) {
+                    tracing::warn!(%error, "the journal cannot be marked; the next start takes it for a copy");
+                }
                 let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
                 Ok(db.query_row(truncate, [], |_| Ok(()))?)
             });
@@ -304,11 +327,15 @@ fn transaction<T>(
     work: impl FnOnce(&Connection, &mut Ledger) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let all = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
-    ledger.begin(&all)?;
-    let done = work(&all, ledger)?;
-    ledger.end(&all)?;
-    all.commit()?;
-    Ok(done)
+    let done = || {
+        ledger.begin(&all)?;
+        let done = work(&all, ledger)?;
+        ledger.end(&all)?;
+        all.commit()?;
+        Ok(done)
+    };
+    let done = done();
+    done.inspect_err(|_| ledger.forget())
 }
 
 /// Writes back what no reader needs from the write-ahead log, without waiting for anybody.

@@ -207,13 +207,38 @@ async fn a_thread_past_its_retention_goes_and_its_offsets_are_never_given_again(
 }
 
 #[tokio::test]
+async fn a_thread_that_is_spoken_to_while_it_is_forgotten_keeps_the_rest_and_says_so() {
+    let place = Place::new();
+    let journal = place.open();
+    let key = key("ann", "t");
+    for r in 0..400 {
+        run(&journal, &key, &format!("r{r}")).await;
+    }
+    let mut events = vec![started("long", "q")];
+    events.extend((0..600).map(|_| custom()));
+    events.push(finished("long"));
+    journal.append(&key, events).await.unwrap();
+    kept_up(&place).await;
+    assert!(!change::forget_some(&place.database(), 1).unwrap());
+    run(&journal, &key, "again").await;
+    for _ in 0..2 {
+        let snapshot = journal.snapshot(&key).await.unwrap();
+        assert!(snapshot.more && snapshot.messages.len() < 500, "{}", snapshot.messages.len());
+        kept_up(&place).await;
+        assert_eq!(place.number("SELECT messages - (SELECT count(*) FROM message) FROM thread"), 0);
+        assert_eq!(place.number("SELECT bytes - (SELECT sum(octet_length(json)) FROM message) FROM thread"), 0);
+    }
+}
+
+#[tokio::test]
 async fn known_runs_and_publications_are_bounded() {
     let place = Place::new();
     let journal = place.open();
     let key = key("ann", "t");
     for r in 0..1_100 {
-        let events = vec![started(&format!("r{r}"), "q"), finished(&format!("r{r}"))];
-        journal.append_once(&key, &format!("k{r}"), events).await.unwrap();
+        let batch = |run: &str| vec![started(run, "q"), finished(run)];
+        journal.append(&key, batch(&format!("r{r}"))).await.unwrap();
+        journal.append_once(&key, &format!("k{r}"), batch("publication")).await.unwrap();
     }
     kept_up(&place).await;
     for table in ["run", "publication"] {

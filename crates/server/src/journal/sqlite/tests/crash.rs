@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use super::*;
+use crate::journal::fold::{History, fold};
 
 /// Tells a copy of this test that it is the one to be killed, and where it writes.
 const VICTIM: &str = "LYCHGATE_TEST_JOURNAL_VICTIM";
@@ -76,13 +77,19 @@ async fn assert_all_there(place: &Place, acknowledged: &[String]) {
     })
     .await;
     let journal = opened.unwrap();
-    let mut texts = Vec::new();
+    let mut streams = Vec::new();
     for stream in 0..STREAMS {
-        let snapshot = journal.snapshot(&key("ann", &format!("t{stream}"))).await.unwrap();
+        let key = key("ann", &format!("t{stream}"));
+        let snapshot = journal.snapshot(&key).await.unwrap();
         assert_eq!(&*snapshot.epoch, "test", "a killed process loses nothing, so that it is the same log");
-        let entries = journal.read(&key("ann", &format!("t{stream}")), snapshot.oldest, 100_000).await.unwrap();
-        let told = snapshot.messages.iter().map(|message| message.rest["content"].to_string());
-        texts.push((entries, told.collect::<String>()));
+        let entries = journal.read(&key, snapshot.oldest, 100_000).await.unwrap();
+        assert!(entries.windows(2).all(|pair| pair[0].offset < pair[1].offset));
+        // All that is there, in its order: the messages, then what is in flight.
+        let mut history = History { messages: snapshot.messages, state: None };
+        entries.iter().filter(|entry| entry.offset > snapshot.cut).for_each(|entry| fold(&mut history, &entry.event));
+        let answers = history.messages.iter().filter(|message| message.role == "assistant");
+        let told: String = answers.map(|message| message.rest["content"].as_str().unwrap()).collect();
+        streams.push((entries, told, 0, 0));
     }
     // A line that the kill cut in the middle was not said.
     for line in acknowledged.iter().filter(|line| line.ends_with('.')) {
@@ -90,9 +97,16 @@ async fn assert_all_there(place: &Place, acknowledged: &[String]) {
         let stream: usize = words.next().unwrap().parse().unwrap();
         let offset: u64 = words.next().unwrap().parse().unwrap();
         let text = words.next().unwrap();
-        let (entries, told) = &texts[stream];
-        let is_event = entries.iter().any(|entry| entry.offset == offset && entry.event.json().get().contains(text));
-        assert!(is_event || told.contains(text), "{line} was acknowledged and is not there");
+        let (entries, told, last, from) = &mut streams[stream];
+        assert!(offset > *last, "{line}: an offset is given once, and offsets rise");
+        *last = offset;
+        if let Some(entry) = entries.iter().find(|entry| entry.offset == offset) {
+            assert!(entry.event.json().get().contains(text), "{line}, and its offset holds another event");
+        }
+        let at =
+            told[*from..].find(text).unwrap_or_else(|| panic!("{line} was acknowledged and is not there, in order"));
+        *from += at + text.len();
+        assert!(!told[*from..].contains(text), "{line} is there twice");
     }
     journal.close().await.unwrap();
 }

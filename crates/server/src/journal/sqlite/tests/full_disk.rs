@@ -1,4 +1,4 @@
-//! A disk that is really full, and a file that may not grow.
+//! A disk that is really full, a file that may not grow, and a process that may write no larger one.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,6 +18,8 @@ impl SmallDisk {
             Ok(status) if status.success() => Some(Self(place)),
             Ok(_) | Err(_) => {
                 let _ = std::fs::remove_dir(&place);
+                let must = std::env::var_os("CI").is_some() && rustix::process::geteuid().is_root();
+                assert!(!must, "where everything is tested, a disk has to be filled");
                 None
             }
         }
@@ -75,6 +77,12 @@ async fn on_a_full_disk_runs_still_end_and_when_there_is_room_everything_goes_on
     }
     assert!(journal.trouble().is_some());
 
+    let filler = std::fs::OpenOptions::new().write(true).open(disk.filler()).unwrap();
+    let length = filler.metadata().unwrap().len();
+    filler.set_len(length - 1_024 * 1_024).unwrap();
+    drop(filler);
+    let ballast = Directory::claim(&disk.0.join("other")).unwrap().take_ballast().unwrap_err();
+    assert!(ballast.to_string().contains("too little is free"), "what is left is left to others: {ballast}");
     std::fs::remove_file(disk.filler()).unwrap();
     becomes(|| journal.trouble().is_none()).await;
     assert!(place.0.join("ballast").exists(), "it is ready for the next time");
@@ -110,4 +118,45 @@ async fn a_file_that_may_not_grow_refuses_and_recovers_when_something_is_deleted
     while !change::forget_some(&db, 1).unwrap() {}
     becomes(|| journal.trouble().is_none()).await;
     run(&journal, &key("ann", "new"), "r").await;
+}
+
+/// Tells a copy of this test that it is the one that may not write, and where it works.
+const LIMITED: &str = "LYCHGATE_TEST_JOURNAL_LIMITED";
+
+/// What a quota and a limit of the process have in common: SQLite does not call it full, the write fails.
+#[tokio::test]
+async fn where_writes_fail_for_a_limit_runs_still_end() {
+    if let Some(directory) = std::env::var_os(LIMITED) {
+        return write_to_the_limit(Place(directory.into())).await;
+    }
+    let place = Place::new();
+    let name = "journal::sqlite::tests::full_disk::where_writes_fail_for_a_limit_runs_still_end";
+    // 8 MiB, in blocks of 512 bytes; a write beyond is an error, not the end of the process.
+    let limit = r#"trap "" XFSZ; ulimit -f 16384; exec "$0" "$@""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", limit]).arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
+    let done = command.env(LIMITED, &place.0).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(String::from_utf8_lossy(&done.stdout).contains("1 passed"));
+}
+
+async fn write_to_the_limit(place: Place) {
+    let journal = place.open();
+    let keys: Vec<SessionKey> = (0..20).map(|thread| key("ann", &format!("t{thread}"))).collect();
+    for key in &keys {
+        journal.append(key, vec![started("r", "q"), content("m", "half an answer")]).await.unwrap();
+    }
+    let big = "x".repeat(100_000);
+    let mut refused = None;
+    for _ in 0..1_000 {
+        if let Err(error) = journal.append(&keys[0], vec![content("m", &big)]).await {
+            refused = Some(error);
+            break;
+        }
+    }
+    assert!(refused.unwrap().to_string().contains("full"));
+    for key in &keys {
+        journal.append(key, vec![finished("r")]).await.unwrap();
+    }
+    assert!(journal.unfinished(1).await.unwrap().is_empty(), "every run has an end (R18)");
 }

@@ -50,6 +50,53 @@ async fn a_copy_in_place_of_the_file_is_another_log() {
 }
 
 #[tokio::test]
+async fn a_backup_that_was_copied_over_the_file_is_another_log() {
+    let place = Place::new();
+    let (file, backup) = (files_database(&place), place.0.join("backup"));
+    let key = key("ann", "t");
+    for round in ["r1", "r2"] {
+        let journal = place.open();
+        run(&journal, &key, round).await;
+        journal.close().await.unwrap();
+        if !backup.exists() {
+            std::fs::copy(&file, &backup).unwrap();
+        }
+    }
+    // The same file by every name that the system has for it.
+    std::fs::copy(&backup, &file).unwrap();
+    let journal = Sqlite::open(&place.config(), "another epoch").unwrap();
+    let snapshot = journal.snapshot(&key).await.unwrap();
+    assert_eq!((&*snapshot.epoch, snapshot.head), ("another epoch", 3));
+}
+
+#[tokio::test]
+async fn a_backup_that_was_made_since_the_last_opening_is_another_log_when_it_replaces_a_later_file() {
+    let place = Place::new();
+    let (file, backup) = (files_database(&place), place.0.join("backup"));
+    let key = key("ann", "t");
+    let journal = place.open();
+    run(&journal, &key, "r").await;
+    place.database().execute("VACUUM INTO ?", [backup.to_str()]).unwrap();
+    run(&journal, &key, "r2").await;
+    let mark = || std::fs::read_to_string(place.0.join("lock")).unwrap();
+    let rank = place.number("SELECT value FROM meta WHERE key = 'rank'");
+    becomes(|| mark().starts_with(&format!("{rank:020} "))).await;
+    // What a gateway that is killed leaves: the mark of its opening.
+    let left = mark();
+    let whole = place.0.join("whole");
+    place.database().execute("VACUUM INTO ?", [whole.to_str()]).unwrap();
+    journal.close().await.unwrap();
+    drop(journal);
+    for (copied, epoch) in [(&whole, "test"), (&backup, "another epoch")] {
+        std::fs::write(place.0.join("lock"), &left).unwrap();
+        std::fs::copy(copied, &file).unwrap();
+        let journal = Sqlite::open(&place.config(), "another epoch").unwrap();
+        assert_eq!(&*journal.snapshot(&key).await.unwrap().epoch, epoch);
+        journal.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_crash_before_another_boot_makes_another_log_unless_it_was_full() {
     for (durability, epoch) in [("normal", "another epoch"), ("full", "test")] {
         let place = Place::new();
@@ -108,4 +155,26 @@ fn a_thread_is_remembered_only_while_a_run_is_in_flight() {
     assert_eq!(append(vec![started("r", "q")]), 1);
     assert_eq!(append(vec![content("m", "a")]), 1);
     assert_eq!(append(vec![finished("r")]), 0);
+}
+
+#[test]
+fn what_is_kept_back_for_a_full_disk_goes_to_ends_of_runs_and_to_nothing_else() {
+    let place = Place::new();
+    let directory = Directory::claim(&place.0).unwrap();
+    let (db, _) = open::prepare(&directory, config::Durability::Normal, "test").unwrap();
+    let bounds = Bounds { max_events: 99, max_messages: 99, max_bytes: 99_999 };
+    let mut ledger = Ledger::new(&db, bounds).unwrap();
+    let mut append = |thread: &str, once: Option<&str>, room, events: Vec<Event>| {
+        let wanted = Wanted { key: key("ann", thread), once: once.map(str::to_owned), events };
+        ledger.begin(&db).unwrap();
+        ledger.append(&db, &wanted, room).is_ok()
+    };
+    assert!(append("t", None, ledger::Room::Enough, vec![started("r", "q")]));
+    let whole = || vec![started("p", "q"), finished("p")];
+    for thread in ["t", "at rest"] {
+        assert!(!append(thread, Some("k"), ledger::Room::ForEnds, whole()));
+        assert!(!append(thread, None, ledger::Room::ForEnds, whole()));
+    }
+    assert!(!append("at rest", None, ledger::Room::ForEnds, vec![finished("r")]));
+    assert!(append("t", None, ledger::Room::ForEnds, vec![content("m", "a"), finished("r")]));
 }
