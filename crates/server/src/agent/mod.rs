@@ -33,6 +33,7 @@ mod guard;
 mod http;
 mod identity;
 mod openai;
+mod reader;
 mod registry;
 mod secrets;
 mod sse;

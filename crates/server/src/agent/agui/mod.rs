@@ -8,17 +8,13 @@
 //! Events are passed on as they came wherever that does no harm. Nothing is read ahead, and nothing after the backend's
 //! RUN_FINISHED or RUN_ERROR; dropping the stream closes the connection.
 
-use std::collections::VecDeque;
-use std::mem;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, future, stream};
-use sse_stream::Sse;
+use futures_util::{StreamExt, future, stream};
 
 use super::failure::Failure;
 use super::http::{BadUrl, Endpoint, Kind, Reply};
-use super::sse::{self, Broken};
+use super::reader::{Dialect, State, fail, translate};
 use super::{Agent, AgentError, EventStream, RunRequest};
 use crate::config::agents as config;
 use crate::wire::event::Event;
@@ -59,15 +55,13 @@ impl Agent for Agui {
 impl Shared {
     async fn answer(&self, request: RunRequest) -> EventStream {
         match self.endpoint.post(input::body(&request), &request).await {
-            Ok(Reply { kind: Kind::Events, response }) => translate(Box::pin(response.bytes_stream()), self.raw),
+            Ok(Reply { kind: Kind::Events, response }) => {
+                translate(Box::pin(response.bytes_stream()), Answer::new(self.raw))
+            }
             Ok(Reply { kind: Kind::Json, .. }) => fail(Failure::BadStream("is no event stream")),
-            Err(error) => Box::pin(stream::iter([Err(error)])),
+            Err(error) => fail(error),
         }
     }
-}
-
-fn fail(failure: Failure) -> EventStream {
-    Box::pin(stream::iter([Err(failure.into())]))
 }
 
 /// An agent whose RAW events stay here. It stands outside of the deadlines: an agent that sends nothing but RAW for a
@@ -81,74 +75,25 @@ impl Agent for WithoutRaw {
     }
 }
 
-/// The events of an answer.
-fn translate<S, E>(body: S, raw: Raw) -> EventStream
-where
-    S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
-    E: Send + 'static,
-{
-    let reader = Reader {
-        body: Box::pin(sse::decode(body)),
-        raw,
-        order: Order::default(),
-        ready: VecDeque::new(),
-        state: State::Reading,
-    };
-    Box::pin(stream::unfold(reader, Reader::next))
-}
-
-struct Reader<S> {
-    body: S,
+/// One answer as it comes.
+struct Answer {
     raw: Raw,
     order: Order,
-    ready: VecDeque<Event>,
-    state: State,
 }
 
-enum State {
-    Reading,
-    /// Told once, after what is ready.
-    Failed(Failure),
-    Over,
+impl Answer {
+    fn new(raw: Raw) -> Self {
+        Self { raw, order: Order::default() }
+    }
 }
 
-impl<S> Reader<S>
-where
-    S: Stream<Item = Result<Sse, Broken>> + Unpin,
-{
-    async fn next(mut self) -> Option<(Result<Event, AgentError>, Self)> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some((Ok(event), self));
-            }
-            match mem::replace(&mut self.state, State::Over) {
-                State::Reading => self.state = self.step().await,
-                State::Failed(failure) => return Some((Err(failure.into()), self)),
-                State::Over => return None,
-            }
-        }
-    }
-
-    /// Reads one event of the server.
-    async fn step(&mut self) -> State {
-        let taken = match self.body.next().await {
-            Some(Ok(event)) => self.take(&event),
-            Some(Err(Broken::TooLong)) => Err(Failure::BadStream("holds a piece that is too long")),
-            Some(Err(Broken::Cut)) | None => Err(Failure::Cut),
-        };
-        taken.unwrap_or_else(State::Failed)
-    }
-
-    fn take(&mut self, event: &Sse) -> Result<State, Failure> {
-        let json = match event.data.as_deref().map(str::trim) {
-            None | Some("") => return Ok(State::Reading),
-            Some(json) => json,
-        };
-        let tidy = tidy::read(json, self.raw)?;
+impl Dialect for Answer {
+    fn take(&mut self, data: &str, out: &mut Vec<Event>) -> Result<State, Failure> {
+        let tidy = tidy::read(data, self.raw)?;
         let is_end = matches!(tidy.event.kind(), "RUN_FINISHED" | "RUN_ERROR");
         let mut events = Vec::new();
         self.order.pass(tidy, &mut events)?;
-        self.ready.extend(events);
+        out.extend(events);
         Ok(if is_end { State::Over } else { State::Reading })
     }
 }

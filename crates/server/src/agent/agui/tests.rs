@@ -7,7 +7,10 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::agent::AgentError;
+use crate::agent::sse::Broken;
 use crate::agent::tests::{collect, kinds, request};
+use bytes::Bytes;
 
 mod peer;
 mod socket;
@@ -48,7 +51,7 @@ fn text(events: &[Value]) -> String {
 
 async fn translated(bytes: impl Into<Vec<u8>>) -> (Vec<Value>, Option<AgentError>) {
     let pieces = stream::iter([Ok::<_, Broken>(Bytes::from(bytes.into()))]);
-    collect(translate(pieces, Raw::Strip)).await
+    collect(translate(pieces, Answer::new(Raw::Strip))).await
 }
 
 async fn code(bytes: impl Into<Vec<u8>>) -> String {
@@ -69,7 +72,7 @@ async fn nothing_is_read_after_the_end() {
         let mut bytes = body(&[started(), end.clone()]);
         bytes.extend_from_slice(b"data: garbage\n\n");
         bytes.extend_from_slice(&body(&[started(), finished()]));
-        let mut events = translate(stream::iter([Ok::<_, Broken>(Bytes::from(bytes))]), Raw::Strip);
+        let mut events = translate(stream::iter([Ok::<_, Broken>(Bytes::from(bytes))]), Answer::new(Raw::Strip));
         assert_eq!(events.next().await.unwrap().unwrap().kind(), end["type"]);
         assert!(events.next().await.is_none());
     }
@@ -89,7 +92,7 @@ async fn raw_events_stay_here_unless_they_are_wanted() {
 
     impl Agent for Given {
         fn run(&self, _request: RunRequest) -> EventStream {
-            translate(stream::iter([Ok::<_, Broken>(Bytes::from(self.0.clone()))]), self.1)
+            translate(stream::iter([Ok::<_, Broken>(Bytes::from(self.0.clone()))]), Answer::new(self.1))
         }
     }
 

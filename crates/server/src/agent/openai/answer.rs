@@ -77,7 +77,7 @@ impl Answer {
     }
 
     /// Adds the events of one chunk to `out`. Of several choices only the first is read: we never ask for more.
-    pub(super) fn take(&mut self, chunk: Chunk, out: &mut Vec<Event>) -> Result<(), Failure> {
+    pub(super) fn add(&mut self, chunk: Chunk, out: &mut Vec<Event>) -> Result<(), Failure> {
         if let Some(failure) = self.reported(&chunk) {
             return Err(failure);
         }

@@ -5,23 +5,17 @@
 //!                              | text/event-stream: sse -> chunk -> answer -> events
 //!                              ' application/json:         chunk -> answer -> events
 //! ```
-//!
-//! Nothing is read ahead: the next bytes are asked for when the consumer has taken all events of the last ones. Dropping
-//! the stream closes the connection, which is how these servers learn that nobody waits any more.
 
-use std::collections::VecDeque;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
-use sse_stream::Sse;
+use futures_util::{StreamExt, stream};
 
 use super::failure::Failure;
 use super::http::{BadUrl, Body, Endpoint, Kind, Reply, read_up_to};
-use super::sse::{self, Broken, MAX_EVENT_BYTES};
-use super::{Agent, AgentError, EventStream, RunRequest};
+use super::reader::{Dialect, State, fail, translate};
+use super::sse::MAX_EVENT_BYTES;
+use super::{Agent, EventStream, RunRequest};
 use crate::config::agents as config;
 use crate::wire::event::Event;
 use answer::Answer;
@@ -72,26 +66,16 @@ impl Shared {
         match reply {
             Ok(Reply { kind: Kind::Events, response }) => translate(Box::pin(response.bytes_stream()), answer),
             Ok(Reply { kind: Kind::Json, response }) => whole(read_up_to(response, MAX_EVENT_BYTES).await, answer),
-            Err(error) => Box::pin(stream::iter([Err(error)])),
+            Err(error) => fail(error),
         }
     }
-}
-
-/// The events of a streamed answer.
-fn translate<S, E>(body: S, answer: Answer) -> EventStream
-where
-    S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
-    E: Send + 'static,
-{
-    let reader = Reader { body: Box::pin(sse::decode(body)), answer, ready: VecDeque::new(), state: State::Reading };
-    Box::pin(stream::unfold(reader, Reader::next))
 }
 
 /// The events of an answer that came in one piece.
 fn whole(body: Body, mut answer: Answer) -> EventStream {
     let mut events = Vec::new();
     let end = match body {
-        Body::Whole(bytes) => read(&bytes).and_then(|chunk| answer.take(chunk, &mut events)),
+        Body::Whole(bytes) => read(&bytes).and_then(|chunk| answer.add(chunk, &mut events)),
         Body::TooLong => Err(Failure::BadStream("is too long")),
         Body::Broken => Err(Failure::Cut),
     };
@@ -113,70 +97,29 @@ fn read(json: &[u8]) -> Result<chunk::Chunk, Failure> {
     })
 }
 
-struct Reader<S> {
-    body: S,
-    answer: Answer,
-    ready: VecDeque<Event>,
-    state: State,
-}
+impl Dialect for Answer {
+    fn patience(&self) -> Option<Duration> {
+        self.is_finished().then_some(USAGE_TIMEOUT)
+    }
 
-enum State {
-    Reading,
-    /// Told once, after what is ready.
-    Failed(Failure),
-    Over,
-}
-
-impl<S> Reader<S>
-where
-    S: Stream<Item = Result<Sse, Broken>> + Unpin,
-{
-    async fn next(mut self) -> Option<(Result<Event, AgentError>, Self)> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some((Ok(event), self));
-            }
-            match mem::replace(&mut self.state, State::Over) {
-                State::Reading => self.state = self.step().await,
-                State::Failed(failure) => return Some((Err(failure.into()), self)),
-                State::Over => return None,
-            }
+    fn take(&mut self, data: &str, out: &mut Vec<Event>) -> Result<State, Failure> {
+        if data == "[DONE]" {
+            self.finish(out);
+            return Ok(State::Over);
         }
+        read(data.as_bytes()).and_then(|chunk| self.add(chunk, out))?;
+        Ok(State::Reading)
     }
 
-    /// Reads one event of the server.
-    async fn step(&mut self) -> State {
-        let next = match self.answer.is_finished() {
-            true => tokio::time::timeout(USAGE_TIMEOUT, self.body.next()).await.ok().flatten(),
-            false => self.body.next().await,
-        };
-        let mut events = Vec::new();
-        let state = match next {
-            Some(Ok(event)) => self.take(&event, &mut events),
-            // The answer is complete; what follows it may be missing or broken.
-            Some(Err(_)) | None if self.answer.is_finished() => self.finish(&mut events),
-            Some(Err(Broken::TooLong)) => State::Failed(Failure::BadStream("holds a piece that is too long")),
-            Some(Err(Broken::Cut)) | None => State::Failed(Failure::Cut),
-        };
-        self.ready.extend(events);
-        state
-    }
-
-    fn take(&mut self, event: &Sse, out: &mut Vec<Event>) -> State {
-        let taken = match event.data.as_deref().map(str::trim) {
-            None | Some("") => Ok(()),
-            Some("[DONE]") => return self.finish(out),
-            Some(json) => read(json.as_bytes()).and_then(|chunk| self.answer.take(chunk, out)),
-        };
-        match taken {
-            Ok(()) => State::Reading,
-            Err(failure) => State::Failed(failure),
+    /// Where the answer is complete, what follows it may be missing or broken.
+    fn end(&mut self, how: Failure, out: &mut Vec<Event>) -> State {
+        match self.is_finished() {
+            true => {
+                self.finish(out);
+                State::Over
+            }
+            false => State::Failed(how),
         }
-    }
-
-    fn finish(&mut self, out: &mut Vec<Event>) -> State {
-        self.answer.finish(out);
-        State::Over
     }
 }
 

@@ -5,8 +5,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::agent::AgentError;
 use crate::agent::secrets::Secrets;
+use crate::agent::sse::Broken;
 use crate::agent::tests::{collect, kinds, request};
+use bytes::Bytes;
 
 mod peer;
 mod socket;
@@ -340,7 +343,7 @@ proptest! {
         let mut pieces = Vec::new();
         for size in sizes.into_iter().cycle().take(400) {
             let tail = rest.split_off(size.min(rest.len()));
-            pieces.push(mem::replace(&mut rest, tail));
+            pieces.push(std::mem::replace(&mut rest, tail));
         }
         pieces.push(rest);
         let (cut, whole) = runtime().block_on(async { (translated(pieces).await, awkward_events().await) });
