@@ -21,18 +21,21 @@ use lychgate_core::{RunId, SessionKey, UserId};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use self::acks::Lanes;
 use self::change::Rules;
 use self::condition::Condition;
 use self::files::Directory;
-use self::ledger::{Ledger, Wanted};
+use self::ledger::Ledger;
 use self::readers::Readers;
 use self::rows::Bounds;
 use self::upkeep::Upkeep;
-use self::writer::{Append, BATCHES, Job, Outcome, QUEUE, QUEUE_BYTES, Writer};
+use self::wanted::Wanted;
+use self::writer::{Append, Job, Outcome, QUEUE, QUEUE_BYTES, Writer};
 use super::{Entry, Follower, Journal, JournalError, JournalFuture, MessagePage, Snapshot, ThreadPage};
 use crate::config;
 use crate::wire::event::Event;
 
+mod acks;
 mod archive;
 mod change;
 mod condition;
@@ -48,6 +51,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod wanted;
 mod writer;
 
 pub use archive::{Archive, Deletion, Kept, Listed};
@@ -106,7 +110,7 @@ impl Sqlite {
         let ledger = Ledger::new(&db, bounds).map_err(failed)?;
         let condition = Arc::new(Condition::default());
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let (acks, acked) = sync_channel(BATCHES);
+        let (acks, told) = Lanes::new();
         let (nudge, nudged) = sync_channel(1);
         let stopping = Arc::new(AtomicBool::new(false));
         let follower: Arc<OnceLock<Arc<dyn Follower>>> = Arc::default();
@@ -135,12 +139,14 @@ impl Sqlite {
             stopping: Arc::clone(&stopping),
             forced: None,
         };
-        let told = Arc::clone(&follower);
-        let threads = [
+        let mut threads = vec![
             spawn("journal", &path, &condition, move || writer.run())?,
-            spawn("journal-acks", &path, &condition, move || writer::acknowledge(&acked, &told))?,
             spawn("journal-upkeep", &path, &condition, move || upkeep.run())?,
         ];
+        for lane in told {
+            let follower = Arc::clone(&follower);
+            threads.push(spawn("journal-acks", &path, &condition, move || acks::acknowledge(&lane, &follower))?);
+        }
         Ok(Self {
             epoch,
             bounds,
@@ -151,7 +157,7 @@ impl Sqlite {
             follower,
             stopping,
             nudge,
-            threads: Mutex::new(threads.into()),
+            threads: Mutex::new(threads),
         })
     }
 

@@ -111,6 +111,28 @@ async fn operators_look_at_threads_and_delete_them_beside_a_gateway() {
     assert_eq!(events.last().unwrap()["event"]["type"], "RUN_FINISHED");
 }
 
+#[tokio::test]
+async fn a_thread_that_is_deleted_under_its_run_stays_empty_and_takes_the_next_run() {
+    let place = Place::new();
+    let gateway = place.gateway(&[r#"agents.demo.delay = "100ms""#]).await;
+    let mut ann = gateway.connect("ann").await;
+    ann.open("t1").await;
+    ann.run("t1", "r1", &"one word after the other ".repeat(12)).await;
+    ann.expect_event("TEXT_MESSAGE_CONTENT").await;
+    let flying = place.threads(&["delete", "ann", "t1", "--yes"]);
+    assert!(flying.status.code() == Some(1) && text(&flying).contains("in flight"), "{}", text(&flying));
+    let deleted = place.threads(&["delete", "ann", "t1", "--yes", "--force"]);
+    assert!(deleted.status.success(), "{}", text(&deleted));
+    // It starts when the run before it has ended, which has nothing left to write its end to.
+    ann.run("t1", "r2", "And now?").await;
+    let events = ann.events_to_end().await;
+    assert_eq!(events.last().unwrap()["event"]["runId"], "r2");
+    let mut other = gateway.connect("ann").await;
+    let messages = other.open("t1").await["messages"].clone();
+    assert_eq!(messages.as_array().unwrap().len(), 2, "{messages}");
+    drop(gateway);
+}
+
 /// A file system of a few megabytes, unmounted with the test; none where this user may not mount.
 struct SmallDisk(PathBuf);
 

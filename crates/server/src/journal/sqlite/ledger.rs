@@ -16,6 +16,7 @@ use rusqlite::{Connection, params};
 
 use super::read::was_published;
 use super::rows::{Bounds, Failure, Thread, number, unix_ms};
+use super::wanted::{Room, Wanted};
 use crate::journal::{Entry, JournalError, merge_adjacent};
 use crate::wire::event::Event;
 
@@ -23,47 +24,10 @@ use crate::wire::event::Event;
 const MAX_OPEN: usize = 65_536;
 /// Longest text that pieces are joined to within a log.
 pub(super) const JOINED_BYTES: usize = 16 * 1_024;
-/// The end of a run is taken above every bound, up to this size: a log that cannot record an end would show a run in
-/// flight for ever (R18).
-const END_BYTES: usize = 16 * 1_024;
 /// What is left of former runs may be this many times the bounds, and this many events in any case, until upkeep has
 /// come round.
 const AT_REST: usize = 4;
 const EVENTS_AT_REST: usize = 16_384;
-
-/// What there is room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// Everything.
-    Enough,
-    /// The ends of runs, from the ballast.
-    ForEnds,
-}
-
-/// What one append asks for.
-#[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) key: SessionKey,
-    pub(super) once: Option<String>,
-    pub(super) events: Vec<Event>,
-}
-
-impl Wanted {
-    /// Whether this ends the run in flight and does little else. A publication that is a run of its own is none.
-    fn is_small_end(&self, thread: &Thread) -> bool {
-        let ends = self.events.last().is_some_and(|event| matches!(event.kind(), "RUN_FINISHED" | "RUN_ERROR"));
-        let starts = self.events.iter().any(|event| event.kind() == "RUN_STARTED");
-        thread.run.is_some() && ends && !starts && self.bytes() <= END_BYTES
-    }
-
-    fn starts(&self) -> bool {
-        self.events.first().is_some_and(|event| event.kind() == "RUN_STARTED")
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.events.iter().map(|event| event.json().get().len()).sum()
-    }
-}
 
 /// A thread that is being written to.
 struct Open {

@@ -8,30 +8,29 @@
 //! While one batch reaches the disk the next one gathers, and while the follower is told of one the next is written.
 //! Nothing here grows: the queue is bounded in requests and in bytes, and whoever wants to append waits for room.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice::from_ref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Arc, OnceLock};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::acks::Lanes;
 use super::change::Change;
 use super::condition::Condition;
 use super::epoch;
 use super::files::Directory;
-use super::ledger::{Ledger, Room, Wanted};
+use super::ledger::Ledger;
 use super::rows::Failure;
-use crate::journal::{Entry, Follower, JournalError};
+use super::wanted::{Room, Wanted};
+use crate::journal::{Entry, JournalError};
 
 /// Requests that wait for the writer, at most.
 pub(super) const QUEUE: usize = 1_024;
 /// Bytes of events from the queue to the acknowledgement, at most.
 pub(super) const QUEUE_BYTES: u32 = 32 * 1_024 * 1_024;
-/// Batches that wait for the follower, at most.
-pub(super) const BATCHES: usize = 4;
 /// Events and bytes of one transaction, at most: its commit is what everybody in it waits for.
 const BATCH_EVENTS: usize = 2_048;
 const BATCH_BYTES: usize = 2 * 1_024 * 1_024;
@@ -86,14 +85,11 @@ pub(super) enum Job {
     Close,
 }
 
-/// Appends and what became of them, for the follower and for whoever waits.
-pub(super) type Acks = Vec<(Append, Outcome)>;
-
 pub(super) struct Writer {
     pub(super) db: Connection,
     pub(super) ledger: Ledger,
     pub(super) queue: mpsc::Receiver<Job>,
-    pub(super) acks: SyncSender<Acks>,
+    pub(super) acks: Lanes,
     pub(super) nudge: SyncSender<()>,
     pub(super) directory: Arc<Directory>,
     pub(super) condition: Arc<Condition>,
@@ -156,10 +152,7 @@ impl Writer {
         let Round { appends, changes, checkpoint, is_trial, .. } = round;
         if !appends.is_empty() || !changes.is_empty() {
             let (outcomes, answers) = self.write(&appends, &changes);
-            let acks: Acks = appends.into_iter().zip(outcomes).collect();
-            if !acks.is_empty() && self.acks.send(acks).is_err() {
-                tracing::error!("the journal's acknowledgements ended before their writer");
-            }
+            self.acks.send(appends.into_iter().zip(outcomes));
             for ((_, reply), answer) in changes.into_iter().zip(answers) {
                 // Upkeep may have stopped waiting.
                 let _ = reply.send(answer);
@@ -355,21 +348,4 @@ fn pages(db: &Connection) -> rusqlite::Result<(u64, u64)> {
         let number = |at| row.get::<_, i64>(at).map(|pages| u64::try_from(pages).unwrap_or(0));
         Ok((number(1)?, number(2)?))
     })
-}
-
-/// Tells the follower, then whoever waits; ends with the writer.
-pub(super) fn acknowledge(acks: &Receiver<Acks>, follower: &OnceLock<Arc<dyn Follower>>) {
-    while let Ok(batch) = acks.recv() {
-        for (append, outcome) in batch {
-            if let (Ok(Some(entries)), Some(follower)) = (&outcome, follower.get()) {
-                let told = catch_unwind(AssertUnwindSafe(|| follower.appended(&append.wanted.key, entries)));
-                if told.is_err() {
-                    tracing::error!(key = %append.wanted.key, "the follower of the journal panicked");
-                }
-            }
-            drop(append.weight);
-            // Whoever appended may have gone; what he appended is there all the same.
-            let _ = append.reply.send(outcome);
-        }
-    }
 }

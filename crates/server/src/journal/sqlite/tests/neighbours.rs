@@ -164,3 +164,34 @@ async fn a_thread_that_was_deleted_while_its_run_waited_for_the_file_is_gone_too
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(late.await.unwrap().unwrap_err(), JournalError::Gone);
 }
+
+/// Stays with the first thread that it hears of until it may go on.
+struct Stuck(Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl Follower for Stuck {
+    fn appended(&self, key: &SessionKey, _: &[Entry]) {
+        if key.thread().as_str() == "slow" {
+            let _ = self.0.lock().unwrap().recv();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_is_busy_with_one_thread_does_not_hold_up_all_others() {
+    let place = Place::new();
+    let journal = Arc::new(place.open());
+    let (go_on, may_go_on) = sync_channel(1);
+    journal.follow(Arc::new(Stuck(Mutex::new(may_go_on))));
+    let slow = appended(&journal, &key("ann", "slow"), started("r", "q"));
+    let mut others = tokio::task::JoinSet::new();
+    for user in 0..64 {
+        let journal = Arc::clone(&journal);
+        others.spawn(async move { journal.append(&key(&format!("user {user}"), "t"), vec![started("r", "q")]).await });
+    }
+    let first = tokio::time::timeout(PATIENCE, others.join_next()).await.expect("all wait for one");
+    first.unwrap().unwrap().unwrap();
+    assert!(!slow.is_finished());
+    go_on.send(()).unwrap();
+    slow.await.unwrap().unwrap();
+    assert!(others.join_all().await.iter().all(Result::is_ok));
+}

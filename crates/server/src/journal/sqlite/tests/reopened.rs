@@ -148,7 +148,7 @@ fn a_thread_is_remembered_only_while_a_run_is_in_flight() {
     let mut append = |events: Vec<Event>| {
         let wanted = Wanted { key: key("ann", "t"), once: None, events };
         ledger.begin(&db).unwrap();
-        ledger.append(&db, &wanted, ledger::Room::Enough).unwrap();
+        ledger.append(&db, &wanted, wanted::Room::Enough).unwrap();
         ledger.open_threads()
     };
     assert_eq!(append(vec![content("m", "outside of a run")]), 0);
@@ -169,12 +169,12 @@ fn what_is_kept_back_for_a_full_disk_goes_to_ends_of_runs_and_to_nothing_else() 
         ledger.begin(&db).unwrap();
         ledger.append(&db, &wanted, room).is_ok()
     };
-    assert!(append("t", None, ledger::Room::Enough, vec![started("r", "q")]));
+    assert!(append("t", None, wanted::Room::Enough, vec![started("r", "q")]));
     let whole = || vec![started("p", "q"), finished("p")];
     for thread in ["t", "at rest"] {
-        assert!(!append(thread, Some("k"), ledger::Room::ForEnds, whole()));
-        assert!(!append(thread, None, ledger::Room::ForEnds, whole()));
+        assert!(!append(thread, Some("k"), wanted::Room::ForEnds, whole()));
+        assert!(!append(thread, None, wanted::Room::ForEnds, whole()));
     }
-    assert!(!append("at rest", None, ledger::Room::ForEnds, vec![finished("r")]));
-    assert!(append("t", None, ledger::Room::ForEnds, vec![content("m", "a"), finished("r")]));
+    assert!(!append("at rest", None, wanted::Room::ForEnds, vec![finished("r")]));
+    assert!(append("t", None, wanted::Room::ForEnds, vec![content("m", "a"), finished("r")]));
 }
