@@ -1,6 +1,8 @@
 //! Readers over HTTP at the limits: the slot that they take and give back, the queue, slow readers, the end of the node,
 //! and what a backend publishes.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -148,6 +150,24 @@ async fn a_reader_that_takes_nothing_for_too_long_is_let_go() {
     gateway.metric_becomes("lychgate_sessions", |count| count == 0.0).await;
     gateway.metric_becomes("lychgate_connections", |count| count == 0.0).await;
     drop(stopped);
+}
+
+#[tokio::test]
+async fn a_reader_on_a_thin_line_is_let_be_as_long_as_it_takes_something() {
+    const LONG: usize = 12 * 1024 * 1024;
+    let keys = [
+        "websocket.max_message_bytes = 16777216",
+        "journal.max_bytes_per_thread = 33554432",
+        r#"liveness.write_stall = "3s""#,
+        r#"liveness.ping_interval = "300ms""#,
+        r#"liveness.ping_answer = "200ms""#,
+    ];
+    let gateway = Gateway::start(&keys).await;
+    let body = input("t1", "r1", &format!("stall {}", "x".repeat(LONG)));
+    let mut thin = Ask::post("/v1/agui", &body).by(&gateway, "ann").with_receive_buffer(4096).start(&gateway).await;
+    // What the kernels do not take at once lasts for more than the stall.
+    thin.trickle(LONG, 128 * 1024, Duration::from_millis(100)).await;
+    thin.read_until("TEXT_MESSAGE_CONTENT").await;
 }
 
 #[tokio::test]
