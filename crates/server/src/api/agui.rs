@@ -56,6 +56,10 @@ async fn run(
         .map_err(|error| Refused::bad(format!("The body is no RunAgentInput of AG-UI: {error}.")))?;
     drop(body);
     let run = run.map(|run| RunId::parse(&run)).transpose().map_err(|error| Refused::bad_id("runId", &error))?;
+    // Asked before a slot is taken, which may cost another session its own.
+    if !clients.runs.has_agent(agent.as_deref()) {
+        return Err(ErrorCode::AgentUnavailable.into());
+    }
     let plan = caller.identity.plan.clone();
     let visit = Visit { caller, thread, operation: "agui" };
     let serve = move |mut reader: Reader| async move {

@@ -54,6 +54,16 @@ async fn at_the_limit_a_reader_makes_room_like_every_newcomer() {
 }
 
 #[tokio::test]
+async fn whoever_asks_an_agent_that_there_is_not_pushes_nobody_out() {
+    let gateway = Gateway::start(&ONE).await;
+    let mut tab = gateway.connect("ann").await;
+    tab.open("t1").await;
+    let ask = Ask::post("/v1/agui/nobody", &input("t2", "r1", "hello")).by(&gateway, "ann");
+    assert_eq!(ask.send(&gateway).await.status, 502);
+    assert_eq!(tab.ask("t1", "r2", "hello").await.len(), 5, "its session is still its own");
+}
+
+#[tokio::test]
 async fn behind_a_run_a_reader_waits_in_the_queue_and_its_waiting_shows_as_comments() {
     let gateway =
         Gateway::start(&with(&ONE, &[r#"limits.queue_deadline = "2s""#, r#"limits.ladder_deadline = "1s""#])).await;
