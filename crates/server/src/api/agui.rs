@@ -88,12 +88,15 @@ struct Telling {
 impl Telling {
     /// Tells everything but the last event, which is the answer.
     async fn tell(&mut self, reader: &mut Reader, question: Question) -> Result<Bytes, Stop> {
+        reader.follow(self.run.as_str());
         let opened = reader.open(None).await?;
         self.ask(reader, opened, question).await?;
         loop {
             let (offset, mark, json) = match reader.hear().await? {
                 Heard::Event { offset, mark, json } => (offset, mark, json),
                 Heard::Opened(_) => return Err(let_go()),
+                // Nobody comes back by himself: its client asks once.
+                Heard::Reconnect(_) => continue,
             };
             // What we put into the log is text; an event of another run is none of this response's.
             let text = || sse::logged(&String::from_utf8_lossy(&json), offset);

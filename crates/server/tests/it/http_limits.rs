@@ -235,6 +235,29 @@ async fn a_reader_of_what_runs_is_told_why_it_had_to_go() {
     let (mut events, ()) = tokio::join!(reader.events(), opened);
     let end = events.pop().unwrap();
     assert_eq!((end.name.as_deref(), &end.data["code"]), (Some("closed"), &json!("evicted")));
+    let wait = events.pop().unwrap().retry;
+    assert_eq!(wait, Some(3_600_000), "an EventSource does not come back to push the newer one out");
+}
+
+#[tokio::test]
+async fn readers_of_what_runs_are_sent_away_by_a_drain_each_with_a_time_of_his_own() {
+    let mut gateway = Gateway::start(&[]).await;
+    let mut first = stream(&gateway, "ann", "t1", "r1", "stall").await;
+    first.expect("TEXT_MESSAGE_CONTENT").await;
+    let mut readers = Vec::new();
+    for _ in 0..8 {
+        let mut reader = Ask::get("/v1/threads/t1/events").by(&gateway, "ann").send(&gateway).await;
+        reader.expect("TEXT_MESSAGE_CONTENT").await;
+        readers.push(reader);
+    }
+    gateway.process.signal(Signal::TERM);
+    let mut waits = Vec::new();
+    for mut reader in readers {
+        waits.push(reader.events().await.iter().rev().find_map(|event| event.retry).unwrap());
+    }
+    waits.sort_unstable();
+    waits.dedup();
+    assert!(waits.len() > 2, "{waits:?}");
 }
 
 fn publication(user: &str, thread: Option<&str>, key: &str, value: &str) -> serde_json::Value {
