@@ -150,6 +150,12 @@ impl Runs {
         })
     }
 
+    /// Whether there is an agent of this name; without a name, a default one.
+    #[must_use]
+    pub fn has_agent(&self, name: Option<&str>) -> bool {
+        self.around.agent(name).is_some()
+    }
+
     /// Starts a run; does not block. The same run again is a no-op, whether it waits, is in flight or over. A thread
     /// with another run in flight, and `runs.max_queued_per_thread` waiting, is `error busy` to `reply`; a user with
     /// all his runs in flight `error rate_limited`; an unknown agent `error agent_unavailable`; a gateway that stops

@@ -56,6 +56,10 @@ async fn run(
         .map_err(|error| Refused::bad(format!("The body is no RunAgentInput of AG-UI: {error}.")))?;
     drop(body);
     let run = run.map(|run| RunId::parse(&run)).transpose().map_err(|error| Refused::bad_id("runId", &error))?;
+    // Asked before a slot is taken, which may cost another session its own.
+    if !clients.runs.has_agent(agent.as_deref()) {
+        return Err(ErrorCode::AgentUnavailable.into());
+    }
     let plan = caller.identity.plan.clone();
     let visit = Visit { caller, thread, operation: "agui" };
     let serve = move |mut reader: Reader| async move {
@@ -84,12 +88,15 @@ struct Telling {
 impl Telling {
     /// Tells everything but the last event, which is the answer.
     async fn tell(&mut self, reader: &mut Reader, question: Question) -> Result<Bytes, Stop> {
+        reader.follow(self.run.as_str());
         let opened = reader.open(None).await?;
         self.ask(reader, opened, question).await?;
         loop {
             let (offset, mark, json) = match reader.hear().await? {
                 Heard::Event { offset, mark, json } => (offset, mark, json),
                 Heard::Opened(_) => return Err(let_go()),
+                // Nobody comes back by himself: its client asks once.
+                Heard::Reconnect(_) => continue,
             };
             // What we put into the log is text; an event of another run is none of this response's.
             let text = || sse::logged(&String::from_utf8_lossy(&json), offset);

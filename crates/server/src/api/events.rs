@@ -51,7 +51,7 @@ pub(super) async fn read(
             Err(Stop::Refused(refused)) if reader.is_untold() => reader.refuse(refused),
             Err(Stop::Refused(refused)) => {
                 let closed = sse::named("closed", None, &refused.to_frame().to_json());
-                reader.finish([closed]).await;
+                reader.finish(refused.reconnect_in().map(sse::retry).into_iter().chain([closed])).await;
             }
         }
     };
@@ -101,6 +101,9 @@ async fn tell(reader: &mut Reader, resume: Option<Resume>) -> Result<Held, Stop>
             told = opened.after;
         }
         let mut runs = opened.run.is_some();
+        if let Some(run) = &opened.run {
+            reader.follow(run);
+        }
         opened = loop {
             if !runs && told >= opened.head {
                 return Ok(if reader.is_untold() { Held::Nothing } else { Held::Something });
@@ -109,13 +112,17 @@ async fn tell(reader: &mut Reader, resume: Option<Resume>) -> Result<Held, Stop>
                 Heard::Event { offset, mark, json } => {
                     told = offset;
                     runs = match mark {
-                        Mark::Begins(_) => true,
+                        Mark::Begins(run) => {
+                            reader.follow(&run);
+                            true
+                        }
                         Mark::Ends => false,
                         Mark::Within => runs,
                     };
                     let text = String::from_utf8_lossy(&json);
                     reader.write(sse::identified(&text, &opened.epoch, offset)).await?;
                 }
+                Heard::Reconnect(after) => reader.write(sse::retry(after)).await?,
                 // The log let go of what a slow reader still needed: it is told to start over, never served a hole (R19).
                 Heard::Opened(again) => break again,
             }

@@ -5,16 +5,25 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use lychgate_core::SessionKey;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::Clients;
 use super::caller::{Asked, Caller, Named};
 use super::refused::Refused;
 use crate::close::ErrorCode;
+use crate::session::Sessions;
 use crate::wire::http::{Messages, Thread, Threads};
 
 /// Entries of a page, unless the client says otherwise, and at most.
 const PAGE: usize = 50;
 const LONGEST_PAGE: usize = 200;
+
+/// Of the messages of a page, as JSON.
+const PAGE_BYTES: usize = 1024 * 1024;
+
+/// Messages that are read at a time.
+const STEP: usize = 20;
 
 /// The caller's threads, the one that was active last first.
 pub(super) async fn threads(
@@ -49,13 +58,40 @@ pub(super) async fn messages(
 ) -> Result<Response, Refused> {
     let key = caller.key(&thread)?;
     let limit = limit(&asked)?;
-    let before = asked.text("before");
-    let page = clients.sessions.messages(&key, before, limit).await.map_err(|error| {
-        tracing::warn!(%key, %error, "a thread cannot be read");
-        Refused::from(ErrorCode::Internal)
-    })?;
-    let next = page.messages.first().filter(|_| page.more).map(|oldest| oldest.id.as_str());
-    Ok(Json(Messages { messages: &page.messages, next }).into_response())
+    let page = page(&clients.sessions, &key, asked.text("before"), limit).await?;
+    Ok(Json(page).into_response())
+}
+
+/// The last messages before one of them, as many as `limit` and [`PAGE_BYTES`] allow, but one at least. A few are read
+/// at a time, so that long ones are not all in memory before they are weighed.
+async fn page(sessions: &Sessions, key: &SessionKey, before: Option<&str>, limit: usize) -> Result<Messages, Refused> {
+    let mut newest_first: Vec<Box<RawValue>> = Vec::new();
+    let mut bytes = 0;
+    let mut oldest = before.map(str::to_owned);
+    loop {
+        let few = STEP.min(limit - newest_first.len());
+        let step = sessions.messages(key, oldest.as_deref(), few).await.map_err(|error| {
+            tracing::warn!(%key, %error, "a thread cannot be read");
+            Refused::from(ErrorCode::Internal)
+        })?;
+        for message in step.messages.iter().rev() {
+            let json = to_raw_value(&**message).map_err(|error| {
+                tracing::error!(%key, %error, "a message cannot be written as JSON");
+                Refused::from(ErrorCode::Internal)
+            })?;
+            bytes += json.get().len();
+            if bytes > PAGE_BYTES && !newest_first.is_empty() {
+                return Ok(Messages::of(newest_first, oldest));
+            }
+            newest_first.push(json);
+            oldest = Some(message.id.clone());
+        }
+        match (step.more && !step.messages.is_empty(), newest_first.len() < limit) {
+            (true, true) => {}
+            (true, false) => return Ok(Messages::of(newest_first, oldest)),
+            (false, _) => return Ok(Messages::of(newest_first, None)),
+        }
+    }
 }
 
 fn limit(asked: &Asked) -> Result<usize, Refused> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::routing::post;
 use axum::{Json, Router};
+use futures_util::future::join_all;
 use http::header::ORIGIN;
 use lychgate_core::id::MAX_ID_BYTES;
 use lychgate_core::{SessionKey, ThreadId, UserId};
@@ -22,7 +23,7 @@ use crate::wire::http::{Publish, Published, PublishedOn};
 /// Of one request.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// How long a request may wait for its events to be in the log. What was handed over is written all the same.
+/// How long a request, on however many threads, may wait for its events to be in the log. What was handed over is written all the same.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the routes for backends share.
@@ -64,20 +65,16 @@ async fn publish(State(backends): State<Backends>, request: Request) -> Result<J
         }
         None => backends.driver.sessions_of(&user),
     };
-    let mut threads = Vec::with_capacity(keys.len());
-    let mut first_refusal = None;
-    for key in keys {
+    // All at once, so that a thread that cannot be written costs the others none of their time; and written they are all
+    // the same: whoever asks again finds them done.
+    let written = keys.into_iter().map(|key| async {
         let thread = key.thread().as_str().to_owned();
-        let written = write(&backends.runs, run::Publish { key, once: once.as_str().into(), events: events.clone() });
-        match written.await {
-            Ok(head) => threads.push(PublishedOn { thread, head }),
-            // The other threads are written all the same: whoever asks again finds them done.
-            Err(refused) => {
-                first_refusal.get_or_insert(refused);
-            }
-        }
-    }
-    first_refusal.map_or(Ok(Json(Published { threads })), Err)
+        let publish = run::Publish { key, once: once.as_str().into(), events: events.clone() };
+        let head = write(&backends.runs, publish).await?;
+        Ok(PublishedOn { thread, head })
+    });
+    let threads = join_all(written).await.into_iter().collect::<Result<_, Refused>>()?;
+    Ok(Json(Published { threads }))
 }
 
 /// The offset of the last event; none where it was there already.

@@ -94,6 +94,8 @@ pub(super) enum Heard {
     Opened(Opened),
     /// An event of the log: its JSON as it stands there.
     Event { offset: u64, mark: Mark, json: Bytes },
+    /// The node is being drained: whoever comes back by himself should do so after this time.
+    Reconnect(Duration),
 }
 
 /// The task's side of the response.
@@ -105,6 +107,8 @@ pub(super) struct Reader {
     outlet: Outlet,
     since: Instant,
     opens: u32,
+    /// The run that this reader follows.
+    run: Option<Box<str>>,
     /// As long as the registration.
     _known: Known,
 }
@@ -162,7 +166,7 @@ impl Reader {
         let known = seat.hold();
         drop(asking);
         let since = Instant::now();
-        Ok(Self { clients, context, line, registration, outlet, since, opens: 0, _known: known })
+        Ok(Self { clients, context, line, registration, outlet, since, opens: 0, run: None, _known: known })
     }
 
     pub(super) fn clients(&self) -> &Clients {
@@ -178,6 +182,11 @@ impl Reader {
         self.context.key()
     }
 
+    /// What goes wrong with this run concerns this reader; what goes wrong with another does not.
+    pub(super) fn follow(&mut self, run: &str) {
+        self.run = Some(run.into());
+    }
+
     /// Where a refusal of a run goes, so that it is heard in its place among the events.
     pub(super) fn reply(&self) -> Arc<dyn Sink> {
         Arc::clone(&self.line) as Arc<dyn Sink>
@@ -191,8 +200,8 @@ impl Reader {
         loop {
             match self.hear().await? {
                 Heard::Opened(opened) => return Ok(opened),
-                // Of the open before.
-                Heard::Event { .. } => {}
+                // Of the open before; and whoever waits still is told by the drain's refusal.
+                Heard::Event { .. } | Heard::Reconnect(_) => {}
             }
         }
     }
@@ -251,7 +260,9 @@ impl Reader {
                 self.write(waiting).await?;
                 Ok(None)
             }
+            Told::Reconnect(told::Advice { retry_in }) => Ok(Some(Heard::Reconnect(Duration::from_millis(retry_in)))),
             Told::Closed(closed) => Err(Refused::from(closed).into()),
+            Told::Error(error) if concerns_another(error.run.as_deref(), self.run.as_deref()) => Ok(None),
             Told::Error(error) => Err(Refused::from(error).into()),
             Told::Other => Ok(None),
         }
@@ -307,6 +318,11 @@ impl Reader {
     }
 }
 
+/// Whether something that went wrong names a run, and not the one that is followed.
+fn concerns_another(run: Option<&str>, followed: Option<&str>) -> bool {
+    run.is_some() && run != followed
+}
+
 /// Reads of an event what its run is told by.
 fn mark(event: &[u8]) -> Mark {
     #[derive(Deserialize)]
@@ -320,5 +336,24 @@ fn mark(event: &[u8]) -> Mark {
         Ok(Head { kind, run: Some(run) }) if kind == "RUN_STARTED" => Mark::Begins(run),
         Ok(Head { kind, .. }) if kind == "RUN_FINISHED" || kind == "RUN_ERROR" => Mark::Ends,
         Ok(_) | Err(_) => Mark::Within,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_wrong_with_another_run_ends_nobody() {
+        for (frame, followed, is_foreign) in [
+            (r#"{"type":"error","code":"internal","message":"","run":"r1"}"#, Some("r1"), false),
+            (r#"{"type":"error","code":"internal","message":"","run":"r1"}"#, Some("r2"), true),
+            (r#"{"type":"error","code":"internal","message":"","run":"r1"}"#, None, true),
+            (r#"{"type":"error","code":"draining","message":""}"#, Some("r2"), false),
+            (r#"{"type":"error","code":"draining","message":""}"#, None, false),
+        ] {
+            let Told::Error(error) = Told::parse(frame.as_bytes()).unwrap() else { panic!("{frame}") };
+            assert_eq!(concerns_another(error.run.as_deref(), followed), is_foreign, "{frame} for {followed:?}");
+        }
     }
 }

@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 
 use crate::close::{Close, Closing, ErrorCode};
 use crate::wire;
-use crate::wire::told;
+use crate::wire::{Reconnect, told};
+
+/// Long enough that a person has used the page again, or closed it.
+const STAY_AWAY: Duration = Duration::from_secs(60 * 60);
 
 /// A refusal, in the words of the one table ([`crate::close`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,7 @@ pub(super) struct Refused {
     message: Cow<'static, str>,
     /// In milliseconds.
     retry_in: Option<u64>,
+    reconnect: Reconnect,
 }
 
 impl Refused {
@@ -54,6 +58,15 @@ impl Refused {
         event
     }
 
+    /// When an EventSource that comes back by itself may do so; none leaves it to its own few seconds. One that lost its
+    /// place to a newer one would take it by force again, and the two would push each other out for ever (hazard R5).
+    pub(super) fn reconnect_in(&self) -> Option<Duration> {
+        match self.reconnect {
+            Reconnect::Resume => self.retry_in.map(Duration::from_millis),
+            Reconnect::OnDemand | Reconnect::Never => Some(STAY_AWAY),
+        }
+    }
+
     /// The same as the `error` frame.
     pub(super) fn to_frame(&self) -> wire::Server<'_> {
         wire::Server::Error {
@@ -75,6 +88,7 @@ impl From<ErrorCode> for Refused {
             code: Cow::Borrowed(row.word),
             message: Cow::Borrowed(row.sentence),
             retry_in: row.retry_in.map(millis),
+            reconnect: Reconnect::Resume,
         }
     }
 }
@@ -86,6 +100,7 @@ impl From<&Closing> for Refused {
             code: Cow::Borrowed(closing.reason),
             message: Cow::Borrowed(closing.sentence),
             retry_in: closing.retry_ms(),
+            reconnect: closing.reconnect,
         }
     }
 }
@@ -98,6 +113,7 @@ impl From<told::Error<'_>> for Refused {
             code: Cow::Owned(error.code.into_owned()),
             message: Cow::Owned(error.message.into_owned()),
             retry_in: error.retry_in,
+            reconnect: Reconnect::Resume,
         }
     }
 }
@@ -110,6 +126,7 @@ impl From<told::Closed<'_>> for Refused {
             code: Cow::Owned(closed.reason.into_owned()),
             message: closed.message.map_or(Cow::Borrowed(""), |message| Cow::Owned(message.into_owned())),
             retry_in: closed.retry_in,
+            reconnect: row.map_or(Reconnect::Resume, |row| row.reconnect),
         }
     }
 }
@@ -161,6 +178,8 @@ mod tests {
             let frame = closing.to_frame("t1", None, None).to_json();
             let Told::Closed(closed) = Told::parse(frame.as_bytes()).unwrap() else { panic!("{frame}") };
             assert_eq!(Refused::from(closed), refused);
+            let comes_back = closing.reconnect == Reconnect::Resume;
+            assert_eq!(refused.reconnect_in().is_some_and(|wait| wait >= STAY_AWAY), !comes_back, "{close:?}");
         }
     }
 

@@ -1,5 +1,5 @@
 //! A response that is written by a task: its head is decided by the first thing that the task does, and its body is
-//! taken one chunk at a time.
+//! taken one slice at a time.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -24,6 +24,10 @@ use crate::driver::Registration;
 /// How long hyper may leave a chunk before the gate is told that bytes wait: between two chunks of a busy stream it
 /// always leaves one for a moment.
 const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+
+/// What is handed to hyper at a time. It takes whole chunks, and the next one only when little of them is left: of a
+/// large one on a slow link the kernel takes bytes all the time, and nobody would see it.
+const SLICE_BYTES: usize = 16 * 1024;
 
 /// The head of the response.
 #[derive(Debug)]
@@ -51,7 +55,7 @@ pub(super) struct Inlet {
     chunks: mpsc::Receiver<Bytes>,
 }
 
-/// Both ends of a response that holds one chunk.
+/// Both ends of a response that holds one slice.
 pub(super) fn response() -> (Outlet, Inlet) {
     let (say, head) = oneshot::channel();
     let (write, chunks) = mpsc::channel(1);
@@ -59,12 +63,16 @@ pub(super) fn response() -> (Outlet, Inlet) {
 }
 
 impl Outlet {
-    /// Sends a chunk; the response begins with it. Where hyper leaves the one before for long, the gate is told.
-    pub(super) async fn write(&mut self, chunk: Bytes, registration: &Registration) -> Result<(), Gone> {
+    /// Sends a chunk, slice by slice; the response begins with it. Where hyper leaves a slice for long, the gate is told;
+    /// and again when it is taken.
+    pub(super) async fn write(&mut self, mut chunk: Bytes, registration: &Registration) -> Result<(), Gone> {
         if let Some(head) = self.head.take() {
             head.send(Head::Stream).map_err(|_| Gone)?;
         }
-        self.room(registration).await?.send(chunk);
+        while !chunk.is_empty() {
+            let slice = chunk.split_to(chunk.len().min(SLICE_BYTES));
+            self.room(registration).await?.send(slice);
+        }
         Ok(())
     }
 

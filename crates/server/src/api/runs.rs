@@ -68,9 +68,8 @@ fn position(frame: &Frame) -> Result<usize, Refused> {
     match Told::parse(&frame.payload()) {
         Ok(Told::RunQueued(queued)) => Ok(queued.position),
         Ok(Told::Error(error)) => Err(error.into()),
-        Ok(Told::Opened(_) | Told::Event(_) | Told::Closed(_) | Told::Queued(_) | Told::Other) | Err(_) => {
-            Err(ErrorCode::Internal.into())
-        }
+        Ok(Told::Opened(_) | Told::Event(_) | Told::Closed(_) | Told::Queued(_) | Told::Reconnect(_) | Told::Other)
+        | Err(_) => Err(ErrorCode::Internal.into()),
     }
 }
 

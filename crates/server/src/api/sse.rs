@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -37,6 +38,12 @@ pub(super) fn identified(event: &str, epoch: &str, offset: u64) -> Bytes {
 pub(super) fn named(name: &str, id: Option<(&str, u64)>, json: &str) -> Bytes {
     let id = id.map_or_else(String::new, |(epoch, offset)| format!("id: {epoch}.{offset}\n"));
     Bytes::from(format!("event: {name}\n{id}data: {}\n\n", in_one_line(json)))
+}
+
+/// When the reader, who may be a browser's EventSource, comes back by itself after the stream has ended. It dispatches
+/// nothing for a block without data.
+pub(super) fn retry(after: Duration) -> Bytes {
+    Bytes::from(format!("retry: {}\n\n", after.as_millis()))
 }
 
 /// Within JSON a line can end between two tokens alone, where a space says the same.

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::event::Event;
 use super::fields::Fields;
-use super::{Message, RunInput, is_object, object};
+use super::{RunInput, is_object, object};
 
 /// AG-UI RunAgentInput, as its HttpAgent posts it: a run's input together with its ids.
 #[derive(Debug)]
@@ -161,12 +161,21 @@ pub struct Thread<'a> {
 
 /// Some of a thread's messages, oldest first.
 #[derive(Debug, Serialize)]
-pub struct Messages<'a> {
+pub struct Messages {
     /// The messages.
-    pub messages: &'a [std::sync::Arc<Message>],
+    pub messages: Vec<Box<RawValue>>,
     /// What to give as `before` for older ones; absent at the beginning.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<&'a str>,
+    pub next: Option<String>,
+}
+
+impl Messages {
+    /// A page of messages that were read from the newest on.
+    #[must_use]
+    pub fn of(mut newest_first: Vec<Box<RawValue>>, next: Option<String>) -> Self {
+        newest_first.reverse();
+        Self { messages: newest_first, next }
+    }
 }
 
 /// What a reader of `GET /v1/threads/{thread}/events` replaces what it has by: the data of `event: reset`.

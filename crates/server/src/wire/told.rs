@@ -20,6 +20,8 @@ pub enum Told<'a> {
     Queued(Queued),
     /// The run waits for the one before it.
     RunQueued(RunQueued),
+    /// The node is being drained: come back, elsewhere.
+    Reconnect(Advice),
     /// Hello, pings, and advice that may be ignored.
     Other,
 }
@@ -80,6 +82,9 @@ pub struct Closed<'a> {
 /// `error`.
 #[derive(Debug, Deserialize)]
 pub struct Error<'a> {
+    /// The run that it is about, if it is about one.
+    #[serde(borrow)]
+    pub run: Option<Cow<'a, str>>,
     /// One word of protocol.md rule 13.
     #[serde(borrow)]
     pub code: Cow<'a, str>,
@@ -106,6 +111,13 @@ pub struct RunQueued {
     pub position: usize,
 }
 
+/// `notice reconnect`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Advice {
+    /// Milliseconds to wait before coming back.
+    pub retry_in: u64,
+}
+
 /// The fields that are read first.
 #[derive(Deserialize)]
 struct Tag<'a> {
@@ -129,6 +141,7 @@ impl<'a> Told<'a> {
             ("error", _) => Self::Error(serde_json::from_slice(payload)?),
             ("notice", Some("queued")) => Self::Queued(serde_json::from_slice(payload)?),
             ("notice", Some("run_queued")) => Self::RunQueued(serde_json::from_slice(payload)?),
+            ("notice", Some("reconnect")) => Self::Reconnect(serde_json::from_slice(payload)?),
             _ => Self::Other,
         })
     }
@@ -172,6 +185,10 @@ mod tests {
         let text = Server::Notice(Notice::RunQueued { thread: "t1", run: "r1", position: 3 }).to_json();
         let Told::RunQueued(read) = Told::parse(text.as_bytes()).unwrap() else { panic!("{text}") };
         assert_eq!(read.position, 3);
+
+        let text = Server::Notice(Notice::Reconnect { why: "draining", retry_in: 700, deadline: 9_000 }).to_json();
+        let Told::Reconnect(read) = Told::parse(text.as_bytes()).unwrap() else { panic!("{text}") };
+        assert_eq!(read.retry_in, 700);
 
         let closed = Server::Closed {
             thread: "t1",

@@ -1,6 +1,8 @@
 //! Readers over HTTP at the limits: the slot that they take and give back, the queue, slow readers, the end of the node,
 //! and what a backend publishes.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -49,6 +51,16 @@ async fn at_the_limit_a_reader_makes_room_like_every_newcomer() {
     let (events, closed) = tokio::join!(reading, tab.expect("closed"));
     assert_eq!(kinds(&events).last(), Some(&"RUN_FINISHED"));
     assert_eq!((&closed["thread"], &closed["reason"]), (&json!("t1"), &json!("evicted")));
+}
+
+#[tokio::test]
+async fn whoever_asks_an_agent_that_there_is_not_pushes_nobody_out() {
+    let gateway = Gateway::start(&ONE).await;
+    let mut tab = gateway.connect("ann").await;
+    tab.open("t1").await;
+    let ask = Ask::post("/v1/agui/nobody", &input("t2", "r1", "hello")).by(&gateway, "ann");
+    assert_eq!(ask.send(&gateway).await.status, 502);
+    assert_eq!(tab.ask("t1", "r2", "hello").await.len(), 5, "its session is still its own");
 }
 
 #[tokio::test]
@@ -151,6 +163,24 @@ async fn a_reader_that_takes_nothing_for_too_long_is_let_go() {
 }
 
 #[tokio::test]
+async fn a_reader_on_a_thin_line_is_let_be_as_long_as_it_takes_something() {
+    const LONG: usize = 12 * 1024 * 1024;
+    let keys = [
+        "websocket.max_message_bytes = 16777216",
+        "journal.max_bytes_per_thread = 33554432",
+        r#"liveness.write_stall = "3s""#,
+        r#"liveness.ping_interval = "300ms""#,
+        r#"liveness.ping_answer = "200ms""#,
+    ];
+    let gateway = Gateway::start(&keys).await;
+    let body = input("t1", "r1", &format!("stall {}", "x".repeat(LONG)));
+    let mut thin = Ask::post("/v1/agui", &body).by(&gateway, "ann").with_receive_buffer(4096).start(&gateway).await;
+    // What the kernels do not take at once lasts for more than the stall.
+    thin.trickle(LONG, 128 * 1024, Duration::from_millis(100)).await;
+    thin.read_until("TEXT_MESSAGE_CONTENT").await;
+}
+
+#[tokio::test]
 async fn a_quiet_answer_is_kept_alive_by_comments_and_its_reader_by_taking_them() {
     let keys =
         [r#"liveness.ping_interval = "200ms""#, r#"liveness.ping_answer = "150ms""#, "liveness.missed_pings = 2"];
@@ -205,6 +235,29 @@ async fn a_reader_of_what_runs_is_told_why_it_had_to_go() {
     let (mut events, ()) = tokio::join!(reader.events(), opened);
     let end = events.pop().unwrap();
     assert_eq!((end.name.as_deref(), &end.data["code"]), (Some("closed"), &json!("evicted")));
+    let wait = events.pop().unwrap().retry;
+    assert_eq!(wait, Some(3_600_000), "an EventSource does not come back to push the newer one out");
+}
+
+#[tokio::test]
+async fn readers_of_what_runs_are_sent_away_by_a_drain_each_with_a_time_of_his_own() {
+    let mut gateway = Gateway::start(&[]).await;
+    let mut first = stream(&gateway, "ann", "t1", "r1", "stall").await;
+    first.expect("TEXT_MESSAGE_CONTENT").await;
+    let mut readers = Vec::new();
+    for _ in 0..8 {
+        let mut reader = Ask::get("/v1/threads/t1/events").by(&gateway, "ann").send(&gateway).await;
+        reader.expect("TEXT_MESSAGE_CONTENT").await;
+        readers.push(reader);
+    }
+    gateway.process.signal(Signal::TERM);
+    let mut waits = Vec::new();
+    for mut reader in readers {
+        waits.push(reader.events().await.iter().rev().find_map(|event| event.retry).unwrap());
+    }
+    waits.sort_unstable();
+    waits.dedup();
+    assert!(waits.len() > 2, "{waits:?}");
 }
 
 fn publication(user: &str, thread: Option<&str>, key: &str, value: &str) -> serde_json::Value {

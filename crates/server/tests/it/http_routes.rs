@@ -138,6 +138,33 @@ async fn threads_and_messages_are_listed_page_by_page_to_their_end() {
 }
 
 #[tokio::test]
+async fn a_page_of_long_messages_ends_at_a_mebibyte_and_the_next_one_goes_on() {
+    let gateway = Gateway::start(&[r#"agents.demo.delay = "0s""#]).await;
+    let long = "x".repeat(200 * 1024);
+    for run in 0..6 {
+        stream(&gateway, "ann", "t1", &format!("r{run}"), &long).await.events().await;
+    }
+    let mut path = "/v1/threads/t1/messages?limit=200".to_owned();
+    let mut ids: Vec<String> = Vec::new();
+    let mut pages = 0;
+    loop {
+        let text = Ask::get(path.as_str()).by(&gateway, "ann").send(&gateway).await.rest().await;
+        assert!(text.len() < 1024 * 1024 + 1024, "{} bytes", text.len());
+        let page: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let read =
+            page["messages"].as_array().unwrap().iter().map(|message| message["id"].as_str().unwrap().to_owned());
+        ids.splice(0..0, read);
+        pages += 1;
+        match page["next"].as_str() {
+            Some(next) => path = format!("/v1/threads/t1/messages?limit=200&before={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((pages, ids.len()), (2, 12));
+    assert_eq!((ids[0].as_str(), ids[10].as_str()), ("r0-u", "r5-u"));
+}
+
+#[tokio::test]
 async fn another_users_thread_is_never_reached_by_any_route() {
     let gateway = Gateway::start(&[]).await;
     stream(&gateway, "ann", "t1", "r1", "a secret of ann's").await.events().await;

@@ -169,6 +169,28 @@ impl Answer {
         }
     }
 
+    /// Lets so many bytes pass, a few at each tick: a thin line that never stands still. Nothing is parsed from here on.
+    pub(crate) async fn trickle(&mut self, bytes: usize, at_a_tick: usize, tick: Duration) {
+        let mut ticks = tokio::time::interval(tick);
+        let mut passed = 0;
+        while passed < bytes {
+            ticks.tick().await;
+            let enough = (passed + at_a_tick).min(bytes);
+            while passed < enough {
+                assert!(self.read().await, "cut after {passed} bytes");
+                passed += self.unread.len();
+                self.unread.clear();
+            }
+        }
+    }
+
+    /// Reads on until these bytes have come, whatever they belong to.
+    pub(crate) async fn read_until(&mut self, bytes: &str) {
+        while !self.unread.windows(bytes.len()).any(|window| window == bytes.as_bytes()) {
+            assert!(self.read().await, "cut before {bytes}");
+        }
+    }
+
     /// Waits until the connection ends, and expects nothing more on it.
     pub(crate) async fn end(&mut self) {
         self.unread.clear();
