@@ -123,8 +123,19 @@ async fn a_thread_that_is_deleted_under_its_run_stays_empty_and_takes_the_next_r
     assert!(flying.status.code() == Some(1) && text(&flying).contains("in flight"), "{}", text(&flying));
     let deleted = place.threads(&["delete", "ann", "t1", "--yes", "--force"]);
     assert!(deleted.status.success(), "{}", text(&deleted));
-    // It starts when the run before it has ended, which has nothing left to write its end to.
+    // The run before it has nothing to write its end to; it is busy until it has noticed.
     ann.run("t1", "r2", "And now?").await;
+    soon(async {
+        loop {
+            let frame = ann.expect_one_of(&["event", "error"]).await;
+            match frame["type"].as_str().unwrap() {
+                "error" => ann.run("t1", "r2", "And now?").await,
+                _ if frame["event"]["runId"] == "r2" => break,
+                _ => {}
+            }
+        }
+    })
+    .await;
     let events = ann.events_to_end().await;
     assert_eq!(events.last().unwrap()["event"]["runId"], "r2");
     let mut other = gateway.connect("ann").await;
