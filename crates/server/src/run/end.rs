@@ -79,7 +79,21 @@ impl Run<'_> {
     /// The thread was deleted under the run, and an end would have no beginning.
     fn has_nothing_to_end(&self) -> bool {
         tracing::info!(key = %self.key(), run = %self.id(), "the thread of a run was deleted");
+        self.tell("This conversation was deleted while its answer was being written.");
         true
+    }
+
+    /// Tells everybody who is attached, beside the log: it takes nothing.
+    fn tell(&self, message: &str) {
+        let error = Server::Error {
+            code: ErrorCode::Internal.as_str(),
+            message,
+            thread: Some(self.key().thread().as_str()),
+            run: Some(self.id().as_str()),
+            reference: None,
+            retry_in: None,
+        };
+        self.held.runs.around.tell(self.key(), &Frame::text(error.to_json().as_bytes()));
     }
 
     /// The log takes not even the end. Whoever is here is told, and the end is tried again until it is written or the
@@ -87,16 +101,7 @@ impl Run<'_> {
     async fn owe_end(&self, ends: [&(dyn Fn() -> Vec<Event> + Sync); 2]) {
         tracing::error!(key = %self.key(), run = %self.id(), "the end of a run cannot be written; it is tried again");
         self.held.is_running();
-        let row = ErrorCode::Internal.row();
-        let error = Server::Error {
-            code: row.word,
-            message: &unwritten().message,
-            thread: Some(self.key().thread().as_str()),
-            run: Some(self.id().as_str()),
-            reference: None,
-            retry_in: None,
-        };
-        self.held.runs.around.tell(self.key(), &Frame::text(error.to_json().as_bytes()));
+        self.tell(&unwritten().message);
         // Written at most once, even where an attempt that was told to have failed did not.
         let once = format!("end:{}", self.started_at);
         while !self.held.runs.stopping.load(Ordering::SeqCst) {
