@@ -42,7 +42,7 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
-use io::{Heartbeat, Input, Output};
+use io::{Input, Output};
 
 /// Decides who may hold a session. See the crate's documentation for how to drive it.
 #[derive(Debug)]
@@ -199,12 +199,6 @@ impl Gate {
         let user = self.user(user)?;
         let limits = self.plans.limits(user.plan);
         user.connection(connection).map(|connection| user.worth(connection, &self.clock, limits))
-    }
-
-    /// What counts as life on a connection; none when it is not known.
-    #[must_use]
-    pub fn heartbeat(&self, user: &UserId, connection: ConnectionId) -> Option<Heartbeat> {
-        Some(self.user(user)?.connection(connection)?.heartbeat)
     }
 
     /// Connections in the count; takes time in proportion to the number of users.

@@ -110,10 +110,15 @@ pub struct Arrival {
     pub line: Arc<dyn Line>,
 }
 
+/// What the driver knows of a connection beside the gate's record.
+struct Link {
+    line: Arc<dyn Line>,
+    heartbeat: Heartbeat,
+}
+
 struct Shard {
     gate: Gate,
-    /// Where to send to; all else that is known of a connection stands in the gate.
-    links: HashMap<ConnectionId, Arc<dyn Line>>,
+    links: HashMap<ConnectionId, Link>,
     /// What was decided about its users; written under the same lock, so that it is in the order of the decisions.
     ledger: Ledger,
     /// Every moment of a stall is credited once.
@@ -185,7 +190,7 @@ impl Driver {
         };
         let expires = expires_in.map(|after| self.now() + after);
         self.with_shard(&user, |shard| {
-            shard.links.insert(connection, line);
+            shard.links.insert(connection, Link { line, heartbeat });
             Some(Input::Connect { user: user.clone(), connection, prev, heartbeat, expires, plan })
         });
         self.bound_address(address, &user, connection);
@@ -418,7 +423,7 @@ impl Registration {
     pub fn ping_written(&self) {
         let (user, connection, outcome) = (self.user.clone(), self.connection, PingOutcome::Written);
         self.driver.with_shard(&self.user, |shard| {
-            let backlog = shard.links.get(&connection)?.backlog();
+            let backlog = shard.links.get(&connection)?.line.backlog();
             Some(Input::PingResult { user, connection, outcome, backlog })
         });
     }

@@ -152,8 +152,8 @@ impl Driver {
         let event = Event::Refused { user: user.clone(), connection, thread: None, refusal };
         {
             let mut shard = self.shard(user);
-            if let Some(line) = shard.links.get(&connection) {
-                line.close(&closing);
+            if let Some(link) = shard.links.get(&connection) {
+                link.line.close(&closing);
             }
             shard.ledger.record(self.now(), &event);
         }

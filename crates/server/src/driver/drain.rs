@@ -1,6 +1,5 @@
 //! Turns the gate's outputs into non-blocking sends.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lychgate_core::{ConnectionId, Event, EvictReason, Input, Manner, Output, Refusal, Time};
@@ -22,7 +21,7 @@ impl Driver {
                     events.push(event);
                 }
                 Output::Connected { user, connection, superseded: _, expires, usage } => {
-                    let Some(line) = shard.links.get(&connection) else { continue };
+                    let Some(link) = shard.links.get(&connection) else { continue };
                     let hello = wire::Server::Hello {
                         connection: &connection.to_string(),
                         user: user.as_str(),
@@ -31,17 +30,17 @@ impl Driver {
                         expires_in: expires.map(|at| at.since(now).as_secs()),
                         limits: usage.into(),
                     };
-                    say(&**line, &hello);
+                    say(&*link.line, &hello);
                 }
                 Output::Opened { context, reference, resume, path, waited: _, usage } => {
-                    let connection = context.connection();
-                    let Some(heartbeat) = shard.gate.heartbeat(context.key().user(), connection) else { continue };
-                    let Some(line) = shard.links.get(&connection).map(Arc::clone) else { continue };
+                    let Some(link) = shard.links.get(&context.connection()) else { continue };
+                    let line = link.line.clone();
+                    let heartbeat = link.heartbeat;
                     self.effects.attach(Admitted { context, reference, resume, path, usage, line, heartbeat });
                 }
                 Output::Closed { key, connection, reference, reason, session_ended: _, eviction } => {
                     self.effects.detach(&key, connection);
-                    let closing = spread(Closing::from(reason), connection);
+                    let closing = Closing::from(reason);
                     say_to(shard, connection, &closing.to_frame(key.thread().as_str(), reference.as_deref(), eviction));
                 }
                 Output::Queued { key, connection, reference, position, deadline } => {
@@ -55,11 +54,11 @@ impl Driver {
                     refuse(shard, connection, thread, reference.as_deref(), refusal);
                 }
                 Output::Ping { user, connection } => {
-                    let Some(line) = shard.links.get(&connection) else { continue };
-                    let outcome = line.ping();
+                    let Some(link) = shard.links.get(&connection) else { continue };
+                    let outcome = link.line.ping();
                     self.effects.pinged(outcome);
                     // After the ping: what is unanswered at the next one has been on its way since then.
-                    let backlog = line.backlog();
+                    let backlog = link.line.backlog();
                     shard.gate.handle_input(now, Input::PingResult { user, connection, outcome, backlog });
                 }
                 Output::CloseSocket { user, connection, reason, manner } => {
@@ -86,15 +85,15 @@ impl Driver {
 /// makes it no failure. A handshake is confirmed when the task ends; while it does not, the gate's own deadline tears the
 /// socket down.
 fn close_socket(shard: &Shard, connection: ConnectionId, reason: EvictReason, manner: Manner) -> bool {
-    let Some(line) = shard.links.get(&connection) else { return true };
+    let Some(link) = shard.links.get(&connection) else { return true };
     let closing = spread(Closing::from(reason), connection);
     match manner {
         Manner::Handshake => {
-            line.close(&closing);
+            link.line.close(&closing);
             false
         }
         Manner::Abort => {
-            line.abort();
+            link.line.abort();
             true
         }
     }
@@ -118,8 +117,8 @@ fn millis(duration: Duration) -> u64 {
 }
 
 fn say_to(shard: &Shard, connection: ConnectionId, message: &wire::Server<'_>) {
-    if let Some(line) = shard.links.get(&connection) {
-        say(&**line, message);
+    if let Some(link) = shard.links.get(&connection) {
+        say(&*link.line, message);
     }
 }
 
@@ -129,14 +128,14 @@ fn say(line: &dyn Line, message: &wire::Server<'_>) {
 }
 
 fn refuse(shard: &Shard, connection: ConnectionId, thread: Option<&str>, reference: Option<&str>, refusal: Refusal) {
-    let Some(line) = shard.links.get(&connection) else { return };
+    let Some(link) = shard.links.get(&connection) else { return };
     let row = ErrorCode::from(refusal).row();
     // Whoever is refused together must not come back together (hazard R21).
     let retry_in = retry_after(refusal).map(|retry_in| millis(spread_time(retry_in, connection)));
     let error = wire::Server::Error { code: row.word, message: row.sentence, thread, run: None, reference, retry_in };
-    say(&**line, &error);
+    say(&*link.line, &error);
     if thread.is_none() {
         let closing = spread(Closing::from(refusal), connection);
-        line.close(&closing);
+        link.line.close(&closing);
     }
 }
