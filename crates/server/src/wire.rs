@@ -383,7 +383,6 @@ pub struct Limits {
 impl From<Usage> for Limits {
     /// As of now: the gate knows how long the reserve is still open, the wire says until when.
     fn from(usage: Usage) -> Self {
-        let unix_ms = || u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
         let reserve_until = usage.reserve_left.map(|left| unix_ms().saturating_add(millis(left)));
         Self { used: usage.used, limit: usage.limit, level: usage.level.as_str(), reserve_until }
     }
@@ -429,6 +428,12 @@ impl From<lychgate_core::Evidence> for Evidence {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
 fn is_zero(bytes: &u32) -> bool {
     *bytes == 0
+}
+
+/// Now, in milliseconds since 1970, as every time on the wire and in the journal is told.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

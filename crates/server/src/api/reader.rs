@@ -32,6 +32,7 @@ use crate::listener::Known;
 use crate::outbox::Frame;
 use crate::sink::{Line, Sink};
 use crate::wire::told::{self, Told};
+use crate::wire::unix_ms;
 
 /// While a request is so young it is itself the sign of life that the gate asks for; afterwards the response is begun, so
 /// that there is something to send the question on.
@@ -146,7 +147,7 @@ impl Reader {
             connection,
             operation,
             component: "api",
-            unix_ms: u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0),
+            unix_ms: unix_ms(),
         };
         let context = SessionContext::from_websocket_request(&request, clients.driver.entropy())
             .map_err(|error| Refused::bad_id("threadId", &error))?;

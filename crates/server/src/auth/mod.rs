@@ -36,7 +36,7 @@ impl Identity {
     /// does.
     #[must_use]
     pub fn expires_in(&self) -> Option<Duration> {
-        let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+        let now = crate::wire::unix_ms();
         self.expires.map(|at| Duration::from_millis(at.saturating_mul(1000).saturating_sub(now)))
     }
 }

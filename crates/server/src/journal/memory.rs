@@ -21,12 +21,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Wea
 
 use lychgate_core::{RunId, SessionKey, ThreadId, UserId};
 
-use self::log::{Bounds, Log, ends_run, weight};
+use self::log::{Bounds, Log, weight};
 use super::{
     Entry, Follower, Journal, JournalError, JournalFuture, MessagePage, Snapshot, ThreadPage, ThreadSummary, title,
 };
 use crate::config;
 use crate::wire::event::Event;
+use crate::wire::unix_ms;
 
 mod log;
 #[cfg(test)]
@@ -143,7 +144,7 @@ impl Memory {
         events: Vec<Event>,
     ) -> Result<Option<Vec<Entry>>, JournalError> {
         let wanted: usize = events.iter().map(weight).sum();
-        let ends = events.last().is_some_and(ends_run);
+        let ends = events.last().is_some_and(Event::ends_run);
         self.reserve(wanted, ends)?;
         let thread = self.find_or_make(key);
         let mut log = lock(&thread);
@@ -341,10 +342,6 @@ fn summary(thread: ThreadId, log: &Log) -> ThreadSummary {
         run: log.run().cloned(),
         title: title(&messages),
     }
-}
-
-fn unix_ms() -> u64 {
-    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
 impl Journal for Memory {

@@ -408,6 +408,17 @@ async fn a_stop_closes_subagents_and_each_ones_steps() {
 }
 
 #[tokio::test]
+async fn a_subagent_that_failed_is_over_and_closed_no_second_time() {
+    let world = world(|_| {
+        let subagent = |kind: &str, field: &str| event(json!({"type": kind, "subagentRunId": "s", field: "x"}));
+        answer(vec![subagent("SUBAGENT_STARTED", "name"), subagent("SUBAGENT_ERROR", "message"), done()])
+    });
+    world.start("t", "r");
+    world.at_rest().await;
+    assert_eq!(world.kinds("t").await, ["RUN_STARTED", "SUBAGENT_STARTED", "SUBAGENT_ERROR", "RUN_FINISHED"]);
+}
+
+#[tokio::test]
 async fn an_agent_that_fails_ends_its_run_with_its_code_and_when_to_ask_again() {
     let world = world(|_| {
         let mut events = text(&["half"]);

@@ -336,7 +336,7 @@ impl Guest {
             connection: self.registration.connection(),
             operation: "open",
             component: "ws",
-            unix_ms: unix_ms(),
+            unix_ms: wire::unix_ms(),
         };
         let context = SessionContext::from_websocket_request(&request, services.driver.entropy())
             .map_err(|error| about_this(bad_id("thread", &error)))?;
@@ -389,10 +389,6 @@ impl Guest {
 
 fn bad_id(field: &str, error: &IdError) -> Complaint {
     Complaint::bad_frame(format!("`{field}` {error}."))
-}
-
-fn unix_ms() -> u64 {
-    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
 impl Handler for Chat {

@@ -90,7 +90,7 @@ impl Answer {
 impl Dialect for Answer {
     fn take(&mut self, data: &str, out: &mut Vec<Event>) -> Result<State, Failure> {
         let tidy = tidy::read(data, self.raw)?;
-        let is_end = matches!(tidy.event.kind(), "RUN_FINISHED" | "RUN_ERROR");
+        let is_end = tidy.event.ends_run();
         let mut events = Vec::new();
         self.order.pass(tidy, &mut events)?;
         out.extend(events);

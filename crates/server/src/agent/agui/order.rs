@@ -20,44 +20,18 @@ use serde_json::{Value, json};
 use super::tidy::{self, Tidy};
 use super::whose::Whose;
 use crate::agent::failure::Failure;
-use crate::wire::event::{Event, Head};
+use crate::wire::event::Event;
+use crate::wire::event::item::{Item, Kind, Part};
 
 /// Items that are open at once, and subagents of one run, at most (R24).
 const MAX_OPEN: usize = 256;
 /// Bytes of an id that is remembered, at most.
 const MAX_ID_BYTES: usize = 1024;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
-    Text,
-    Reasoning,
-    ReasoningMessage,
-    ToolCall,
-    Step,
-    Subagent,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Start,
-    Content,
-    End,
-    Chunk,
-}
-
-/// Something that began. Steps of different subagents may have the same name; other ids are unique among their kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Item {
-    what: What,
-    id: String,
-    /// Of steps: whose.
-    subagent: Option<String>,
-}
-
 /// What a chunk without an id goes on with. Chunks of different subagents may interleave.
 #[derive(Debug)]
 struct Chunked {
-    what: What,
+    kind: Kind,
     id: String,
     /// Of tool calls: which tool.
     tool: Option<String>,
@@ -79,16 +53,15 @@ pub(super) struct Order {
 impl Order {
     /// Adds to `out` what is passed on for this event: itself, nothing, or what is missing and itself.
     pub(super) fn pass(&mut self, tidy: Tidy, out: &mut Vec<Event>) -> Result<(), Failure> {
-        let kind = tidy.event.kind();
-        let Some((what, part)) = part(kind) else {
-            match kind {
+        let Some((kind, part)) = tidy.event.part() else {
+            match tidy.event.kind() {
                 // The run's own stands already.
                 "RUN_STARTED" => {}
                 "RUN_FINISHED" | "RUN_ERROR" => {
-                    out.extend(self.open.drain(..).rev().map(Item::end));
+                    out.extend(self.open.drain(..).rev().map(|item| item.end()));
                     out.push(tidy.event);
                 }
-                "TOOL_CALL_RESULT" if self.is_chunked(What::Text, tidy.event.head().message_id.as_deref()) => {
+                "TOOL_CALL_RESULT" if self.is_chunked(Kind::Text, tidy.event.head().message_id.as_deref()) => {
                     return Err(Failure::BadStream("gives two messages one id"));
                 }
                 _ => out.push(self.whose.fit(tidy.event)?),
@@ -96,21 +69,22 @@ impl Order {
             return Ok(());
         };
         if part == Part::Chunk {
-            out.push(self.chunk(what, &tidy)?);
+            out.push(self.chunk(kind, &tidy)?);
             return Ok(());
         }
-        let item = item(what, &tidy)?;
+        let item = item(kind, &tidy.event)?;
+        let subagent = tidy.event.head().subagent_run_id.as_deref();
         let mut event = tidy.event.clone();
         let at = self.open.iter().position(|open| *open == item);
         match (part, at) {
-            (Part::Start, None) if what != What::Subagent || !self.ended.contains(&item.id) => {
-                if what == What::Subagent && !self.has_begun(tidy.parent.as_deref()) {
+            (Part::Start, None) if kind != Kind::Subagent || !self.ended.contains(&item.id) => {
+                if kind == Kind::Subagent && !self.has_begun(tidy.parent.as_deref()) {
                     event = tidy::without(&event, "parentSubagentRunId")?;
                 }
                 event = self.begin(item, event)?;
             }
             (Part::Content, None) => {
-                let start = item.start(tidy.subagent.as_deref())?;
+                let start = start(&item, subagent)?;
                 out.push(self.begin(item, start)?);
                 event = self.whose.fit(event)?;
             }
@@ -120,7 +94,7 @@ impl Order {
             }
             (Part::Content, Some(_)) => event = self.whose.fit(event)?,
             (Part::Start, Some(_) | None) | (Part::End, None) | (Part::Chunk, _) => {
-                tracing::debug!(kind, "an agent's event is out of order and left out");
+                tracing::debug!(kind = tidy.event.kind(), "an agent's event is out of order and left out");
                 return Ok(());
             }
         }
@@ -135,7 +109,7 @@ impl Order {
         }
         let event = self.whose.fit(event)?;
         // A beginning ends the chunks of its own subagent, and no others.
-        let chunks = self.chunked.iter().position(|chunked| chunked.what == item.what && chunked.id == item.id);
+        let chunks = self.chunked.iter().position(|chunked| chunked.kind == item.kind && chunked.id == item.id);
         if let Some(chunked) = chunks.map(|at| self.chunked.swap_remove(at))
             && chunked.subagent != event.head().subagent_run_id
         {
@@ -148,43 +122,43 @@ impl Order {
     /// Whether this subagent has begun, be it that it has ended since; nobody has.
     fn has_begun(&self, subagent: Option<&str>) -> bool {
         let Some(id) = subagent else { return true };
-        let is_open = self.open.iter().any(|open| open.what == What::Subagent && open.id == id);
+        let is_open = self.open.iter().any(|open| open.kind == Kind::Subagent && open.id == id);
         is_open || self.ended.iter().any(|ended| ended == id)
     }
 
     fn end(&mut self, at: usize) -> Result<(), Failure> {
         let item = self.open.remove(at);
-        match item.what {
-            What::Subagent if self.ended.len() == MAX_OPEN => Err(Failure::BadStream("has too many subagents")),
-            What::Subagent => {
+        match item.kind {
+            Kind::Subagent if self.ended.len() == MAX_OPEN => Err(Failure::BadStream("has too many subagents")),
+            Kind::Subagent => {
                 self.ended.push(item.id);
                 Ok(())
             }
-            What::Text | What::Reasoning | What::ReasoningMessage | What::ToolCall | What::Step => Ok(()),
+            Kind::Text | Kind::Reasoning | Kind::ReasoningMessage | Kind::ToolCall | Kind::Step => Ok(()),
         }
     }
 
     /// A chunk that says what it goes on with, and for whom. Clients read "the same as before" from it; who resumes has no
     /// before.
-    fn chunk(&mut self, what: What, tidy: &Tidy) -> Result<Event, Failure> {
-        let said = id(what, tidy.event.head()).map(bounded).transpose()?;
-        let last = self.last_chunk(what, said.as_deref(), tidy.subagent.as_deref());
+    fn chunk(&mut self, kind: Kind, tidy: &Tidy) -> Result<Event, Failure> {
+        let said = kind.id(tidy.event.head()).map(bounded).transpose()?;
+        let last = self.last_chunk(kind, said.as_deref(), tidy.event.head().subagent_run_id.as_deref());
         let (mut chunked, event) = match (said, last.map(|at| self.chunked.swap_remove(at))) {
             (None, None) => return Err(Failure::BadStream("goes on with something that it never began")),
             (_, Some(last)) => (last, tidy.event.clone()),
             (Some(id), None) => {
                 let event = self.whose.fit(tidy.event.clone())?;
                 let subagent = event.head().subagent_run_id.as_deref().map(bounded).transpose()?;
-                (Chunked { what, id, tool: tidy.tool.as_deref().map(bounded).transpose()?, subagent }, event)
+                (Chunked { kind, id, tool: tidy.tool.as_deref().map(bounded).transpose()?, subagent }, event)
             }
         };
-        if self.open.iter().any(|open| open.what == what && open.id == chunked.id) {
+        if self.open.iter().any(|open| open.kind == kind && open.id == chunked.id) {
             return Err(Failure::BadStream("sends chunks of what it began without them"));
         }
         // A snapshot may have made it another one's in between.
         let event = self.whose.fit(chunked.say(&event, tidy.tool.as_deref())?)?;
         chunked.subagent.clone_from(&event.head().subagent_run_id);
-        self.chunked.retain(|other| other.what != what || other.subagent != chunked.subagent);
+        self.chunked.retain(|other| other.kind != kind || other.subagent != chunked.subagent);
         if self.chunked.len() == MAX_OPEN {
             return Err(Failure::BadStream("begins too much at once"));
         }
@@ -192,15 +166,15 @@ impl Order {
         Ok(event)
     }
 
-    fn is_chunked(&self, what: What, id: Option<&str>) -> bool {
-        self.chunked.iter().any(|chunked| chunked.what == what && Some(chunked.id.as_str()) == id)
+    fn is_chunked(&self, kind: Kind, id: Option<&str>) -> bool {
+        self.chunked.iter().any(|chunked| chunked.kind == kind && Some(chunked.id.as_str()) == id)
     }
 
     /// What a chunk goes on with: what it names; else its subagent's last; else, where it says no subagent and the agent
     /// itself has none, the only one that there is.
-    fn last_chunk(&self, what: What, id: Option<&str>, subagent: Option<&str>) -> Option<usize> {
-        let find = |is: &dyn Fn(&Chunked) -> bool| self.chunked.iter().position(|it| it.what == what && is(it));
-        let of_kind = self.chunked.iter().filter(|it| it.what == what).count();
+    fn last_chunk(&self, kind: Kind, id: Option<&str>, subagent: Option<&str>) -> Option<usize> {
+        let find = |is: &dyn Fn(&Chunked) -> bool| self.chunked.iter().position(|it| it.kind == kind && is(it));
+        let of_kind = self.chunked.iter().filter(|it| it.kind == kind).count();
         match (id, subagent) {
             (Some(id), _) => find(&|it| it.id == id),
             (None, Some(_)) => find(&|it| it.subagent.as_deref() == subagent),
@@ -213,16 +187,16 @@ impl Chunked {
     /// The chunk with all that it goes on with.
     fn say(&self, event: &Event, tool: Option<&str>) -> Result<Event, Failure> {
         let head = event.head();
-        let event = match (self.what, &self.tool) {
-            (What::ToolCall, None) => return Err(Failure::BadStream("calls a tool without naming it")),
-            (What::ToolCall, Some(own)) if tool.is_some_and(|tool| tool != own) => {
+        let event = match (self.kind, &self.tool) {
+            (Kind::ToolCall, None) => return Err(Failure::BadStream("calls a tool without naming it")),
+            (Kind::ToolCall, Some(own)) if tool.is_some_and(|tool| tool != own) => {
                 return Err(Failure::BadStream("calls a tool by two names"));
             }
-            (What::ToolCall, Some(own)) => {
+            (Kind::ToolCall, Some(own)) => {
                 let event = with(event, "toolCallId", &self.id, head.tool_call_id.is_some())?;
                 with(&event, "toolCallName", own, tool.is_some())?
             }
-            (What::Text | What::Reasoning | What::ReasoningMessage | What::Step | What::Subagent, _) => {
+            (Kind::Text | Kind::Reasoning | Kind::ReasoningMessage | Kind::Step | Kind::Subagent, _) => {
                 with(event, "messageId", &self.id, head.message_id.is_some())?
             }
         };
@@ -246,52 +220,11 @@ fn with(event: &Event, name: &str, text: &str, has_it: bool) -> Result<Event, Fa
     longer.and_then(Event::parse).map_err(|_| Failure::BadStream("cannot be read"))
 }
 
-fn part(kind: &str) -> Option<(What, Part)> {
-    Some(match kind {
-        "TEXT_MESSAGE_START" => (What::Text, Part::Start),
-        "TEXT_MESSAGE_CONTENT" => (What::Text, Part::Content),
-        "TEXT_MESSAGE_END" => (What::Text, Part::End),
-        "TEXT_MESSAGE_CHUNK" => (What::Text, Part::Chunk),
-        "REASONING_START" => (What::Reasoning, Part::Start),
-        "REASONING_END" => (What::Reasoning, Part::End),
-        "REASONING_MESSAGE_START" => (What::ReasoningMessage, Part::Start),
-        "REASONING_MESSAGE_CONTENT" => (What::ReasoningMessage, Part::Content),
-        "REASONING_MESSAGE_END" => (What::ReasoningMessage, Part::End),
-        "REASONING_MESSAGE_CHUNK" => (What::ReasoningMessage, Part::Chunk),
-        "TOOL_CALL_START" => (What::ToolCall, Part::Start),
-        "TOOL_CALL_ARGS" => (What::ToolCall, Part::Content),
-        "TOOL_CALL_END" => (What::ToolCall, Part::End),
-        "TOOL_CALL_CHUNK" => (What::ToolCall, Part::Chunk),
-        "STEP_STARTED" => (What::Step, Part::Start),
-        "STEP_FINISHED" => (What::Step, Part::End),
-        "SUBAGENT_STARTED" => (What::Subagent, Part::Start),
-        "SUBAGENT_FINISHED" | "SUBAGENT_ERROR" => (What::Subagent, Part::End),
-        _ => return None,
-    })
-}
-
-fn item(what: What, tidy: &Tidy) -> Result<Item, Failure> {
-    let id = match what {
-        What::Subagent => tidy.subagent.as_deref(),
-        What::Text | What::Reasoning | What::ReasoningMessage | What::ToolCall | What::Step => {
-            id(what, tidy.event.head())
-        }
-    };
-    let id = bounded(id.ok_or(Failure::BadStream("holds an event without what belongs to it"))?)?;
-    let subagent = match what {
-        What::Step => tidy.subagent.as_deref().map(bounded).transpose()?,
-        What::Text | What::Reasoning | What::ReasoningMessage | What::ToolCall | What::Subagent => None,
-    };
-    Ok(Item { what, id, subagent })
-}
-
-fn id(what: What, head: &Head) -> Option<&str> {
-    match what {
-        What::Text | What::Reasoning | What::ReasoningMessage => head.message_id.as_deref(),
-        What::ToolCall => head.tool_call_id.as_deref(),
-        What::Step => head.step_name.as_deref(),
-        What::Subagent => None,
-    }
+/// What the event is about.
+fn item(kind: Kind, event: &Event) -> Result<Item, Failure> {
+    let Item { kind, id, subagent } =
+        event.item(kind).ok_or(Failure::BadStream("holds an event without what belongs to it"))?;
+    Ok(Item { kind, id: bounded(&id)?, subagent: subagent.as_deref().map(bounded).transpose()? })
 }
 
 fn bounded(id: &str) -> Result<String, Failure> {
@@ -301,38 +234,20 @@ fn bounded(id: &str) -> Result<String, Failure> {
     }
 }
 
-impl Item {
-    /// The event that was missing before its content. It belongs to whom the content belongs to.
-    fn start(&self, subagent: Option<&str>) -> Result<Event, Failure> {
-        let id = &self.id;
-        let mut start = match self.what {
-            What::Text => json!({"type": "TEXT_MESSAGE_START", "messageId": id, "role": "assistant"}),
-            What::ReasoningMessage => json!({"type": "REASONING_MESSAGE_START", "messageId": id, "role": "reasoning"}),
-            What::ToolCall | What::Reasoning | What::Step | What::Subagent => {
-                return Err(Failure::BadStream("goes on with a tool call that it never began"));
-            }
-        };
-        if let Some(subagent) = subagent {
-            start["subagentRunId"] = subagent.into();
+/// The event that was missing before the content of an item. It belongs to whom the content belongs to.
+fn start(item: &Item, subagent: Option<&str>) -> Result<Event, Failure> {
+    let id = &item.id;
+    let mut start = match item.kind {
+        Kind::Text => json!({"type": "TEXT_MESSAGE_START", "messageId": id, "role": "assistant"}),
+        Kind::ReasoningMessage => json!({"type": "REASONING_MESSAGE_START", "messageId": id, "role": "reasoning"}),
+        Kind::ToolCall | Kind::Reasoning | Kind::Step | Kind::Subagent => {
+            return Err(Failure::BadStream("goes on with a tool call that it never began"));
         }
-        Ok(Event::build(&start))
+    };
+    if let Some(subagent) = subagent {
+        start["subagentRunId"] = subagent.into();
     }
-
-    fn end(self) -> Event {
-        let id = self.id;
-        let mut end = match self.what {
-            What::Text => json!({"type": "TEXT_MESSAGE_END", "messageId": id}),
-            What::Reasoning => json!({"type": "REASONING_END", "messageId": id}),
-            What::ReasoningMessage => json!({"type": "REASONING_MESSAGE_END", "messageId": id}),
-            What::ToolCall => json!({"type": "TOOL_CALL_END", "toolCallId": id}),
-            What::Step => json!({"type": "STEP_FINISHED", "stepName": id}),
-            What::Subagent => json!({"type": "SUBAGENT_FINISHED", "subagentRunId": id}),
-        };
-        if let Some(subagent) = self.subagent {
-            end["subagentRunId"] = subagent.into();
-        }
-        Event::build(&end)
-    }
+    Ok(Event::build(&start))
 }
 
 #[cfg(test)]

@@ -30,8 +30,6 @@ pub(super) enum Raw {
 #[derive(Debug)]
 pub(super) struct Tidy {
     pub(super) event: Event,
-    /// Which subagent it belongs to; none for the agent itself.
-    pub(super) subagent: Option<String>,
     /// Of TOOL_CALL_START and TOOL_CALL_CHUNK: which tool.
     pub(super) tool: Option<String>,
     /// Of SUBAGENT_STARTED: which subagent began it.
@@ -51,8 +49,7 @@ pub(super) fn read(json: &str, raw: Raw) -> Result<Tidy, Failure> {
     if fields.iter().any(|(_, value)| is_too_deep(value.get())) {
         return Err(Failure::BadStream("is nested too deeply"));
     }
-    let Head { kind, subagent_run_id, tool_call_name, parent_subagent_run_id } =
-        serde_json::from_str(json).map_err(unreadable)?;
+    let Head { kind, tool_call_name, parent_subagent_run_id } = serde_json::from_str(json).map_err(unreadable)?;
     let before = fields.len();
     fields.retain(|(name, value)| keeps(&kind, name, value.get(), raw));
     let as_they_came = !nulls::leave_out(&kind, &mut fields).map_err(unreadable)? && fields.len() == before;
@@ -68,8 +65,7 @@ pub(super) fn read(json: &str, raw: Raw) -> Result<Tidy, Failure> {
     };
     let event = whole.and_then(Event::parse).map_err(unreadable)?;
     let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
-    let (subagent, tool, parent) = (owned(subagent_run_id), owned(tool_call_name), owned(parent_subagent_run_id));
-    Ok(Tidy { event, subagent, tool, parent })
+    Ok(Tidy { event, tool: owned(tool_call_name), parent: owned(parent_subagent_run_id) })
 }
 
 /// The event without this field; everything else stays to the letter.
@@ -143,8 +139,6 @@ fn is_too_deep(json: &str) -> bool {
 struct Head<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
-    #[serde(default, borrow)]
-    subagent_run_id: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     tool_call_name: Option<Cow<'a, str>>,
     #[serde(default, borrow)]

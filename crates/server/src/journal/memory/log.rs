@@ -91,11 +91,6 @@ pub(super) fn weight(event: &Event) -> usize {
     event.json().get().len() + EVENT_BYTES
 }
 
-/// Whether this event ends a run.
-pub(super) fn ends_run(event: &Event) -> bool {
-    matches!(event.kind(), "RUN_FINISHED" | "RUN_ERROR")
-}
-
 impl Log {
     /// An empty log whose first offset is `floor + 1`.
     pub(super) fn new(floor: u64) -> Self {
@@ -159,7 +154,7 @@ impl Log {
         hash: impl Fn(&RunId) -> Option<u64>,
     ) -> Result<Vec<Entry>, JournalError> {
         self.unpack();
-        let ends = events.last().is_some_and(ends_run);
+        let ends = events.last().is_some_and(Event::ends_run);
         if self.make_places(events.len(), bounds.max_events) < events.len() && !ends {
             let why = format!("the run has more than {} events that cannot be joined", bounds.max_events);
             return Err(JournalError::Unavailable(why));

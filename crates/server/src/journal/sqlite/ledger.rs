@@ -15,10 +15,11 @@ use lychgate_core::{RunId, SessionKey};
 use rusqlite::{Connection, params};
 
 use super::read::was_published;
-use super::rows::{Bounds, Failure, Thread, number, unix_ms};
+use super::rows::{Bounds, Failure, Thread, number};
 use super::wanted::{Room, Wanted};
 use crate::journal::{Entry, JournalError, merge_adjacent};
 use crate::wire::event::Event;
+use crate::wire::unix_ms;
 
 /// Threads that are remembered at most; beyond it all are forgotten and read again.
 const MAX_OPEN: usize = 65_536;

@@ -105,11 +105,6 @@ fn counter(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     }
 }
 
-/// Milliseconds since 1970.
-pub(super) fn unix_ms() -> u64 {
-    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
-}
-
 /// A row of the table `thread`.
 #[derive(Clone, Debug)]
 pub(super) struct Thread {

@@ -84,7 +84,7 @@ pub(super) async fn becomes(mut is_so: impl FnMut() -> bool) {
 
 /// Until upkeep has nothing to do.
 pub(super) async fn kept_up(place: &Place) {
-    let now = rows::unix_ms();
+    let now = crate::wire::unix_ms();
     becomes(|| place.number(&format!("SELECT count(*) FROM thread WHERE due <= {now}")) == 0).await;
 }
 

@@ -22,8 +22,9 @@ use super::change::{self, Change, Rules};
 use super::condition::Condition;
 use super::files::Directory;
 use super::read::at_once;
-use super::rows::{Failure, Thread, number, unix_ms};
+use super::rows::{Failure, Thread, number};
 use super::writer::{Answer, CHECKPOINT_PAGES, Job, checkpoint, left};
+use crate::wire::unix_ms;
 
 /// How often it looks, nudged or not.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

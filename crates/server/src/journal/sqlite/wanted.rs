@@ -29,7 +29,7 @@ pub(super) struct Wanted {
 impl Wanted {
     /// Whether this ends the run in flight and does little else. A publication that is a run of its own is none.
     pub(super) fn is_small_end(&self, thread: &Thread) -> bool {
-        let ends = self.events.last().is_some_and(|event| matches!(event.kind(), "RUN_FINISHED" | "RUN_ERROR"));
+        let ends = self.events.last().is_some_and(Event::ends_run);
         let starts = self.events.iter().any(|event| event.kind() == "RUN_STARTED");
         thread.run.is_some() && ends && !starts && self.bytes() <= END_BYTES
     }
