@@ -236,6 +236,15 @@ impl ConnectionId {
     }
 }
 
+/// What a connection was let in by, so that it can be found when that is revoked. It says nothing about the token itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Proof {
+    /// A hash, under a key of this process, of the id of the token or of the login; 0 where there is none.
+    pub id: u64,
+    /// When it was issued, in seconds since 1970; 0 where nobody knows, which every revocation by time reaches.
+    pub issued: u64,
+}
+
 random_id! {
     /// One request, to find it again in logs and answers.
     RequestId, "req_"

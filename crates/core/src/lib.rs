@@ -57,7 +57,7 @@ pub use gate::io::{
     AdmissionPath, End, Event, Eviction, Heartbeat, Input, Manner, Output, PingOutcome, Resume, Sign, WriteProgress,
 };
 pub use health::Health;
-pub use id::{ClientId, ConnectionId, IdError, RequestId, RunId, SessionKey, ThreadId, UserId};
+pub use id::{ClientId, ConnectionId, IdError, Proof, RequestId, RunId, SessionKey, ThreadId, UserId};
 pub use limits::{Force, LimitError, LimitSpec, Limits, Mode, Pressure, Usage};
 pub use liveness::{Backlog, Evidence, Liveness, ZombieKind};
 pub use plans::{PlanId, Plans};

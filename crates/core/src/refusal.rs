@@ -48,6 +48,10 @@ pub enum EvictReason {
     MadeRoomForConnection,
     /// An operator closed it.
     ByAdmin,
+    /// The user logged out, here or everywhere, by himself or by an operator.
+    LoggedOut,
+    /// What let it in was revoked.
+    Revoked,
     /// The node is being drained.
     Draining,
 }
@@ -67,6 +71,8 @@ impl EvictReason {
             Self::MadeRoom => "made_room",
             Self::MadeRoomForConnection => "made_room_for_connection",
             Self::ByAdmin => "by_admin",
+            Self::LoggedOut => "logged_out",
+            Self::Revoked => "revoked",
             Self::Draining => "draining",
         }
     }

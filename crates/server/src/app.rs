@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
 use crate::api::{self, Admin, Backends, Clients, Health};
-use crate::auth::{Authenticator, JwtAuthenticator};
+use crate::auth::{Doorkeeper, JwtAuthenticator};
 use crate::config::{Config, JournalKind, Liveness, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report};
 use crate::error::Error;
@@ -73,11 +73,7 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     let addresses = Ready { listen: address(&user_socket)?, admin: address(&admin_socket)? };
     let listener = listen(user_socket, &config.server, &config.liveness)?;
     let admin = Admin::new(Arc::clone(&health), Arc::clone(&node.metrics), node.population(listener.pool()));
-    let door = Door {
-        services: node.services(&config),
-        bounds: Arc::new(config.websocket.clone()),
-        origins: config.auth.origins.clone().into(),
-    };
+    let door = Door { services: node.services(&config), bounds: Arc::new(config.websocket.clone()) };
     let stop = CancellationToken::new();
     let users =
         tokio::spawn(listener.serve(routes(door).merge(api::user(node.clients(&config))), stop.clone(), LAST_ORDERS));
@@ -122,7 +118,7 @@ struct Node {
     sessions: Arc<Sessions>,
     runs: Arc<Runs>,
     journal: Arc<dyn Journal>,
-    authenticator: Arc<dyn Authenticator>,
+    doorkeeper: Arc<Doorkeeper>,
     metrics: Arc<Metrics>,
 }
 
@@ -140,10 +136,11 @@ impl Node {
         let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
-        let authenticator = Arc::new(JwtAuthenticator::new(&config.auth.jwt));
+        let tokens = Arc::new(JwtAuthenticator::new(&config.auth.jwt));
+        let doorkeeper = Doorkeeper::new(tokens, &config.auth.origins);
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, authenticator, metrics })
+        Ok(Self { driver, sessions, runs, journal, doorkeeper, metrics })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -151,7 +148,7 @@ impl Node {
             driver: Arc::clone(&self.driver),
             sessions: Arc::clone(&self.sessions),
             runs: Arc::clone(&self.runs),
-            authenticator: Arc::clone(&self.authenticator),
+            doorkeeper: Arc::clone(&self.doorkeeper),
             metrics: Arc::clone(&self.metrics),
             max_bad_frames: config.websocket.max_bad_frames,
         })
@@ -162,10 +159,9 @@ impl Node {
             driver: Arc::clone(&self.driver),
             sessions: Arc::clone(&self.sessions),
             runs: Arc::clone(&self.runs),
-            authenticator: Arc::clone(&self.authenticator),
+            doorkeeper: Arc::clone(&self.doorkeeper),
             metrics: Arc::clone(&self.metrics),
             bounds: config.websocket.clone(),
-            origins: config.auth.origins.clone().into(),
         })
     }
 

@@ -136,6 +136,8 @@ impl From<EvictReason> for Close {
             EvictReason::Superseded => Self::Superseded,
             EvictReason::MadeRoom | EvictReason::MadeRoomForConnection => Self::Evicted,
             EvictReason::ByAdmin => Self::ClosedByAdmin,
+            EvictReason::LoggedOut => Self::LoggedOut,
+            EvictReason::Revoked => Self::Unauthorized,
             EvictReason::Draining => Self::Draining,
         }
     }

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use lychgate_core::{
     AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat, Input, Ledger,
-    NodeBreakers, PingOutcome, PlanId, Plans, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Usage,
-    UserId, WriteProgress,
+    NodeBreakers, PingOutcome, PlanId, Plans, Proof, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time,
+    Usage, UserId, WriteProgress,
 };
 
 use crate::sink::Line;
@@ -104,6 +104,8 @@ pub struct Arrival {
     pub expires_in: Option<Duration>,
     /// The plan that its token names; one that is not configured is none.
     pub plan: Option<Box<str>>,
+    /// What let it in, so that it is found when that is revoked.
+    pub proof: Proof,
     /// Where it came from; bounds how many one address may hold.
     pub address: IpAddr,
     /// Where to send to.
@@ -114,6 +116,7 @@ pub struct Arrival {
 struct Link {
     line: Arc<dyn Line>,
     heartbeat: Heartbeat,
+    proof: Proof,
 }
 
 struct Shard {
@@ -178,7 +181,7 @@ impl Driver {
     /// count when the returned registration is dropped, however that comes about.
     #[must_use = "dropping the registration disconnects"]
     pub fn connect(self: &Arc<Self>, arrival: Arrival) -> Registration {
-        let Arrival { user, connection, prev, heartbeat, expires_in, plan, address, line } = arrival;
+        let Arrival { user, connection, prev, heartbeat, expires_in, plan, proof, address, line } = arrival;
         let plan = self.plan(&user, plan.as_deref());
         let registration = Registration {
             driver: Arc::clone(self),
@@ -190,7 +193,7 @@ impl Driver {
         };
         let expires = expires_in.map(|after| self.now() + after);
         self.with_shard(&user, |shard| {
-            shard.links.insert(connection, Link { line, heartbeat });
+            shard.links.insert(connection, Link { line, heartbeat, proof });
             Some(Input::Connect { user: user.clone(), connection, prev, heartbeat, expires, plan })
         });
         self.bound_address(address, &user, connection);
@@ -275,6 +278,25 @@ impl Driver {
     /// Admits nobody new any more and tells everybody who is here to come back, elsewhere, after about `retry_in`.
     pub fn drain(&self, retry_in: Duration) {
         self.for_each_shard(|_| Input::Drain { retry_in });
+    }
+
+    /// Closes the connections that something revoked let in, and answers how many. `is_hit` is asked under a shard's lock,
+    /// and must not call back.
+    pub fn expel(&self, reason: EvictReason, is_hit: impl Fn(&UserId, Proof) -> bool) -> usize {
+        let mut hit = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let everybody = shard.gate.connections().into_iter();
+            hit.extend(
+                everybody.filter(|(user, connection)| {
+                    shard.links.get(connection).is_some_and(|link| is_hit(user, link.proof))
+                }),
+            );
+        }
+        for (user, connection) in &hit {
+            self.input(user, Input::Expel { user: user.clone(), connection: *connection, reason });
+        }
+        hit.len()
     }
 
     /// Closes every connection, each with its close handshake.
@@ -434,10 +456,14 @@ impl Registration {
     }
 
     /// The client brought a new token, with its plan.
-    pub fn renew(&self, expires_in: Option<Duration>, plan: Option<&str>) {
+    pub fn renew(&self, expires_in: Option<Duration>, plan: Option<&str>, proof: Proof) {
         let expires = expires_in.map(|after| self.driver.now() + after);
         let plan = self.driver.plan(&self.user, plan);
-        self.input(Input::Renew { user: self.user.clone(), connection: self.connection, expires, plan });
+        let (user, connection) = (self.user.clone(), self.connection);
+        self.driver.with_shard(&self.user, |shard| {
+            shard.links.get_mut(&connection)?.proof = proof;
+            Some(Input::Renew { user, connection, expires, plan })
+        });
     }
 
     /// Says how the socket ended; without it, the end counts as lost.

@@ -17,6 +17,7 @@ pub mod outbox;
 pub mod run;
 pub mod session;
 pub mod sink;
+pub mod store;
 mod sync;
 pub mod telemetry;
 pub mod wire;

@@ -108,9 +108,12 @@ impl Step<'_> {
             | EvictReason::MadeRoom
             | EvictReason::MadeRoomForConnection
             | EvictReason::Draining => Orphans::Linger,
-            EvictReason::Left | EvictReason::ClientClosed | EvictReason::LingerEnded | EvictReason::ByAdmin => {
-                Orphans::End(reason)
-            }
+            EvictReason::Left
+            | EvictReason::ClientClosed
+            | EvictReason::LingerEnded
+            | EvictReason::ByAdmin
+            | EvictReason::LoggedOut
+            | EvictReason::Revoked => Orphans::End(reason),
         };
         self.forget(id, Some(reason), orphans);
         // Where closes keep failing nobody waits for another handshake.

@@ -21,7 +21,7 @@ impl Oracle {
             EvictReason::Left | EvictReason::ClientClosed => {
                 self.turn.must_end.iter().any(|(owner, let_go)| *owner == user && let_go == thread)
             }
-            EvictReason::ByAdmin => self.turn.expelled.is_some(),
+            EvictReason::ByAdmin | EvictReason::LoggedOut | EvictReason::Revoked => self.turn.expelled.is_some(),
             EvictReason::Unresponsive
             | EvictReason::Slow
             | EvictReason::TokenExpired
@@ -242,7 +242,9 @@ impl Oracle {
                 user.sessions.iter().find(held).is_none()
             }
             EvictReason::MadeRoomForConnection => true,
-            EvictReason::ByAdmin => self.turn.expelled == Some((number, reason)),
+            EvictReason::ByAdmin | EvictReason::LoggedOut | EvictReason::Revoked => {
+                self.turn.expelled == Some((number, reason))
+            }
             EvictReason::Draining => self.draining,
             EvictReason::Left | EvictReason::ClientClosed | EvictReason::LingerEnded => false,
         };

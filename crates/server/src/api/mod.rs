@@ -27,7 +27,7 @@ use http::{HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::refused::Refused;
-use crate::auth::{Authenticator, Identity, check_origin};
+use crate::auth::{Doorkeeper, Identity, Shown};
 use crate::close::ErrorCode;
 use crate::config;
 use crate::driver::Driver;
@@ -63,23 +63,27 @@ pub struct Clients {
     /// Who answers.
     pub runs: Arc<Runs>,
     /// Who may come in.
-    pub authenticator: Arc<dyn Authenticator>,
+    pub doorkeeper: Arc<Doorkeeper>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Bounds of a body and of what waits for a reader.
     pub bounds: config::WebSocket,
-    /// Pages that may call from a browser; empty: any (a token is needed all the same).
-    pub origins: Arc<[String]>,
 }
 
 impl Clients {
-    /// Checks a token; the error is a sentence for its bearer, the detail goes to the log.
-    fn verify(&self, token: &str) -> Result<Identity, Refused> {
-        self.authenticator.verify(token).map_err(|error| {
-            tracing::debug!(%error, "token refused");
-            self.metrics.on_auth_failure(error.as_str());
-            Refused::saying(ErrorCode::Unauthorized, error.sentence())
-        })
+    /// Who sent a request; the error is a sentence for him, the detail goes to the log.
+    async fn identify(&self, shown: Shown<'_>) -> Result<Identity, Refused> {
+        match self.doorkeeper.identify(shown).await {
+            Ok(Some(identity)) => Ok(identity),
+            Ok(None) => {
+                Err(Refused::saying(ErrorCode::Unauthorized, "There is no token: send `Authorization: Bearer <JWT>`."))
+            }
+            Err(error) => {
+                tracing::debug!(%error, "token refused");
+                self.metrics.on_auth_failure(error.as_str());
+                Err(Refused::saying(ErrorCode::Unauthorized, error.sentence()))
+            }
+        }
     }
 }
 
@@ -91,7 +95,7 @@ impl fmt::Debug for Clients {
 
 /// The routes of the user listener that are no WebSocket; `/v1/ws` is the listener's own.
 pub fn user(clients: Arc<Clients>) -> Router {
-    let cors = cors(Arc::clone(&clients.origins));
+    let cors = cors(Arc::clone(&clients.doorkeeper));
     let routes = Router::new()
         .route("/v1/agui", post(agui::run_default))
         .route("/v1/agui/{agent}", post(agui::run_named))
@@ -111,9 +115,9 @@ pub fn admin(admin: Admin, backends: Backends) -> Router {
 
 /// Browsers ask first whether a page may call (Fetch, section 3.2). No cookie proves anything here, so that credentials
 /// are never allowed, and a page that is not on the list reads nothing.
-fn cors(origins: Arc<[String]>) -> CorsLayer {
+fn cors(doorkeeper: Arc<Doorkeeper>) -> CorsLayer {
     let is_allowed = move |origin: &HeaderValue, _: &http::request::Parts| {
-        check_origin(&origins, Some(origin.to_str().unwrap_or("(not text)"))).is_ok()
+        doorkeeper.check_origin(Some(origin.to_str().unwrap_or("(not text)"))).is_ok()
     };
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(is_allowed))

@@ -156,6 +156,7 @@ impl Reader {
             expires_in: identity.expires_in(),
             user: identity.user,
             plan: identity.plan,
+            proof: identity.proof,
             connection,
             prev: None,
             heartbeat: Heartbeat::Protocol,

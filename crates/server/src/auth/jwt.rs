@@ -4,13 +4,14 @@
 //! (RFC 8725, best current practices).
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use lychgate_core::UserId;
+use lychgate_core::{Proof, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{AuthError, Authenticator, Identity};
@@ -94,6 +95,9 @@ impl Authenticator for JwtAuthenticator {
             user: UserId::parse(&sub).map_err(AuthError::BadSubject)?,
             expires: decoded.claims.exp.as_ref().and_then(seconds),
             plan: decoded.claims.plan.and_then(plan_name),
+            agents: None,
+            groups: Arc::default(),
+            proof: Proof::default(),
         })
     }
 }

@@ -7,16 +7,19 @@
 //! ```
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderMap};
-use lychgate_core::{IdError, UserId};
+use lychgate_core::{IdError, Proof, UserId};
 
 use crate::close::Close;
 
+mod doorkeeper;
 pub mod jwt;
 mod origin;
 
+pub use doorkeeper::{Doorkeeper, Shown};
 pub use jwt::JwtAuthenticator;
 pub use origin::{OriginError, check_origin};
 
@@ -29,6 +32,12 @@ pub struct Identity {
     pub expires: Option<u64>,
     /// The plan that the token names in its claim `plan`, which selects limits; text of at most 64 bytes.
     pub plan: Option<Box<str>>,
+    /// The agents that he may ask, by name; none: every one.
+    pub agents: Option<Arc<[Box<str>]>>,
+    /// The groups that whoever vouches for him puts him into; operators are known by one.
+    pub groups: Arc<[Box<str>]>,
+    /// What is looked for when a token or a login is revoked.
+    pub proof: Proof,
 }
 
 impl Identity {

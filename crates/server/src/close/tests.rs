@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 
-const REASONS: [EvictReason; 11] = [
+const REASONS: [EvictReason; 13] = [
     EvictReason::Left,
     EvictReason::ClientClosed,
     EvictReason::LingerEnded,
@@ -13,6 +13,8 @@ const REASONS: [EvictReason; 11] = [
     EvictReason::MadeRoom,
     EvictReason::MadeRoomForConnection,
     EvictReason::ByAdmin,
+    EvictReason::LoggedOut,
+    EvictReason::Revoked,
     EvictReason::Draining,
 ];
 
@@ -108,6 +110,8 @@ fn no_eviction_for_a_fault_of_the_network_or_of_ours_is_terminal() {
                 | EvictReason::LingerEnded
                 | EvictReason::Superseded
                 | EvictReason::ByAdmin
+                | EvictReason::LoggedOut
+                | EvictReason::Revoked
         );
         assert_eq!(terminal, on_purpose, "{reason:?}");
     }

@@ -82,6 +82,7 @@ impl Node {
             heartbeat: Heartbeat::Protocol,
             expires_in: None,
             plan: None,
+            proof: Proof::default(),
             address: Ipv4Addr::LOCALHOST.into(),
             line: Outbox::new(ours.unwrap().0, 65_536),
         })

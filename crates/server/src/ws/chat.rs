@@ -18,7 +18,7 @@ use lychgate_core::{
     WebSocketRequest, WriteProgress,
 };
 
-use crate::auth::{Authenticator, Identity};
+use crate::auth::{AuthError, Doorkeeper, Identity};
 use crate::close::{Close, Closing, ErrorCode};
 use crate::driver::{Arrival, Driver, Registration, random_bits};
 use crate::outbox::{Frame, Outbox, Traffic};
@@ -41,7 +41,7 @@ pub struct Services {
     /// Who answers.
     pub runs: Arc<Runs>,
     /// Who may come in.
-    pub authenticator: Arc<dyn Authenticator>,
+    pub doorkeeper: Arc<Doorkeeper>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Bad frames in a row before 4500.
@@ -60,11 +60,14 @@ impl Services {
     /// # Errors
     /// The token proves nothing.
     pub fn verify(&self, token: &str) -> Result<Identity, &'static str> {
-        self.authenticator.verify(token).map_err(|error| {
-            tracing::debug!(%error, "token refused");
-            self.metrics.on_auth_failure(error.as_str());
-            error.sentence()
-        })
+        self.doorkeeper.verify(token).map_err(|error| self.note(&error))
+    }
+
+    /// Notes why somebody is not let in; answers what he hears.
+    pub(super) fn note(&self, error: &AuthError) -> &'static str {
+        tracing::debug!(%error, "token refused");
+        self.metrics.on_auth_failure(error.as_str());
+        error.sentence()
     }
 }
 
@@ -261,6 +264,7 @@ impl Chat {
             expires_in: identity.expires_in(),
             user: identity.user,
             plan: identity.plan,
+            proof: identity.proof,
             connection: ConnectionId::from_random(random_bits()),
             // An unknown or malformed one is ignored without an error (protocol.md, rule 3).
             prev: hello.prev.as_deref().and_then(|prev| prev.parse().ok()),
@@ -377,7 +381,7 @@ impl Guest {
         };
         match services.verify(token) {
             Ok(identity) if identity.user == *self.registration.user() => {
-                self.registration.renew(identity.expires_in(), identity.plan.as_deref());
+                self.registration.renew(identity.expires_in(), identity.plan.as_deref(), identity.proof);
                 self.plan = identity.plan;
                 Ok(None)
             }

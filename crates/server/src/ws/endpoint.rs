@@ -13,7 +13,7 @@ use http::{Request, StatusCode};
 
 use super::chat::{Chat, Introduction, Services};
 use super::upgrade::{Upgrade, items};
-use crate::auth::{Identity, bearer, check_origin};
+use crate::auth::{Identity, Shown};
 use crate::close::ErrorCode;
 use crate::config;
 use crate::wire;
@@ -28,8 +28,6 @@ pub struct Door {
     pub services: Arc<Services>,
     /// Bounds of the WebSocket layer.
     pub bounds: Arc<config::WebSocket>,
-    /// Origins that may connect from a browser; empty: any.
-    pub origins: Arc<[String]>,
 }
 
 /// The route.
@@ -48,23 +46,27 @@ async fn connect(
     };
     let headers = request.headers();
     let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("(not text)"));
-    if let Err(refused) = check_origin(&door.origins, origin) {
+    if let Err(refused) = door.services.doorkeeper.check_origin(origin) {
         return foreign_origin(&refused.to_string());
     }
     let introduction = match speaks_another_version(headers, upgrade.protocol()) {
         true => Introduction::WrongVersion,
-        false => introduce(&door.services, bearer(headers).map(str::to_owned).or_else(|| upgrade.take_bearer())),
+        false => {
+            let token = upgrade.take_bearer();
+            let shown = Shown { headers, query: request.uri().query(), subprotocol: token.as_deref() };
+            introduce(&door.services, shown).await
+        }
     };
     let services = Arc::clone(&door.services);
     upgrade.serve(&door.bounds, move |outbox| Chat::new(services, outbox, peer.ip(), introduction))
 }
 
 /// What the request proves. A bad token is answered on the socket, where a browser can read it (hazard R10).
-fn introduce(services: &Services, token: Option<String>) -> Introduction {
-    match token.map(|token| services.verify(&token)) {
-        None => Introduction::ByHello,
-        Some(Ok(identity)) => Introduction::Proven(Box::<Identity>::new(identity)),
-        Some(Err(sentence)) => Introduction::Failed(sentence),
+async fn introduce(services: &Services, shown: Shown<'_>) -> Introduction {
+    match services.doorkeeper.identify(shown).await {
+        Ok(None) => Introduction::ByHello,
+        Ok(Some(identity)) => Introduction::Proven(Box::<Identity>::new(identity)),
+        Err(error) => Introduction::Failed(services.note(&error)),
     }
 }
 

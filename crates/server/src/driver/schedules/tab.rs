@@ -78,6 +78,7 @@ impl Tab {
             heartbeat: Heartbeat::Protocol,
             expires_in: None,
             plan: None,
+            proof: Proof::default(),
             address: ADDRESS.into(),
             line: outbox.clone(),
         };

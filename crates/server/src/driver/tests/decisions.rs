@@ -44,9 +44,9 @@ async fn the_plan_of_a_token_sets_the_limits_and_an_unknown_plan_is_none() {
     node.driver = Driver::new(plans, wide(), greeting, Arc::new(Recorder(Mutex::new(channel().0))));
     let plain = node.connect("ann", 1).await;
     assert_eq!(node.driver.usage(&user("ann")).limit, 20);
-    plain.renew(None, Some("pro"));
+    plain.renew(None, Some("pro"), Proof::default());
     assert_eq!((node.driver.usage(&user("ann")).limit, node.driver.max_runs(&user("ann"))), (40, 7));
-    plain.renew(None, Some("platinum"));
+    plain.renew(None, Some("platinum"), Proof::default());
     assert_eq!(node.driver.usage(&user("ann")).limit, 20);
 }
 
