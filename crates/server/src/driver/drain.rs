@@ -69,6 +69,10 @@ impl Driver {
                 Output::Limit { connection, usage } => {
                     say_to(shard, connection, &wire::Server::Notice(Notice::Limit(usage.into())));
                 }
+                Output::Expiring { connection, expires_in } => {
+                    let notice = Notice::Expiring { expires_in: expires_in.as_secs() };
+                    say_to(shard, connection, &wire::Server::Notice(notice));
+                }
                 Output::Reconnect { connection, retry_in, deadline } => {
                     let (retry_in, deadline) = (millis(retry_in), millis(deadline));
                     let notice = Notice::Reconnect { why: "draining", retry_in, deadline };

@@ -75,6 +75,7 @@ impl Mutant {
             | Output::CloseSocket { .. }
             | Output::Limit { .. }
             | Output::Reconnect { .. }
+            | Output::Expiring { .. }
             | Output::Event(_) => {}
         }
     }

@@ -105,7 +105,8 @@ impl Teller {
             | Output::Detached { .. }
             | Output::Refused { .. }
             | Output::Ping { .. }
-            | Output::Reconnect { .. } => Some(output),
+            | Output::Reconnect { .. }
+            | Output::Expiring { .. } => Some(output),
         }
     }
 

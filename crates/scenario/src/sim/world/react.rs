@@ -46,6 +46,7 @@ impl<S: Subject> World<S> {
             | Output::Detached { .. }
             | Output::Limit { .. }
             | Output::Reconnect { .. }
+            | Output::Expiring { .. }
             | Output::Event(_) => {}
         }
     }
