@@ -54,7 +54,8 @@ pub(super) fn run(args: DemoArgs) -> Result<(), Error> {
     }
     let loaded = load(Sources { file: None, environment, arguments })?;
     let user = UserId::parse(USER).map_err(|error| Error::Failed(error.to_string()))?;
-    let token = jwt::mint(&loaded.check()?.auth.jwt, &user, TOKEN_LIFETIME).map_err(Error::Failed)?;
+    let secret = loaded.check()?.auth.jwt.ok_or_else(|| Error::Failed("the demo has no secret".to_owned()))?;
+    let token = jwt::mint(&secret, &user, TOKEN_LIFETIME).map_err(Error::Failed)?;
     let program = std::env::current_exe().map_or_else(|_| "lychgate".to_owned(), |path| path.display().to_string());
     until_stopped(&loaded, |ready| {
         // A closed pipe does not end a gateway that others may be using.
