@@ -16,5 +16,6 @@ mod operators;
 mod resume;
 mod runs;
 mod stop;
+mod tokens;
 mod ws;
 mod zombies;
