@@ -66,6 +66,9 @@ impl Teller {
             | Input::EvictionDone { .. }
             | Input::EvictionFailed { .. }
             | Input::Stalled { .. }
+            | Input::End { .. }
+            | Input::Reclaim { .. }
+            | Input::Lend { .. }
             | Input::Drain { .. } => {}
         }
     }
@@ -105,7 +108,6 @@ impl Teller {
             | Output::Detached { .. }
             | Output::Refused { .. }
             | Output::Ping { .. }
-            | Output::Reconnect { .. }
             | Output::Expiring { .. } => Some(output),
         }
     }

@@ -45,7 +45,6 @@ impl<S: Subject> World<S> {
             Output::Connected { .. }
             | Output::Detached { .. }
             | Output::Limit { .. }
-            | Output::Reconnect { .. }
             | Output::Expiring { .. }
             | Output::Event(_) => {}
         }
