@@ -33,7 +33,7 @@ struct Trusted {
 
 enum Keys {
     /// From the configuration.
-    Fixed(Checker),
+    Fixed(Box<Checker>),
     /// Published by the issuer.
     Published(Jwks),
 }
@@ -112,7 +112,7 @@ impl Issuers {
 
 impl Trusted {
     fn new(config: &config::Issuer) -> Self {
-        let fixed = |key: DecodingKey| Keys::Fixed(Checker { key, rules: rules(config, &config.algorithms) });
+        let fixed = |key: DecodingKey| Keys::Fixed(Box::new(Checker { key, rules: rules(config, &config.algorithms) }));
         let keys = match &config.keys {
             KeySource::Secret(secret) => fixed(DecodingKey::from_secret(secret)),
             KeySource::Public(public) => fixed(public.key.clone()),

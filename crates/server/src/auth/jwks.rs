@@ -108,26 +108,7 @@ impl fmt::Debug for Jwks {
 impl Jwks {
     /// Begins to fetch, in a task of the current runtime. An issuer that is down stops nobody who waits for nothing of it.
     pub(super) fn start(issuer: config::Issuer, address: config::Address) -> Self {
-        let state = State {
-            keys: Arc::default(),
-            fetched: None,
-            begun: 0,
-            began: None,
-            in_flight: false,
-            succeeded: 0,
-            is_down: false,
-            is_wanted: false,
-            due: Instant::now(),
-            absent: VecDeque::new(),
-        };
-        let shared = Arc::new(Shared {
-            name: issuer.name.clone(),
-            fetch: Fetch::new(issuer, address),
-            state: Mutex::new(state),
-            wanted: Notify::new(),
-            ended: watch::Sender::new(0),
-            hasher: RandomState::new(),
-        });
+        let shared = Arc::new(Shared::new(issuer, address));
         let task = tokio::spawn(keep_fresh(Arc::clone(&shared)));
         Self { shared, _task: AbortOnDropHandle::new(task) }
     }
@@ -151,6 +132,29 @@ impl Jwks {
 }
 
 impl Shared {
+    fn new(issuer: config::Issuer, address: config::Address) -> Self {
+        let state = State {
+            keys: Arc::default(),
+            fetched: None,
+            begun: 0,
+            began: None,
+            in_flight: false,
+            succeeded: 0,
+            is_down: false,
+            is_wanted: false,
+            due: Instant::now(),
+            absent: VecDeque::new(),
+        };
+        Self {
+            name: issuer.name.clone(),
+            fetch: Fetch::new(issuer, address),
+            state: Mutex::new(state),
+            wanted: Notify::new(),
+            ended: watch::Sender::new(0),
+            hasher: RandomState::new(),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -220,3 +220,6 @@ fn check_origin(origin: &str) -> Result<(), Fault> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,10 @@ use crate::telemetry::Metrics;
 use crate::wire::{self, Client};
 use crate::ws::{Ending, Handler, Violation};
 
+mod dismissal;
+
+use dismissal::{Dismissal, Refresh};
+
 /// Characters of a bad word that are quoted back.
 const MAX_QUOTED: usize = 32;
 
@@ -112,50 +116,6 @@ struct Guest {
     /// As the newest token says: the agents that may be asked.
     agents: Option<Arc<[Box<str>]>>,
     client: Option<ClientId>,
-}
-
-/// What becomes of a token that a guest brings later.
-enum Refresh {
-    /// It counts from now on.
-    Taken,
-    /// It proves nothing, or somebody else, and he has to go.
-    Refused(Dismissal),
-    /// It cannot be checked yet; what he has counts meanwhile.
-    Later(AuthError),
-}
-
-/// Why somebody is sent away.
-enum Dismissal {
-    NoToken,
-    AnotherUser,
-    Token(AuthError),
-}
-
-impl Dismissal {
-    fn sentence(&self) -> &'static str {
-        match self {
-            Self::NoToken => {
-                "There is no token: send one in hello.token, or as subprotocol lychgate.bearer.<JWT>, \
-                 or as Authorization header."
-            }
-            Self::AnotherUser => "The fresh token is of another user than this connection.",
-            Self::Token(error) => error.sentence(),
-        }
-    }
-
-    fn closing(&self) -> Closing {
-        match self {
-            Self::NoToken | Self::AnotherUser => Close::Unauthorized.closing(),
-            Self::Token(error) => error.closing(),
-        }
-    }
-
-    fn code(&self) -> ErrorCode {
-        match self {
-            Self::NoToken | Self::AnotherUser => ErrorCode::Unauthorized,
-            Self::Token(error) => error.code(),
-        }
-    }
 }
 
 /// What is wrong with a frame, in words for its sender, and which of his questions it answers.

@@ -26,7 +26,7 @@ const LONGEST_FRESH: Duration = Duration::from_secs(60 * 60);
 
 /// How one issuer is asked.
 pub(super) struct Fetch {
-    issuer: config::Issuer,
+    pub(super) issuer: config::Issuer,
     address: config::Address,
     client: OnceCell<Client>,
 }
