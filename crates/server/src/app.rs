@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
-use crate::api::{self, Admin, Backends, Clients, Health};
+use crate::api::{self, Admin, Clients, Control, Health, Steered};
 use crate::auth::Doorkeeper;
 use crate::config::{self, Config, JournalKind, Liveness, Loaded, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report, Vigil};
@@ -71,7 +71,9 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let reaper = Reaper::start(Arc::clone(&node.driver), config.liveness.runtime_stuck_after, node.on_report())
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
     let vigil = reaper.vigil();
-    let in_force = InForce::new(loaded, source, node.reloading());
+    let drain = CancellationToken::new();
+    let control = node.control(&config, drain.clone());
+    let in_force = InForce::new(loaded, source, node.reloading(Arc::clone(&control)));
     let journal = Arc::clone(&node.journal);
     let health =
         Arc::new(Health::new(move || vigil.trouble().map(|trouble| trouble.to_string()).or_else(|| journal.trouble())));
@@ -84,14 +86,17 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let stop = CancellationToken::new();
     let users =
         tokio::spawn(listener.serve(routes(door).merge(api::user(node.clients(&config))), stop.clone(), LAST_ORDERS));
-    let operators = Operators::start(admin_socket, &config, admin, node.backends())?;
+    let operators = Operators::start(admin_socket, &config, admin, control)?;
     let hangups = in_force.listen()?;
     let watched = tokio::spawn(watch(reaper.vigil()));
     tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
     notify::ready();
 
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        () = drain.cancelled() => {}
+    }
     health.on_drain();
     hangups.abort();
     let drain_timeout = in_force.config().map_or(config.server.drain_timeout, |config| config.server.drain_timeout);
@@ -144,6 +149,7 @@ struct Node {
     runs: Arc<Runs>,
     journal: Arc<dyn Journal>,
     doorkeeper: Arc<Doorkeeper>,
+    store: Arc<Store>,
     metrics: Arc<Metrics>,
 }
 
@@ -161,10 +167,11 @@ impl Node {
         let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
-        let doorkeeper = Doorkeeper::new(&config.auth, store(&config.journal)?).map_err(failed)?;
+        let store = store(&config.journal)?;
+        let doorkeeper = Doorkeeper::new(&config.auth, Arc::clone(&store)).map_err(failed)?;
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, doorkeeper, metrics })
+        Ok(Self { driver, sessions, runs, journal, doorkeeper, store, metrics })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -189,14 +196,25 @@ impl Node {
         })
     }
 
-    fn backends(&self) -> Backends {
-        Backends { driver: Arc::clone(&self.driver), runs: Arc::clone(&self.runs) }
+    fn control(&self, config: &Config, drain: CancellationToken) -> Arc<Control> {
+        let steered = Steered {
+            driver: Arc::clone(&self.driver),
+            runs: Arc::clone(&self.runs),
+            store: Arc::clone(&self.store),
+            doorkeeper: Arc::clone(&self.doorkeeper),
+            drain: Box::new(move |by| {
+                tracing::info!(by, "told to drain");
+                drain.cancel();
+            }),
+        };
+        Control::new(config, steered)
     }
 
     /// What a newer configuration changes at once.
-    fn reloading(&self) -> impl Fn(&Config) + Send + Sync + 'static {
+    fn reloading(&self, control: Arc<Control>) -> impl Fn(&Config) + Send + Sync + 'static {
         let (driver, doorkeeper) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper));
         move |config| {
+            control.renew(config);
             driver.replace_plans(&config.plans);
             doorkeeper.reload(&config.auth);
             reload::relevel(config);

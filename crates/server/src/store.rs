@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub mod answers;
+pub mod audit;
 pub mod revocations;
 
 /// The file, in the directory of the journal.
@@ -26,7 +28,7 @@ const FILE: &str = "doors.db";
 const BUSY: Duration = Duration::from_secs(2);
 
 /// What makes the tables; each statement may be run again on a file that has them.
-const TABLES: &[&str] = &[revocations::TABLE];
+const TABLES: &[&str] = &[audit::TABLE, answers::TABLE, revocations::TABLE];
 
 /// The tables.
 pub struct Store(Mutex<Connection>);

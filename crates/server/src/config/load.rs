@@ -12,7 +12,7 @@ use super::change::{self, Change};
 use super::error::{Contradiction, Fault};
 use super::reference;
 use super::secret::Outside;
-use super::{Config, ConfigError, Journal, Place, agents, auth, journal, limits, log, runs, server, websocket};
+use super::{Config, ConfigError, Journal, Place, admin, agents, auth, journal, limits, log, runs, server, websocket};
 
 /// The file that is read where `--config` names none.
 const USUAL_FILE: &str = "lychgate.toml";
@@ -201,6 +201,7 @@ pub(super) struct Raw {
     plans: BTreeMap<String, limits::RawLimits>,
     websocket: websocket::RawWebSocket,
     auth: auth::RawAuth,
+    admin: admin::RawAdmin,
     agents: agents::RawAgents,
     runs: runs::RawRuns,
     journal: journal::RawJournal,
@@ -222,6 +223,7 @@ impl Raw {
             log: self.log.check()?,
             runs: self.runs.check()?,
             journal: self.journal.check()?,
+            admin: self.admin.check()?,
             agents: self.agents.check(&outside)?,
             // The secret comes last: whoever has none yet hears of every other mistake first.
             auth: self.auth.check(&outside)?,

@@ -74,6 +74,7 @@ pub(super) fn nearest(key: &str) -> Option<String> {
         Some(("agents", _)) => (Some(parent), "agents.NAME"),
         Some(("plans", _)) => (Some(parent), "limits"),
         Some(("auth", rest)) if rest.starts_with("issuers.") => (Some(parent), "auth.issuers.NAME"),
+        Some(("admin", rest)) if rest.starts_with("keys.") => (Some(parent), "admin.keys.NAME"),
         Some(_) | None => (None, parent),
     };
     let distance = |known: &str| {
