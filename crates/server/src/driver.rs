@@ -36,7 +36,7 @@ mod schedules;
 #[cfg(test)]
 mod tests;
 
-pub use bounds::ConnectionBounds;
+pub use bounds::{ConnectionBounds, network};
 pub use reaper::{Lag, Reaper, Report};
 pub use vigil::{Trouble, Vigil};
 

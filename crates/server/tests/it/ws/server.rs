@@ -1,6 +1,7 @@
 //! A server on a free port whose handler echoes text and records what it is told.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -171,6 +172,13 @@ impl Server {
             max_descriptor_percent: 80,
             max_unidentified: setting.max_unidentified,
             header_timeout: setting.header_timeout,
+            handshake_timeout: Duration::from_secs(5),
+            connects_per_second_per_address: NonZeroU32::MAX,
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
+            forwarded_header: config::ForwardedHeader::default(),
+            tls: None,
+            admin_tls: None,
         };
         let listener = Listener::new(socket, &server, &setting.liveness).unwrap();
         let bounds = Arc::new(setting.websocket);
