@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::peer::soon;
+use crate::tls::authority::Authority;
 
 /// More than any test records.
 const RECORD: usize = 4096;
@@ -63,6 +64,8 @@ pub(crate) struct Setting {
     pub(crate) max_unidentified: usize,
     pub(crate) grace: Duration,
     pub(crate) identified: bool,
+    /// With it, the server speaks TLS.
+    pub(crate) authority: Option<Arc<Authority>>,
 }
 
 impl Default for Setting {
@@ -83,6 +86,7 @@ impl Default for Setting {
             max_unidentified: 1024,
             grace: HASTY,
             identified: true,
+            authority: None,
         }
     }
 }
@@ -177,7 +181,7 @@ impl Server {
             proxy_protocol: false,
             trusted_proxies: Vec::new(),
             forwarded_header: config::ForwardedHeader::default(),
-            tls: None,
+            tls: setting.authority.as_ref().map(|authority| authority.tls()),
             admin_tls: None,
         };
         let listener = Listener::new(socket, &server, &setting.liveness).unwrap();
