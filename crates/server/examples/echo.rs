@@ -7,6 +7,7 @@
 //! ```
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +94,13 @@ async fn main() -> anyhow::Result<()> {
         max_descriptor_percent: 80,
         max_unidentified: 1024,
         header_timeout: Duration::from_secs(5),
+        handshake_timeout: Duration::from_secs(5),
+        connects_per_second_per_address: NonZeroU32::MAX,
+        proxy_protocol: false,
+        trusted_proxies: Vec::new(),
+        forwarded_header: config::ForwardedHeader::default(),
+        tls: None,
+        admin_tls: None,
     };
     let listener = Listener::new(listener::bind(arguments.listen)?, &server, &config::Liveness::default())?;
     println!("echo listens on {}", listener.local_addr()?);

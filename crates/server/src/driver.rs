@@ -37,7 +37,7 @@ mod schedules;
 #[cfg(test)]
 mod tests;
 
-pub use bounds::ConnectionBounds;
+pub use bounds::{ConnectionBounds, network};
 pub use operate::Place;
 pub use reaper::{Lag, Reaper, Report};
 pub use vigil::{Trouble, Vigil};

@@ -1,8 +1,8 @@
 //! Our own accept loop: everything is bounded before anybody has said who he is.
 //!
 //! ```text
-//!  accept ─► seat in the Pool ─► socket options ─► HTTP/1.1 under a header deadline ─► axum::Router
-//!     │           └─ full: the oldest stranger goes                 └─ upgrade: the socket leaves HTTP, the seat stays
+//!  accept ─► seat in the Pool ─► PROXY, TLS ─► rate of the address ─► HTTP/1.1 under a header deadline ─► axum::Router
+//!     │           └─ full: a stranger of the largest crowd goes          └─ upgrade: the socket leaves HTTP, the seat stays
 //!     └─ out of descriptors: pause, longer each time
 //! ```
 //!
@@ -10,21 +10,14 @@
 //! sockets at shutdown (hazard R23). Here every task sits on a [`Seat`], and [`Listener::serve`] returns when all have
 //! ended.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::ConnectInfo;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use hyper_util::rt::TokioTimer;
 use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,12 +26,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config;
 
+mod arrival;
 mod backoff;
+mod forwarded;
 mod pool;
+pub mod proxy;
+mod rates;
+mod stream;
+mod tls;
+mod visitor;
 
+use arrival::Threshold;
 use backoff::AcceptBackoff;
 pub(crate) use pool::Known;
 pub use pool::{Occupancy, Pool, Seat};
+pub use rates::{Credential, Rates};
+pub use stream::Stream;
+pub use tls::{Certificates, Reloaded};
+pub use visitor::Visitor;
 
 /// Room for a request's head, a token among its headers included (hazard R31).
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -71,27 +76,31 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
-    header_timeout: Duration,
+    server: config::Server,
     liveness: config::Liveness,
+    certificates: Option<Arc<Certificates>>,
     pool: Arc<Pool>,
 }
 
 impl Listener {
     /// Takes a socket that is bound and listens already, so that the caller knows its port. Every connection that it
-    /// accepts is watched by the kernel as `liveness` says. Must be called inside a tokio runtime.
+    /// accepts is watched by the kernel as `liveness` says. Speaks TLS where `server.tls` is set. Must be called inside a
+    /// tokio runtime.
     ///
     /// # Errors
-    /// What the kernel says about the socket.
+    /// What the kernel says about the socket; [`io::ErrorKind::InvalidData`] when the files of `server.tls` are broken.
     pub fn new(
         socket: std::net::TcpListener,
         server: &config::Server,
         liveness: &config::Liveness,
     ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
+        let broken = |fault| io::Error::new(io::ErrorKind::InvalidData, fault);
         Ok(Self {
             socket: TcpListener::from_std(socket)?,
-            header_timeout: server.header_timeout,
+            server: server.clone(),
             liveness: liveness.clone(),
+            certificates: server.tls.clone().map(Certificates::new).transpose().map_err(broken)?,
             pool: Pool::new(server.max_unidentified, max_connections(server.max_descriptor_percent)),
         })
     }
@@ -104,6 +113,12 @@ impl Listener {
         self.socket.local_addr()
     }
 
+    /// What it shows in the TLS handshake, to be reloaded on demand; none where it is plain.
+    #[must_use]
+    pub fn certificates(&self) -> Option<Arc<Certificates>> {
+        self.certificates.clone()
+    }
+
     /// The connections, for metrics.
     #[must_use]
     pub fn pool(&self) -> Arc<Pool> {
@@ -114,16 +129,24 @@ impl Listener {
     /// for `grace` at most; what is left then is ended. Whoever owns the WebSockets closes them meanwhile, with a code
     /// that says when to come back (hazard R11).
     ///
-    /// Every request carries [`ConnectInfo<SocketAddr>`] and its [`Seat`] as extensions.
+    /// Every request carries [`ConnectInfo<SocketAddr>`], its [`Visitor`] and its [`Seat`] as extensions; the address is
+    /// that of the client, also behind a trusted proxy.
+    ///
+    /// [`ConnectInfo<SocketAddr>`]: axum::extract::ConnectInfo
     pub async fn serve(self, router: Router, stop: CancellationToken, grace: Duration) {
-        let Self { socket, header_timeout, liveness, pool } = self;
+        let Self { socket, server, liveness, certificates, pool } = self;
         // Not hyper-util's `auto::Builder`: with upgrades it waits for the first bytes to tell HTTP/1 from HTTP/2, even
         // when only HTTP/1 is allowed, and under no deadline at all (hazard R22).
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(header_timeout)
+            .header_read_timeout(server.header_timeout)
             .max_header_size(MAX_HEAD_BYTES)
             .max_buf_size(MAX_HEAD_BYTES);
+        if let Some(certificates) = &certificates {
+            tokio::spawn(stop.clone().run_until_cancelled_owned(Arc::clone(certificates).watch()));
+        }
+        let rates = Rates::new(server.connects_per_second_per_address);
+        let threshold = Arc::new(Threshold { server, certificates, rates, http, router, stop: stop.clone() });
         let mut backoff = AcceptBackoff::default();
         loop {
             let accepted = tokio::select! {
@@ -139,7 +162,7 @@ impl Listener {
                         tracing::debug!(%peer, %error, "socket options");
                         continue;
                     }
-                    admit(&pool, stream, peer, &http, &router, &stop);
+                    admit(&pool, stream, peer, &threshold);
                 }
                 Err(error) => {
                     if let Some(pause) = backoff.pause_after(&error) {
@@ -160,51 +183,14 @@ impl Listener {
 }
 
 /// Gives the connection a seat and a task, or tells it that the node is full.
-fn admit(
-    pool: &Arc<Pool>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    http: &http1::Builder,
-    router: &Router,
-    stop: &CancellationToken,
-) {
-    let Some(seat) = pool.take_seat() else {
+fn admit(pool: &Arc<Pool>, stream: TcpStream, peer: SocketAddr, threshold: &Arc<Threshold>) {
+    let Some(seat) = pool.take_seat(peer.ip()) else {
         // Best effort: whoever does not get these bytes sees a closed connection.
         let _ = stream.try_write(FULL);
         tracing::debug!(%peer, "refused: every connection of this node is identified, and the node is full");
         return;
     };
-    let connection = serve_http(stream, peer, seat.clone(), http.clone(), router.clone(), stop.clone());
-    seat.spawn(connection);
-}
-
-/// Speaks HTTP until the connection ends or leaves HTTP by an upgrade.
-async fn serve_http(
-    stream: TcpStream,
-    peer: SocketAddr,
-    seat: Seat,
-    http: http1::Builder,
-    router: Router,
-    stop: CancellationToken,
-) {
-    let router = TowerToHyperService::new(router);
-    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(seat.clone());
-        let response = router.call(request.map(Body::new));
-        async move { Ok::<_, Infallible>(response.await.unwrap_or_else(|never| match never {})) }
-    });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%peer, %error, "the HTTP connection ended early");
-    }
+    seat.spawn(arrival::serve(Arc::clone(threshold), stream, peer, seat.clone()));
 }
 
 /// Has the kernel send at once, and watch the connection: it notices what no heartbeat reaches, such as a request that

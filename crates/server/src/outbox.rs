@@ -15,7 +15,6 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use lychgate_core::{Backlog, PingOutcome};
-use tokio::net::TcpStream;
 
 use crate::close::Close;
 use crate::sync::{Mutex, MutexGuard};
@@ -24,10 +23,12 @@ mod frame;
 mod kernel;
 mod queue;
 mod state;
+mod transport;
 
 pub use frame::Frame;
 pub(crate) use state::{Phase, Turn};
 use state::{State, Urgency};
+pub use transport::{Tls, Transport};
 
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +62,8 @@ pub struct Outbox {
 impl Outbox {
     /// Takes over a connected socket. `bound` is `websocket.outbox_bytes`.
     #[must_use]
-    pub fn new(socket: TcpStream, bound: usize) -> Arc<Self> {
-        Arc::new(Self { bound, state: Mutex::new(State::new(socket)) })
+    pub fn new(socket: impl Into<Transport>, bound: usize) -> Arc<Self> {
+        Arc::new(Self { bound, state: Mutex::new(State::new(socket.into())) })
     }
 
     /// Sends an event; refuses beyond the bound.
@@ -216,6 +217,7 @@ impl Outbox {
     pub(crate) fn leave(&self) {
         let mut state = self.lock();
         state.forget_task();
+        state.take_leave();
         state.tear_down();
     }
 

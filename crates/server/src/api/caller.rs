@@ -1,13 +1,13 @@
 //! What every route reads of a request: who asks, what he named in the path and the query, and what he sent.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Path, Query};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
@@ -21,7 +21,7 @@ use super::Clients;
 use super::refused::Refused;
 use crate::auth::{Identity, Shown};
 use crate::close::ErrorCode;
-use crate::listener::{Known, Seat};
+use crate::listener::{Known, Seat, Visitor};
 
 /// From the end of a request's head to the end of its body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -50,16 +50,16 @@ impl FromRequestParts<Arc<Clients>> for Caller {
     /// The user comes from a verified token alone. The connection is no stranger's any more,
     /// while he is being served.
     async fn from_request_parts(parts: &mut Parts, clients: &Arc<Clients>) -> Result<Self, Refused> {
-        let shown = Shown { headers: &parts.headers, query: parts.uri.query(), subprotocol: None };
-        let identity = clients.identify(shown).await?;
         let seat = parts.extensions.get::<Seat>().cloned();
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let (Some(seat), Some(ConnectInfo(peer))) = (seat, peer) else {
+        let visitor = parts.extensions.get::<Visitor>();
+        let (Some(seat), Some(visitor)) = (seat, visitor) else {
             tracing::error!("a request did not come through our listener");
             return Err(ErrorCode::Internal.into());
         };
+        let shown = Shown { headers: &parts.headers, query: parts.uri.query(), subprotocol: None };
+        let identity = clients.identify(shown, visitor).await?;
         let known = seat.ask(&identity.user);
-        Ok(Self { identity, address: peer.ip(), seat, known })
+        Ok(Self { identity, address: visitor.address(), seat, known })
     }
 }
 

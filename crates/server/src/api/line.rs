@@ -197,7 +197,7 @@ mod tests {
     use crate::listener::Pool;
 
     fn line(bound: usize) -> HttpLine {
-        HttpLine::new(bound, Pool::new(1, 1).take_seat().unwrap())
+        HttpLine::new(bound, Pool::new(1, 1).take_seat([127, 0, 0, 1].into()).unwrap())
     }
 
     fn frame(bytes: usize) -> Frame {
@@ -249,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn a_line_that_is_torn_down_gives_its_seat_back_and_forgets_what_waits() {
         let pool = Pool::new(1, 1);
-        let seat = pool.take_seat().unwrap();
+        let seat = pool.take_seat([127, 0, 0, 1].into()).unwrap();
         let line = HttpLine::new(100, seat.clone());
         line.send(&frame(10));
         line.abort();

@@ -33,6 +33,7 @@ use crate::auth::{Doorkeeper, Identity, Shown};
 use crate::close::ErrorCode;
 use crate::config;
 use crate::driver::Driver;
+use crate::listener::Visitor;
 use crate::run::Runs;
 use crate::session::Sessions;
 use crate::telemetry::Metrics;
@@ -74,15 +75,28 @@ pub struct Clients {
 
 impl Clients {
     /// Who sent a request; the error is a sentence for him, the detail goes to the log.
-    async fn identify(&self, shown: Shown<'_>) -> Result<Identity, Refused> {
+    async fn identify(&self, shown: Shown<'_>, visitor: &Visitor) -> Result<Identity, Refused> {
+        let too_many = |retry_in| {
+            self.metrics.on_turned_away();
+            Refused::from(ErrorCode::RateLimited).after(retry_in)
+        };
+        let credential = visitor.credential(&shown);
+        if let Some(retry_in) = credential.and_then(|credential| visitor.held_off(credential)) {
+            return Err(too_many(retry_in));
+        }
         match self.doorkeeper.identify(shown).await {
             Ok(Some(identity)) => Ok(identity),
+            Ok(None) if let Some(retry_in) = visitor.retry_in() => Err(too_many(retry_in)),
             Ok(None) => {
                 Err(Refused::saying(ErrorCode::Unauthorized, "There is no token: send `Authorization: Bearer <JWT>`."))
             }
             Err(error) => {
                 tracing::debug!(%error, "token refused");
                 self.metrics.on_auth_failure(error.as_str());
+                // What we cannot check yet is no failure of whoever shows it.
+                if let Some(credential) = credential.filter(|_| error.retry_in().is_none()) {
+                    visitor.failed(credential);
+                }
                 Err(Refused::from(&error.closing()))
             }
         }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lychgate_core::IdError;
@@ -57,6 +57,11 @@ impl Refused {
     /// Whether the same request would be refused again.
     pub(super) fn is_final(&self) -> bool {
         self.status.is_client_error() && self.retry_in.is_none()
+    }
+
+    /// With another time to come back.
+    pub(super) fn after(self, retry_in: Duration) -> Self {
+        Self { retry_in: Some(millis(retry_in)), ..self }
     }
 
     /// The end of an answer that has begun: RUN_ERROR. When to ask again travels in `metadata.lychgate.retry_in`.
@@ -157,6 +162,10 @@ impl IntoResponse for Refused {
         let mut response = (self.status, [(CONTENT_TYPE, json)], self.to_frame().to_json()).into_response();
         if let Some(retry_in) = self.retry_in {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_in.div_ceil(1000)));
+        }
+        // Whether an address comes too often is judged once for each connection: whoever comes back later makes a new one.
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

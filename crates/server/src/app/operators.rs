@@ -56,8 +56,15 @@ impl Operators {
         control: Arc<Control>,
     ) -> Result<Self, Error> {
         // Operators need few sockets, and a crowd there must not take the users' descriptors.
-        let few =
-            Server { max_descriptor_percent: ADMIN_PERCENT, max_unidentified: ADMIN_SOCKETS, ..config.server.clone() };
+        let few = Server {
+            max_descriptor_percent: ADMIN_PERCENT,
+            max_unidentified: ADMIN_SOCKETS,
+            tls: config.server.admin_tls.clone(),
+            // A load balancer's health check speaks plain HTTP, and whom others speak for is nobody's business here.
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
+            ..config.server.clone()
+        };
         let runtime = Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)

@@ -22,6 +22,7 @@ pub mod reference;
 mod runs;
 mod secret;
 mod server;
+mod tls;
 pub(crate) mod value;
 mod websocket;
 
@@ -33,7 +34,8 @@ pub use limits::Liveness;
 pub use load::{Argument, Loaded, Sources, load};
 pub use log::{Log, LogFormat};
 pub use runs::Runs;
-pub use server::{Environment, Server};
+pub use server::{Environment, ForwardedHeader, Server};
+pub use tls::{Tls, TlsFault, TlsFiles};
 pub use value::Address;
 pub use websocket::WebSocket;
 

@@ -1,12 +1,18 @@
 //! `[server]`: listeners, environment, drain.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Fault, in_range, not_zero};
+use super::tls::{RawAdminTls, RawTls, Tls};
 use super::value::Span;
+
+/// The longest chain of certificates and the slowest honest client need less.
+const MAX_HANDSHAKE: Duration = Duration::from_secs(60);
 
 /// `[server]`
 #[derive(Clone, Debug)]
@@ -25,8 +31,44 @@ pub struct Server {
     pub max_descriptor_percent: usize,
     /// Sockets that have not said who they are, at most. Default 4,096: a cold start of thousands of tabs is no attack. At least 1.
     pub max_unidentified: usize,
-    /// From accept to the end of the request's header. Default 5 s, never zero (hazard R22).
+    /// From the handshake, or from accept where there is none, to the end of the request's header. Default 5 s, never
+    /// zero (hazard R22).
     pub header_timeout: Duration,
+    /// From accept to the end of the PROXY header and of the TLS handshake together. Default 5 s, at most 60 s.
+    pub handshake_timeout: Duration,
+    /// Connects from one address (IPv6: /64) per second, sustained; twenty times as many at once. Default 50, at least 1.
+    pub connects_per_second_per_address: NonZeroU32,
+    /// Whether trusted proxies begin each connection with a PROXY protocol header, version 2. Default false.
+    pub proxy_protocol: bool,
+    /// Whose word about a client's address counts. Default nobody's.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The header in which trusted proxies name the client. Default `x-forwarded-for`.
+    pub forwarded_header: ForwardedHeader,
+    /// TLS for users; none: plain, as behind a proxy that ends TLS.
+    pub tls: Option<Tls>,
+    /// TLS for operators, with their certificates where a CA is named.
+    pub admin_tls: Option<Tls>,
+}
+
+impl Server {
+    /// Whether this address is a proxy of ours, whose word about others counts.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// The header that names the client behind a proxy. One and not both: a proxy passes on what it does not write itself,
+/// and then the client could name any address that it likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For: client, proxy`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded: for=client, for=proxy` (RFC 7239).
+    Forwarded,
 }
 
 /// Which profile of reaper intervals.
@@ -65,6 +107,13 @@ pub(super) struct RawServer {
     max_descriptor_percent: usize,
     max_unidentified: usize,
     header_timeout: Span,
+    handshake_timeout: Span,
+    connects_per_second_per_address: u32,
+    proxy_protocol: bool,
+    trusted_proxies: Vec<String>,
+    forwarded_header: ForwardedHeader,
+    tls: RawTls,
+    admin_tls: RawAdminTls,
 }
 
 impl RawServer {
@@ -78,6 +127,7 @@ impl RawServer {
         in_range("server.max_descriptor_percent", self.max_descriptor_percent, 1, 100)?;
         in_range("server.max_unidentified", self.max_unidentified, 1, usize::MAX)?;
         not_zero("server.header_timeout", self.header_timeout.0)?;
+        let trusted_proxies = self.trusted_proxies()?;
         Ok(Server {
             listen,
             admin_listen,
@@ -87,7 +137,48 @@ impl RawServer {
             max_descriptor_percent: self.max_descriptor_percent,
             max_unidentified: self.max_unidentified,
             header_timeout: self.header_timeout.0,
+            handshake_timeout: self.handshake_timeout()?,
+            connects_per_second_per_address: self.connects_per_second_per_address()?,
+            proxy_protocol: self.proxy_protocol,
+            trusted_proxies,
+            forwarded_header: self.forwarded_header,
+            tls: self.tls.check()?,
+            admin_tls: self.admin_tls.check()?,
         })
+    }
+
+    fn handshake_timeout(&self) -> Result<Duration, Fault> {
+        let key = "server.handshake_timeout";
+        not_zero(key, self.handshake_timeout.0)?;
+        match self.handshake_timeout.0 {
+            timeout if timeout <= MAX_HANDSHAKE => Ok(timeout),
+            _ => {
+                Err(Fault::value(key, "is longer than 60 s", "A handshake takes a few round trips; \"5s\" is plenty."))
+            }
+        }
+    }
+
+    fn connects_per_second_per_address(&self) -> Result<NonZeroU32, Fault> {
+        NonZeroU32::new(self.connects_per_second_per_address).ok_or_else(|| {
+            let remedy = "Write at least 1. A rate that nobody reaches, such as 1000000, limits nobody.";
+            Fault::value("server.connects_per_second_per_address", "is 0, which nobody could come in with", remedy)
+        })
+    }
+
+    fn trusted_proxies(&self) -> Result<Vec<IpNet>, Fault> {
+        let key = "server.trusted_proxies";
+        if self.proxy_protocol && self.trusted_proxies.is_empty() {
+            let remedy = "Name the addresses of your proxies in server.trusted_proxies, such as [\"10.0.0.0/8\"].";
+            return Err(Fault::value("server.proxy_protocol", "is true, but nobody is trusted to speak it", remedy));
+        }
+        let network = |text: &String| {
+            let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            network.map_err(|_| {
+                let remedy = "Write addresses or networks, such as \"10.0.0.0/8\", \"192.0.2.7\" or \"fd00::/8\".";
+                Fault::value(key, format!("holds {text:?}, which is no network"), remedy)
+            })
+        };
+        self.trusted_proxies.iter().map(network).collect()
     }
 }
 

@@ -73,8 +73,9 @@ impl Addresses {
     }
 }
 
-/// The unit that is counted.
-fn network(address: IpAddr) -> IpAddr {
+/// The unit that is counted: an IPv4 address, or the /64 of an IPv6 address, which one customer commonly holds.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => {

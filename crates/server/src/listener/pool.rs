@@ -9,10 +9,14 @@
 //! An HTTP connection outlives its requests. Were it known for good, nobody would count it once its request was answered,
 //! and one user could sit on every seat there is.
 //!
+//! When the strangers' pool is full, the network with the most of them loses its oldest (`strangers`): ten thousand silent
+//! sockets from fifty addresses push out each other, and nobody else.
+//!
 //! The count is the number of seats, never a counter (mission C9). A seat is a guard: it is given back when the last
 //! task of its connection lets go of it, or at once when the connection is turned out (hazards R3 and R4).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +24,11 @@ use lychgate_core::UserId;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
+
+use self::strangers::Strangers;
+use crate::driver::network;
+
+mod strangers;
 
 /// How long tasks that were aborted may take to notice. They never block, so this only bounds a defect.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
@@ -60,35 +69,17 @@ struct Seats {
     asking: BTreeSet<(UserId, u64)>,
 }
 
-/// Seats, the one that has been silent longest first.
-#[derive(Debug, Default)]
-struct Strangers {
-    by_age: BTreeMap<u64, u64>,
-    ages: HashMap<u64, u64>,
-}
-
 /// A seat in use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Taken {
+    /// Where its connection comes from.
+    network: IpAddr,
     /// How many tasks the connection has had.
     tasks: u32,
     /// For how many reasons it is known; with none it is a stranger.
     known: u32,
     /// The latest of them, once it is known.
     latest: Option<AbortHandle>,
-}
-
-impl Strangers {
-    fn insert(&mut self, seat: u64, age: u64) {
-        self.by_age.insert(age, seat);
-        self.ages.insert(seat, age);
-    }
-
-    fn remove(&mut self, seat: u64) {
-        if let Some(age) = self.ages.remove(&seat) {
-            self.by_age.remove(&age);
-        }
-    }
 }
 
 impl Seats {
@@ -100,10 +91,10 @@ impl Seats {
         }
     }
 
-    fn turn_out_oldest_stranger(&mut self) -> bool {
-        match self.strangers.by_age.first_key_value().map(|(_, seat)| *seat) {
-            Some(oldest) => {
-                self.turn_out(oldest);
+    fn turn_out_a_stranger(&mut self) -> bool {
+        match self.strangers.least_welcome() {
+            Some(seat) => {
+                self.turn_out(seat);
                 true
             }
             None => false,
@@ -112,13 +103,13 @@ impl Seats {
 
     /// The seat's silence counts from now on.
     fn add_stranger(&mut self, number: u64, most: usize) {
-        self.strangers.remove(number);
-        if self.strangers.ages.len() >= most && self.turn_out_oldest_stranger() {
-            tracing::debug!(max_unidentified = most, "the oldest stranger was turned out");
-        }
+        let Some(network) = self.taken.get(&number).map(|taken| taken.network) else { return };
         let age = self.next;
         self.next += 1;
-        self.strangers.insert(number, age);
+        self.strangers.insert(number, age, network);
+        if self.strangers.len() > most && self.turn_out_a_stranger() {
+            tracing::debug!(max_unidentified = most, "a stranger was turned out for a newer one");
+        }
     }
 
     fn make_known(&mut self, number: u64) {
@@ -146,18 +137,19 @@ impl Pool {
         Arc::new(Self { max_strangers, max_connections, tasks: TaskTracker::new(), seats: Mutex::default() })
     }
 
-    /// Takes a seat for a new connection; none when everybody here has said who he is and the node is full.
+    /// Takes a seat for a new connection from this address; none when everybody here has said who he is and the node is
+    /// full.
     ///
-    /// A newcomer turns out the oldest stranger, rather than the other way round: an honest client says who it is
-    /// within a round trip, so whoever has been silent longest is the worst. Were the newcomer refused, a few silent
-    /// sockets would lock everybody out.
-    pub(crate) fn take_seat(self: &Arc<Self>) -> Option<Seat> {
+    /// A newcomer turns out a stranger, rather than the other way round: an honest client says who it is within a round
+    /// trip, so whoever has been silent longest is the worst, and whoever comes in crowds is worse. Were the newcomer
+    /// refused, a few silent sockets would lock everybody out.
+    pub(crate) fn take_seat(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
         let mut seats = self.lock();
-        if seats.taken.len() >= self.max_connections && !seats.turn_out_oldest_stranger() {
+        if seats.taken.len() >= self.max_connections && !seats.turn_out_a_stranger() {
             return None;
         }
         let number = seats.next;
-        seats.taken.insert(number, Taken::default());
+        seats.taken.insert(number, Taken { network: network(address), tasks: 0, known: 0, latest: None });
         seats.add_stranger(number, self.max_strangers);
         drop(seats);
         Some(Seat(Arc::new(Guard { pool: Arc::clone(self), number })))
@@ -167,7 +159,7 @@ impl Pool {
     #[must_use]
     pub fn occupancy(&self) -> Occupancy {
         let seats = self.lock();
-        Occupancy { connections: seats.taken.len(), strangers: seats.strangers.ages.len() }
+        Occupancy { connections: seats.taken.len(), strangers: seats.strangers.len() }
     }
 
     /// Waits until every connection has ended, for `grace` at most; then ends those that are left. Answers how many
@@ -203,6 +195,18 @@ struct Guard {
 }
 
 impl Seat {
+    /// A proxy said for whom the connection is: from now on it counts among those of this address.
+    pub(crate) fn comes_from(&self, address: IpAddr) {
+        let network = network(address);
+        let mut seats = self.0.pool.lock();
+        if let Some(taken) = seats.taken.get_mut(&self.0.number)
+            && taken.network != network
+        {
+            taken.network = network;
+            seats.strangers.relocate(self.0.number, network);
+        }
+    }
+
     /// The connection has said who it is, and is a stranger no more as long as it lives. For connections that somebody
     /// else counts until they end.
     pub fn identify(&self) {
@@ -228,7 +232,7 @@ impl Seat {
             drop(seats);
             return Some(Known { seat: self.clone(), asker: Some(user.clone()) });
         }
-        if seats.strangers.ages.contains_key(number) {
+        if seats.strangers.contains(*number) {
             seats.add_stranger(*number, pool.max_strangers);
         }
         None

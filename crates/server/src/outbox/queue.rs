@@ -45,11 +45,16 @@ impl Queue {
         self.bytes
     }
 
-    /// Drops every chunk of which the kernel has nothing: what it has begun must be ended, or the peer could not read on.
-    pub(super) fn drop_unbegun(&mut self) {
-        let keep = usize::from(self.written > 0);
+    /// Drops every chunk of which the kernel has nothing and is owed nothing: what was begun must be ended, or the peer
+    /// could not read on. `owed` are the first of the waiting bytes, which are encrypted already.
+    pub(super) fn drop_unbegun(&mut self, owed: usize) {
+        let (mut begun, mut bytes, mut keep) = (self.written + owed, 0, 0);
+        for chunk in self.chunks.iter().take_while(|chunk| begun_in(&mut begun, chunk)) {
+            bytes += chunk.len();
+            keep += 1;
+        }
         self.chunks.truncate(keep);
-        self.bytes = self.chunks.front().map_or(0, |first| first.len() - self.written);
+        self.bytes = bytes.saturating_sub(self.written);
         self.ping = None;
     }
 
@@ -88,6 +93,13 @@ impl Queue {
     }
 }
 
+/// Whether any of the `begun` bytes are in this chunk; takes them off.
+fn begun_in(begun: &mut usize, chunk: &Bytes) -> bool {
+    let is_begun = *begun > 0;
+    *begun = begun.saturating_sub(chunk.len());
+    is_begun
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +121,7 @@ mod tests {
         let mut queue = Queue::default();
         queue.push(Bytes::from_static(b"begun"), 2);
         queue.push(Bytes::from_static(b"not begun"), 0);
-        queue.drop_unbegun();
+        queue.drop_unbegun(0);
         assert_eq!(queue.bytes(), 3);
         let mut slices = [IoSlice::new(&[]); SLICES];
         assert_eq!(queue.slices(&mut slices), 1);
@@ -117,10 +129,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_encrypted_already_is_never_dropped() {
+        let mut queue = Queue::default();
+        for text in ["one", "two", "three"] {
+            queue.push(Bytes::from_static(text.as_bytes()), 0);
+        }
+        queue.drop_unbegun(4);
+        assert_eq!(queue.bytes(), 6);
+        assert!(!queue.advance(4));
+        queue.push(Bytes::from_static(b"close"), 0);
+        queue.drop_unbegun(0);
+        assert_eq!(queue.bytes(), 2, "the rest of `two`");
+    }
+
+    #[test]
     fn nothing_begun_means_that_everything_is_dropped() {
         let mut queue = Queue::default();
         queue.push(Bytes::from_static(b"frame"), 0);
-        queue.drop_unbegun();
+        queue.drop_unbegun(0);
         assert_eq!(queue.bytes(), 0);
     }
 }

@@ -2,19 +2,17 @@
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lychgate_core::{Backlog, WriteProgress};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::frame::Frame;
 use super::kernel;
 use super::queue::{Queue, SLICES};
+use super::transport::Transport;
 
 /// Bytes that a cork gathers before they are written all the same.
 const GATHER_BYTES: usize = 64 * 1024;
@@ -60,7 +58,7 @@ pub(crate) struct Turn {
 #[derive(Debug)]
 pub(super) struct State {
     /// None once the connection is gone: the descriptor is closed in that moment, whoever still holds the outbox.
-    socket: Option<TcpStream>,
+    socket: Option<Transport>,
     /// The connection's task.
     waker: Option<Waker>,
     /// What the kernel would not take; none while it takes everything.
@@ -81,7 +79,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(socket: TcpStream) -> Self {
+    pub(super) fn new(socket: Transport) -> Self {
         Self {
             socket: Some(socket),
             waker: None,
@@ -105,7 +103,7 @@ impl State {
     /// See [`super::Outbox::backlog`].
     pub(super) fn backlog(&mut self) -> Backlog {
         let waiting = u32::try_from(self.waiting()).unwrap_or(u32::MAX);
-        let look = self.socket.as_ref().and_then(kernel::look);
+        let look = self.socket.as_ref().and_then(|socket| kernel::look(socket.socket()));
         let now = Instant::now();
         self.unacked_since = match (look, self.unacked_since) {
             (Some(look), Some(since)) if look.owes_answer && look.silent_for > now - since + TICK => Some(since),
@@ -164,8 +162,9 @@ impl State {
     /// Forgets what waits, so that a close frame comes through as early as it can.
     pub(super) fn drop_unbegun(&mut self) {
         self.gather.clear();
+        let owed = self.socket.as_ref().map_or(0, Transport::owed);
         if let Some(queue) = &mut self.queue {
-            queue.drop_unbegun();
+            queue.drop_unbegun(owed);
             if queue.bytes() == 0 {
                 self.queue = None;
             }
@@ -200,7 +199,7 @@ impl State {
         let total = gathered + frame.len();
         let mut written = 0;
         let outcome = loop {
-            let Some(socket) = &self.socket else { break Ok(()) };
+            let Some(socket) = &mut self.socket else { break Ok(()) };
             let result = match gathered.checked_sub(written) {
                 Some(0) | None => socket.try_write(&frame[written - gathered..]),
                 Some(_) if frame.is_empty() => socket.try_write(&self.gather[written..]),
@@ -256,7 +255,7 @@ impl State {
     /// Writes from the queue until the kernel takes no more. Answers whether it took any.
     fn flush(&mut self, cx: &mut Context<'_>) -> bool {
         let before = self.accepted;
-        while let (Some(queue), Some(socket)) = (&mut self.queue, &self.socket) {
+        while let (Some(queue), Some(socket)) = (&mut self.queue, &mut self.socket) {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = queue.slices(&mut slices);
             match socket.try_write_vectored(&slices[..count]) {
@@ -268,7 +267,7 @@ impl State {
                         self.queue = None;
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match socket.poll_write_ready(cx) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match socket.socket().poll_write_ready(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => self.tear_down(),
@@ -276,24 +275,37 @@ impl State {
                 Err(_) => self.tear_down(),
             }
         }
+        if self.queue.is_none()
+            && let Some(socket) = &mut self.socket
+            && let Poll::Ready(Err(_)) = socket.poll_flush(cx)
+        {
+            self.tear_down();
+        }
         self.accepted > before
     }
 
     /// Reads into `buffer`; 0 means that the peer will send nothing more, or that the socket is gone.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let Some(socket) = &mut self.socket else {
-            return Poll::Ready(Ok(0));
-        };
-        let mut buffer = ReadBuf::new(buffer);
-        Pin::new(socket).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
+        match &mut self.socket {
+            Some(socket) => socket.poll_read(cx, buffer),
+            None => Poll::Ready(Ok(0)),
+        }
     }
 
     /// Tells the peer that nothing follows, and keeps the socket for reading.
     pub(super) fn half_close(&mut self) {
+        self.take_leave();
         if let Some(socket) = &self.socket
-            && SockRef::from(socket).shutdown(std::net::Shutdown::Write).is_err()
+            && SockRef::from(socket.socket()).shutdown(std::net::Shutdown::Write).is_err()
         {
             self.tear_down();
+        }
+    }
+
+    /// Tells a peer that is there that nothing follows.
+    pub(super) fn take_leave(&mut self) {
+        if let Some(socket) = &mut self.socket {
+            socket.take_leave();
         }
     }
 
@@ -301,7 +313,7 @@ impl State {
     pub(super) fn reset_on_close(&self) {
         if let Some(socket) = &self.socket {
             // It can only fail on a socket that is no longer connected, and then there is nothing to reset.
-            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(socket.socket()).set_linger(Some(Duration::ZERO));
         }
     }
 

@@ -134,6 +134,7 @@ pub struct Metrics {
     close_unconfirmed: Counter,
     heartbeat_misses: Counter,
     auth_failures: Family<Reason, Counter>,
+    turned_away: Counter,
     reaper_lag: Seconds,
     runtime_lag: Seconds,
     runtime_stuck: Counter,
@@ -178,6 +179,7 @@ impl Metrics {
         let close_unconfirmed = list.counter("close_unconfirmed", "Sockets torn down because no close was confirmed");
         let heartbeat_misses = list.counter("heartbeat_misses", "Unanswered heartbeats and probe pings of connections found dead");
         let auth_failures = list.family("auth_failures", "Tokens that proved nothing, by reason");
+        let turned_away = list.counter("turned_away", "Strangers who were told to come back later, because of their address's rates");
         let reaper_lag = list.seconds("reaper_lag", "How late the reaper thread last ran");
         let runtime_lag = list.seconds("runtime_lag", "How late the asynchronous runtime last ran");
         let runtime_stuck = list.counter("runtime_stuck", "Times that the asynchronous runtime was stuck for too long");
@@ -201,7 +203,7 @@ impl Metrics {
             registry: list.0,
             sessions, connections, runs, unidentified, explained_bytes, explained_dropped, admissions, admission_wait, waits, lockouts_prevented,
             sessions_ended, evictions, shadow, queued, breakers, repairs, pressure, zombies, connects, disconnects, refusals, close_unconfirmed,
-            heartbeat_misses, auth_failures, reaper_lag, runtime_lag, runtime_stuck, pings, events_sent, bytes_sent,
+            heartbeat_misses, auth_failures, turned_away, reaper_lag, runtime_lag, runtime_stuck, pings, events_sent, bytes_sent,
         }
     }
 
@@ -270,6 +272,11 @@ impl Metrics {
     /// A token proved nothing; `reason` is the fixed word of `AuthError::as_str`.
     pub fn on_auth_failure(&self, reason: &'static str) {
         count(&self.auth_failures, Reason { reason });
+    }
+
+    /// Somebody without a valid proof was told to come back later: too many like him came from his address.
+    pub fn on_turned_away(&self) {
+        self.turned_away.inc();
     }
 
     /// The reaper woke this much later than it wanted to.

@@ -9,8 +9,8 @@
 //! Everything here is synchronous and non-blocking: a frame is turned into one call on a room of the middle, and the
 //! answer comes back through the outbox.
 
-use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lychgate_core::id::MAX_ID_BYTES;
 use lychgate_core::{
@@ -21,6 +21,7 @@ use lychgate_core::{
 use crate::auth::{AuthError, Doorkeeper, Identity};
 use crate::close::{Close, Closing, ErrorCode};
 use crate::driver::{Arrival, Driver, Registration, random_bits};
+use crate::listener::Visitor;
 use crate::outbox::{Frame, Outbox, Traffic};
 use crate::run::{Runs, StartRun};
 use crate::session::Sessions;
@@ -82,6 +83,8 @@ pub enum Introduction {
     Failed(AuthError),
     /// It names subprotocols, but none of ours.
     WrongVersion,
+    /// Too many like it came from there; when to come back.
+    TooMany(Duration),
 }
 
 /// One connection's side of the dialogue; lives in its task.
@@ -106,7 +109,7 @@ enum Standing {
 
 struct Stranger {
     identity: Option<Box<Identity>>,
-    address: IpAddr,
+    visitor: Visitor,
 }
 
 struct Guest {
@@ -141,12 +144,16 @@ impl Complaint {
 impl Chat {
     /// A dialogue that begins, or ends at once with the reason why.
     #[must_use]
-    pub fn new(services: Arc<Services>, outbox: Arc<Outbox>, address: IpAddr, introduction: Introduction) -> Self {
-        let stranger = |identity| Standing::Stranger(Box::new(Stranger { identity, address }));
-        let mut chat = Self { services, outbox, bad_frames: 0, standing: stranger(None), counted: Traffic::default() };
+    pub fn new(services: Arc<Services>, outbox: Arc<Outbox>, visitor: Visitor, introduction: Introduction) -> Self {
+        let (identity, introduction) = match introduction {
+            Introduction::Proven(identity) => (Some(identity), Introduction::ByHello),
+            other => (None, other),
+        };
+        let standing = Standing::Stranger(Box::new(Stranger { identity, visitor }));
+        let mut chat = Self { services, outbox, bad_frames: 0, standing, counted: Traffic::default() };
         match introduction {
-            Introduction::ByHello => {}
-            Introduction::Proven(identity) => chat.standing = stranger(Some(identity)),
+            Introduction::ByHello | Introduction::Proven(_) => {}
+            Introduction::TooMany(retry_in) => chat.turn_away(retry_in),
             Introduction::Failed(error) => chat.refuse(&Dismissal::Token(error)),
             Introduction::WrongVersion => chat.dismiss(&Close::UnsupportedVersion.closing()),
         }
@@ -169,6 +176,12 @@ impl Chat {
         if let Standing::Stranger(_) = self.standing {
             self.standing = Standing::Dismissed;
         }
+    }
+
+    /// Nobody who proved who he is hears this: an address has its rates, and he is told when to come back.
+    fn turn_away(&mut self, retry_in: Duration) {
+        self.services.metrics.on_turned_away();
+        self.dismiss(&Close::Overload.closing().after(retry_in));
     }
 
     fn complain(&mut self, complaint: &Complaint) {
@@ -249,10 +262,22 @@ impl Chat {
     /// A stranger becomes a guest, or goes. The identity of the request counts before the token of the frame.
     fn introduce(&mut self, hello: &wire::Hello, heartbeat: Heartbeat) {
         let Standing::Stranger(stranger) = &mut self.standing else { return };
-        let address = stranger.address;
+        let visitor = stranger.visitor.clone();
         let identity = match (stranger.identity.take(), hello.token.as_deref()) {
             (Some(identity), _) => Ok(*identity),
-            (None, Some(token)) => self.services.verify(token).map_err(Dismissal::Token),
+            (None, Some(token)) => {
+                let credential = visitor.token(token);
+                if let Some(retry_in) = visitor.held_off(credential) {
+                    return self.turn_away(retry_in);
+                }
+                self.services.verify(token).map_err(|error| {
+                    // What we cannot check yet is no failure of whoever shows it.
+                    if error.retry_in().is_none() {
+                        visitor.failed(credential);
+                    }
+                    Dismissal::Token(error)
+                })
+            }
             (None, None) => Err(Dismissal::NoToken),
         };
         let identity = match identity {
@@ -271,7 +296,7 @@ impl Chat {
             // An unknown or malformed one is ignored without an error (protocol.md, rule 3).
             prev: hello.prev.as_deref().and_then(|prev| prev.parse().ok()),
             heartbeat,
-            address,
+            address: visitor.address(),
             line: Arc::clone(&self.outbox) as Arc<dyn Line>,
         });
         tracing::debug!(

@@ -378,7 +378,7 @@ mod tests {
         let bounds = config::Config::from_toml("auth.jwt.secret = \"0123456789abcdef0123456789abcdef\"");
         let outbox = Outbox::new(ours.unwrap().0, 4_096);
         let pool = Pool::new(10, 10);
-        let seat = pool.take_seat().unwrap();
+        let seat = pool.take_seat([127, 0, 0, 1].into()).unwrap();
         // As after a bad token: the dialogue has nothing more to ask, and the peer has not answered the close.
         outbox.close(4501, "");
         let mut connection =

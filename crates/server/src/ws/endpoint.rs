@@ -1,21 +1,21 @@
 //! `GET /v1/ws`: from a request to a dialogue.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::header::{HeaderMap, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use http::{Request, StatusCode};
 
 use super::chat::{Chat, Introduction, Services};
-use super::upgrade::{Upgrade, items};
+use super::upgrade::{Rejection, Upgrade, items};
 use crate::auth::{Identity, Shown};
 use crate::close::ErrorCode;
 use crate::config;
+use crate::listener::Visitor;
 use crate::wire;
 
 /// The one subprotocol that we speak.
@@ -35,14 +35,13 @@ pub fn routes(door: Door) -> Router {
     Router::new().route("/v1/ws", any(connect)).with_state(door)
 }
 
-async fn connect(
-    State(door): State<Door>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    mut request: Request<Body>,
-) -> Response {
+async fn connect(State(door): State<Door>, mut request: Request<Body>) -> Response {
     let mut upgrade = match Upgrade::from_request(&mut request, &[PROTOCOL]) {
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
+    };
+    let Some(visitor) = request.extensions().get::<Visitor>().cloned() else {
+        return Rejection::Listener.into_response();
     };
     let headers = request.headers();
     let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("(not text)"));
@@ -54,19 +53,28 @@ async fn connect(
         false => {
             let token = upgrade.take_bearer();
             let shown = Shown { headers, query: request.uri().query(), subprotocol: token.as_deref() };
-            introduce(&door.services, shown).await
+            introduce(&door.services, shown, &visitor).await
         }
     };
     let services = Arc::clone(&door.services);
-    upgrade.serve(&door.bounds, move |outbox| Chat::new(services, outbox, peer.ip(), introduction))
+    upgrade.serve(&door.bounds, move |outbox| Chat::new(services, outbox, visitor, introduction))
 }
 
-/// What the request proves. A bad token is answered on the socket, where a browser can read it (hazard R10).
-async fn introduce(services: &Services, shown: Shown<'_>) -> Introduction {
+/// What the request proves. A bad token is answered on the socket, where a browser can read it (hazard R10), and so is
+/// one that failed so often that nobody looks at it before its time.
+async fn introduce(services: &Services, shown: Shown<'_>, visitor: &Visitor) -> Introduction {
+    let credential = visitor.credential(&shown);
+    if let Some(retry_in) = credential.and_then(|credential| visitor.held_off(credential)) {
+        return Introduction::TooMany(retry_in);
+    }
     match services.doorkeeper.identify(shown).await {
-        Ok(None) => Introduction::ByHello,
+        Ok(None) => visitor.retry_in().map_or(Introduction::ByHello, Introduction::TooMany),
         Ok(Some(identity)) => Introduction::Proven(Box::<Identity>::new(identity)),
         Err(error) => {
+            // What we cannot check yet is no failure of whoever shows it.
+            if let Some(credential) = credential.filter(|_| error.retry_in().is_none()) {
+                visitor.failed(credential);
+            }
             services.note(&error);
             Introduction::Failed(error)
         }

@@ -14,14 +14,13 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::connection::Connection;
 use super::handler::Handler;
 use crate::config;
-use crate::listener::Seat;
-use crate::outbox::Outbox;
+use crate::listener::{Seat, Stream};
+use crate::outbox::{Outbox, Transport};
 use crate::wire;
 
 /// A subprotocol that carries a token; read, and never echoed (protocol.md, rule 1).
@@ -92,11 +91,18 @@ impl Upgrade {
         seat.clone().spawn(async move {
             // The client may go before it has our answer; then there is nothing to serve.
             let Ok(upgraded) = on_upgrade.await else { return };
-            let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-                tracing::error!("an upgraded connection is not a TCP stream of our listener");
+            let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else {
+                tracing::error!("an upgraded connection is not a stream of our listener");
                 return;
             };
-            let outbox = Outbox::new(parts.io.into_inner(), bounds.outbox_bytes);
+            let socket = match parts.io.into_inner() {
+                Stream::Plain(socket) => Transport::from(socket),
+                Stream::Tls(stream) => {
+                    let (socket, session) = stream.into_inner();
+                    Transport::tls(socket, session)
+                }
+            };
+            let outbox = Outbox::new(socket, bounds.outbox_bytes);
             let handler = start(Arc::clone(&outbox));
             let connection = Connection::new(outbox, bounds, &parts.read_buf, seat.clone(), handler);
             // A task of its own: this one's future has room for the closure, which nobody needs any more.

@@ -121,6 +121,11 @@ impl Process {
         has(&log).unwrap_or_else(|| panic!("the program ended without saying {text:?}:\n{}", log.lines.join("\n")))
     }
 
+    /// How many lines of the log so far have this text in them.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        self.log.borrow().lines.iter().filter(|line| line.contains(text)).count()
+    }
+
     /// Waits for the end; answers the exit code and all that was written to standard error.
     pub(crate) async fn end(&mut self) -> (Option<i32>, String) {
         let mut log = self.log.clone();

@@ -4,6 +4,7 @@
 mod agents;
 mod agents_peers;
 mod bad_input;
+mod before_identity;
 mod check_config;
 mod gateway;
 mod golden_path;
@@ -17,7 +18,9 @@ mod operators;
 mod reload;
 mod resume;
 mod runs;
+mod socket;
 mod stop;
+mod tls;
 mod tokens;
 mod ws;
 mod zombies;

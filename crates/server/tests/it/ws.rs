@@ -15,8 +15,12 @@ use peer::{BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, Peer, TEXT, close_pay
 use server::{PANIC, Server, Setting, Told};
 
 pub(crate) async fn pair(setting: Setting) -> (Server, Peer, Arc<Outbox>) {
+    let authority = setting.authority.clone();
     let mut server = Server::start(setting);
-    let peer = Peer::open(server.address).await;
+    let peer = match authority {
+        None => Peer::open(server.address).await,
+        Some(authority) => Peer::open_over(&authority, server.address).await,
+    };
     let outbox = server.outbox().await;
     (server, peer, outbox)
 }

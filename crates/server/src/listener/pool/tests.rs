@@ -1,16 +1,18 @@
 use super::*;
 
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 #[tokio::test]
 async fn a_newcomer_turns_out_the_oldest_stranger() {
     let pool = Pool::new(2, 100);
-    let first = pool.take_seat().unwrap();
-    let second = pool.take_seat().unwrap();
+    let first = pool.take_seat(HERE).unwrap();
+    let second = pool.take_seat(HERE).unwrap();
     let (ended, end) = tokio::sync::oneshot::channel::<()>();
     first.spawn(async move {
         std::future::pending::<()>().await;
         drop(ended);
     });
-    let _third = pool.take_seat().unwrap();
+    let _third = pool.take_seat(HERE).unwrap();
     assert!(end.await.is_err(), "the first stranger's task is aborted");
     assert_eq!(pool.occupancy(), Occupancy { connections: 2, strangers: 2 });
     drop((first, second));
@@ -20,13 +22,13 @@ async fn a_newcomer_turns_out_the_oldest_stranger() {
 #[tokio::test]
 async fn whoever_said_who_he_is_is_never_turned_out_by_the_pool_of_strangers() {
     let pool = Pool::new(1, 2);
-    let known = pool.take_seat().unwrap();
+    let known = pool.take_seat(HERE).unwrap();
     known.identify();
-    let _stranger = pool.take_seat().unwrap();
-    let newcomer = pool.take_seat().expect("the stranger's seat is free for a newcomer");
+    let _stranger = pool.take_seat(HERE).unwrap();
+    let newcomer = pool.take_seat(HERE).expect("the stranger's seat is free for a newcomer");
     newcomer.identify();
     assert_eq!(pool.occupancy(), Occupancy { connections: 2, strangers: 0 });
-    assert!(pool.take_seat().is_none(), "the node is full of known people");
+    assert!(pool.take_seat(HERE).is_none(), "the node is full of known people");
 }
 
 fn user(name: &str) -> UserId {
@@ -38,14 +40,14 @@ async fn a_user_whose_requests_are_answered_keeps_nobody_out_with_the_connection
     let pool = Pool::new(4, 8);
     let left_open: Vec<_> = (0..100)
         .map(|_| {
-            let seat = pool.take_seat().expect("a newcomer finds a seat");
+            let seat = pool.take_seat(HERE).expect("a newcomer finds a seat");
             let asking = seat.ask(&user("ann"));
             drop((asking, seat.hold()));
             seat
         })
         .collect();
     assert_eq!(pool.occupancy(), Occupancy { connections: 4, strangers: 4 }, "the newest of them");
-    let other = pool.take_seat().expect("a seat for somebody else");
+    let other = pool.take_seat(HERE).expect("a seat for somebody else");
     other.identify();
     assert_eq!(pool.occupancy(), Occupancy { connections: 4, strangers: 3 });
     drop(left_open);
@@ -57,7 +59,7 @@ async fn requests_that_never_end_shield_a_few_seats_of_their_user_and_a_share_of
     let mut asking = Vec::new();
     for name in ["ann", "bob", "cyd", "dan"] {
         for _ in 0..30 {
-            let seat = pool.take_seat().unwrap();
+            let seat = pool.take_seat(HERE).unwrap();
             asking.push((seat.ask(&user(name)), seat));
         }
         let shielded = asking.iter().filter(|(known, _)| known.is_some()).count();
@@ -71,14 +73,14 @@ async fn requests_that_never_end_shield_a_few_seats_of_their_user_and_a_share_of
 #[tokio::test]
 async fn a_connection_is_known_while_any_of_its_guards_lives_and_young_when_the_last_has_gone() {
     let pool = Pool::new(2, 100);
-    let first = pool.take_seat().unwrap();
+    let first = pool.take_seat(HERE).unwrap();
     let (answered, next) = (first.hold(), first.ask(&user("ann")));
-    let second = pool.take_seat().unwrap();
+    let second = pool.take_seat(HERE).unwrap();
     drop(answered);
     assert_eq!(pool.occupancy().strangers, 1);
     drop(next);
     assert_eq!(pool.occupancy().strangers, 2);
-    let _third = pool.take_seat().unwrap();
+    let _third = pool.take_seat(HERE).unwrap();
     second.identify();
     assert_eq!(pool.occupancy(), Occupancy { connections: 2, strangers: 2 }, "the second one was silent longest");
 }
@@ -86,8 +88,8 @@ async fn a_connection_is_known_while_any_of_its_guards_lives_and_young_when_the_
 #[tokio::test]
 async fn a_task_that_starts_after_its_seat_was_lost_is_aborted() {
     let pool = Pool::new(1, 10);
-    let first = pool.take_seat().unwrap();
-    let _second = pool.take_seat().unwrap();
+    let first = pool.take_seat(HERE).unwrap();
+    let _second = pool.take_seat(HERE).unwrap();
     let (ended, end) = tokio::sync::oneshot::channel::<()>();
     first.spawn(async move {
         std::future::pending::<()>().await;
@@ -99,7 +101,7 @@ async fn a_task_that_starts_after_its_seat_was_lost_is_aborted() {
 #[tokio::test(start_paused = true)]
 async fn closing_waits_for_its_grace_and_then_ends_what_is_left() {
     let pool = Pool::new(10, 10);
-    let seat = pool.take_seat().unwrap();
+    let seat = pool.take_seat(HERE).unwrap();
     let inside = seat.clone();
     seat.spawn(async move {
         let _inside = inside;
@@ -108,4 +110,49 @@ async fn closing_waits_for_its_grace_and_then_ends_what_is_left() {
     drop(seat);
     assert_eq!(pool.close(Duration::from_secs(5)).await, 1);
     assert_eq!(pool.occupancy().connections, 0);
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn ten_thousand_silent_sockets_from_fifty_addresses_push_out_each_other_and_no_newcomer_from_elsewhere() {
+    let pool = Pool::new(4096, 16_000);
+    let mut silent = Vec::new();
+    let mut flood = |count: u8| {
+        for number in 0..count {
+            silent.push(pool.take_seat(IpAddr::from([127, 0, 1, number % 50])).unwrap());
+        }
+    };
+    for _ in 0..50 {
+        flood(200);
+    }
+    let newcomer = pool.take_seat(address("203.0.113.9")).unwrap();
+    for _ in 0..50 {
+        flood(200);
+    }
+    assert_eq!(pool.occupancy().strangers, 4096);
+    assert!(pool.lock().strangers.contains(newcomer.0.number), "he keeps his seat");
+}
+
+#[tokio::test]
+async fn an_ipv6_customer_counts_as_one_however_many_addresses_he_uses() {
+    let pool = Pool::new(3, 100);
+    let elsewhere = pool.take_seat(address("2001:db8:0:1::1")).unwrap();
+    let crowd: Vec<_> =
+        (1..=9).map(|host| pool.take_seat(address(&format!("2001:db8:0:2::{host}"))).unwrap()).collect();
+    assert!(pool.lock().strangers.contains(elsewhere.0.number));
+    assert_eq!(pool.occupancy(), Occupancy { connections: 3, strangers: 3 });
+    drop(crowd);
+}
+
+#[tokio::test]
+async fn whom_a_proxy_speaks_for_counts_where_he_comes_from() {
+    let pool = Pool::new(3, 100);
+    let proxied: Vec<_> = (0..3).map(|_| pool.take_seat(HERE).unwrap()).collect();
+    proxied[0].comes_from(address("203.0.113.9"));
+    let _next = pool.take_seat(HERE).unwrap();
+    let strangers = proxied.iter().map(|seat| pool.lock().strangers.contains(seat.0.number));
+    assert_eq!(strangers.collect::<Vec<_>>(), [true, false, true]);
 }

@@ -1,12 +1,15 @@
 //! A client of `lychgate.v1` on a library that others wrote.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use socket2::SockRef;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -15,6 +18,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::{Doors, soon};
+use crate::socket::Socket;
+use crate::tls::authority::Authority;
 
 /// A handshake to be made.
 #[derive(Default)]
@@ -22,6 +27,8 @@ pub(crate) struct Call {
     headers: HeaderMap,
     query: String,
     receive_buffer: Option<u32>,
+    tls: Option<TlsConnector>,
+    from: Option<Ipv4Addr>,
 }
 
 impl Call {
@@ -52,6 +59,18 @@ impl Call {
         self
     }
 
+    /// Over TLS, trusting this authority.
+    pub(crate) fn over(mut self, authority: &Authority) -> Self {
+        self.tls = Some(authority.connector(false));
+        self
+    }
+
+    /// From this address of loopback.
+    pub(crate) fn from(mut self, address: Ipv4Addr) -> Self {
+        self.from = Some(address);
+        self
+    }
+
     /// Makes the handshake; the error is the library's, with the response if there was one.
     pub(crate) async fn dial(self, gateway: &Doors) -> Result<Client, Error> {
         let mut request = format!("ws://{}/v1/ws{}", gateway.address, self.query).into_client_request().unwrap();
@@ -60,8 +79,18 @@ impl Call {
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes).unwrap();
         }
+        if let Some(address) = self.from {
+            socket.bind((address, 0).into()).unwrap();
+        }
         let socket = soon(socket.connect(gateway.address)).await.unwrap();
         socket.set_nodelay(true).unwrap();
+        let socket = match self.tls {
+            None => Socket::Plain(socket),
+            Some(tls) => {
+                let name = ServerName::from(gateway.address.ip());
+                Socket::Tls(Box::new(soon(tls.connect(name, socket)).await.unwrap()))
+            }
+        };
         let (socket, response) = soon(client_async(request, socket)).await?;
         Ok(Client { socket, headers: response.headers().clone(), hello: Value::Null, is_acknowledging: false })
     }
@@ -80,7 +109,7 @@ pub(crate) enum Heard {
 
 /// One socket. Whoever does not read from it answers nothing, protocol pings included.
 pub(crate) struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Socket>,
     /// The headers of the handshake's response.
     pub(crate) headers: HeaderMap,
     /// The gateway's hello.
@@ -233,7 +262,7 @@ impl Client {
 
     /// Goes with RST, as a machine that lost its network does later.
     pub(crate) fn reset(self) {
-        SockRef::from(self.socket.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+        SockRef::from(self.socket.get_ref().tcp()).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Closes with 1000 and waits for the end.

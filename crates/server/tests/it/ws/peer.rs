@@ -9,6 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::socket::Socket;
+use crate::tls::authority::Authority;
+
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -60,14 +63,26 @@ pub(crate) fn close_payload(code: u16, reason: &str) -> Vec<u8> {
 
 /// A client's side of one TCP connection.
 pub(crate) struct Peer {
-    socket: TcpStream,
+    socket: Socket,
     unread: Vec<u8>,
 }
 
 impl Peer {
     /// A TCP connection and nothing more.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self { socket: soon(TcpStream::connect(address)).await.unwrap(), unread: Vec::new() }
+        Self::on(Socket::Plain(soon(TcpStream::connect(address)).await.unwrap()))
+    }
+
+    fn on(socket: Socket) -> Self {
+        Self { socket, unread: Vec::new() }
+    }
+
+    /// Through the handshakes of TLS and WebSocket.
+    pub(crate) async fn open_over(authority: &Authority, address: SocketAddr) -> Self {
+        let mut peer = Self::on(Socket::Tls(Box::new(authority.connect(address).await)));
+        let head = peer.request("GET / HTTP/1.1", &handshake(&[])).await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        peer
     }
 
     /// Through the handshake.
@@ -97,6 +112,13 @@ impl Peer {
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
         soon(self.socket.write_all(bytes)).await.unwrap();
+        soon(self.socket.flush()).await.unwrap();
+    }
+
+    /// Bytes that no TLS has seen.
+    pub(crate) async fn write_below(&mut self, bytes: &[u8]) {
+        soon(self.socket.tcp().writable()).await.unwrap();
+        assert_eq!(self.socket.tcp().try_write(bytes).unwrap(), bytes.len());
     }
 
     /// What one `recv` with a large buffer brings.
@@ -142,22 +164,23 @@ impl Peer {
     /// that lost its power or its network.
     pub(crate) fn vanish(&self) {
         // One instruction of the classic packet filter: BPF_RET, and zero bytes to be kept.
-        SockRef::from(&self.socket).attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).unwrap();
+        SockRef::from(self.socket.tcp()).attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).unwrap();
     }
 
     /// The network is there again.
     pub(crate) fn return_from_nowhere(&self) {
-        SockRef::from(&self.socket).detach_filter().unwrap();
+        SockRef::from(self.socket.tcp()).detach_filter().unwrap();
     }
 
     /// Goes with RST.
     pub(crate) fn reset(self) {
-        SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)).unwrap();
+        SockRef::from(self.socket.tcp()).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// For a thread that blocks.
     pub(crate) fn into_std(self) -> std::net::TcpStream {
-        let socket = self.socket.into_std().unwrap();
+        let Socket::Plain(socket) = self.socket else { panic!("a thread that blocks knows no TLS") };
+        let socket = socket.into_std().unwrap();
         socket.set_nonblocking(false).unwrap();
         socket
     }

@@ -1,6 +1,7 @@
 //! A server on a free port whose handler echoes text and records what it is told.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::peer::soon;
+use crate::tls::authority::Authority;
 
 /// More than any test records.
 const RECORD: usize = 4096;
@@ -62,6 +64,8 @@ pub(crate) struct Setting {
     pub(crate) max_unidentified: usize,
     pub(crate) grace: Duration,
     pub(crate) identified: bool,
+    /// With it, the server speaks TLS.
+    pub(crate) authority: Option<Arc<Authority>>,
 }
 
 impl Default for Setting {
@@ -82,6 +86,7 @@ impl Default for Setting {
             max_unidentified: 1024,
             grace: HASTY,
             identified: true,
+            authority: None,
         }
     }
 }
@@ -171,6 +176,13 @@ impl Server {
             max_descriptor_percent: 80,
             max_unidentified: setting.max_unidentified,
             header_timeout: setting.header_timeout,
+            handshake_timeout: Duration::from_secs(5),
+            connects_per_second_per_address: NonZeroU32::MAX,
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
+            forwarded_header: config::ForwardedHeader::default(),
+            tls: setting.authority.as_ref().map(|authority| authority.tls()),
+            admin_tls: None,
         };
         let listener = Listener::new(socket, &server, &setting.liveness).unwrap();
         let bounds = Arc::new(setting.websocket);
