@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
-use crate::api::{self, Admin, Backends, Clients, Health};
+use crate::api::{self, Admin, Backends, Clients, Health, Operations};
 use crate::auth::{Doorkeeper, JwtAuthenticator};
 use crate::config::{Config, JournalKind, Liveness, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report};
@@ -29,10 +29,12 @@ use crate::listener::{self, Listener, Pool, max_connections};
 use crate::outbox::Frame;
 use crate::run::{RunChange, Runs, Surroundings};
 use crate::session::{Attach, Sessions};
+use crate::store::Store;
 use crate::telemetry::{Metrics, Population, logs};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
+mod entrance;
 mod operators;
 
 use operators::Operators;
@@ -60,7 +62,7 @@ pub struct Ready {
 pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(), Error> {
     let user_socket = bind("server.listen", config.server.listen)?;
     let admin_socket = bind("server.admin_listen", config.server.admin_listen)?;
-    let node = Node::assemble(&config)?;
+    let node = Node::assemble(&config, address(&user_socket)?)?;
     node.runs.recover().await.map_err(|error| Error::Failed(error.to_string()))?;
     let reaper = Reaper::start(Arc::clone(&node.driver), config.liveness.runtime_stuck_after, node.on_report())
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
@@ -75,8 +77,11 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     let admin = Admin::new(Arc::clone(&health), Arc::clone(&node.metrics), node.population(listener.pool()));
     let door = Door { services: node.services(&config), bounds: Arc::new(config.websocket.clone()) };
     let stop = CancellationToken::new();
-    let users =
-        tokio::spawn(listener.serve(routes(door).merge(api::user(node.clients(&config))), stop.clone(), LAST_ORDERS));
+    let login = node.login(&config)?;
+    let kept =
+        login.as_ref().map(|login| tokio::spawn(entrance::keep(Arc::clone(&login.entrance.logins), stop.clone())));
+    let for_users = routes(door).merge(api::user(node.clients(&config), login));
+    let users = tokio::spawn(listener.serve(for_users, stop.clone(), LAST_ORDERS));
     let operators = Operators::start(admin_socket, &config, admin, node.backends())?;
     tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
@@ -90,6 +95,11 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
         tracing::error!("the listener for users ended by a panic");
     }
     operators.finish().await;
+    if let Some(kept) = kept
+        && timeout(LAST_ORDERS, kept).await.is_err()
+    {
+        tracing::error!("when logins were seen last was not kept in time");
+    }
     // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
     match timeout(LAST_ORDERS, node.journal.close()).await {
         Ok(Ok(())) => {}
@@ -123,7 +133,7 @@ struct Node {
 }
 
 impl Node {
-    fn assemble(config: &Config) -> Result<Self, Error> {
+    fn assemble(config: &Config, listen: SocketAddr) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new());
         let agents = Agents::new(&config.agents).map_err(|error| Error::Failed(error.to_string()))?;
         let journal: Arc<dyn Journal> = match config.journal.kind {
@@ -137,7 +147,13 @@ impl Node {
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
         let tokens = Arc::new(JwtAuthenticator::new(&config.auth.jwt));
-        let doorkeeper = Doorkeeper::new(tokens, &config.auth.origins);
+        let directory = match config.journal.kind {
+            JournalKind::Memory => None,
+            JournalKind::Sqlite => Some(config.journal.directory.as_path()),
+        };
+        let store = Store::open(directory).map_err(|error| Error::Failed(error.to_string()))?;
+        let entrance = entrance::open(config, listen, &store)?;
+        let doorkeeper = Doorkeeper::new(tokens, &config.auth.origins, entrance);
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
         Ok(Self { driver, sessions, runs, journal, doorkeeper, metrics })
@@ -163,6 +179,11 @@ impl Node {
             metrics: Arc::clone(&self.metrics),
             bounds: config.websocket.clone(),
         })
+    }
+
+    fn login(&self, config: &Config) -> Result<Option<Arc<Operations>>, Error> {
+        let Some(entrance) = self.doorkeeper.entrance() else { return Ok(None) };
+        entrance::operations(config, entrance.clone(), &self.driver).map(Arc::new).map(Some)
     }
 
     fn backends(&self) -> Backends {

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub mod logins;
+
 /// The file, in the directory of the journal.
 const FILE: &str = "doors.db";
 
@@ -24,7 +26,7 @@ const FILE: &str = "doors.db";
 const BUSY: Duration = Duration::from_secs(2);
 
 /// What makes the tables; each statement may be run again on a file that has them.
-const TABLES: &[&str] = &[];
+const TABLES: &[&str] = &[logins::TABLE];
 
 /// The tables.
 pub struct Store(Mutex<Connection>);
@@ -33,6 +35,13 @@ pub struct Store(Mutex<Connection>);
 #[derive(Debug, thiserror::Error)]
 #[error("the file of logins and revocations ({FILE}): {0}")]
 pub struct StoreError(String);
+
+impl StoreError {
+    /// The task that was to do the work is gone: it panicked, or the process ends.
+    pub(crate) fn interrupted() -> Self {
+        Self("the work was interrupted".to_owned())
+    }
+}
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
@@ -73,7 +82,6 @@ impl Store {
     }
 
     /// Works on the tables; nobody else does meanwhile.
-    #[expect(dead_code, reason = "the tables come with the doors that need them")]
     fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(work(&connection)?)

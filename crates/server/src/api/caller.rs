@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::Clients;
 use super::refused::Refused;
-use crate::auth::{Identity, Shown};
+use crate::auth::{Access, Identity, Shown};
 use crate::close::ErrorCode;
 use crate::listener::{Known, Seat};
 
@@ -50,7 +50,12 @@ impl FromRequestParts<Arc<Clients>> for Caller {
     /// The user comes from a verified token alone. The connection is no stranger's any more,
     /// while he is being served.
     async fn from_request_parts(parts: &mut Parts, clients: &Arc<Clients>) -> Result<Self, Refused> {
-        let shown = Shown { headers: &parts.headers, query: parts.uri.query(), subprotocol: None };
+        let shown = Shown {
+            access: Access::from(&parts.method),
+            headers: &parts.headers,
+            query: parts.uri.query(),
+            subprotocol: None,
+        };
         let identity = clients.identify(shown).await?;
         let seat = parts.extensions.get::<Seat>().cloned();
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();

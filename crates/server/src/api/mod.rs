@@ -7,7 +7,10 @@
 //!                 POST   /v1/threads/{t}/runs            run without waiting for the answer
 //!                 DELETE /v1/threads/{t}/runs/{r}        stop
 //!                 GET    /v1/threads[/{t}/messages]      history
-//!                 GET    /                               what this is
+//!                 GET    /v1/me                          who am I, what do I hold
+//!                 POST   /v1/tickets                     to show it where no header can be sent
+//!                 GET    /v1/login, POST /v1/logout ...  see `login`
+//!                 GET    /                               what this is, or the login
 //! admin listener: GET    /healthz /readyz /metrics       see `health`
 //!                 POST   /v1/admin/publish               append from a backend
 //! both:           anything else an `error` frame as JSON, with Retry-After where there is a time to come back
@@ -41,6 +44,8 @@ mod events;
 mod health;
 mod history;
 mod line;
+mod login;
+mod me;
 mod publish;
 mod reader;
 mod refused;
@@ -49,6 +54,7 @@ mod runs;
 mod sse;
 
 pub use health::{Admin, Health};
+pub use login::{Operations, routes as login_routes};
 pub use publish::Backends;
 
 /// How long a browser may remember that it may call us.
@@ -93,19 +99,26 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// The routes of the user listener that are no WebSocket; `/v1/ws` is the listener's own.
-pub fn user(clients: Arc<Clients>) -> Router {
+/// The routes of the user listener that are no WebSocket; `/v1/ws` is the listener's own. Those of a login are there if
+/// somebody can log in.
+pub fn user(clients: Arc<Clients>, login: Option<Arc<Operations>>) -> Router {
     let cors = cors(Arc::clone(&clients.doorkeeper));
     let routes = Router::new()
         .route("/v1/agui", post(agui::run_default))
         .route("/v1/agui/{agent}", post(agui::run_named))
+        .route("/v1/me", get(me::me))
+        .route("/v1/tickets", post(me::ticket))
         .route("/v1/threads", get(history::threads))
         .route("/v1/threads/{thread}/messages", get(history::messages))
         .route("/v1/threads/{thread}/events", get(events::read))
         .route("/v1/threads/{thread}/runs", post(runs::start))
         .route("/v1/threads/{thread}/runs/{run}", delete(runs::stop))
         .with_state(clients);
-    with_errors(routes.route("/", get(front_page))).layer(cors)
+    let pages = match login {
+        Some(login) => login::routes(Arc::clone(&login)).merge(login::front_page(login)),
+        None => Router::new().route("/", get(front_page)),
+    };
+    with_errors(routes.merge(pages)).layer(cors)
 }
 
 /// The routes of the admin listener. They ask for no token: the listener belongs on loopback or a private network.
@@ -113,8 +126,8 @@ pub fn admin(admin: Admin, backends: Backends) -> Router {
     with_errors(health::routes(admin).merge(publish::routes(backends)))
 }
 
-/// Browsers ask first whether a page may call (Fetch, section 3.2). No cookie proves anything here, so that credentials
-/// are never allowed, and a page that is not on the list reads nothing.
+/// Browsers ask first whether a page may call (Fetch, section 3.2). Credentials are never allowed: a page of another
+/// origin reads nothing that the login's cookie proves, and one that is not on the list reads nothing at all.
 fn cors(doorkeeper: Arc<Doorkeeper>) -> CorsLayer {
     let is_allowed = move |origin: &HeaderValue, _: &http::request::Parts| {
         doorkeeper.check_origin(Some(origin.to_str().unwrap_or("(not text)"))).is_ok()

@@ -49,6 +49,11 @@ impl Refused {
         Self { status, ..self }
     }
 
+    /// The same with a time to try again.
+    pub(super) fn retrying_in(self, wait: Duration) -> Self {
+        Self { retry_in: Some(millis(wait)), ..self }
+    }
+
     /// The end of an answer that has begun: RUN_ERROR. When to ask again travels in `metadata.lychgate.retry_in`.
     pub(super) fn to_run_error(&self) -> Value {
         let mut event = json!({"type": "RUN_ERROR", "code": self.code, "message": self.message});

@@ -15,13 +15,21 @@ use lychgate_core::{IdError, Proof, UserId};
 
 use crate::close::Close;
 
+mod cookie;
 mod doorkeeper;
 pub mod jwt;
+mod login;
+mod opaque;
 mod origin;
+mod ticket;
 
-pub use doorkeeper::{Doorkeeper, Shown};
+pub use cookie::{Access, clear_cookie, is_own_page, read_cookie, set_cookie};
+pub use doorkeeper::{Doorkeeper, Entrance, Shown};
 pub use jwt::JwtAuthenticator;
+pub use login::{Begun, Callback, Ended, Listed, LoginError, Logins, PENDING_LIFETIME, Providers, Realm, Visitor};
+pub use opaque::Opaque;
 pub use origin::{OriginError, check_origin};
+pub use ticket::{TICKET_LIFETIME, Tickets};
 
 /// Who a token speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +115,15 @@ pub enum AuthError {
     /// Its subject is no user id.
     #[error("the subject of the token (sub) {0}")]
     BadSubject(IdError),
+    /// It is a ticket that is unknown, was used, or is too old.
+    #[error("the ticket is unknown, was used, or is older than 30 s")]
+    BadTicket,
+    /// It is a login's cookie, and the request comes from a page that may not use it.
+    #[error("the login's cookie came without an Origin that may use it")]
+    ForeignPage,
+    /// It is a login that was ended meanwhile.
+    #[error("the login was ended")]
+    LoggedOut,
 }
 
 impl AuthError {
@@ -115,6 +132,9 @@ impl AuthError {
     pub fn sentence(&self) -> &'static str {
         match self {
             Self::Expired => "Your login has expired; please log in again.",
+            Self::BadTicket => "This ticket was used already, or is older than 30 s; please fetch a new one.",
+            Self::ForeignPage => "This page may not use your login here; please use the service's own page.",
+            Self::LoggedOut => Close::LoggedOut.closing().sentence,
             Self::BadSubject(_) => "Your user id cannot be used here; please tell the operator of this service.",
             Self::Malformed(_)
             | Self::TooLong(_)
@@ -145,6 +165,9 @@ impl AuthError {
             Self::WrongIssuer => "wrong_issuer",
             Self::MissingClaim(_) => "missing_claim",
             Self::BadSubject(_) => "bad_subject",
+            Self::BadTicket => "bad_ticket",
+            Self::ForeignPage => "foreign_page",
+            Self::LoggedOut => "logged_out",
         }
     }
 }

@@ -52,7 +52,8 @@ pub(super) fn run(args: DemoArgs) -> Result<(), Error> {
     if let Some(agent) = &args.agent {
         arguments.extend(agent_keys(agent, &args.model, !environment.is_empty())?);
     }
-    let loaded = load(Sources { file: None, environment, arguments })?;
+    let mut loaded = load(Sources { file: None, environment, arguments })?;
+    loaded.set_demo_login();
     let user = UserId::parse(USER).map_err(|error| Error::Failed(error.to_string()))?;
     let token = jwt::mint(&loaded.check()?.auth.jwt, &user, TOKEN_LIFETIME).map_err(Error::Failed)?;
     let program = std::env::current_exe().map_or_else(|_| "lychgate".to_owned(), |path| path.display().to_string());
@@ -96,6 +97,11 @@ fn how_to_try(ready: Ready, token: &str, program: &str) -> String {
     );
     let mut text = String::new();
     let _ = writeln!(text, "Lychgate is ready: {url}   health and metrics: http://{}/metrics\n", ready.admin);
+    let _ = writeln!(
+        text,
+        "In a browser, under any name and without a password (for this demonstration and this machine alone): http://{}/\n",
+        ready.listen
+    );
     let _ = writeln!(text, "A token for the user {USER:?}, valid for a day:\n\nexport TOKEN={token}\n");
     let _ = writeln!(text, "Chat in a terminal:\n\n{program} chat --url {url} --token \"$TOKEN\" hello\n");
     let _ = writeln!(

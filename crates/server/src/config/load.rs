@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{Contradiction, Fault};
 use super::reference;
 use super::secret::Outside;
-use super::{Config, ConfigError, Journal, Place, agents, auth, journal, limits, log, runs, server, websocket};
+use super::{Config, ConfigError, Journal, Place, agents, auth, journal, limits, log, login, runs, server, websocket};
 
 /// The file that is read where `--config` names none.
 const USUAL_FILE: &str = "lychgate.toml";
@@ -124,6 +124,11 @@ impl Loaded {
         self.places.insert("auth.jwt.secret".to_owned(), Place::Argument(flag.to_owned()));
     }
 
+    /// Lets a name alone log in: for `lychgate demo`, and checked to be on loopback.
+    pub(crate) fn set_demo_login(&mut self) {
+        self.raw.login.set_demo();
+    }
+
     /// Everything in force as TOML that can be read back, secrets masked.
     #[must_use]
     pub fn to_toml(&self) -> String {
@@ -168,6 +173,7 @@ pub(super) struct Raw {
     plans: BTreeMap<String, limits::RawLimits>,
     websocket: websocket::RawWebSocket,
     auth: auth::RawAuth,
+    login: login::RawLogin,
     agents: agents::RawAgents,
     runs: runs::RawRuns,
     journal: journal::RawJournal,
@@ -180,8 +186,10 @@ impl Raw {
         let server = self.server.check()?;
         let interval = server.environment.reclaim_interval();
         let (limits, plans) = limits::check(&self.limits, &self.liveness, &self.plans, interval)?;
+        let login = self.login.check(&server, &outside)?;
         Ok(Config {
             server,
+            login,
             limits,
             liveness: self.liveness.check()?,
             plans,

@@ -16,6 +16,7 @@ mod journal;
 mod limits;
 mod load;
 mod log;
+mod login;
 pub mod reference;
 mod runs;
 mod secret;
@@ -29,8 +30,9 @@ pub use journal::{Durability, Journal, JournalKind};
 pub use limits::Liveness;
 pub use load::{Argument, Loaded, Sources, load};
 pub use log::{Log, LogFormat};
+pub use login::{Login, Provider};
 pub use runs::Runs;
-pub use server::{Environment, Server};
+pub use server::{Environment, PublicUrl, Server};
 pub use websocket::WebSocket;
 
 /// Everything that `lychgate serve` needs, checked.
@@ -48,6 +50,8 @@ pub struct Config {
     pub websocket: WebSocket,
     /// Who may come in.
     pub auth: Auth,
+    /// Who may log in with a browser.
+    pub login: Login,
     /// Who answers.
     pub agents: agents::Agents,
     /// What waits for a thread, and how long a run goes on alone.

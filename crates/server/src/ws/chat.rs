@@ -260,6 +260,7 @@ impl Chat {
         // For the audit trail only: a name that is none is no reason to turn its tab away.
         let client = hello.client.as_deref().and_then(|client| ClientId::parse(client).ok());
         let plan = identity.plan.clone();
+        let proof = identity.proof;
         let registration = self.services.driver.connect(Arrival {
             expires_in: identity.expires_in(),
             user: identity.user,
@@ -275,7 +276,14 @@ impl Chat {
         tracing::debug!(
             connection = %registration.connection(), user = %registration.user(), sdk = hello.sdk.as_deref(), "hello"
         );
-        self.standing = Standing::Guest(Guest { registration, plan, client });
+        // Between the request and this frame his login may have been ended, and he was in no count yet to be found by it.
+        match self.services.doorkeeper.recheck(proof) {
+            Ok(()) => self.standing = Standing::Guest(Guest { registration, plan, client }),
+            Err(error) => {
+                self.services.note(&error);
+                self.dismiss(&Close::LoggedOut.closing());
+            }
+        }
     }
 
     fn on_run(&self, run: wire::Run) -> Result<(), Complaint> {

@@ -13,7 +13,7 @@ use http::{Request, StatusCode};
 
 use super::chat::{Chat, Introduction, Services};
 use super::upgrade::{Upgrade, items};
-use crate::auth::{Identity, Shown};
+use crate::auth::{Access, Identity, Shown};
 use crate::close::ErrorCode;
 use crate::config;
 use crate::wire;
@@ -53,7 +53,8 @@ async fn connect(
         true => Introduction::WrongVersion,
         false => {
             let token = upgrade.take_bearer();
-            let shown = Shown { headers, query: request.uri().query(), subprotocol: token.as_deref() };
+            let shown =
+                Shown { access: Access::Socket, headers, query: request.uri().query(), subprotocol: token.as_deref() };
             introduce(&door.services, shown).await
         }
     };
