@@ -12,6 +12,7 @@ mod http_routes;
 mod journal;
 mod limits;
 mod listener;
+mod login;
 mod operators;
 mod resume;
 mod runs;
