@@ -24,6 +24,8 @@ console.warn = () => {};
 console.info = () => {};
 
 const CLIENT_ID = 'lychgate';
+// One for all keys, so that a login that is under way survives a rotation.
+const COOKIE_KEY = randomUUID();
 const CLIENT_SECRET = 'a secret between the gateway and its provider';
 
 const redirects = OIDC_REDIRECTS.split(' ').filter(Boolean);
@@ -57,7 +59,7 @@ function provider(jwk) {
       },
     ],
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['plan', 'groups'] },
-    cookies: { keys: [randomUUID()] },
+    cookies: { keys: [COOKIE_KEY] },
     features: { devInteractions: { enabled: false } },
     findAccount: (_, id) => ({ accountId: id, claims: () => claimsOf(id) }),
     // The email stands in the ID token, plan and groups are told at the userinfo endpoint alone.

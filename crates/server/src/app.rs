@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use lychgate_core::{ConnectionId, Event, EvictReason, PingOutcome, SessionKey, UserId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
 use crate::api::{self, Admin, Backends, Clients, Health, Operations};
 use crate::auth::{Doorkeeper, JwtAuthenticator};
-use crate::config::{Config, JournalKind, Liveness, Server};
-use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report};
+use crate::config::{Config, JournalKind, Liveness, Loaded, Server};
+use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report, Vigil};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::journal::memory::Memory;
@@ -34,16 +34,19 @@ use crate::telemetry::{Metrics, Population, logs};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
+mod drain;
 mod entrance;
+mod notify;
 mod operators;
+mod reload;
 
+use drain::Exodus;
 use operators::Operators;
+use reload::InForce;
+pub use reload::Source;
 
 /// How long closes and terminal events may take at the end.
 const LAST_ORDERS: Duration = Duration::from_secs(3);
-
-/// How often a draining node looks whether its runs have ended.
-const DRAIN_POLL: Duration = Duration::from_millis(50);
 
 /// Where the listeners ended up.
 #[derive(Clone, Copy, Debug)]
@@ -54,12 +57,14 @@ pub struct Ready {
     pub admin: SocketAddr,
 }
 
-/// Serves until SIGTERM or SIGINT, then stops in order: nobody new, a notice to everybody, time for runs to end, close
-/// 4001. A second signal skips the waiting. Calls `ready` once, when both listeners accept.
+/// Serves until SIGTERM or SIGINT, then stops in order: nobody new, everybody is told to move, time for runs to end, close
+/// 4001. A second signal skips the waiting. SIGHUP has `source` read again. Calls `ready` once, when both listeners accept.
 ///
 /// # Errors
-/// [`Error::Listen`] when an address cannot be had, [`Error::System`] when the system denies a thread or a signal.
-pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(), Error> {
+/// [`Error::Config`], [`Error::Listen`] when an address cannot be had, [`Error::System`] when the system denies a thread
+/// or a signal.
+pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready) + Send) -> Result<(), Error> {
+    let config = loaded.check()?;
     let user_socket = bind("server.listen", config.server.listen)?;
     let admin_socket = bind("server.admin_listen", config.server.admin_listen)?;
     let node = Node::assemble(&config, address(&user_socket)?)?;
@@ -67,6 +72,7 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     let reaper = Reaper::start(Arc::clone(&node.driver), config.liveness.runtime_stuck_after, node.on_report())
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
     let vigil = reaper.vigil();
+    let in_force = InForce::new(loaded, source, node.reloading());
     let journal = Arc::clone(&node.journal);
     let health =
         Arc::new(Health::new(move || vigil.trouble().map(|trouble| trouble.to_string()).or_else(|| journal.trouble())));
@@ -83,12 +89,18 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     let for_users = routes(door).merge(api::user(node.clients(&config), login));
     let users = tokio::spawn(listener.serve(for_users, stop.clone(), LAST_ORDERS));
     let operators = Operators::start(admin_socket, &config, admin, node.backends())?;
+    let hangups = in_force.listen()?;
+    let watched = tokio::spawn(watch(reaper.vigil()));
     tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
+    notify::ready();
 
     signals.next().await;
     health.on_drain();
-    node.drain(config.server.drain_timeout, &mut signals).await;
+    hangups.abort();
+    let drain_timeout = in_force.config().map_or(config.server.drain_timeout, |config| config.server.drain_timeout);
+    notify::stopping(drain_timeout + LAST_ORDERS * 3);
+    node.drain(drain_timeout, &mut signals).await;
     stop.cancel();
     // It bounds itself.
     if users.await.is_err() {
@@ -106,8 +118,20 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
         Ok(Err(error)) => tracing::error!(%error, "the journal was not closed in order"),
         Err(_) => tracing::error!("the journal was not closed in time"),
     }
+    watched.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Tells systemd, where it wants to hear it, that we live: as long as this runtime runs and the reaper does.
+async fn watch(vigil: Arc<Vigil>) {
+    let Some(every) = notify::watchdog() else { return };
+    loop {
+        if vigil.trouble().is_none() {
+            notify::alive();
+        }
+        sleep(every).await;
+    }
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
@@ -190,6 +214,15 @@ impl Node {
         Backends { driver: Arc::clone(&self.driver), runs: Arc::clone(&self.runs) }
     }
 
+    /// What a newer configuration changes at once.
+    fn reloading(&self) -> impl Fn(&Config) + Send + Sync + 'static {
+        let driver = Arc::clone(&self.driver);
+        move |config| {
+            driver.replace_plans(&config.plans);
+            reload::relevel(config);
+        }
+    }
+
     fn on_report(&self) -> impl Fn(Report) + Send + 'static {
         let metrics = Arc::clone(&self.metrics);
         move |report| match report {
@@ -217,23 +250,18 @@ impl Node {
         }
     }
 
-    /// Tells everybody, gives runs their time, ends those that are left, closes everybody with 4001.
+    /// Tells everybody to move, gives runs their time, ends those that are left, closes whoever is left with 4001.
     async fn drain(&self, drain_timeout: Duration, signals: &mut Signals) {
         let census = self.driver.census();
         tracing::info!(connections = census.connections, runs = census.runs, "draining");
-        self.driver.drain(drain_timeout);
-        let deadline = Instant::now() + drain_timeout;
-        let runs_end = async {
-            while self.driver.census().runs > 0 {
-                sleep_until(Instant::now() + DRAIN_POLL).await;
-            }
-        };
-        let waited = tokio::select! {
-            waited = timeout(deadline - Instant::now(), runs_end) => waited.is_ok(),
-            () = signals.next() => false,
-        };
-        if !waited {
-            tracing::warn!(runs = self.driver.census().runs, "runs are ended before their time");
+        let mut exodus = Exodus::begin(&self.driver, drain_timeout);
+        tokio::select! {
+            () = exodus.pass() => {}
+            () = signals.next() => tracing::warn!("told a second time to stop: at once"),
+        }
+        let runs = self.driver.census().runs;
+        if runs > 0 {
+            tracing::warn!(runs, connections = exodus.left(), "runs are ended before their time");
         }
         // Before the sockets: whoever still reads an answer is told how it ended (hazard R18).
         self.runs.shutdown(LAST_ORDERS).await;

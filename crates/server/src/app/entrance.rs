@@ -18,9 +18,9 @@ use crate::store::Store;
 /// Between two looks at which logins have expired.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
-/// The way in for users; none where nobody can log in.
+/// The way in for users; none where nobody can log in, even after a reload: there is no address to come back to.
 pub(super) fn open(config: &Config, listen: SocketAddr, store: &Arc<Store>) -> Result<Option<Entrance>, Error> {
-    if config.login.providers.is_empty() && !config.login.is_demo {
+    if config.server.public_url.is_none() && !config.login.is_demo {
         return Ok(None);
     }
     let logins = Logins::open(Realm::Users, &config.login, Arc::clone(store))

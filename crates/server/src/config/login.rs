@@ -36,7 +36,7 @@ pub struct Login {
 }
 
 /// `[login.providers.NAME]`
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Provider {
     /// What people read on the page. Default: the name.
     pub title: String,
@@ -79,8 +79,9 @@ pub(super) struct RawLogin {
     max_logins: usize,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     providers: BTreeMap<String, RawProvider>,
+    /// No key: only the program itself says so.
     #[serde(skip)]
-    is_demo: bool,
+    pub(super) is_demo: bool,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -115,11 +116,6 @@ struct RawProvider {
 }
 
 impl RawLogin {
-    /// A name alone logs in from now on.
-    pub(super) fn set_demo(&mut self) {
-        self.is_demo = true;
-    }
-
     pub(super) fn check(&self, server: &Server, outside: &Outside<'_>) -> Result<Login, Fault> {
         not_zero("login.lifetime", self.lifetime.0)?;
         not_zero("login.idle_timeout", self.idle_timeout.0)?;

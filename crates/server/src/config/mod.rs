@@ -11,6 +11,7 @@
 
 pub mod agents;
 mod auth;
+pub mod change;
 mod error;
 mod journal;
 mod limits;

@@ -4,6 +4,7 @@
 mod agents;
 mod agents_peers;
 mod bad_input;
+mod check_config;
 mod gateway;
 mod golden_path;
 mod http;
@@ -14,6 +15,7 @@ mod limits;
 mod listener;
 mod login;
 mod operators;
+mod reload;
 mod resume;
 mod runs;
 mod stop;

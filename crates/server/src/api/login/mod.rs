@@ -30,6 +30,7 @@ use crate::auth::{
     is_own_page, read_cookie, set_cookie,
 };
 use crate::close::ErrorCode;
+use crate::config;
 use crate::store::StoreError;
 
 mod page;
@@ -76,6 +77,14 @@ pub(super) fn front_page(operations: Arc<Operations>) -> Router {
 type Shared = State<Arc<Operations>>;
 
 impl Operations {
+    /// From now on this configuration counts; whoever is logged in stays so.
+    pub fn reload(&self, config: &config::Login) {
+        if let Err(error) = self.providers.reload(&config.providers) {
+            tracing::error!(%error, "the providers of logins stay as they were");
+        }
+        self.entrance.logins.reload(config);
+    }
+
     fn cookie(&self) -> &'static str {
         self.entrance.logins.realm().cookie()
     }
@@ -101,6 +110,9 @@ impl Operations {
 }
 
 async fn front(State(operations): Shared, headers: HeaderMap) -> Response {
+    if operations.providers.list().is_empty() && !operations.is_demo {
+        return super::front_page().await.into_response();
+    }
     let token = read_cookie(&headers, operations.cookie());
     let identity = token.and_then(|token| operations.entrance.logins.identity(&token));
     page::front(&operations, identity.as_ref())
@@ -108,23 +120,23 @@ async fn front(State(operations): Shared, headers: HeaderMap) -> Response {
 
 async fn list(State(operations): Shared) -> Response {
     #[derive(Serialize)]
-    struct Provider<'a> {
-        name: &'a str,
-        title: &'a str,
+    struct Provider {
+        name: Box<str>,
+        title: Box<str>,
         url: String,
         /// Milliseconds until it is asked again, if it did not answer lately.
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_in: Option<u64>,
     }
     #[derive(Serialize)]
-    struct Body<'a> {
-        providers: Vec<Provider<'a>>,
+    struct Body {
+        providers: Vec<Provider>,
         demo: bool,
     }
-    let providers = operations.providers.list().map(|listed| Provider {
+    let providers = operations.providers.list().into_iter().map(|listed| Provider {
+        url: format!("/v1/login/{}", listed.name),
         name: listed.name,
         title: listed.title,
-        url: format!("/v1/login/{}", listed.name),
         retry_in: listed.retry_in.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
     });
     let body = Body { providers: providers.collect(), demo: operations.is_demo };

@@ -48,7 +48,7 @@ pub(super) fn front(operations: &Operations, identity: Option<&Identity>) -> Res
         }
         None => {
             for provider in operations.providers.list() {
-                let title = escape(provider.title);
+                let title = escape(&provider.title);
                 match provider.retry_in {
                     None => body
                         .push_str(&format!("<p><a href=\"/v1/login/{}\">Log in with {title}</a></p>\n", provider.name)),

@@ -59,7 +59,6 @@ pub struct Ended {
 #[derive(Debug)]
 pub struct Logins {
     realm: Realm,
-    lifetime: Duration,
     rows: Mutex<Rows>,
     store: Arc<Store>,
 }
@@ -70,15 +69,10 @@ impl Logins {
     /// # Errors
     /// The store cannot be read.
     pub fn open(realm: Realm, config: &config::Login, store: Arc<Store>) -> Result<Arc<Self>, StoreError> {
-        let bounds = Bounds {
-            idle_timeout: config.idle_timeout,
-            max_per_user: config.max_logins_per_user,
-            max: config.max_logins,
-        };
         let mut kept = store.logins(realm.as_str())?;
         // The newest win here, too, if the bounds were lowered meanwhile.
         kept.sort_by_key(|login| login.issued);
-        let mut rows = Rows::new(bounds);
+        let mut rows = Rows::new(Bounds::from(config));
         let now = now();
         let mut gone: Vec<Digest> = Vec::new();
         for login in kept {
@@ -86,7 +80,12 @@ impl Logins {
         }
         gone.extend(rows.tidy(now).0);
         store.end_logins(&gone)?;
-        Ok(Arc::new(Self { realm, lifetime: config.lifetime, rows: Mutex::new(rows), store }))
+        Ok(Arc::new(Self { realm, rows: Mutex::new(rows), store }))
+    }
+
+    /// From now on these bounds hold. A lifetime is that of logins to come; lower counts end nobody by themselves.
+    pub fn reload(&self, config: &config::Login) {
+        self.rows().bounds = Bounds::from(config);
     }
 
     /// Whose logins these are.
@@ -101,7 +100,7 @@ impl Logins {
     /// The store cannot be written: he is not logged in.
     pub async fn begin(&self, visitor: Visitor) -> Result<Begun, StoreError> {
         let token = Opaque::random();
-        let now = now();
+        let (now, lifetime) = (now(), self.rows().bounds.lifetime);
         let login = Login {
             digest: token.digest(),
             user: visitor.user,
@@ -109,7 +108,7 @@ impl Logins {
             plan: visitor.plan,
             groups: visitor.groups,
             issued: now,
-            expires: now.saturating_add(self.lifetime.as_secs().max(1)),
+            expires: now.saturating_add(lifetime.as_secs().max(1)),
             seen: now,
         };
         let row = login.clone();
@@ -121,7 +120,7 @@ impl Logins {
         if let Err(error) = kept {
             tracing::error!(%error, "a login that made room may come back with the next start");
         }
-        Ok(Begun { token, lifetime: self.lifetime, ended })
+        Ok(Begun { token, lifetime, ended })
     }
 
     /// Whom a cookie speaks for: none, where its login has ended or never was.
@@ -192,6 +191,17 @@ impl Logins {
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<&config::Login> for Bounds {
+    fn from(config: &config::Login) -> Self {
+        Self {
+            lifetime: config.lifetime,
+            idle_timeout: config.idle_timeout,
+            max_per_user: config.max_logins_per_user,
+            max: config.max_logins,
+        }
     }
 }
 

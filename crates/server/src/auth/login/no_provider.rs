@@ -16,7 +16,7 @@ impl Provider {
         Err(LoginError::UnknownProvider)
     }
 
-    pub(super) fn title(&self) -> &str {
+    pub(super) fn config(&self) -> &config::Provider {
         match self.0 {}
     }
 

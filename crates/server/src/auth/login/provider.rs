@@ -102,9 +102,9 @@ impl Provider {
         })
     }
 
-    /// What people call it.
-    pub(super) fn title(&self) -> &str {
-        &self.config.title
+    /// As it was made.
+    pub(super) fn config(&self) -> &config::Provider {
+        &self.config
     }
 
     /// Whether this is how it calls itself.

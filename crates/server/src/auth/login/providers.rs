@@ -1,6 +1,7 @@
 //! All providers of a realm, and the two steps of a login: away to one of them, and back.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::pending::{Departure, Pending};
@@ -18,18 +19,18 @@ const MAX_WORD: usize = 64;
 /// Who vouches for users.
 #[derive(Debug)]
 pub struct Providers {
-    named: BTreeMap<Box<str>, Provider>,
+    named: RwLock<BTreeMap<Box<str>, Arc<Provider>>>,
     pending: Pending,
     origin: PublicUrl,
 }
 
 /// A provider as a page lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed<'a> {
+pub struct Listed {
     /// Its name in addresses.
-    pub name: &'a str,
+    pub name: Box<str>,
     /// What people call it.
-    pub title: &'a str,
+    pub title: Box<str>,
     /// When it is asked again, if it did not answer lately.
     pub retry_in: Option<Duration>,
 }
@@ -59,21 +60,47 @@ impl Providers {
     /// # Errors
     /// An address that the library does not take, though the configuration did.
     pub fn new(providers: &BTreeMap<String, config::Provider>, origin: PublicUrl) -> Result<Self, LoginError> {
+        let none = Self { named: RwLock::default(), pending: Pending::default(), origin };
+        none.reload(providers)?;
+        Ok(none)
+    }
+
+    /// From now on these count. What is known of one that stands there as before stays known, and whoever is under way
+    /// comes back.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; then everything stays as it was.
+    pub fn reload(&self, providers: &BTreeMap<String, config::Provider>) -> Result<(), LoginError> {
         let mut named = BTreeMap::new();
-        for (name, provider) in providers {
-            let redirect = format!("{}/v1/login/{name}/callback", origin.as_str());
-            named.insert(name.as_str().into(), Provider::new(name, provider, redirect)?);
+        for (name, config) in providers {
+            let provider = match self.named(name) {
+                Ok(same) if same.config() == config => same,
+                Ok(_) | Err(_) => {
+                    let redirect = format!("{}/v1/login/{name}/callback", self.origin.as_str());
+                    Arc::new(Provider::new(name, config, redirect)?)
+                }
+            };
+            named.insert(name.as_str().into(), provider);
         }
-        Ok(Self { named, pending: Pending::default(), origin })
+        *self.named.write().unwrap_or_else(PoisonError::into_inner) = named;
+        Ok(())
     }
 
     /// All of them, by name.
-    pub fn list(&self) -> impl Iterator<Item = Listed<'_>> {
-        self.named.iter().map(|(name, provider)| Listed {
-            name,
-            title: provider.title(),
+    #[must_use]
+    pub fn list(&self) -> Vec<Listed> {
+        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        let listed = named.iter().map(|(name, provider)| Listed {
+            name: name.clone(),
+            title: provider.config().title.as_str().into(),
             retry_in: provider.retry_in(),
-        })
+        });
+        listed.collect()
+    }
+
+    fn named(&self, name: &str) -> Result<Arc<Provider>, LoginError> {
+        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        named.get(name).cloned().ok_or(LoginError::UnknownProvider)
     }
 
     /// The origin that users come back to.
@@ -87,7 +114,7 @@ impl Providers {
     /// # Errors
     /// [`LoginError::UnknownProvider`], [`LoginError::BadReturn`], [`LoginError::Unavailable`].
     pub async fn depart(&self, name: &str, return_to: Option<&str>, browser: &Opaque) -> Result<String, LoginError> {
-        let provider = self.named.get(name).ok_or(LoginError::UnknownProvider)?;
+        let provider = self.named(name)?;
         let return_to = match return_to {
             None => "/".to_owned(),
             Some(path) => local_path(&self.origin, path).ok_or(LoginError::BadReturn)?,
@@ -116,7 +143,7 @@ impl Providers {
         callback: Callback,
         browser: Option<&Opaque>,
     ) -> Result<(Visitor, String), LoginError> {
-        let provider = self.named.get(name).ok_or(LoginError::UnknownProvider)?;
+        let provider = self.named(name)?;
         let departure = self.pending.come_back(callback.state.as_deref().unwrap_or_default(), browser)?;
         if *departure.provider != *name {
             return Err(LoginError::UnknownState);

@@ -15,6 +15,7 @@ const ENDED_SECONDS: u64 = 120;
 /// How many logins there may be, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
+    pub(super) lifetime: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) max_per_user: usize,
     pub(super) max: usize,
@@ -23,7 +24,7 @@ pub(super) struct Bounds {
 /// All logins of a realm. Times are in seconds since 1970.
 #[derive(Debug)]
 pub(super) struct Rows {
-    bounds: Bounds,
+    pub(super) bounds: Bounds,
     by_digest: HashMap<Digest, Login>,
     of_user: HashMap<UserId, Vec<Digest>>,
     /// Logins that were ended lately, by the id of their proof, and when.
@@ -126,7 +127,8 @@ fn is_valid(login: &Login, idle_seconds: u64, now: u64) -> bool {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { idle_timeout: Duration::from_secs(10), max_per_user: 2, max: 4 };
+    const BOUNDS: Bounds =
+        Bounds { lifetime: Duration::from_secs(100), idle_timeout: Duration::from_secs(10), max_per_user: 2, max: 4 };
 
     fn login(digest: u8, user: &str, at: u64) -> Login {
         Login {
