@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
 use crate::api::{self, Admin, Backends, Clients, Health, Operations};
-use crate::auth::{Doorkeeper, JwtAuthenticator};
-use crate::config::{Config, JournalKind, Liveness, Loaded, Server};
+use crate::auth::Doorkeeper;
+use crate::config::{self, Config, JournalKind, Liveness, Loaded, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report, Vigil};
 use crate::error::Error;
 use crate::journal::Journal;
@@ -83,10 +83,9 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let admin = Admin::new(Arc::clone(&health), Arc::clone(&node.metrics), node.population(listener.pool()));
     let door = Door { services: node.services(&config), bounds: Arc::new(config.websocket.clone()) };
     let stop = CancellationToken::new();
-    let login = node.login(&config)?;
-    let kept =
-        login.as_ref().map(|login| tokio::spawn(entrance::keep(Arc::clone(&login.entrance.logins), stop.clone())));
-    let for_users = routes(door).merge(api::user(node.clients(&config), login));
+    let keep = |login: &Arc<Operations>| tokio::spawn(entrance::keep(Arc::clone(&login.entrance.logins), stop.clone()));
+    let kept = node.login.as_ref().map(keep);
+    let for_users = routes(door).merge(api::user(node.clients(&config), node.login.clone()));
     let users = tokio::spawn(listener.serve(for_users, stop.clone(), LAST_ORDERS));
     let operators = Operators::start(admin_socket, &config, admin, node.backends())?;
     let hangups = in_force.listen()?;
@@ -153,6 +152,7 @@ struct Node {
     runs: Arc<Runs>,
     journal: Arc<dyn Journal>,
     doorkeeper: Arc<Doorkeeper>,
+    login: Option<Arc<Operations>>,
     metrics: Arc<Metrics>,
 }
 
@@ -170,17 +170,14 @@ impl Node {
         let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
-        let tokens = Arc::new(JwtAuthenticator::new(&config.auth.jwt));
-        let directory = match config.journal.kind {
-            JournalKind::Memory => None,
-            JournalKind::Sqlite => Some(config.journal.directory.as_path()),
-        };
-        let store = Store::open(directory).map_err(|error| Error::Failed(error.to_string()))?;
+        let store = store(&config.journal)?;
         let entrance = entrance::open(config, listen, &store)?;
-        let doorkeeper = Doorkeeper::new(tokens, &config.auth.origins, entrance);
+        let operations = |entrance| entrance::operations(config, entrance, &driver).map(Arc::new);
+        let login = entrance.clone().map(operations).transpose()?;
+        let doorkeeper = Doorkeeper::new(&config.auth, store, entrance).map_err(failed)?;
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, doorkeeper, metrics })
+        Ok(Self { driver, sessions, runs, journal, doorkeeper, login, metrics })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -205,20 +202,22 @@ impl Node {
         })
     }
 
-    fn login(&self, config: &Config) -> Result<Option<Arc<Operations>>, Error> {
-        let Some(entrance) = self.doorkeeper.entrance() else { return Ok(None) };
-        entrance::operations(config, entrance.clone(), &self.driver).map(Arc::new).map(Some)
-    }
-
     fn backends(&self) -> Backends {
         Backends { driver: Arc::clone(&self.driver), runs: Arc::clone(&self.runs) }
     }
 
     /// What a newer configuration changes at once.
     fn reloading(&self) -> impl Fn(&Config) + Send + Sync + 'static {
-        let driver = Arc::clone(&self.driver);
+        let (driver, doorkeeper, login) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper), self.login.clone());
+        // A reload runs on a thread of its own, and keys are fetched on the runtime.
+        let runtime = tokio::runtime::Handle::current();
         move |config| {
+            let _inside = runtime.enter();
             driver.replace_plans(&config.plans);
+            doorkeeper.reload(&config.auth);
+            if let Some(login) = &login {
+                login.reload(config);
+            }
             reload::relevel(config);
         }
     }
@@ -277,8 +276,8 @@ struct Around {
 }
 
 impl Surroundings for Around {
-    fn agent(&self, name: Option<&str>) -> Option<Arc<dyn Agent>> {
-        self.agents.named(name).ok().map(|(_, agent)| agent)
+    fn agent(&self, name: Option<&str>) -> Option<(Arc<str>, Arc<dyn Agent>)> {
+        self.agents.named(name).ok()
     }
 
     fn max_runs(&self, user: &UserId) -> usize {
@@ -299,6 +298,19 @@ impl Surroundings for Around {
     fn tell(&self, key: &SessionKey, frame: &Frame) {
         self.sessions.tell(key, frame);
     }
+}
+
+/// What the doors remember lies beside the journal, and lives as long.
+fn store(journal: &config::Journal) -> Result<Arc<Store>, Error> {
+    let directory = match journal.kind {
+        JournalKind::Memory => None,
+        JournalKind::Sqlite => Some(journal.directory.as_path()),
+    };
+    Store::open(directory).map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Failed(error.to_string())
 }
 
 /// Names the incarnation of a journal that is new.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub mod logins;
+pub mod revocations;
 
 /// The file, in the directory of the journal.
 const FILE: &str = "doors.db";
@@ -26,7 +27,7 @@ const FILE: &str = "doors.db";
 const BUSY: Duration = Duration::from_secs(2);
 
 /// What makes the tables; each statement may be run again on a file that has them.
-const TABLES: &[&str] = &[logins::TABLE];
+const TABLES: &[&str] = &[logins::TABLE, revocations::TABLE];
 
 /// The tables.
 pub struct Store(Mutex<Connection>);

@@ -1,7 +1,7 @@
 //! Puts together what logins need: who is logged in, who vouches for users, and who closes sockets.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use lychgate_core::{EvictReason, Proof};
@@ -47,7 +47,7 @@ pub(super) fn operations(config: &Config, entrance: Entrance, driver: &Arc<Drive
     Ok(Operations {
         entrance,
         providers: providers.map_err(|error| Error::Failed(error.to_string()))?,
-        listed_origins: config.auth.origins.clone(),
+        listed_origins: RwLock::new(config.auth.origins.clone()),
         is_demo: config.login.is_demo,
         expel: Box::new(expel),
     })

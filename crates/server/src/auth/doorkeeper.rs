@@ -4,23 +4,32 @@
 //!  Authorization header > subprotocol > ticket > login cookie (Origin must match) > hello.token
 //!        '------- token -------'          |            |                               |
 //!                  v                      v            v                               v
-//!            Authenticator             tickets       logins                      Authenticator
+//!               Issuers                tickets       logins                         Issuers
 //!                  '--------------- none of it revoked ---------------------------------'
 //! ```
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use http::HeaderMap;
-use lychgate_core::Proof;
+use lychgate_core::{Proof, UserId};
+use tokio::time::{Instant, timeout_at};
 
-use super::{
-    Access, AuthError, Authenticator, Identity, Logins, OriginError, Tickets, bearer, check_origin, is_own_page,
-    read_cookie,
-};
+use super::issuers::Unproven;
+use super::revocations::{Revocation, Revocations, RevokeError};
+use super::{Access, AuthError, Entrance, Identity, Issuers, OriginError, Tickets, bearer, check_origin};
+use crate::config;
+use crate::store::{Store, StoreError};
+
+/// How long a request waits for keys that are being fetched.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Names under which people put tokens into addresses.
+const TOKEN_NAMES: [&str; 6] = ["token", "access_token", "jwt", "id_token", "bearer", "authorization"];
 
 /// What an HTTP request shows of whoever sent it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Shown<'a> {
     /// What it is for, which decides what a cookie needs besides.
     pub access: Access,
@@ -32,75 +41,100 @@ pub struct Shown<'a> {
     pub subprotocol: Option<&'a str>,
 }
 
-/// The way in for logins with a browser.
-#[derive(Clone, Debug)]
-pub struct Entrance {
-    /// Who is logged in.
-    pub logins: Arc<Logins>,
-    /// The origins of our own pages; one, unless a listener has several names.
-    pub own_origins: Vec<String>,
+impl fmt::Debug for Shown<'_> {
+    /// Nothing of it: all of it may hold tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shown").finish_non_exhaustive()
+    }
 }
 
 /// Knows everything that lets somebody in.
 pub struct Doorkeeper {
-    tokens: Arc<dyn Authenticator>,
-    origins: Arc<[String]>,
+    rules: RwLock<Arc<Rules>>,
+    revocations: Arc<Revocations>,
     tickets: Tickets,
     entrance: Option<Entrance>,
 }
 
+/// What the configuration says, as one value that is exchanged whole.
+struct Rules {
+    config: config::Auth,
+    issuers: Issuers,
+}
+
 impl fmt::Debug for Doorkeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Doorkeeper").field("origins", &self.origins).finish_non_exhaustive()
+        f.debug_struct("Doorkeeper").field("config", &self.rules().config).finish_non_exhaustive()
     }
 }
 
 impl Doorkeeper {
-    /// Takes tokens that `tokens` proves, requests of browsers from `origins` (empty: any), and logins, where there is an
-    /// entrance for them.
-    #[must_use]
-    pub fn new(tokens: Arc<dyn Authenticator>, origins: &[String], entrance: Option<Entrance>) -> Arc<Self> {
-        Arc::new(Self { tokens, origins: origins.into(), tickets: Tickets::default(), entrance })
+    /// Lets in whom the configuration names and who is logged in, less what is revoked in the store. Waits for the disk,
+    /// once.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, where an issuer publishes its keys.
+    pub fn new(config: &config::Auth, store: Arc<Store>, entrance: Option<Entrance>) -> Result<Arc<Self>, StoreError> {
+        let revocations = Arc::new(Revocations::restore(store)?);
+        let none = Rules { config: config.clone(), issuers: Issuers::default() };
+        let doorkeeper =
+            Self { rules: RwLock::new(Arc::new(none)), revocations, tickets: Tickets::default(), entrance };
+        doorkeeper.reload(config);
+        Ok(Arc::new(doorkeeper))
+    }
+
+    /// From now on this configuration counts. Issuers that stand in it as before keep the keys that were fetched. Whoever
+    /// is in stays in. The grace after expiry is the gate's, and not changed by this.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn reload(&self, config: &config::Auth) {
+        let issuers = Issuers::new(&config.all_issuers(), &self.rules().issuers);
+        self.revocations.know(issuers.names().map(str::to_owned).collect());
+        let rules = Arc::new(Rules { config: config.clone(), issuers });
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whom a request proves to come from: the first proof counts, in the order of protocol.md, rule 1. None where it
-    /// shows nothing, so that a `hello` may still bring a token.
+    /// shows nothing, so that a `hello` may still bring a token. Waits for keys that are being fetched, 3 s at most.
     ///
     /// # Errors
-    /// What it shows proves nothing.
+    /// What it shows proves nothing, or nothing yet ([`AuthError::KeysPending`]); or there is a token in its address,
+    /// whatever else it shows.
     pub async fn identify(&self, shown: Shown<'_>) -> Result<Option<Identity>, AuthError> {
+        if shown.query.is_some_and(holds_a_token) {
+            return Err(AuthError::InQuery);
+        }
         if let Some(token) = bearer(shown.headers).or(shown.subprotocol) {
-            return self.verify(token).map(Some);
+            return self.verify_patiently(token).await.map(Some);
         }
-        let identity = match ticket(shown) {
-            Some(ticket) => Some(self.tickets.redeem(ticket)?),
-            None => self.by_cookie(shown)?,
+        let identity = match (ticket(shown), &self.entrance) {
+            (Some(ticket), _) => Some(self.tickets.redeem(ticket)?),
+            (None, Some(entrance)) => entrance.identify(shown, &self.rules().config.origins)?,
+            (None, None) => None,
         };
-        identity.map(|identity| self.recheck(identity.proof).map(|()| identity)).transpose()
-    }
-
-    /// A cookie that means nothing any more shows nothing: the page may have a token, and must not be locked out by what
-    /// its browser still remembers (hazard R20). So is one that another page may not use, where a token may follow.
-    fn by_cookie(&self, shown: Shown<'_>) -> Result<Option<Identity>, AuthError> {
-        let Some(entrance) = &self.entrance else { return Ok(None) };
-        let token = read_cookie(shown.headers, entrance.logins.realm().cookie());
-        let Some(identity) = token.and_then(|token| entrance.logins.identity(&token)) else { return Ok(None) };
-        match (is_own_page(shown.headers, shown.access, &entrance.own_origins, &self.origins), shown.access) {
-            (true, _) => Ok(Some(identity)),
-            (false, Access::Socket) => Ok(None),
-            (false, Access::Read | Access::Change) => Err(AuthError::ForeignPage),
-        }
+        let recheck = |identity: Identity| self.recheck(&identity.user, identity.proof).map(|()| identity);
+        identity.map(recheck).transpose()
     }
 
     /// Whether what was proven a moment ago still holds. Whoever admits somebody asks after he is in the driver's count:
-    /// then he is either found when his login is ended, or hears of it here.
+    /// then he is either found when his login is ended or his token revoked, or hears of it here.
     ///
     /// # Errors
-    /// [`AuthError::LoggedOut`]
-    pub fn recheck(&self, proof: Proof) -> Result<(), AuthError> {
-        match &self.entrance {
-            Some(entrance) if entrance.logins.has_ended(proof) => Err(AuthError::LoggedOut),
-            Some(_) | None => Ok(()),
+    /// [`AuthError::Revoked`], [`AuthError::LoggedOut`]
+    pub fn recheck(&self, user: &UserId, proof: Proof) -> Result<(), AuthError> {
+        let has_ended = |entrance: &Entrance| entrance.logins.has_ended(proof);
+        match (self.is_revoked(user, proof), self.entrance.as_ref().is_some_and(has_ended)) {
+            (_, true) => Err(AuthError::LoggedOut),
+            (true, false) => Err(AuthError::Revoked),
+            (false, false) => Ok(()),
         }
     }
 
@@ -116,12 +150,57 @@ impl Doorkeeper {
         self.entrance.as_ref()
     }
 
-    /// Checks a token, wherever it stood.
+    /// Checks a token, wherever it stood, with the keys that are known.
     ///
     /// # Errors
-    /// It proves nothing.
+    /// It proves nothing; or nothing yet, because its issuer has to be asked first ([`AuthError::KeysPending`]).
     pub fn verify(&self, token: &str) -> Result<Identity, AuthError> {
-        self.tokens.verify(token)
+        Ok(self.prove(token)?)
+    }
+
+    async fn verify_patiently(&self, token: &str) -> Result<Identity, AuthError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.prove(token) {
+                Ok(identity) => return Ok(identity),
+                Err(Unproven::Refused(error)) => return Err(error),
+                Err(Unproven::Pending(mut pending)) => {
+                    let ended = match &mut pending.round {
+                        Some(round) => timeout_at(deadline, round.changed()).await.is_ok_and(|changed| changed.is_ok()),
+                        None => false,
+                    };
+                    if !ended {
+                        return Err(Unproven::Pending(pending).into());
+                    }
+                }
+            }
+        }
+    }
+
+    fn prove(&self, token: &str) -> Result<Identity, Unproven> {
+        let identity = self.rules().issuers.verify(token, &self.revocations.ids)?;
+        match self.is_revoked(&identity.user, identity.proof) {
+            true => Err(AuthError::Revoked.into()),
+            false => Ok(identity),
+        }
+    }
+
+    /// Revokes tokens and logins: it is on the disk, and no door takes them any more, when this returns. What is open
+    /// already stays so until the caller closes it, with `Driver::expel` and [`Self::is_revoked`].
+    ///
+    /// # Errors
+    /// [`RevokeError`]; nothing is revoked then. Dropping the future leaves open whether it is.
+    pub async fn revoke(&self, revocation: Revocation) -> Result<(), RevokeError> {
+        let (revocations, rules) = (Arc::clone(&self.revocations), self.rules());
+        let written = tokio::task::spawn_blocking(move || revocations.add(&revocation, &rules.config)).await;
+        written.unwrap_or(Err(RevokeError::Stopping))
+    }
+
+    /// Whether what let a user in does not count any more. Ask again once a connection is registered: a revocation that
+    /// came between the check of its token and that moment has not found it.
+    #[must_use]
+    pub fn is_revoked(&self, user: &UserId, proof: Proof) -> bool {
+        self.revocations.is_hit(user, proof)
     }
 
     /// Whether a page may connect or call from a browser.
@@ -129,10 +208,10 @@ impl Doorkeeper {
     /// # Errors
     /// It is not on the list.
     pub fn check_origin(&self, origin: Option<&str>) -> Result<(), OriginError> {
-        let own = self.entrance.iter().flat_map(|entrance| &entrance.own_origins);
+        let is_own = |origin| self.entrance.as_ref().is_some_and(|entrance| entrance.is_own(origin));
         match origin {
-            Some(origin) if own.into_iter().any(|own| own.eq_ignore_ascii_case(origin)) => Ok(()),
-            Some(_) | None => check_origin(&self.origins, origin),
+            Some(origin) if is_own(origin) => Ok(()),
+            Some(_) | None => check_origin(&self.rules().config.origins, origin),
         }
     }
 }
@@ -143,4 +222,10 @@ fn ticket(shown: Shown<'_>) -> Option<&str> {
         Access::Socket | Access::Read => shown.query?.split('&').find_map(|pair| pair.strip_prefix("ticket=")),
         Access::Change => None,
     }
+}
+
+/// Addresses are kept by proxies, histories and logs; a token in one is to be taken as stolen (RFC 6750, section 5.3).
+fn holds_a_token(query: &str) -> bool {
+    let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    names.any(|name| TOKEN_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name)))
 }

@@ -220,7 +220,7 @@ impl Raw {
         let outside = Outside { environment };
         let server = self.server.check()?;
         let interval = server.environment.reclaim_interval();
-        let (limits, plans) = limits::check(&self.limits, &self.liveness, &self.plans, interval)?;
+        let (limits, plans) = limits::check(&self.limits, &self.liveness, &self.plans, (interval, self.auth.grace()?))?;
         let login = self.login.check(&server, &outside)?;
         Ok(Config {
             server,

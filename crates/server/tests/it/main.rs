@@ -19,5 +19,6 @@ mod reload;
 mod resume;
 mod runs;
 mod stop;
+mod tokens;
 mod ws;
 mod zombies;

@@ -12,7 +12,7 @@
 //! They stand on the listener for users and, with another realm, on the one for operators.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -30,7 +30,7 @@ use crate::auth::{
     is_own_page, read_cookie, set_cookie,
 };
 use crate::close::ErrorCode;
-use crate::config;
+use crate::config::Config;
 use crate::store::StoreError;
 
 mod page;
@@ -45,7 +45,7 @@ pub struct Operations {
     /// Who vouches for users.
     pub providers: Providers,
     /// Pages of other origins that may use a login, too (`auth.origins`).
-    pub listed_origins: Vec<String>,
+    pub listed_origins: RwLock<Vec<String>>,
     /// Whether a name alone logs in.
     pub is_demo: bool,
     /// Closes the sockets that ended logins let in.
@@ -78,11 +78,12 @@ type Shared = State<Arc<Operations>>;
 
 impl Operations {
     /// From now on this configuration counts; whoever is logged in stays so.
-    pub fn reload(&self, config: &config::Login) {
-        if let Err(error) = self.providers.reload(&config.providers) {
+    pub fn reload(&self, config: &Config) {
+        if let Err(error) = self.providers.reload(&config.login.providers) {
             tracing::error!(%error, "the providers of logins stay as they were");
         }
-        self.entrance.logins.reload(config);
+        self.entrance.logins.reload(&config.login);
+        self.listed_origins.write().unwrap_or_else(PoisonError::into_inner).clone_from(&config.auth.origins);
     }
 
     fn cookie(&self) -> &'static str {
@@ -94,7 +95,8 @@ impl Operations {
     }
 
     fn is_own_page(&self, headers: &HeaderMap) -> bool {
-        is_own_page(headers, Access::Change, &self.entrance.own_origins, &self.listed_origins)
+        let listed = self.listed_origins.read().unwrap_or_else(PoisonError::into_inner);
+        is_own_page(headers, Access::Change, &self.entrance.own_origins, &listed)
     }
 
     /// Gives the browser its login; the one that it had before ends, and what made room.

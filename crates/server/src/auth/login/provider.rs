@@ -93,7 +93,7 @@ impl Provider {
         let issuer = IssuerUrl::new(config.issuer_url.clone()).map_err(bad)?;
         Ok(Self {
             name: name.into(),
-            http: Http::new(issuer.url()),
+            http: Http::new(issuer.url().clone()),
             issuer,
             redirect: RedirectUrl::new(redirect).map_err(bad)?,
             config: config.clone(),

@@ -40,7 +40,7 @@ impl Call {
         self
     }
 
-    /// With a query in its address.
+    /// With a query in the address.
     pub(crate) fn query(mut self, query: &str) -> Self {
         self.query = format!("?{query}");
         self

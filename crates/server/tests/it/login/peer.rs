@@ -198,6 +198,6 @@ async fn a_ticket_of_a_login_is_worth_nothing_after_the_logout() {
     client.expect_close(4513).await;
     let mut late = dial(&second).dial(&gateway).await.unwrap();
     late.expect_error("unauthorized").await;
-    late.expect_close(4501).await;
+    late.expect_close(4513).await;
     println!("checked: a ticket falls with the login that it came from");
 }
