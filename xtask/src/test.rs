@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{aimock, autobahn, e2e, fuzz, http_agent, install, lint, pydantic_ai, run, schedules, sim, verifier};
+use crate::{
+    aimock, autobahn, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, pydantic_ai, run, schedules, sim,
+    verifier,
+};
 
 pub(crate) const HELP: &str = "\
 cargo xtask test
@@ -30,7 +33,7 @@ struct Step {
 
 /// All steps, the cheap and telling ones first. A peer is a module with `run(root: &Path) -> anyhow::Result<()>` that
 /// installs what it needs, starts and stops its own processes, and stands after `e2e`.
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 14] = [
     Step { name: "lint", run: |root| lint::run(root, &[]) },
     Step { name: "unit and integration tests", run: tests },
     Step { name: "doc tests", run: doc_tests },
@@ -43,6 +46,8 @@ const STEPS: [Step; 12] = [
     Step { name: "peer: HttpAgent (AG-UI)", run: http_agent::run },
     Step { name: "peer: pydantic-ai (AG-UI)", run: pydantic_ai::run },
     Step { name: "peer: AG-UI verifier", run: verifier::run },
+    Step { name: "peer: oidc-provider", run: oidc_provider::run },
+    Step { name: "peer: Chromium", run: chromium::run },
 ];
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {

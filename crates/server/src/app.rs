@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
-use crate::api::{self, Admin, Clients, Control, Health, Steered};
+use crate::api::{self, Admin, Clients, Control, Health, Operations, Steered};
 use crate::auth::Doorkeeper;
 use crate::config::{self, Config, JournalKind, Liveness, Loaded, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report, Vigil};
@@ -35,6 +35,7 @@ use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
 mod drain;
+mod entrance;
 mod notify;
 mod operators;
 mod reload;
@@ -66,7 +67,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let config = loaded.check()?;
     let user_socket = bind("server.listen", config.server.listen)?;
     let admin_socket = bind("server.admin_listen", config.server.admin_listen)?;
-    let node = Node::assemble(&config)?;
+    let node = Node::assemble(&config, address(&user_socket)?)?;
     node.runs.recover().await.map_err(|error| Error::Failed(error.to_string()))?;
     let reaper = Reaper::start(Arc::clone(&node.driver), config.liveness.runtime_stuck_after, node.on_report())
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
@@ -84,8 +85,10 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let admin = Admin::new(Arc::clone(&health), Arc::clone(&node.metrics), node.population(listener.pool()));
     let door = Door { services: node.services(&config), bounds: Arc::new(config.websocket.clone()) };
     let stop = CancellationToken::new();
-    let users =
-        tokio::spawn(listener.serve(routes(door).merge(api::user(node.clients(&config))), stop.clone(), LAST_ORDERS));
+    let keep = |login: &Arc<Operations>| tokio::spawn(entrance::keep(Arc::clone(&login.entrance.logins), stop.clone()));
+    let kept = node.login.as_ref().map(keep);
+    let for_users = routes(door).merge(api::user(node.clients(&config), node.login.clone()));
+    let users = tokio::spawn(listener.serve(for_users, stop.clone(), LAST_ORDERS));
     let operators = Operators::start(admin_socket, &config, admin, control)?;
     let hangups = in_force.listen()?;
     let watched = tokio::spawn(watch(reaper.vigil()));
@@ -108,6 +111,11 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
         tracing::error!("the listener for users ended by a panic");
     }
     operators.finish().await;
+    if let Some(kept) = kept
+        && timeout(LAST_ORDERS, kept).await.is_err()
+    {
+        tracing::error!("when logins were seen last was not kept in time");
+    }
     // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
     match timeout(LAST_ORDERS, node.journal.close()).await {
         Ok(Ok(())) => {}
@@ -150,11 +158,12 @@ struct Node {
     journal: Arc<dyn Journal>,
     doorkeeper: Arc<Doorkeeper>,
     store: Arc<Store>,
+    login: Option<Arc<Operations>>,
     metrics: Arc<Metrics>,
 }
 
 impl Node {
-    fn assemble(config: &Config) -> Result<Self, Error> {
+    fn assemble(config: &Config, listen: SocketAddr) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new());
         let agents = Agents::new(&config.agents).map_err(|error| Error::Failed(error.to_string()))?;
         let journal: Arc<dyn Journal> = match config.journal.kind {
@@ -168,10 +177,13 @@ impl Node {
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
         let store = store(&config.journal)?;
-        let doorkeeper = Doorkeeper::new(&config.auth, Arc::clone(&store)).map_err(failed)?;
+        let entrance = entrance::open(config, listen, &store)?;
+        let operations = |entrance| entrance::operations(config, entrance, &driver).map(Arc::new);
+        let login = entrance.clone().map(operations).transpose()?;
+        let doorkeeper = Doorkeeper::new(&config.auth, Arc::clone(&store), entrance).map_err(failed)?;
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, doorkeeper, store, metrics })
+        Ok(Self { driver, sessions, runs, journal, doorkeeper, store, login, metrics })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -212,11 +224,17 @@ impl Node {
 
     /// What a newer configuration changes at once.
     fn reloading(&self, control: Arc<Control>) -> impl Fn(&Config) + Send + Sync + 'static {
-        let (driver, doorkeeper) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper));
+        let (driver, doorkeeper, login) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper), self.login.clone());
+        // A reload runs on a thread of its own, and keys are fetched on the runtime.
+        let runtime = tokio::runtime::Handle::current();
         move |config| {
+            let _inside = runtime.enter();
             control.renew(config);
             driver.replace_plans(&config.plans);
             doorkeeper.reload(&config.auth);
+            if let Some(login) = &login {
+                login.reload(config);
+            }
             reload::relevel(config);
         }
     }

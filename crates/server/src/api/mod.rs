@@ -7,7 +7,10 @@
 //!                 POST   /v1/threads/{t}/runs            run without waiting for the answer
 //!                 DELETE /v1/threads/{t}/runs/{r}        stop
 //!                 GET    /v1/threads[/{t}/messages]      history
-//!                 GET    /                               what this is
+//!                 GET    /v1/me                          who am I, what do I hold
+//!                 POST   /v1/tickets                     to show it where no header can be sent
+//!                 GET    /v1/login, POST /v1/logout ...  see `login`
+//!                 GET    /                               what this is, or the login
 //! admin listener: GET    /healthz /readyz /metrics       see `health`
 //!                 ...    /v1/admin/...                   look, steer, append from a backend: see `admin`
 //! both:           anything else an `error` frame as JSON, with Retry-After where there is a time to come back
@@ -45,6 +48,8 @@ mod events;
 mod health;
 mod history;
 mod line;
+mod login;
+mod me;
 mod reader;
 mod refused;
 mod response;
@@ -53,6 +58,7 @@ mod sse;
 
 pub use admin::{Control, OperatorKey, Steered};
 pub use health::{Admin, Health};
+pub use login::{Operations, routes as login_routes};
 
 /// How long a browser may remember that it may call us.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
@@ -109,19 +115,26 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// The routes of the user listener that are no WebSocket; `/v1/ws` is the listener's own.
-pub fn user(clients: Arc<Clients>) -> Router {
+/// The routes of the user listener that are no WebSocket; `/v1/ws` is the listener's own. Those of a login are there if
+/// somebody can log in.
+pub fn user(clients: Arc<Clients>, login: Option<Arc<Operations>>) -> Router {
     let cors = cors(Arc::clone(&clients.doorkeeper));
     let routes = Router::new()
         .route("/v1/agui", post(agui::run_default))
         .route("/v1/agui/{agent}", post(agui::run_named))
+        .route("/v1/me", get(me::me))
+        .route("/v1/tickets", post(me::ticket))
         .route("/v1/threads", get(history::threads))
         .route("/v1/threads/{thread}/messages", get(history::messages))
         .route("/v1/threads/{thread}/events", get(events::read))
         .route("/v1/threads/{thread}/runs", post(runs::start))
         .route("/v1/threads/{thread}/runs/{run}", delete(runs::stop))
         .with_state(clients);
-    with_errors(routes.route("/", get(front_page))).layer(cors)
+    let pages = match login {
+        Some(login) => login::routes(Arc::clone(&login)).merge(login::front_page(login)),
+        None => Router::new().route("/", get(front_page)),
+    };
+    with_errors(routes.merge(pages)).layer(cors)
 }
 
 /// The routes of the admin listener. Health is open, metrics are unless the configuration says otherwise, and the rest is
@@ -137,8 +150,8 @@ pub fn admin(health: Admin, control: Arc<Control>) -> Router {
     with_errors(routes)
 }
 
-/// Browsers ask first whether a page may call (Fetch, section 3.2). No cookie proves anything here, so that credentials
-/// are never allowed, and a page that is not on the list reads nothing.
+/// Browsers ask first whether a page may call (Fetch, section 3.2). Credentials are never allowed: a page of another
+/// origin reads nothing that the login's cookie proves, and one that is not on the list reads nothing at all.
 fn cors(doorkeeper: Arc<Doorkeeper>) -> CorsLayer {
     let is_allowed = move |origin: &HeaderValue, _: &http::request::Parts| {
         doorkeeper.check_origin(Some(origin.to_str().unwrap_or("(not text)"))).is_ok()

@@ -57,7 +57,7 @@ pub(super) fn run(args: DemoArgs) -> Result<(), Error> {
     if let Some(agent) = &args.agent {
         arguments.extend(agent_keys(agent, &args.model, !environment.is_empty())?);
     }
-    let sources = Sources { file: None, environment, arguments };
+    let sources = Sources { file: None, environment, arguments, is_demo: true };
     let user = UserId::parse(USER).map_err(|error| Error::Failed(error.to_string()))?;
     let secret = load(sources.clone())?.check()?.auth.jwt;
     let secret = secret.ok_or_else(|| Error::Failed("the demo has no secret".to_owned()))?;
@@ -103,6 +103,11 @@ fn how_to_try(ready: Ready, token: &str, key: &str, program: &str) -> String {
     );
     let mut text = String::new();
     let _ = writeln!(text, "Lychgate is ready: {url}   health and metrics: http://{}/metrics\n", ready.admin);
+    let _ = writeln!(
+        text,
+        "In a browser, under any name and without a password (for this demonstration and this machine alone): http://{}/\n",
+        ready.listen
+    );
     let _ = writeln!(text, "A token for the user {USER:?}, valid for a day:\n\nexport TOKEN={token}\n");
     let _ = writeln!(text, "Chat in a terminal:\n\n{program} chat --url {url} --token \"$TOKEN\" hello\n");
     let _ = writeln!(

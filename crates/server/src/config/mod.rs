@@ -18,6 +18,7 @@ mod journal;
 mod limits;
 mod load;
 mod log;
+mod login;
 pub mod reference;
 mod runs;
 mod secret;
@@ -33,8 +34,9 @@ pub use journal::{Durability, Journal, JournalKind};
 pub use limits::Liveness;
 pub use load::{Argument, Loaded, Sources, load};
 pub use log::{Log, LogFormat};
+pub use login::{Login, Provider};
 pub use runs::Runs;
-pub use server::{Environment, ForwardedHeader, Server};
+pub use server::{Environment, ForwardedHeader, PublicUrl, Server};
 pub use tls::{Tls, TlsFault, TlsFiles};
 pub use value::Address;
 pub use websocket::WebSocket;
@@ -56,6 +58,8 @@ pub struct Config {
     pub auth: Auth,
     /// Who may ask and steer on the admin listener.
     pub admin: Admin,
+    /// Who may log in with a browser.
+    pub login: Login,
     /// Who answers.
     pub agents: agents::Agents,
     /// What waits for a thread, and how long a run goes on alone.

@@ -168,7 +168,7 @@ impl Access {
                     return Err(Denied::ForeignPage);
                 }
                 // Neither tickets nor anything else in an address: addresses are written into logs.
-                let shown = Shown { headers, query: None, subprotocol: None };
+                let shown = Shown { access: method.into(), headers, query: None, subprotocol: None };
                 match self.doorkeeper.identify(shown).await {
                     Ok(Some(identity)) => rules.by_group(identity),
                     Ok(None) => Err(Denied::NoProof),

@@ -135,7 +135,7 @@ pub(crate) struct Sse {
 
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let value = |line: &'_ str| line.split_once(": ").is_some_and(|(found, _)| found == name);
+        let value = |line: &'_ str| line.split_once(": ").is_some_and(|(found, _)| found.eq_ignore_ascii_case(name));
         self.head.lines().find(|line| value(line)).and_then(|line| line.split_once(": ")).map(|(_, value)| value)
     }
 
