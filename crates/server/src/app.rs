@@ -195,9 +195,10 @@ impl Node {
 
     /// What a newer configuration changes at once.
     fn reloading(&self) -> impl Fn(&Config) + Send + Sync + 'static {
-        let driver = Arc::clone(&self.driver);
+        let (driver, doorkeeper) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper));
         move |config| {
             driver.replace_plans(&config.plans);
+            doorkeeper.reload(&config.auth);
             reload::relevel(config);
         }
     }

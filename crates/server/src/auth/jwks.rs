@@ -277,5 +277,12 @@ async fn keep_fresh(shared: Arc<Shared>) {
     }
 }
 
+/// How many keys of a set could be used; none where the set could not. For the fuzz target, which fetches nothing.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn key_set(document: &[u8], issuer: &config::Issuer) -> Option<usize> {
+    KeySet::parse(document, issuer).ok().map(|keys| keys.len())
+}
+
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,8 @@ mod revocations;
 
 pub use doorkeeper::{Doorkeeper, Shown};
 pub use issuers::Issuers;
+#[cfg(fuzzing)]
+pub use jwks::key_set;
 pub use origin::{OriginError, check_origin};
 pub use revocations::{Revocation, Revocations, RevokeError, Revoked};
 
