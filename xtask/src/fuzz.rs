@@ -21,12 +21,15 @@ use crate::{install, run};
 pub(crate) const HELP: &str = "\
 cargo xtask fuzz [--seconds N] [NAME...]
 
-Builds the fuzz targets of fuzz/, or those named, and runs each for 20 s, or N. A finding is written to target/fuzz/findings;
+Builds the fuzz targets of fuzz/, or those named, and runs each for 20 s, those of the doors (token) for 60 s, or all for N. A finding is written to target/fuzz/findings;
 give its path to the program in target/fuzz to see it again.";
 
 const BUILD_WITHIN: Duration = Duration::from_secs(20 * 60);
 /// Beyond the time for fuzzing: to load the corpus, and to end.
 const MARGIN: Duration = Duration::from_secs(120);
+
+/// Targets that read what strangers send.
+const AT_THE_DOORS: [&str; 1] = ["token"];
 
 /// What makes libFuzzer see which way an input went.
 const INSTRUMENTED: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
@@ -35,7 +38,8 @@ const INSTRUMENTED: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-modu
 
 /// What is asked for on the command line.
 struct Wish {
-    seconds: u64,
+    /// For each target; its usual time where nothing is said.
+    seconds: Option<u64>,
     names: Vec<String>,
 }
 
@@ -61,7 +65,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     run::stream(&mut build, BUILD_WITHIN)?;
     for target in &targets {
         let program = home.join(&host).join("release").join(target);
-        fuzz(&program, target, &home, &folder.join("seeds").join(target), wish.seconds)?;
+        fuzz(&program, target, &home, &folder.join("seeds").join(target), wish.seconds(target))?;
     }
     Ok(())
 }
@@ -95,19 +99,24 @@ fn fuzz(program: &Path, target: &str, home: &Path, seeds: &Path, seconds: u64) -
 
 impl Wish {
     fn parse(args: &[String]) -> Result<Self> {
-        let mut wish = Self { seconds: 20, names: Vec::new() };
+        let mut wish = Self { seconds: None, names: Vec::new() };
         let mut words = args.iter();
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--seconds" => {
                     let seconds = words.next().and_then(|text| text.parse().ok()).filter(|seconds| *seconds > 0);
-                    wish.seconds = seconds.context("--seconds needs a number above 0")?;
+                    wish.seconds = Some(seconds.context("--seconds needs a number above 0")?);
                 }
                 option if option.starts_with('-') => bail!("fuzz does not know `{option}`\n\n{HELP}"),
                 name => wish.names.push(name.to_owned()),
             }
         }
         Ok(wish)
+    }
+
+    /// How long a target runs: longer where it stands at a door that anybody may knock at.
+    fn seconds(&self, target: &str) -> u64 {
+        self.seconds.unwrap_or(if AT_THE_DOORS.contains(&target) { 60 } else { 20 })
     }
 
     /// The targets of the manifest that were asked for; all of them where none was named.
@@ -145,6 +154,16 @@ mod tests {
     fn every_target_is_fuzzed_unless_some_are_named() {
         assert_eq!(targets(&[]).unwrap(), ["a", "b"]);
         assert_eq!(targets(&["--seconds", "5", "b"]).unwrap(), ["b"]);
+    }
+
+    #[test]
+    fn what_strangers_send_is_fuzzed_for_longer_unless_a_time_is_given() {
+        let seconds = |words: &[&str], target: &str| {
+            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            Wish::parse(&words).unwrap().seconds(target)
+        };
+        assert_eq!((seconds(&[], "token"), seconds(&[], "sse")), (60, 20));
+        assert_eq!((seconds(&["--seconds", "5"], "token"), seconds(&["--seconds", "5"], "sse")), (5, 5));
     }
 
     #[test]

@@ -21,7 +21,7 @@ cargo xtask test
 
 Lints, unit, property and integration tests, doc tests, schedules, simulation, fuzz targets, live plans and third-party peers,
 one after the other with their output as it comes, and a table at the end. Needs Rust, a C compiler,
-make, node and npm; what else a step needs it installs below target/. Exit code 1 if anything failed.";
+make, openssl, node and npm; what else a step needs it installs below target/. Exit code 1 if anything failed.";
 
 const TESTS_WITHIN: Duration = Duration::from_secs(20 * 60);
 
@@ -139,6 +139,8 @@ fn table(outcomes: &[Outcome]) -> String {
 }
 
 fn tests(root: &Path) -> Result<()> {
+    // Tests of tokens have their keys made by it, as people do.
+    install::program("openssl", "openssl")?;
     let mut command = if run::is_on_path("cargo-nextest") {
         // nextest wants `--locked` behind its own subcommand.
         let mut command = run::bare_cargo(root);

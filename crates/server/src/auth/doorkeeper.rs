@@ -87,7 +87,7 @@ impl Doorkeeper {
     }
 
     /// From now on this configuration counts. Issuers that stand in it as before keep the keys that were fetched. Whoever
-    /// is in stays in. The grace after expiry is the gate's, and not changed by this.
+    /// is in stays in.
     ///
     /// # Panics
     /// As [`Self::new`].

@@ -34,6 +34,8 @@ pub use entrance::Entrance;
 pub use issuers::Issuers;
 pub use login::{Begun, Callback, Ended, Listed, LoginError, Logins, PENDING_LIFETIME, Providers, Realm, Visitor};
 pub use opaque::Opaque;
+#[cfg(fuzzing)]
+pub use jwks::key_set;
 pub use origin::{OriginError, check_origin};
 pub use revocations::{Revocation, Revocations, RevokeError, Revoked};
 pub use ticket::{TICKET_LIFETIME, Tickets};
