@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{Contradiction, Fault};
 use super::reference;
 use super::secret::Outside;
-use super::{Config, ConfigError, Journal, Place, agents, auth, journal, limits, log, runs, server, websocket};
+use super::{Config, ConfigError, Journal, Place, admin, agents, auth, journal, limits, log, runs, server, websocket};
 
 /// The file that is read where `--config` names none.
 const USUAL_FILE: &str = "lychgate.toml";
@@ -168,6 +168,7 @@ pub(super) struct Raw {
     plans: BTreeMap<String, limits::RawLimits>,
     websocket: websocket::RawWebSocket,
     auth: auth::RawAuth,
+    admin: admin::RawAdmin,
     agents: agents::RawAgents,
     runs: runs::RawRuns,
     journal: journal::RawJournal,
@@ -189,6 +190,7 @@ impl Raw {
             log: self.log.check()?,
             runs: self.runs.check()?,
             journal: self.journal.check()?,
+            admin: self.admin.check()?,
             agents: self.agents.check(&outside)?,
             // The secret comes last: whoever has none yet hears of every other mistake first.
             auth: self.auth.check(&outside)?,

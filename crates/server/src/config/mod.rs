@@ -9,6 +9,7 @@
 //!                                                              ranges, contradictions, secrets
 //! ```
 
+mod admin;
 pub mod agents;
 mod auth;
 mod error;
@@ -23,6 +24,7 @@ mod server;
 pub(crate) mod value;
 mod websocket;
 
+pub use admin::{Admin, AdminKey, Role};
 pub use auth::{Auth, Jwt, MIN_SECRET_BYTES};
 pub use error::{ConfigError, Contradiction, Place};
 pub use journal::{Durability, Journal, JournalKind};
@@ -48,6 +50,8 @@ pub struct Config {
     pub websocket: WebSocket,
     /// Who may come in.
     pub auth: Auth,
+    /// Who may ask and steer on the admin listener.
+    pub admin: Admin,
     /// Who answers.
     pub agents: agents::Agents,
     /// What waits for a thread, and how long a run goes on alone.
