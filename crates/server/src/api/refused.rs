@@ -49,6 +49,16 @@ impl Refused {
         Self { status, ..self }
     }
 
+    /// As HTTP says it.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Whether the same request would be refused again.
+    pub(super) fn is_final(&self) -> bool {
+        self.status.is_client_error() && self.retry_in.is_none()
+    }
+
     /// The end of an answer that has begun: RUN_ERROR. When to ask again travels in `metadata.lychgate.retry_in`.
     pub(super) fn to_run_error(&self) -> Value {
         let mut event = json!({"type": "RUN_ERROR", "code": self.code, "message": self.message});
@@ -155,7 +165,7 @@ impl IntoResponse for Refused {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

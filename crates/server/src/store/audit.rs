@@ -9,6 +9,8 @@
 //! Publications and refused attempts are *routine*: they have a share of their own, so that whoever causes many of them
 //! pushes nothing out that an operator did.
 
+use std::borrow::Cow;
+
 use rusqlite::{Connection, Row, params};
 use serde_json::value::RawValue;
 
@@ -62,7 +64,7 @@ pub struct Deed {
     /// `key:NAME` or `user:ID`; `nobody` where he proved nothing.
     pub operator: String,
     /// A word for it, such as `evict`.
-    pub action: &'static str,
+    pub action: Cow<'static, str>,
     /// Whom it concerns.
     pub user: Option<String>,
     /// Which of his conversations.

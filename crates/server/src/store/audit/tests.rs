@@ -7,7 +7,7 @@ fn deed(user: &str) -> Deed {
     Deed {
         request: "req_1".to_owned(),
         operator: "key:ops".to_owned(),
-        action: "evict",
+        action: "evict".into(),
         user: Some(user.to_owned()),
         thread: Some("t1".to_owned()),
         parameters: "{}".to_owned(),

@@ -1,0 +1,137 @@
+//! The operators' routes: look into the gate, steer it, and read who did so.
+//!
+//! ```text
+//!  request ─► Reader | Writer ─► Order ─► act: audit log, once, work, audit log, answer
+//!             who asks (access)   body      '- driver: evict, reclaim, limits, log out, revoke, drain
+//! ```
+//!
+//! A call into the driver may have to wait for a lock, and one into the store for the disk: both are made from threads that
+//! may wait, so that `/readyz` answers meanwhile. docs/admin.md says what each route takes and answers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use lychgate_core::UserId;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::access::Access;
+use self::deed::Running;
+use super::refused::Refused;
+use crate::auth::Doorkeeper;
+use crate::close::ErrorCode;
+use crate::config::{Config, Role};
+use crate::driver::Driver;
+use crate::run::Runs;
+use crate::store::Store;
+use crate::store::audit::Keep;
+
+mod access;
+mod attempts;
+mod audit;
+mod deed;
+mod explain;
+mod keys;
+mod openapi;
+pub(super) mod publish;
+
+pub use keys::OperatorKey;
+pub(super) use openapi::{describe, serve as serve_openapi};
+
+/// What may be changed at a time; one more is told to come back.
+const MAX_DEEDS: usize = 16;
+
+/// What may be looked at in the driver at a time.
+const MAX_LOOKS: usize = 2;
+
+/// How long a look may wait for the gate.
+const LOOK_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the operators' routes share.
+pub struct Control {
+    driver: Arc<Driver>,
+    runs: Arc<Runs>,
+    store: Arc<Store>,
+    access: Access,
+    keep: Keep,
+    running: Arc<Running>,
+    deeds: Arc<Semaphore>,
+    looks: Arc<Semaphore>,
+}
+
+impl Control {
+    /// Lets in whom `[admin]` names.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        driver: Arc<Driver>,
+        runs: Arc<Runs>,
+        store: Arc<Store>,
+        doorkeeper: Arc<Doorkeeper>,
+    ) -> Arc<Self> {
+        let for_ms = u64::try_from(config.admin.audit_age.as_millis()).unwrap_or(u64::MAX);
+        Arc::new(Self {
+            driver,
+            runs,
+            store,
+            access: Access::new(&config.admin, &config.auth.origins, doorkeeper),
+            keep: Keep { entries: config.admin.audit_entries, for_ms },
+            running: Arc::default(),
+            deeds: Arc::new(Semaphore::new(MAX_DEEDS)),
+            looks: Arc::new(Semaphore::new(MAX_LOOKS)),
+        })
+    }
+
+    /// Asks the driver, from a thread that may wait for its locks.
+    async fn look<T: Send + 'static>(&self, ask: impl FnOnce(&Driver) -> T + Send + 'static) -> Result<T, Refused> {
+        let looked = async {
+            let turn = Arc::clone(&self.looks).acquire_owned().await.ok()?;
+            let driver = Arc::clone(&self.driver);
+            let asked = spawn_blocking(move || {
+                let _turn = turn;
+                ask(&driver)
+            });
+            asked.await.ok()
+        };
+        match timeout(LOOK_WITHIN, looked).await {
+            Ok(Some(seen)) => Ok(seen),
+            Ok(None) | Err(_) => Err(ErrorCode::Internal.into()),
+        }
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("access", &self.access).finish_non_exhaustive()
+    }
+}
+
+pub(super) fn routes(control: Arc<Control>) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(explain::explain))
+        .routes(routes!(audit::audit))
+        .routes(routes!(publish::publish))
+        .with_state(control)
+}
+
+/// Lets readers pass alone: for routes that know nothing of operators.
+pub(super) async fn readers_alone(
+    State(control): State<Arc<Control>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refused> {
+    let (parts, body) = request.into_parts();
+    control.admit(&parts, Role::Read).await?;
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+fn user_id(user: &str) -> Result<UserId, Refused> {
+    UserId::parse(user).map_err(|error| Refused::bad_id("user", &error))
+}

@@ -1,0 +1,47 @@
+//! `GET /v1/admin/openapi.json`: the routes of the admin listener for programs. It is made from the routes themselves, so
+//! that none is missing, and it is no secret: without a key it opens nothing.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+
+use super::Control;
+use super::access::Reader;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(title = "Lychgate: the operators' API", description = "docs/admin.md explains every route."),
+    tags(
+        (name = "operators", description = "Look and steer; a key or a group is needed."),
+        (name = "health", description = "For load balancers and Prometheus."),
+    )
+)]
+struct Document;
+
+/// The document without its paths.
+pub(in crate::api) fn describe() -> OpenApi {
+    let mut document = Document::openapi();
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("lychgate_...")
+        .description(Some("A key that `lychgate admin-key NAME` made, or the token of somebody in a group of operators."))
+        .build();
+    document.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(scheme));
+    document
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/v1/admin/openapi.json", tag = "operators", security(("key" = [])),
+    responses((status = 200, description = "OpenAPI 3.1.", content_type = "application/json"))
+)]
+pub(in crate::api) async fn serve(Reader(_): Reader, State(control): State<Arc<Control>>) -> Response {
+    let document = control.document.get().cloned().unwrap_or_default();
+    ([(CONTENT_TYPE, "application/json")], document).into_response()
+}
