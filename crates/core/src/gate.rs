@@ -9,6 +9,7 @@
 //!                     +-- wait      reserve, queue, takeover --> admission, queue
 //!                     +-- depart    leave, disconnect, evict
 //!                     +-- time      heartbeats, linger, expiry, background reclaim
+//!                     +-- operate   reclaim by hand, another limit for a while, other plans
 //!                     +-- audit     what does not hold is repaired --> check
 //! ```
 
@@ -35,6 +36,7 @@ mod connect;
 mod depart;
 pub mod io;
 mod open;
+mod operate;
 mod probe;
 mod time;
 mod wait;
@@ -43,6 +45,7 @@ mod wait;
 mod tests;
 
 use io::{Input, Output};
+use operate::Lent;
 
 /// Decides who may hold a session. See the crate's documentation for how to drive it.
 #[derive(Debug)]
@@ -62,6 +65,7 @@ pub struct Gate {
     random: u64,
     /// Whom [`Gate::audit`] looks at next.
     audited: usize,
+    lent: Lent,
 }
 
 impl Gate {
@@ -87,6 +91,7 @@ impl Gate {
             outputs: VecDeque::new(),
             random: seed,
             audited: 0,
+            lent: Lent::default(),
         }
     }
 
@@ -95,7 +100,12 @@ impl Gate {
         self.clock.now = self.clock.now.max(now);
         match input {
             Input::Stalled { lag } => self.clock.stalled(lag),
-            Input::Drain { retry_in } => self.on_drain(retry_in),
+            Input::Drain { retry_in } => self.draining = Some(retry_in),
+            Input::End { key, reason } => {
+                self.step(key.user(), Presence::Known, |step| step.on_end(key.thread(), reason));
+            }
+            Input::Reclaim { user, level } => self.step(&user, Presence::Known, |step| step.on_reclaim(level)),
+            Input::Lend { user, sessions, lasting } => self.on_lend(user, sessions, lasting),
             Input::Connect { user, connection, prev, heartbeat, expires, plan } => {
                 self.step(&user, Presence::Made, |step| {
                     step.on_connect(connection, prev, heartbeat, expires, plan);
@@ -168,15 +178,26 @@ impl Gate {
     #[must_use]
     pub fn usage(&self, user: &UserId) -> Usage {
         match self.user(user) {
-            Some(user) => user.usage(&self.clock, self.plans.limits(user.plan)),
-            None => self.plans.limits(PlanId::default()).usage(0),
+            Some(known) => known.usage(&self.clock, self.limits(user)),
+            None => self.limits(user).usage(0),
         }
     }
 
-    /// The limits that hold for a user: those of the plan that his newest token names.
+    /// The limits that hold for a user: those that an operator lent him, or those of the plan that his newest token names.
     #[must_use]
     pub fn limits(&self, user: &UserId) -> &Limits {
-        self.plans.limits(self.user(user).map_or_else(PlanId::default, |user| user.plan))
+        let of_plan = || self.plans.limits(self.user(user).map_or_else(PlanId::default, |user| user.plan));
+        self.lent.limits(user, self.clock.now).unwrap_or_else(of_plan)
+    }
+
+    pub(crate) fn limits_of(&self, user: &User) -> &Limits {
+        self.lent.limits(&user.id, self.clock.now).unwrap_or_else(|| self.plans.limits(user.plan))
+    }
+
+    /// The plan that a token names; none for a name that no plan has.
+    #[must_use]
+    pub fn plan(&self, name: &str) -> Option<PlanId> {
+        self.plans.find(name)
     }
 
     /// Sessions that the user holds, recounted.
@@ -197,8 +218,17 @@ impl Gate {
     #[must_use]
     pub fn worth(&self, user: &UserId, connection: ConnectionId) -> Option<Worth> {
         let user = self.user(user)?;
-        let limits = self.plans.limits(user.plan);
+        let limits = self.limits_of(user);
         user.connection(connection).map(|connection| user.worth(connection, &self.clock, limits))
+    }
+
+    /// Whether a connection is attached to a session with a run in flight.
+    #[must_use]
+    pub fn shows_a_run(&self, user: &UserId, connection: ConnectionId) -> bool {
+        self.user(user).is_some_and(|user| {
+            let mut shown = user.sessions.iter().filter(|session| session.attachment(connection).is_some());
+            shown.any(|session| user.has_run(&session.thread))
+        })
     }
 
     /// Connections in the count; takes time in proportion to the number of users.
@@ -226,7 +256,7 @@ impl Gate {
             .flatten()
             .flat_map(|user| user.connections.iter().map(move |connection| (user, connection)))
             .filter(|(_, connection)| connection.id != spared)
-            .map(|(user, connection)| (user.worth(connection, &self.clock, self.plans.limits(user.plan)), user))
+            .map(|(user, connection)| (user.worth(connection, &self.clock, self.limits_of(user)), user))
             .min_by_key(|(worth, _)| *worth)
             .map(|(worth, user)| (worth, user.id.clone()))
     }
@@ -250,15 +280,26 @@ impl Gate {
             .try_for_each(|user| check::check(user).map_err(|broken| format!("{broken} (user {})", user.id)))
     }
 
-    fn user(&self, user: &UserId) -> Option<&User> {
-        self.users[*self.index.get(user)?].as_deref()
+    pub(crate) fn places(&self) -> &[Option<Box<User>>] {
+        &self.users
     }
 
-    fn on_drain(&mut self, retry_in: Duration) {
-        self.draining = Some(retry_in);
-        for slot in 0..self.users.len() {
-            self.step_at(slot, |step| step.on_drain(retry_in));
-        }
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
+    /// The limit that was lent to a user, and for how long still.
+    pub(crate) fn lent_to(&self, user: &UserId) -> Option<(usize, Duration)> {
+        let now = self.clock.now;
+        self.lent.until(user, now).map(|(limits, until)| (limits.max_sessions_per_user, until.since(now)))
+    }
+
+    pub(crate) fn user(&self, user: &UserId) -> Option<&User> {
+        self.users[*self.index.get(user)?].as_deref()
     }
 
     fn step(&mut self, user: &UserId, presence: Presence, change: impl FnOnce(&mut Step<'_>)) {
@@ -287,8 +328,10 @@ impl Gate {
             return;
         };
         let held = check::Held::by(user);
+        let lent = self.lent.limits(&user.id, self.clock.now);
         let mut step = Step {
-            limits: self.plans.limits(user.plan),
+            limits: lent.unwrap_or(self.plans.limits(user.plan)),
+            lent,
             user,
             plans: &self.plans,
             node: &self.node,
@@ -338,8 +381,9 @@ enum Presence {
 /// One change of one user: the record, what it may read, and where its outputs go.
 struct Step<'a> {
     user: &'a mut User,
-    /// Those of the user's plan.
+    /// Those that hold: lent ones, or the plan's.
     limits: &'a Limits,
+    lent: Option<&'a Limits>,
     plans: &'a Plans,
     node: &'a NodeBreakers,
     clock: Clock,

@@ -40,6 +40,13 @@ impl Plans {
         u16::try_from(place + 1).ok().map(PlanId)
     }
 
+    /// The name of a plan; none for that of everybody.
+    #[must_use]
+    pub fn name(&self, plan: PlanId) -> Option<&str> {
+        let place = usize::from(plan.0).checked_sub(1)?;
+        self.names.get(place).map(|name| &**name)
+    }
+
     /// The limits of a plan; those of everybody for an id of other plans than these.
     #[must_use]
     pub fn limits(&self, plan: PlanId) -> &Limits {

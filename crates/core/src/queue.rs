@@ -112,6 +112,8 @@ pub(crate) struct Round {
     pub(crate) started: Time,
     pub(crate) started_awake: Awake,
     pub(crate) second_asked: bool,
+    /// An operator asked for it: at its end, whatever is found dead or suspect goes, whether anybody waits for a slot or not.
+    pub(crate) reclaims: bool,
     pub(crate) asked: Vec<Asked>,
 }
 

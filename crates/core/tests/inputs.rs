@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use lychgate_core::{
     Backlog, ConnectionId, End, Entropy, Event, EvictReason, Force, Gate, Heartbeat, Input, LimitSpec, Limits, Mode,
-    Output, PingOutcome, PlanId, Plans, Refusal, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, UserId,
-    WebSocketRequest, WriteProgress,
+    Output, PingOutcome, PlanId, Plans, ReclaimLevel, Refusal, RunId, SessionContext, SessionKey, Sign, ThreadId, Time,
+    UserId, WebSocketRequest, WriteProgress,
 };
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::TestCaseError;
@@ -115,6 +115,12 @@ fn news() -> impl Strategy<Value = Input> {
     let sign = prop_oneof![Just(Sign::Data), Just(Sign::Pong), Just(Sign::Visible)];
     let outcome = prop_oneof![Just(PingOutcome::Written), Just(PingOutcome::Queued), Just(PingOutcome::Failed)];
     let progress = prop_oneof![Just(WriteProgress::Blocked), Just(WriteProgress::Moved), Just(WriteProgress::Cleared)];
+    let level = prop_oneof![
+        Just(ReclaimLevel::Conservative),
+        Just(ReclaimLevel::Moderate),
+        Just(ReclaimLevel::Aggressive),
+        Just(ReclaimLevel::Force)
+    ];
     let renew = (socket(), prop::option::of(instant()), any::<bool>());
     prop_oneof![
         2 => (socket(), sign).prop_map(|((user, connection), sign)| Input::Heard { user, connection, sign }),
@@ -126,12 +132,17 @@ fn news() -> impl Strategy<Value = Input> {
         }),
         1 => (key.clone(), run.clone()).prop_map(|(key, run)| Input::RunStarted { key, run }),
         1 => (key.clone(), run).prop_map(|(key, run)| Input::RunEnded { key, run }),
-        1 => key.prop_map(|key| Input::Used { key }),
+        1 => key.clone().prop_map(|key| Input::Used { key }),
         1 => renew.prop_map(|((user, connection), expires, lower)| {
             Input::Renew { user, connection, expires, plan: plan(lower) }
         }),
         1 => socket().prop_map(|(user, connection)| Input::EvictionDone { user, connection }),
         1 => socket().prop_map(|(user, connection)| Input::EvictionFailed { user, connection }),
+        1 => key.prop_map(|key| Input::End { key, reason: EvictReason::ByAdmin }),
+        1 => (0..USERS, level).prop_map(|(n, level)| Input::Reclaim { user: user(n), level }),
+        1 => (0..USERS, prop::option::of(1..=SESSIONS), 0u64..20).prop_map(|(n, sessions, secs)| {
+            Input::Lend { user: user(n), sessions, lasting: Duration::from_secs(secs) }
+        }),
         1 => (0u64..20_000).prop_map(|millis| Input::Stalled { lag: Duration::from_millis(millis) }),
     ]
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use lychgate_core::{ConnectionId, Event, EvictReason, PingOutcome, SessionKey, UserId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
@@ -33,15 +33,14 @@ use crate::telemetry::{Metrics, Population, logs};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
+mod drain;
 mod operators;
 
+use drain::Exodus;
 use operators::Operators;
 
 /// How long closes and terminal events may take at the end.
 const LAST_ORDERS: Duration = Duration::from_secs(3);
-
-/// How often a draining node looks whether its runs have ended.
-const DRAIN_POLL: Duration = Duration::from_millis(50);
 
 /// Where the listeners ended up.
 #[derive(Clone, Copy, Debug)]
@@ -196,23 +195,18 @@ impl Node {
         }
     }
 
-    /// Tells everybody, gives runs their time, ends those that are left, closes everybody with 4001.
+    /// Tells everybody to move, gives runs their time, ends those that are left, closes whoever is left with 4001.
     async fn drain(&self, drain_timeout: Duration, signals: &mut Signals) {
         let census = self.driver.census();
         tracing::info!(connections = census.connections, runs = census.runs, "draining");
-        self.driver.drain(drain_timeout);
-        let deadline = Instant::now() + drain_timeout;
-        let runs_end = async {
-            while self.driver.census().runs > 0 {
-                sleep_until(Instant::now() + DRAIN_POLL).await;
-            }
-        };
-        let waited = tokio::select! {
-            waited = timeout(deadline - Instant::now(), runs_end) => waited.is_ok(),
-            () = signals.next() => false,
-        };
-        if !waited {
-            tracing::warn!(runs = self.driver.census().runs, "runs are ended before their time");
+        let mut exodus = Exodus::begin(&self.driver, drain_timeout);
+        tokio::select! {
+            () = exodus.pass() => {}
+            () = signals.next() => tracing::warn!("told a second time to stop: at once"),
+        }
+        let runs = self.driver.census().runs;
+        if runs > 0 {
+            tracing::warn!(runs, connections = exodus.left(), "runs are ended before their time");
         }
         // Before the sockets: whoever still reads an answer is told how it ended (hazard R18).
         self.runs.shutdown(LAST_ORDERS).await;

@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use lychgate_core::{
-    AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat, Input, Ledger,
+    AdmissionPath, Census, ConnectionId, End, Entropy, Event, Explanation, Gate, Heartbeat, Input, Ledger,
     NodeBreakers, PingOutcome, PlanId, Plans, Proof, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time,
     Usage, UserId, WriteProgress,
 };
@@ -27,6 +27,7 @@ use crate::sync::{Instant, Mutex, MutexGuard, RandomState};
 
 mod bounds;
 mod drain;
+mod operate;
 mod reaper;
 mod vigil;
 
@@ -37,6 +38,7 @@ mod schedules;
 mod tests;
 
 pub use bounds::ConnectionBounds;
+pub use operate::Place;
 pub use reaper::{Lag, Reaper, Report};
 pub use vigil::{Trouble, Vigil};
 
@@ -128,6 +130,14 @@ struct Shard {
     credited_until: Time,
 }
 
+impl Shard {
+    /// A token that names a plan which is not configured says nothing about limits: those of everybody hold, because a
+    /// mistake between two systems must not lock a user out. Asked under the lock: plans may be replaced.
+    fn plan(&self, name: Option<&str>) -> PlanId {
+        name.and_then(|name| self.gate.plan(name)).unwrap_or_default()
+    }
+}
+
 /// Owns the gates.
 pub struct Driver {
     shards: Box<[Mutex<Shard>]>,
@@ -138,7 +148,6 @@ pub struct Driver {
     effects: Arc<dyn Effects>,
     bounds: bounds::Addresses,
     alarm: reaper::Alarm,
-    plans: Plans,
 }
 
 impl std::fmt::Debug for Driver {
@@ -173,7 +182,6 @@ impl Driver {
             effects,
             bounds: bounds::Addresses::new(bounds),
             alarm: reaper::Alarm::default(),
-            plans,
         })
     }
 
@@ -182,7 +190,6 @@ impl Driver {
     #[must_use = "dropping the registration disconnects"]
     pub fn connect(self: &Arc<Self>, arrival: Arrival) -> Registration {
         let Arrival { user, connection, prev, heartbeat, expires_in, plan, proof, address, line } = arrival;
-        let plan = self.plan(&user, plan.as_deref());
         let registration = Registration {
             driver: Arc::clone(self),
             user: user.clone(),
@@ -194,25 +201,12 @@ impl Driver {
         let expires = expires_in.map(|after| self.now() + after);
         self.with_shard(&user, |shard| {
             shard.links.insert(connection, Link { line, heartbeat, proof });
+            let plan = shard.plan(plan.as_deref());
             Some(Input::Connect { user: user.clone(), connection, prev, heartbeat, expires, plan })
         });
         self.bound_address(address, &user, connection);
         self.bound_node(&user, connection);
         registration
-    }
-
-    /// A token that names a plan which is not configured says nothing about limits: those of everybody hold, because a
-    /// mistake between two systems must not lock a user out.
-    fn plan(&self, user: &UserId, name: Option<&str>) -> PlanId {
-        let known = name.map(|name| self.plans.find(name).ok_or(name));
-        match known {
-            None => PlanId::default(),
-            Some(Ok(plan)) => plan,
-            Some(Err(name)) => {
-                tracing::debug!(%user, plan = name, "the token names a plan that is not configured");
-                PlanId::default()
-            }
-        }
     }
 
     /// Runs that a user may have in flight.
@@ -275,40 +269,6 @@ impl Driver {
         census
     }
 
-    /// Admits nobody new any more and tells everybody who is here to come back, elsewhere, after about `retry_in`.
-    pub fn drain(&self, retry_in: Duration) {
-        self.for_each_shard(|_| Input::Drain { retry_in });
-    }
-
-    /// Closes the connections that something revoked let in, and answers how many. `is_hit` is asked under a shard's lock,
-    /// and must not call back.
-    pub fn expel(&self, reason: EvictReason, is_hit: impl Fn(&UserId, Proof) -> bool) -> usize {
-        let mut hit = Vec::new();
-        for shard in &self.shards {
-            let shard = lock(shard);
-            let everybody = shard.gate.connections().into_iter();
-            hit.extend(
-                everybody.filter(|(user, connection)| {
-                    shard.links.get(connection).is_some_and(|link| is_hit(user, link.proof))
-                }),
-            );
-        }
-        for (user, connection) in &hit {
-            self.input(user, Input::Expel { user: user.clone(), connection: *connection, reason });
-        }
-        hit.len()
-    }
-
-    /// Closes every connection, each with its close handshake.
-    pub fn close_all(&self, reason: EvictReason) {
-        for shard in &self.shards {
-            let everybody = lock(shard).gate.connections();
-            for (user, connection) in everybody {
-                self.input(&user.clone(), Input::Expel { user, connection, reason });
-            }
-        }
-    }
-
     fn now(&self) -> Time {
         Time::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
@@ -326,22 +286,16 @@ impl Driver {
         self.with_shard(user, |_| Some(input));
     }
 
-    fn for_each_shard(&self, input: impl Fn(&Shard) -> Input) {
-        for shard in &self.shards {
-            self.change(shard, |shard| Some(input(shard)));
-        }
-    }
-
-    fn with_shard(&self, user: &UserId, prepare: impl FnOnce(&mut Shard) -> Option<Input>) {
-        self.change(self.shard_of(user), prepare);
+    fn with_shard(&self, user: &UserId, prepare: impl FnOnce(&mut Shard) -> Option<Input>) -> Vec<Event> {
+        self.change(self.shard_of(user), prepare)
     }
 
     /// A gate takes an input, or (none) lets time pass.
-    fn change(&self, shard: &Mutex<Shard>, prepare: impl FnOnce(&mut Shard) -> Option<Input>) {
+    fn change(&self, shard: &Mutex<Shard>, prepare: impl FnOnce(&mut Shard) -> Option<Input>) -> Vec<Event> {
         self.act(shard, |shard, now| match prepare(shard) {
             Some(input) => shard.gate.handle_input(now, input),
             None => shard.gate.handle_timeout(now),
-        });
+        })
     }
 
     /// Looks over a few users of every shard, the next ones each time, and repairs what cannot be: bounded work, so
@@ -355,8 +309,8 @@ impl Driver {
         }
     }
 
-    /// The one place where a gate changes: lock, act, drain, unlock, tell.
-    fn act(&self, shard: &Mutex<Shard>, act: impl FnOnce(&mut Shard, Time)) {
+    /// The one place where a gate changes: lock, act, drain, unlock, tell; answers what happened.
+    fn act(&self, shard: &Mutex<Shard>, act: impl FnOnce(&mut Shard, Time)) -> Vec<Event> {
         let (events, deadline) = {
             let mut shard = lock(shard);
             let now = self.now();
@@ -368,9 +322,10 @@ impl Driver {
         if let Some(deadline) = deadline {
             self.alarm.not_after(deadline);
         }
-        for event in events {
-            self.effects.event(&event);
+        for event in &events {
+            self.effects.event(event);
         }
+        events
     }
 }
 
@@ -458,10 +413,10 @@ impl Registration {
     /// The client brought a new token, with its plan.
     pub fn renew(&self, expires_in: Option<Duration>, plan: Option<&str>, proof: Proof) {
         let expires = expires_in.map(|after| self.driver.now() + after);
-        let plan = self.driver.plan(&self.user, plan);
         let (user, connection) = (self.user.clone(), self.connection);
         self.driver.with_shard(&self.user, |shard| {
             shard.links.get_mut(&connection)?.proof = proof;
+            let plan = shard.plan(plan);
             Some(Input::Renew { user, connection, expires, plan })
         });
     }

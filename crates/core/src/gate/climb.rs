@@ -88,9 +88,10 @@ impl Step<'_> {
                 break;
             }
         }
+        let is_ordered = self.user.round.as_ref().is_some_and(|round| round.reclaims);
         let climbs = self.user.waiting.iter().any(|waiter| !waiter.queued);
         match self.user.round {
-            _ if self.user.waiting.is_empty() => self.user.round = None,
+            _ if self.user.waiting.is_empty() && !is_ordered => self.user.round = None,
             None if climbs || !self.plan_one(ReclaimLevel::Force).is_empty() => self.start_round(),
             Some(_) | None => {}
         }

@@ -44,7 +44,7 @@ impl Step<'_> {
     /// The newest token decides for the whole user. A limit that falls evicts nobody by itself.
     fn put_on_plan(&mut self, plan: PlanId) {
         self.user.plan = plan;
-        self.limits = self.plans.limits(plan);
+        self.limits = self.lent.unwrap_or(self.plans.limits(plan));
     }
 
     /// Moves the sessions and the waiting opens of `old` to `new` and closes `old`. The sessions keep their slots; each
@@ -168,15 +168,6 @@ impl Step<'_> {
         let now = self.clock.now;
         if let Some(index) = self.user.session_index(thread) {
             self.user.sessions[index].last_used = now;
-        }
-    }
-
-    pub(super) fn on_drain(&mut self, retry_in: std::time::Duration) {
-        let connections: Vec<_> = self.user.connections.iter().map(|connection| connection.id).collect();
-        for connection in connections {
-            // Spread over the whole time: a restart must not be a storm (hazard R21).
-            let share = (self.draw() % 1_000) as u32;
-            self.emit(Output::Reconnect { connection, retry_in: retry_in * share / 1_000, deadline: retry_in });
         }
     }
 }

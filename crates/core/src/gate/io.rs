@@ -199,6 +199,32 @@ pub enum Input {
         /// When to come back.
         retry_in: Duration,
     },
+    /// An operator, or the user himself from elsewhere, ends a session: it says `closed` on every connection that it has,
+    /// and those that show nothing else are closed.
+    End {
+        /// Which.
+        key: SessionKey,
+        /// Why.
+        reason: EvictReason,
+    },
+    /// An operator has this user's sessions reclaimed, at once or, where `level` asks everybody first, when they answered.
+    /// What `level` reaches goes, all of it; of the living, [`ReclaimLevel::Force`] takes one.
+    Reclaim {
+        /// Whose.
+        user: UserId,
+        /// How far to go.
+        level: ReclaimLevel,
+    },
+    /// An operator lends this user another limit on sessions, or takes it back (none). A limit that falls evicts nobody by
+    /// itself. One that would contradict the user's other limits is ignored.
+    Lend {
+        /// Whose.
+        user: UserId,
+        /// The limit.
+        sessions: Option<usize>,
+        /// For how long.
+        lasting: Duration,
+    },
 }
 
 /// How far the kernel took what we wanted to write.
@@ -370,15 +396,6 @@ pub enum Output {
         connection: ConnectionId,
         /// The user's sessions against his limit.
         usage: Usage,
-    },
-    /// Tell the connection to move to another node.
-    Reconnect {
-        /// Which.
-        connection: ConnectionId,
-        /// When: a random share of `deadline`.
-        retry_in: Duration,
-        /// When the socket is closed at the latest.
-        deadline: Duration,
     },
     /// Something worth a line in the log and a metric.
     Event(Event),

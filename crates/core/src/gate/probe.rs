@@ -10,6 +10,7 @@ use crate::breaker::{BreakerState, ReclaimStep};
 use crate::gate::Step;
 use crate::gate::io::{Event, Output};
 use crate::queue::{Asked, Round};
+use crate::reclaim::ReclaimLevel;
 
 impl Step<'_> {
     /// Asks every connection of this user for a sign of life; while the breaker is open the ladder goes on without.
@@ -17,6 +18,12 @@ impl Step<'_> {
         if !self.may_try(ReclaimStep::Probe) {
             return self.conclude(|_| true);
         }
+        self.begin_round();
+        self.on_probe_answer();
+    }
+
+    /// Asks everybody, whatever the breakers say.
+    pub(super) fn begin_round(&mut self) {
         let asked = self
             .user
             .connections
@@ -26,10 +33,10 @@ impl Step<'_> {
             started: self.clock.now,
             started_awake: self.clock.awake(),
             second_asked: false,
+            reclaims: false,
             asked: asked.collect(),
         }));
         self.ask_silent();
-        self.on_probe_answer();
     }
 
     /// Pings those who have not been heard since the round began.
@@ -80,6 +87,9 @@ impl Step<'_> {
             {
                 connection.on_missed_probe(count, first);
             }
+        }
+        if round.reclaims {
+            self.reclaim_all(ReclaimLevel::Aggressive);
         }
         self.conclude(|waiter| waiter.since <= round.started);
     }

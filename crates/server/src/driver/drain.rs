@@ -69,11 +69,6 @@ impl Driver {
                 Output::Limit { connection, usage } => {
                     say_to(shard, connection, &wire::Server::Notice(Notice::Limit(usage.into())));
                 }
-                Output::Reconnect { connection, retry_in, deadline } => {
-                    let (retry_in, deadline) = (millis(retry_in), millis(deadline));
-                    let notice = Notice::Reconnect { why: "draining", retry_in, deadline };
-                    say_to(shard, connection, &wire::Server::Notice(notice));
-                }
             }
         }
         events
@@ -112,11 +107,11 @@ fn spread_time(retry_in: Duration, connection: ConnectionId) -> Duration {
     retry_in / 2 + retry_in * connection.share_of(1_000) / 1_000
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn say_to(shard: &Shard, connection: ConnectionId, message: &wire::Server<'_>) {
+pub(super) fn say_to(shard: &Shard, connection: ConnectionId, message: &wire::Server<'_>) {
     if let Some(link) = shard.links.get(&connection) {
         say(&*link.line, message);
     }

@@ -74,7 +74,6 @@ impl Mutant {
             | Output::Ping { .. }
             | Output::CloseSocket { .. }
             | Output::Limit { .. }
-            | Output::Reconnect { .. }
             | Output::Event(_) => {}
         }
     }

@@ -66,6 +66,9 @@ impl Teller {
             | Input::EvictionDone { .. }
             | Input::EvictionFailed { .. }
             | Input::Stalled { .. }
+            | Input::End { .. }
+            | Input::Reclaim { .. }
+            | Input::Lend { .. }
             | Input::Drain { .. } => {}
         }
     }
@@ -104,8 +107,7 @@ impl Teller {
             | Output::Queued { .. }
             | Output::Detached { .. }
             | Output::Refused { .. }
-            | Output::Ping { .. }
-            | Output::Reconnect { .. } => Some(output),
+            | Output::Ping { .. } => Some(output),
         }
     }
 

@@ -42,11 +42,7 @@ impl<S: Subject> World<S> {
                     self.on_close(socket, *manner);
                 }
             }
-            Output::Connected { .. }
-            | Output::Detached { .. }
-            | Output::Limit { .. }
-            | Output::Reconnect { .. }
-            | Output::Event(_) => {}
+            Output::Connected { .. } | Output::Detached { .. } | Output::Limit { .. } | Output::Event(_) => {}
         }
     }
 
