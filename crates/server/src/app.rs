@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
-use crate::api::{self, Admin, Backends, Clients, Health};
+use crate::api::{self, Admin, Clients, Control, Health, Steered};
 use crate::auth::{Doorkeeper, JwtAuthenticator};
 use crate::config::{Config, JournalKind, Liveness, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report};
@@ -29,6 +29,7 @@ use crate::listener::{self, Listener, Pool, max_connections};
 use crate::outbox::Frame;
 use crate::run::{RunChange, Runs, Surroundings};
 use crate::session::{Attach, Sessions};
+use crate::store::Store;
 use crate::telemetry::{Metrics, Population, logs};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
@@ -76,11 +77,15 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     let stop = CancellationToken::new();
     let users =
         tokio::spawn(listener.serve(routes(door).merge(api::user(node.clients(&config))), stop.clone(), LAST_ORDERS));
-    let operators = Operators::start(admin_socket, &config, admin, node.backends())?;
+    let drain = CancellationToken::new();
+    let operators = Operators::start(admin_socket, &config, admin, node.control(&config, drain.clone()))?;
     tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
 
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        () = drain.cancelled() => {}
+    }
     health.on_drain();
     node.drain(config.server.drain_timeout, &mut signals).await;
     stop.cancel();
@@ -118,6 +123,7 @@ struct Node {
     runs: Arc<Runs>,
     journal: Arc<dyn Journal>,
     doorkeeper: Arc<Doorkeeper>,
+    store: Arc<Store>,
     metrics: Arc<Metrics>,
 }
 
@@ -135,11 +141,16 @@ impl Node {
         let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
+        let directory = match config.journal.kind {
+            JournalKind::Memory => None,
+            JournalKind::Sqlite => Some(config.journal.directory.as_path()),
+        };
+        let store = Store::open(directory).map_err(|error| Error::Failed(error.to_string()))?;
         let tokens = Arc::new(JwtAuthenticator::new(&config.auth.jwt));
         let doorkeeper = Doorkeeper::new(tokens, &config.auth.origins);
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, doorkeeper, metrics })
+        Ok(Self { driver, sessions, runs, journal, doorkeeper, store, metrics })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -164,8 +175,18 @@ impl Node {
         })
     }
 
-    fn backends(&self) -> Backends {
-        Backends { driver: Arc::clone(&self.driver), runs: Arc::clone(&self.runs) }
+    fn control(&self, config: &Config, drain: CancellationToken) -> Arc<Control> {
+        let steered = Steered {
+            driver: Arc::clone(&self.driver),
+            runs: Arc::clone(&self.runs),
+            store: Arc::clone(&self.store),
+            doorkeeper: Arc::clone(&self.doorkeeper),
+            drain: Box::new(move |by| {
+                tracing::info!(by, "told to drain");
+                drain.cancel();
+            }),
+        };
+        Control::new(config, steered)
     }
 
     fn on_report(&self) -> impl Fn(Report) + Send + 'static {

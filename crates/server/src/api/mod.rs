@@ -9,11 +9,11 @@
 //!                 GET    /v1/threads[/{t}/messages]      history
 //!                 GET    /                               what this is
 //! admin listener: GET    /healthz /readyz /metrics       see `health`
-//!                 POST   /v1/admin/publish               append from a backend
+//!                 ...    /v1/admin/...                   look, steer, append from a backend: see `admin`
 //! both:           anything else an `error` frame as JSON, with Retry-After where there is a time to come back
 //! ```
 //!
-//! docs/http.md says what each of them takes and answers.
+//! docs/http.md and docs/admin.md say what each of them takes and answers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use axum::routing::{delete, get, post};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa_axum::router::OpenApiRouter;
 
 use self::refused::Refused;
 use crate::auth::{Doorkeeper, Identity, Shown};
@@ -35,21 +36,21 @@ use crate::run::Runs;
 use crate::session::Sessions;
 use crate::telemetry::Metrics;
 
+mod admin;
 mod agui;
 mod caller;
 mod events;
 mod health;
 mod history;
 mod line;
-mod publish;
 mod reader;
 mod refused;
 mod response;
 mod runs;
 mod sse;
 
+pub use admin::{Control, OperatorKey, Steered};
 pub use health::{Admin, Health};
-pub use publish::Backends;
 
 /// How long a browser may remember that it may call us.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
@@ -108,9 +109,20 @@ pub fn user(clients: Arc<Clients>) -> Router {
     with_errors(routes.route("/", get(front_page))).layer(cors)
 }
 
-/// The routes of the admin listener. They ask for no token: the listener belongs on loopback or a private network.
-pub fn admin(admin: Admin, backends: Backends) -> Router {
-    with_errors(health::routes(admin).merge(publish::routes(backends)))
+/// The routes of the admin listener. Health is open, metrics are unless the configuration says otherwise, and the rest is
+/// for whom `control` knows.
+pub fn admin(health: Admin, control: Arc<Control>) -> Router {
+    let probes = health::routes(health.clone());
+    let metrics = match control.metrics_need_key() {
+        true => health::metrics(health)
+            .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&control), admin::readers_alone)),
+        false => health::metrics(health),
+    };
+    let all = OpenApiRouter::with_openapi(admin::describe());
+    let (routes, document) =
+        all.merge(probes).merge(metrics).merge(admin::routes(Arc::clone(&control))).split_for_parts();
+    control.documents(&document);
+    with_errors(routes)
 }
 
 /// Browsers ask first whether a page may call (Fetch, section 3.2). No cookie proves anything here, so that credentials

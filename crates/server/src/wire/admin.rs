@@ -53,16 +53,18 @@ pub struct Revoked {
     pub ended: Vec<String>,
 }
 
-/// What is not to let anybody in any more: exactly one of the first two, or `issued_before` with or without `user`.
+/// What is not to let anybody in any more: one token (`jti`), one user's (`user`), or everybody's (`issued_before` alone).
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"user": "105945141827451681156", "issued_before": "2026-11-21T12:00:00Z"}))]
 pub struct Revoke {
-    /// The id of one token (its claim `jti`).
+    /// The id of one token (its claim `jti`), at most 256 bytes.
     pub jti: Option<String>,
-    /// Everything of one user.
+    /// With `jti`: the issuer of that token (`iss`); of any issuer where it is not given.
+    pub issuer: Option<String>,
+    /// Everything of one user: his tokens and his logins.
     pub user: Option<String>,
-    /// Everything that was issued before this time, RFC 3339; without it, until now.
+    /// Only what was issued before this time, RFC 3339; with `user` it may be left out: until now.
     pub issued_before: Option<String>,
 }
 
@@ -187,6 +189,21 @@ pub struct LimitInForce {
 pub struct Draining {
     /// Always.
     pub draining: bool,
+}
+
+/// The body of `POST /v1/admin/publish`, for the document; [`super::http::Publish`] reads it.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"user": "ann", "thread": "t1", "key": "order-17-shipped",
+    "events": [{"type": "CUSTOM", "name": "order", "value": "shipped"}]}))]
+pub struct PublishBody {
+    /// Whose.
+    pub user: String,
+    /// On which of his threads; without it on each that he has open on this node.
+    pub thread: Option<String>,
+    /// Names this publication for good, 1 to 256 bytes.
+    pub key: String,
+    /// 1 to 256 AG-UI events, none of which is a RUN_* event.
+    pub events: Vec<serde_json::Value>,
 }
 
 /// A page of the audit log.

@@ -41,7 +41,6 @@ pub(super) struct Access {
 #[derive(Clone, Debug)]
 pub(super) struct Operator {
     pub(super) who: Who,
-    pub(super) role: Role,
     pub(super) request: RequestId,
 }
 
@@ -116,9 +115,13 @@ impl Denied {
             ),
             Self::UnknownKey => (ErrorCode::Unauthorized, "This key is not in the configuration of this node."),
             Self::BadProof(_, sentence) => (ErrorCode::Unauthorized, *sentence),
-            Self::NotInGroup(_) => (ErrorCode::Forbidden, "You are in no group of operators (admin.group, admin.write_group)."),
+            Self::NotInGroup(_) => {
+                (ErrorCode::Forbidden, "You are in no group of operators (admin.group, admin.write_group).")
+            }
             Self::ReadOnly(_) => (ErrorCode::Forbidden, "You may look and not change: this needs the role `write`."),
-            Self::ForeignPage => (ErrorCode::Forbidden, "This address is for operators and backends and not for this page in a browser."),
+            Self::ForeignPage => {
+                (ErrorCode::Forbidden, "This address is for operators and backends and not for this page in a browser.")
+            }
         };
         Refused::saying(code, sentence)
     }
@@ -212,7 +215,7 @@ impl Control {
     pub(super) async fn admit(self: &Arc<Self>, parts: &Parts, role: Role) -> Result<Operator, Refused> {
         let request = RequestId::from_random(random_bits());
         let admitted = match self.access.identify(&parts.method, &parts.headers).await {
-            Ok((who, has)) if has >= role => Ok(Operator { who, role: has, request }),
+            Ok((who, has)) if has >= role => Ok(Operator { who, request }),
             Ok((who, _)) => Err(Denied::ReadOnly(who)),
             Err(denied) => Err(denied),
         };
@@ -230,7 +233,7 @@ impl Control {
 
 /// Whoever may look.
 #[derive(Debug)]
-pub(super) struct Reader(pub(super) Operator);
+pub(super) struct Reader;
 
 /// Whoever may change something.
 #[derive(Debug)]
@@ -240,7 +243,7 @@ impl FromRequestParts<Arc<Control>> for Reader {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, control: &Arc<Control>) -> Result<Self, Refused> {
-        control.admit(parts, Role::Read).await.map(Self)
+        control.admit(parts, Role::Read).await.map(|_| Self)
     }
 }
 

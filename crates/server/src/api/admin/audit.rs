@@ -31,7 +31,7 @@ const MAX_LIMIT: usize = 500;
 )]
 pub(super) async fn audit(
     State(control): State<Arc<Control>>,
-    Reader(_): Reader,
+    _: Reader,
     asked: Asked,
 ) -> Result<Json<AuditPage>, Refused> {
     let limit = asked.number("limit")?.unwrap_or(USUAL_LIMIT);

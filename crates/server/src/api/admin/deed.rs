@@ -161,11 +161,10 @@ impl Control {
         let response = match timeout(ANSWERED_WITHIN, done).await {
             Ok(Ok(response)) => response,
             Ok(Err(_)) => Refused::from(ErrorCode::Internal).into_response(),
-            Err(_) => Refused::saying(
-                ErrorCode::Internal,
-                "This takes long and goes on; the audit log says when it is over.",
-            )
-            .into_response(),
+            Err(_) => {
+                Refused::saying(ErrorCode::Internal, "This takes long and goes on; the audit log says when it is over.")
+                    .into_response()
+            }
         };
         identified(request, response)
     }
@@ -195,18 +194,20 @@ impl Control {
         };
         let (status, body, outcome, keeps) = match work.await {
             Ok(done) => (StatusCode::OK, to_json(&done), Outcome::Done, true),
-            Err(refused) => {
-                (refused.status(), refused.to_frame().to_json(), Outcome::Failed, refused.is_final())
-            }
+            Err(refused) => (refused.status(), refused.to_frame().to_json(), Outcome::Failed, refused.is_final()),
         };
         tracing::info!(
-            request = deed.request, operator = deed.operator, action = &*deed.action, outcome = outcome.as_str(),
-            user = deed.user, thread = deed.thread, parameters = deed.parameters, "an operator acted"
+            request = deed.request,
+            operator = deed.operator,
+            action = &*deed.action,
+            outcome = outcome.as_str(),
+            user = deed.user,
+            thread = deed.thread,
+            parameters = deed.parameters,
+            "an operator acted"
         );
         let (store, answer) = (Arc::clone(&self.store), body.clone());
-        let finish = move || {
-            store.finish(id, outcome, &answer, keeps.then_some((status.as_u16(), answer.as_bytes())))
-        };
+        let finish = move || store.finish(id, outcome, &answer, keeps.then_some((status.as_u16(), answer.as_bytes())));
         self.stored(finish).await?;
         drop(running);
         Ok(json(status, body))
@@ -216,8 +217,13 @@ impl Control {
     pub(super) async fn note_done(&self, operator: &Operator, what: What, result: String) -> Result<(), Refused> {
         let deed = what.by(operator);
         tracing::info!(
-            request = deed.request, operator = deed.operator, action = &*deed.action, user = deed.user,
-            thread = deed.thread, parameters = deed.parameters, "an operator acted"
+            request = deed.request,
+            operator = deed.operator,
+            action = &*deed.action,
+            user = deed.user,
+            thread = deed.thread,
+            parameters = deed.parameters,
+            "an operator acted"
         );
         let (store, keep) = (Arc::clone(&self.store), self.keep);
         self.stored(move || store.note(&deed, Outcome::Done, Some(&result), unix_ms(), keep)).await
@@ -226,8 +232,14 @@ impl Control {
     /// Writes down an attempt that was refused. Nobody waits for it.
     pub(super) fn note_refused(&self, request: RequestId, operator: String, action: String, why: &str, untold: u64) {
         let parameters = serde_json::json!({"why": why, "untold_before": untold}).to_string();
-        let deed =
-            Deed { request: request.to_string(), operator, action: action.into(), user: None, thread: None, parameters };
+        let deed = Deed {
+            request: request.to_string(),
+            operator,
+            action: action.into(),
+            user: None,
+            thread: None,
+            parameters,
+        };
         let (store, keep) = (Arc::clone(&self.store), self.keep);
         spawn_blocking(move || {
             if let Err(error) = store.note(&deed, Outcome::Refused, None, unix_ms(), keep) {
@@ -245,7 +257,10 @@ impl Control {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
                 tracing::error!(%error, "the audit log cannot be used, so that operators cannot act");
-                Err(Refused::saying(ErrorCode::Internal, "The audit log cannot be used; the gateway's own log says why."))
+                Err(Refused::saying(
+                    ErrorCode::Internal,
+                    "The audit log cannot be used; the gateway's own log says why.",
+                ))
             }
             Err(_) => Err(ErrorCode::Internal.into()),
         }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use axum::Json;
 use axum::extract::State;
 use lychgate_core::explain::{self, Verdict};
@@ -13,6 +12,7 @@ use super::access::Reader;
 use crate::api::caller::Named;
 use crate::api::refused::{Refused, millis};
 use crate::close::{ErrorCode, retry_after};
+use crate::driver::Driver;
 use crate::wire::admin::{Decision, Error, Evidence, Explained, rfc3339};
 use crate::wire::unix_ms;
 
@@ -27,15 +27,16 @@ use crate::wire::unix_ms;
 )]
 pub(super) async fn explain(
     State(control): State<Arc<Control>>,
-    Reader(_): Reader,
+    _: Reader,
     Named(user): Named<String>,
 ) -> Result<Json<Explained>, Refused> {
     let user = super::user_id(&user)?;
     let name = user.as_str().to_owned();
-    let look = move |driver: &crate::driver::Driver| {
+    let look = move |driver: &Driver| {
         let known = driver.explain(&user);
-        let now = unix_ms();
-        let told = |decision: &explain::Decision| (now.saturating_sub(millis(driver.ago(decision.at))), decision.clone());
+        let (clock, now) = (driver.clock(), unix_ms());
+        let told =
+            |decision: &explain::Decision| (now.saturating_sub(millis(clock.since(decision.at))), decision.clone());
         let decisions: Vec<_> = known.iter().flat_map(|known| &known.decisions).map(told).collect();
         (decisions, known.map_or(0, |known| known.dropped), driver.explained().1)
     };
@@ -117,7 +118,8 @@ fn admitted(path: AdmissionPath, waited_ms: u32) -> Decision {
         AdmissionPath::Free => (None, "The session was opened: a slot was free.".to_owned()),
         AdmissionPath::Reclaimed(level) => {
             let level = level.as_str();
-            let text = format!("The session was opened in a slot that was reclaimed for it ({level}), after {waited_ms} ms.");
+            let text =
+                format!("The session was opened in a slot that was reclaimed for it ({level}), after {waited_ms} ms.");
             (Some(level.to_owned()), text)
         }
         AdmissionPath::Reserve => {
@@ -171,7 +173,8 @@ mod tests {
 
     #[test]
     fn an_eviction_says_why_how_far_and_on_what_evidence() {
-        let evidence = lychgate_core::Evidence { missed_probes: 2, silent_for: Duration::from_secs(61), ..Default::default() };
+        let evidence =
+            lychgate_core::Evidence { missed_probes: 2, silent_for: Duration::from_secs(61), ..Default::default() };
         let eviction = Eviction { level: ReclaimLevel::Aggressive, evidence };
         let told = says(&Verdict::Evicted(EvictReason::Unresponsive, Box::new(eviction)));
         assert_eq!((told.verdict.as_str(), told.reason.as_deref()), ("evicted", Some("unresponsive")));

@@ -9,12 +9,13 @@
 //! may wait, so that `/readyz` answers meanwhile. docs/admin.md says what each route takes and answers.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use bytes::Bytes;
 use lychgate_core::UserId;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -37,13 +38,16 @@ mod access;
 mod attempts;
 mod audit;
 mod deed;
+mod evict;
 mod explain;
 mod keys;
+mod limits;
 mod openapi;
-pub(super) mod publish;
+mod publish;
+mod sessions;
 
 pub use keys::OperatorKey;
-pub(super) use openapi::{describe, serve as serve_openapi};
+pub(super) use openapi::describe;
 
 /// What may be changed at a time; one more is told to come back.
 const MAX_DEEDS: usize = 16;
@@ -64,18 +68,32 @@ pub struct Control {
     running: Arc<Running>,
     deeds: Arc<Semaphore>,
     looks: Arc<Semaphore>,
+    probe_deadline: Duration,
+    drain: Box<dyn Fn(&str) + Send + Sync>,
+    /// That of all routes of the listener; set when they are assembled.
+    document: OnceLock<Bytes>,
+    metrics_need_key: bool,
+}
+
+/// What the routes steer.
+pub struct Steered {
+    /// Who holds which session.
+    pub driver: Arc<Driver>,
+    /// Who writes between the events of a run.
+    pub runs: Arc<Runs>,
+    /// Where it is written down who did what.
+    pub store: Arc<Store>,
+    /// Who knows tokens and logins.
+    pub doorkeeper: Arc<Doorkeeper>,
+    /// Asks for a drain of the node, and says who wants it.
+    pub drain: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Control {
     /// Lets in whom `[admin]` names.
     #[must_use]
-    pub fn new(
-        config: &Config,
-        driver: Arc<Driver>,
-        runs: Arc<Runs>,
-        store: Arc<Store>,
-        doorkeeper: Arc<Doorkeeper>,
-    ) -> Arc<Self> {
+    pub fn new(config: &Config, steered: Steered) -> Arc<Self> {
+        let Steered { driver, runs, store, doorkeeper, drain } = steered;
         let for_ms = u64::try_from(config.admin.audit_age.as_millis()).unwrap_or(u64::MAX);
         Arc::new(Self {
             driver,
@@ -86,7 +104,21 @@ impl Control {
             running: Arc::default(),
             deeds: Arc::new(Semaphore::new(MAX_DEEDS)),
             looks: Arc::new(Semaphore::new(MAX_LOOKS)),
+            probe_deadline: config.limits.probe_deadline,
+            drain,
+            document: OnceLock::new(),
+            metrics_need_key: config.admin.metrics_need_key,
         })
+    }
+
+    pub(super) fn metrics_need_key(&self) -> bool {
+        self.metrics_need_key
+    }
+
+    /// Has the driver do something, from a thread that may wait for its locks. It is done, however long that takes.
+    async fn steer<T: Send + 'static>(&self, act: impl FnOnce(&Driver) -> T + Send + 'static) -> Result<T, Refused> {
+        let driver = Arc::clone(&self.driver);
+        spawn_blocking(move || act(&driver)).await.map_err(|_| ErrorCode::Internal.into())
     }
 
     /// Asks the driver, from a thread that may wait for its locks.
@@ -115,9 +147,16 @@ impl fmt::Debug for Control {
 
 pub(super) fn routes(control: Arc<Control>) -> OpenApiRouter {
     OpenApiRouter::new()
+        .routes(routes!(sessions::list))
+        .routes(routes!(evict::evict))
+        .routes(routes!(evict::log_out))
+        .routes(routes!(evict::reclaim))
+        .routes(routes!(limits::lend, limits::restore))
         .routes(routes!(explain::explain))
+        .routes(routes!(limits::drain))
         .routes(routes!(audit::audit))
         .routes(routes!(publish::publish))
+        .routes(routes!(openapi::serve))
         .with_state(control)
 }
 

@@ -1,11 +1,10 @@
-//! `GET /v1/admin/openapi.json`: the routes of the admin listener for programs. It is made from the routes themselves, so
-//! that none is missing, and it is no secret: without a key it opens nothing.
+//! `GET /v1/admin/openapi.json`: the routes of the admin listener for programs, made from the routes themselves, so that
+//! none is missing.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -30,7 +29,9 @@ pub(in crate::api) fn describe() -> OpenApi {
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("lychgate_...")
-        .description(Some("A key that `lychgate admin-key NAME` made, or the token of somebody in a group of operators."))
+        .description(Some(
+            "A key that `lychgate admin-key NAME` made, or the token of somebody in a group of operators.",
+        ))
         .build();
     document.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(scheme));
     document
@@ -41,7 +42,16 @@ pub(in crate::api) fn describe() -> OpenApi {
     get, path = "/v1/admin/openapi.json", tag = "operators", security(("key" = [])),
     responses((status = 200, description = "OpenAPI 3.1.", content_type = "application/json"))
 )]
-pub(in crate::api) async fn serve(Reader(_): Reader, State(control): State<Arc<Control>>) -> Response {
+pub(in crate::api) async fn serve(_: Reader, State(control): State<Arc<Control>>) -> Response {
     let document = control.document.get().cloned().unwrap_or_default();
     ([(CONTENT_TYPE, "application/json")], document).into_response()
+}
+
+impl Control {
+    /// Keeps the document of all routes of the listener.
+    pub(in crate::api) fn documents(&self, document: &OpenApi) {
+        let text = serde_json::to_vec_pretty(document).expect("a document of text and lists always serialises");
+        // Whoever assembles the routes twice gets the same document.
+        let _ = self.document.set(text.into());
+    }
 }

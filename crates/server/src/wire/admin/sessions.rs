@@ -41,7 +41,7 @@ pub struct User {
     pub waiting: usize,
     /// His sessions, as far as they were asked for.
     pub sessions: Vec<Session>,
-    /// The connections that those are attached to, and those without a session.
+    /// The connections that show them.
     pub connections: Vec<Connection>,
 }
 
