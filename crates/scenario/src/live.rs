@@ -29,6 +29,7 @@ use crate::report::{self, Outcome, Show};
 pub mod attend;
 pub mod catalogue;
 mod conduct;
+mod drain;
 pub mod gateway;
 mod gateway_killed;
 mod golden_path;

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use lychgate_core::{ConnectionId, Event, EvictReason, PingOutcome, SessionKey, UserId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
 use crate::api::{self, Admin, Clients, Control, Health, Steered};
 use crate::auth::{Doorkeeper, JwtAuthenticator};
-use crate::config::{Config, JournalKind, Liveness, Server};
-use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report};
+use crate::config::{Config, JournalKind, Liveness, Loaded, Server};
+use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report, Vigil};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::journal::memory::Memory;
@@ -35,10 +35,14 @@ use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
 mod drain;
+mod notify;
 mod operators;
+mod reload;
 
 use drain::Exodus;
 use operators::Operators;
+use reload::InForce;
+pub use reload::Source;
 
 /// How long closes and terminal events may take at the end.
 const LAST_ORDERS: Duration = Duration::from_secs(3);
@@ -52,12 +56,14 @@ pub struct Ready {
     pub admin: SocketAddr,
 }
 
-/// Serves until SIGTERM or SIGINT, then stops in order: nobody new, a notice to everybody, time for runs to end, close
-/// 4001. A second signal skips the waiting. Calls `ready` once, when both listeners accept.
+/// Serves until SIGTERM or SIGINT, then stops in order: nobody new, everybody is told to move, time for runs to end, close
+/// 4001. A second signal skips the waiting. SIGHUP has `source` read again. Calls `ready` once, when both listeners accept.
 ///
 /// # Errors
-/// [`Error::Listen`] when an address cannot be had, [`Error::System`] when the system denies a thread or a signal.
-pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(), Error> {
+/// [`Error::Config`], [`Error::Listen`] when an address cannot be had, [`Error::System`] when the system denies a thread
+/// or a signal.
+pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready) + Send) -> Result<(), Error> {
+    let config = loaded.check()?;
     let user_socket = bind("server.listen", config.server.listen)?;
     let admin_socket = bind("server.admin_listen", config.server.admin_listen)?;
     let node = Node::assemble(&config)?;
@@ -65,6 +71,7 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
     let reaper = Reaper::start(Arc::clone(&node.driver), config.liveness.runtime_stuck_after, node.on_report())
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
     let vigil = reaper.vigil();
+    let in_force = InForce::new(loaded, source, node.reloading());
     let journal = Arc::clone(&node.journal);
     let health =
         Arc::new(Health::new(move || vigil.trouble().map(|trouble| trouble.to_string()).or_else(|| journal.trouble())));
@@ -79,15 +86,21 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
         tokio::spawn(listener.serve(routes(door).merge(api::user(node.clients(&config))), stop.clone(), LAST_ORDERS));
     let drain = CancellationToken::new();
     let operators = Operators::start(admin_socket, &config, admin, node.control(&config, drain.clone()))?;
+    let hangups = in_force.listen()?;
+    let watched = tokio::spawn(watch(reaper.vigil()));
     tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
+    notify::ready();
 
     tokio::select! {
         () = signals.next() => {}
         () = drain.cancelled() => {}
     }
     health.on_drain();
-    node.drain(config.server.drain_timeout, &mut signals).await;
+    hangups.abort();
+    let drain_timeout = in_force.config().map_or(config.server.drain_timeout, |config| config.server.drain_timeout);
+    notify::stopping(drain_timeout + LAST_ORDERS * 3);
+    node.drain(drain_timeout, &mut signals).await;
     stop.cancel();
     // It bounds itself.
     if users.await.is_err() {
@@ -100,8 +113,20 @@ pub async fn serve(config: Config, ready: impl FnOnce(Ready) + Send) -> Result<(
         Ok(Err(error)) => tracing::error!(%error, "the journal was not closed in order"),
         Err(_) => tracing::error!("the journal was not closed in time"),
     }
+    watched.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Tells systemd, where it wants to hear it, that we live: as long as this runtime runs and the reaper does.
+async fn watch(vigil: Arc<Vigil>) {
+    let Some(every) = notify::watchdog() else { return };
+    loop {
+        if vigil.trouble().is_none() {
+            notify::alive();
+        }
+        sleep(every).await;
+    }
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
@@ -187,6 +212,15 @@ impl Node {
             }),
         };
         Control::new(config, steered)
+    }
+
+    /// What a newer configuration changes at once.
+    fn reloading(&self) -> impl Fn(&Config) + Send + Sync + 'static {
+        let driver = Arc::clone(&self.driver);
+        move |config| {
+            driver.replace_plans(&config.plans);
+            reload::relevel(config);
+        }
     }
 
     fn on_report(&self) -> impl Fn(Report) + Send + 'static {

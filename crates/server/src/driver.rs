@@ -117,8 +117,28 @@ pub struct Arrival {
 /// What the driver knows of a connection beside the gate's record.
 struct Link {
     line: Arc<dyn Line>,
+    /// What let it in, in the order that leaves no gap in the record.
+    proof_id: u64,
+    issued: u32,
     heartbeat: Heartbeat,
-    proof: Proof,
+}
+
+impl Link {
+    fn new(line: Arc<dyn Line>, heartbeat: Heartbeat, proof: Proof) -> Self {
+        let mut link = Self { line, proof_id: 0, issued: 0, heartbeat };
+        link.renew(proof);
+        link
+    }
+
+    fn renew(&mut self, Proof { id, issued }: Proof) {
+        self.proof_id = id;
+        // What is issued after the year 2106 counts as issued before it, which revokes rather too much than too little.
+        self.issued = u32::try_from(issued).unwrap_or(0);
+    }
+
+    fn proof(&self) -> Proof {
+        Proof { id: self.proof_id, issued: self.issued.into() }
+    }
 }
 
 struct Shard {
@@ -200,7 +220,7 @@ impl Driver {
         };
         let expires = expires_in.map(|after| self.now() + after);
         self.with_shard(&user, |shard| {
-            shard.links.insert(connection, Link { line, heartbeat, proof });
+            shard.links.insert(connection, Link::new(line, heartbeat, proof));
             let plan = shard.plan(plan.as_deref());
             Some(Input::Connect { user: user.clone(), connection, prev, heartbeat, expires, plan })
         });
@@ -421,7 +441,7 @@ impl Registration {
         let expires = expires_in.map(|after| self.driver.now() + after);
         let (user, connection) = (self.user.clone(), self.connection);
         self.driver.with_shard(&self.user, |shard| {
-            shard.links.get_mut(&connection)?.proof = proof;
+            shard.links.get_mut(&connection)?.renew(proof);
             let plan = shard.plan(plan);
             Some(Input::Renew { user, connection, expires, plan })
         });

@@ -149,6 +149,13 @@ pub enum Notice {
         /// 1 is next.
         position: u64,
     },
+    /// Come back, to another node, after `retry_in`; the socket is closed after `deadline` at the earliest.
+    Reconnect {
+        /// In milliseconds.
+        retry_in: u64,
+        /// In milliseconds.
+        deadline: u64,
+    },
     /// Any other advice; carries its code.
     Other(String),
 }
@@ -260,7 +267,7 @@ impl Frame {
             Self::Hello(welcome) => Some(&welcome.limits),
             Self::Opened(opened) => Some(&opened.limits),
             Self::Notice(Notice::Limit(limits)) => Some(limits),
-            Self::Notice(Notice::Queued { .. } | Notice::Other(_))
+            Self::Notice(Notice::Queued { .. } | Notice::Reconnect { .. } | Notice::Other(_))
             | Self::Event(_)
             | Self::Closed(_)
             | Self::Error(_)
@@ -279,8 +286,17 @@ impl Notice {
             reference: Option<String>,
             position: u64,
         }
+        #[derive(Deserialize)]
+        struct Reconnect {
+            retry_in: u64,
+            deadline: u64,
+        }
         Ok(match code.as_str() {
             "limit" => Self::Limit(body(text)?),
+            "reconnect" => {
+                let Reconnect { retry_in, deadline } = body(text)?;
+                Self::Reconnect { retry_in, deadline }
+            }
             "queued" => {
                 let Queued { thread, reference, position } = body(text)?;
                 Self::Queued { thread, reference, position }

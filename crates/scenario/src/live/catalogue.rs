@@ -22,6 +22,8 @@ pub enum Written {
     Storm,
     /// The gateway's process is killed while clients hold sessions, and started again.
     GatewayKilled,
+    /// A node with thousands of clients and runs in flight is told to stop, and started again.
+    Drain,
 }
 
 /// What is played.
@@ -48,8 +50,8 @@ pub(super) struct Entry {
 const DROPPED: [&str; 2] = ["twenty-zombies", "tunnel"];
 
 impl Written {
-    const EACH: [Self; 5] =
-        [Self::GoldenPath, Self::TwentyZombies, Self::KnownZombies, Self::Storm, Self::GatewayKilled];
+    const EACH: [Self; 6] =
+        [Self::GoldenPath, Self::TwentyZombies, Self::KnownZombies, Self::Storm, Self::GatewayKilled, Self::Drain];
 
     /// Its line in the table.
     #[must_use]
@@ -60,6 +62,7 @@ impl Written {
             Self::KnownZombies => "twenty-zombies (known)",
             Self::Storm => "storm",
             Self::GatewayKilled => "restart-with-orphans (killed)",
+            Self::Drain => "drain",
         }
     }
 }

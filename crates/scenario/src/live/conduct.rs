@@ -20,7 +20,7 @@ use super::gateway::Gateway;
 use super::metrics::{Admin, Reclaims};
 use super::scene::Remains;
 use super::script::{self, Silence, Venue, playable};
-use super::{Scene, gateway_killed, golden_path, namespace, storm, twenty_zombies};
+use super::{Scene, drain, gateway_killed, golden_path, namespace, storm, twenty_zombies};
 use lychgate_core::LimitSpec;
 
 use crate::plan::Plan;
@@ -135,6 +135,7 @@ impl Conductor {
             Written::TwentyZombies => twenty_zombies::play(&scene, self.rounds, bar).await?,
             Written::KnownZombies => twenty_zombies::play_known(&scene, self.rounds, bar).await?,
             Written::Storm => storm::play(&scene, bar).await?,
+            Written::Drain => drain::play(self.binary.as_deref(), bar).await?,
             Written::GatewayKilled => gateway_killed::play(self.binary.as_deref(), bar).await?,
         };
         bar.set_message("everybody has left");
@@ -192,7 +193,7 @@ fn is_busy(entry: &Entry) -> bool {
     match &entry.play {
         Play::Script(plan) => users(plan) > MANY_USERS,
         Play::PacketsDropped(_) => false,
-        Play::Written(Written::Storm | Written::TwentyZombies) => true,
+        Play::Written(Written::Storm | Written::TwentyZombies | Written::Drain) => true,
         Play::Written(Written::GoldenPath | Written::KnownZombies | Written::GatewayKilled) => false,
     }
 }

@@ -4,12 +4,13 @@
 //! start: find or build the binary -> spawn -> addresses from its log -> /readyz says 200
 //! stop:  SIGTERM by process id -> bounded wait -> SIGKILL -> what it logged as an error breaks a promise
 //! crash: SIGKILL -> start again, on the same ports and with the same secret
+//! drain: SIGTERM -> it empties itself -> exit status -> start again, as after a crash
 //! ```
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -80,6 +81,25 @@ impl Gateway {
         timeout(PATIENCE, self.child.kill()).await.context("the gateway could not be killed")??;
         let addresses = Ready { listen: self.endpoint.address(), admin: self.admin.0 };
         Self::launch(self.binary, self.secret, self.settings, addresses).await
+    }
+
+    /// Sends SIGTERM, which begins its drain.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn tell_to_stop(&self) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.process()?)?).context("a process id is positive")?;
+        Ok(kill_process(pid, Signal::TERM)?)
+    }
+
+    /// Waits until a gateway that was told to stop has ended, and starts it again on the same ports. Answers how it ended.
+    ///
+    /// # Errors
+    /// When it does not end, else as [`Self::start`].
+    pub async fn start_again(mut self) -> anyhow::Result<(Self, ExitStatus)> {
+        let status = timeout(PATIENCE, self.child.wait()).await.context("told to stop, it was still there")??;
+        let addresses = Ready { listen: self.endpoint.address(), admin: self.admin.0 };
+        Ok((Self::launch(self.binary, self.secret, self.settings, addresses).await?, status))
     }
 
     async fn launch(
@@ -181,10 +201,9 @@ impl Gateway {
         match self.child.try_wait()? {
             Some(status) => outcome.broke(format!("it had ended before it was told to: {status}")),
             None => {
-                let pid = Pid::from_raw(i32::try_from(self.process()?)?).context("a process id is positive")?;
-                kill_process(pid, Signal::TERM)?;
+                self.tell_to_stop()?;
                 match timeout(PATIENCE, self.child.wait()).await {
-                    Ok(status) if status.as_ref().is_ok_and(std::process::ExitStatus::success) => {}
+                    Ok(status) if status.as_ref().is_ok_and(ExitStatus::success) => {}
                     Ok(status) => outcome.broke(format!("told to stop, it ended with {}", status?)),
                     Err(_) => {
                         outcome.broke(format!("told to stop, it was still there after {PATIENCE:?}"));

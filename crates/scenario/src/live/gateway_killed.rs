@@ -36,7 +36,7 @@ pub(super) async fn play(binary: Option<&Path>, bar: &ProgressBar) -> anyhow::Re
     let mut outcome = Outcome::new("restart-with-orphans (killed)");
     bar.set_length(3);
     let data = Folder::new();
-    let directory = data.0.to_string_lossy();
+    let directory = data.path().to_string_lossy();
     let journal = [
         ("LYCHGATE__JOURNAL__KIND", "sqlite"),
         ("LYCHGATE__JOURNAL__DIRECTORY", &*directory),
@@ -175,11 +175,15 @@ impl BackAgain {
 }
 
 /// A folder that goes with the plan.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("lychgate-killed-{}", uuid::Uuid::new_v4().simple())))
+    pub(super) fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("lychgate-live-{}", uuid::Uuid::new_v4().simple())))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

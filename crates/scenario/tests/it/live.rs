@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lychgate::app;
@@ -27,10 +28,11 @@ async fn play(plan: &str, settings: &[(&str, &str)]) -> anyhow::Result<Vec<Outco
     ];
     let environment: BTreeMap<_, _> =
         free.iter().chain(settings).map(|(key, value)| (format!("LYCHGATE__{key}").into(), (*value).into())).collect();
-    let config = load(Sources { file: None, environment, arguments: Vec::new() })?.check()?;
+    let sources = Sources { file: None, environment, arguments: Vec::new() };
+    let loaded = Arc::new(load(sources.clone())?);
     let tokens = Tokens::new(SECRET);
     let (ready, is_ready) = oneshot::channel();
-    tokio::spawn(app::serve(config, move |addresses| {
+    tokio::spawn(app::serve(loaded, Box::new(move || load(sources.clone())), move |addresses| {
         // Nobody waits for it any more where the test failed meanwhile.
         let _ = ready.send(addresses);
     }));

@@ -57,11 +57,11 @@ pub(super) fn run(args: DemoArgs) -> Result<(), Error> {
     if let Some(agent) = &args.agent {
         arguments.extend(agent_keys(agent, &args.model, !environment.is_empty())?);
     }
-    let loaded = load(Sources { file: None, environment, arguments })?;
+    let sources = Sources { file: None, environment, arguments };
     let user = UserId::parse(USER).map_err(|error| Error::Failed(error.to_string()))?;
-    let token = jwt::mint(&loaded.check()?.auth.jwt, &user, TOKEN_LIFETIME).map_err(Error::Failed)?;
+    let token = jwt::mint(&load(sources.clone())?.check()?.auth.jwt, &user, TOKEN_LIFETIME).map_err(Error::Failed)?;
     let program = std::env::current_exe().map_or_else(|_| "lychgate".to_owned(), |path| path.display().to_string());
-    until_stopped(&loaded, |ready| {
+    until_stopped(sources, |ready| {
         // A closed pipe does not end a gateway that others may be using.
         let _ = print(&how_to_try(ready, &token, key.reveal(), &program));
     })

@@ -1,10 +1,11 @@
 //! `lychgate serve`: the gateway as configured.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{ServeArgs, argument, runtime};
 use crate::app;
-use crate::config::{Argument, Loaded, Sources, load};
+use crate::config::{Argument, Sources, load};
 use crate::error::Error;
 use crate::telemetry::logs;
 
@@ -14,7 +15,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Error> {
         sources.arguments.push(argument("--listen", "server.listen", listen));
     }
     sources.arguments.extend(args.data.as_deref().map(data).transpose()?);
-    until_stopped(&load(sources)?, |_ready| {})
+    until_stopped(sources, |_ready| {})
 }
 
 /// `--data DIR` as an argument.
@@ -27,9 +28,10 @@ pub(super) fn data(directory: &Path) -> Result<Argument, Error> {
 }
 
 /// Checks, starts logging and a runtime, and serves until the process is told to stop.
-pub(super) fn until_stopped(loaded: &Loaded, ready: impl FnOnce(app::Ready) + Send) -> Result<(), Error> {
-    let config = loaded.check()?;
-    logs::install(&config.log).map_err(|error| Error::Failed(error.to_string()))?;
-    let served = runtime()?.block_on(app::serve(config, ready));
+pub(super) fn until_stopped(sources: Sources, ready: impl FnOnce(app::Ready) + Send) -> Result<(), Error> {
+    let loaded = Arc::new(load(sources.clone())?);
+    logs::install(&loaded.check()?.log).map_err(|error| Error::Failed(error.to_string()))?;
+    let source = Box::new(move || load(sources.clone()));
+    let served = runtime()?.block_on(app::serve(Arc::clone(&loaded), source, ready));
     served.map_err(|error| error.located(|key| loaded.place(key)))
 }

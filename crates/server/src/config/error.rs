@@ -97,7 +97,10 @@ impl fmt::Display for ConfigError {
                 "{}: the configuration cannot be read: {why}\n  Name an existing file with --config, or leave it out to run on the defaults.",
                 path.display()
             ),
-            Self::Syntax { place, why } => write!(f, "{place}: this is not TOML: {why}"),
+            Self::Syntax { place, why } => write!(
+                f,
+                "{place}: this is not TOML: {why}\n  A line is `key = value`; text, addresses and durations stand in double quotes."
+            ),
             Self::UnknownKey { place, key, nearest } => {
                 write!(f, "{place}: there is no key {key}\n  ")?;
                 if let Some(nearest) = nearest {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
+use super::change::{self, Change};
 use super::error::{Contradiction, Fault};
 use super::reference;
 use super::secret::Outside;
@@ -83,12 +84,18 @@ pub fn load(sources: Sources) -> Result<Loaded, ConfigError> {
 /// Configuration with known keys and right types, not yet checked against itself.
 pub struct Loaded {
     raw: Raw,
+    /// What `raw` was read from, secrets included.
+    table: toml::Table,
     places: BTreeMap<String, Place>,
     environment: BTreeMap<OsString, OsString>,
 }
 
 impl Loaded {
-    pub(super) fn from_toml(text: &str) -> Result<Self, ConfigError> {
+    /// The defaults with the keys of `text` laid over them; neither file nor environment is read.
+    ///
+    /// # Errors
+    /// As [`load`], with the lines of `text`.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         let mut layers = Layers::defaults()?;
         let path = PathBuf::from("(text)");
         layers.lay(text, &|line| Place::File { path: path.clone(), line })?;
@@ -112,16 +119,42 @@ impl Loaded {
         self.raw.journal.check().map_err(|fault| self.located(fault))
     }
 
-    /// Where `key` (with its sections) got its value.
+    /// Where `key` (with its sections) got its value; of one that was not said, where the nearest of its sections was.
     #[must_use]
     pub fn place(&self, key: &str) -> Place {
-        self.places.get(key).cloned().unwrap_or_default()
+        let above = std::iter::successors(Some(key), |key| key.rsplit_once('.').map(|(section, _)| section));
+        above.filter_map(|key| self.places.get(key)).next().cloned().unwrap_or_default()
     }
 
     /// Uses this secret instead of whatever source was configured.
     pub(crate) fn set_jwt_secret(&mut self, flag: &str, secret: String) {
         self.raw.auth.set_secret(secret);
         self.places.insert("auth.jwt.secret".to_owned(), Place::Argument(flag.to_owned()));
+    }
+
+    /// What a newer configuration says otherwise.
+    #[must_use]
+    pub fn changes(&self, newer: &Self) -> Vec<Change> {
+        change::between(self, newer)
+    }
+
+    /// This configuration with everything of a newer one that can be put in force without a restart.
+    ///
+    /// # Errors
+    /// As [`load`]; only where the two together make no sense.
+    pub fn reloaded(&self, newer: &Self) -> Result<Self, ConfigError> {
+        let table = change::overlay(&self.table, &newer.table);
+        let layers = Layers { table, places: newer.places.clone() };
+        layers.finish(newer.environment.clone())
+    }
+
+    pub(super) fn table(&self) -> &toml::Table {
+        &self.table
+    }
+
+    /// As [`Loaded::table`], secrets masked.
+    pub(super) fn masked(&self) -> toml::Table {
+        toml::Table::try_from(&self.raw).unwrap_or_default()
     }
 
     /// Everything in force as TOML that can be read back, secrets masked.
@@ -264,9 +297,10 @@ impl Layers {
     }
 
     fn finish(self, environment: BTreeMap<OsString, OsString>) -> Result<Loaded, ConfigError> {
-        let raw = Raw::deserialize(self.table)
+        let table = self.table;
+        let raw = Raw::deserialize(table.clone())
             .map_err(|error| ConfigError::Syntax { place: Place::Default, why: error.message().to_owned() })?;
-        Ok(Loaded { raw, places: self.places, environment })
+        Ok(Loaded { raw, table, places: self.places, environment })
     }
 }
 

@@ -12,6 +12,7 @@
 mod admin;
 pub mod agents;
 mod auth;
+pub mod change;
 mod error;
 mod journal;
 mod limits;

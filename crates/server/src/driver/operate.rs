@@ -95,7 +95,7 @@ impl Driver {
                 let shard = lock(shard);
                 let mut hit = shard.gate.connections();
                 hit.retain(|(user, connection)| {
-                    shard.links.get(connection).is_some_and(|link| is_hit(user, link.proof))
+                    shard.links.get(connection).is_some_and(|link| is_hit(user, link.proof()))
                 });
                 hit
             };

@@ -3,6 +3,8 @@
 //! Levels say who is concerned: `trace` per message, `debug` per decision, `info` per change that a user feels, `warn`
 //! wakes somebody, `error` is a broken promise. Tokens never appear, message text never above `debug`.
 
+use std::sync::OnceLock;
+
 use lychgate_core::{AdmissionPath, Event, Evidence, Pressure, Refusal, SessionKey};
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
@@ -26,8 +28,25 @@ pub enum LogError {
 /// # Errors
 /// [`LogError`].
 pub fn install(config: &Log) -> Result<(), LogError> {
-    tracing::subscriber::set_global_default(subscriber(config, std::io::stderr)?).map_err(|_| LogError::Twice)
+    let (subscriber, relevel) = releveled(config, std::io::stderr)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+    RELEVEL.set(relevel).map_err(|_| LogError::Twice)
 }
+
+/// Has what [`install`] installed follow another filter. Without it nothing happens.
+///
+/// # Errors
+/// [`LogError::Filter`].
+pub fn set_level(level: &str) -> Result<(), LogError> {
+    let filter = EnvFilter::builder().parse(level)?;
+    RELEVEL.get().into_iter().for_each(|relevel| relevel(filter.clone()));
+    Ok(())
+}
+
+/// Puts another filter before the subscriber of this process; there is one of it, as there is one of the subscriber.
+type Relevel = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+static RELEVEL: OnceLock<Relevel> = OnceLock::new();
 
 /// The same to a writer of the caller's choice; the caller installs it.
 ///
@@ -37,11 +56,29 @@ pub fn subscriber<W>(config: &Log, writer: W) -> Result<Box<dyn tracing::Subscri
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    Ok(releveled(config, writer)?.0)
+}
+
+type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;
+
+fn releveled<W>(config: &Log, writer: W) -> Result<(Subscriber, Relevel), LogError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let filter = EnvFilter::builder().parse(&config.level)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // The subscriber lives as long as the process, so that its handle always finds it.
     Ok(match config.format {
-        LogFormat::Text => Box::new(builder.with_ansi(false).finish()),
-        LogFormat::Json => Box::new(builder.json().finish()),
+        LogFormat::Text => {
+            let builder = builder.with_ansi(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            (Box::new(builder.finish()), Box::new(move |filter| drop(handle.reload(filter))))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().with_filter_reloading();
+            let handle = builder.reload_handle();
+            (Box::new(builder.finish()), Box::new(move |filter| drop(handle.reload(filter))))
+        }
     })
 }
 

@@ -82,6 +82,11 @@ impl Process {
     /// `lychgate serve --config FILE`, where the file holds these lines of `section.key = value`. Nothing of this
     /// process's environment reaches it.
     pub(crate) fn serve(lines: &[String]) -> Self {
+        Self::serve_in(lines, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub(crate) fn serve_in(lines: &[String], environment: &[(&str, &str)]) -> Self {
         let name = format!("gateway-{}-{}.toml", std::process::id(), FILES.fetch_add(1, Ordering::Relaxed));
         let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::write(&file, lines.join("\n")).unwrap();
@@ -89,6 +94,7 @@ impl Process {
             .args(["serve", "--config"])
             .arg(&file)
             .env_clear()
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -172,7 +178,11 @@ impl Deref for Gateway {
 impl Gateway {
     /// Starts one with these lines of `section.key = value` beside, or instead of, the usual ones.
     pub(crate) async fn start(keys: &[&str]) -> Self {
-        let process = Process::serve(&configuration(keys));
+        Self::started(Process::serve(&configuration(keys))).await
+    }
+
+    /// One whose process was started already.
+    pub(crate) async fn started(process: Process) -> Self {
         let line = process.line_with(": serving ").await;
         let address = |name: &str| {
             let value = line.split_whitespace().find_map(|word| word.strip_prefix(name)).unwrap();

@@ -4,6 +4,7 @@
 mod agents;
 mod agents_peers;
 mod bad_input;
+mod check_config;
 mod gateway;
 mod golden_path;
 mod http;
@@ -13,6 +14,7 @@ mod journal;
 mod limits;
 mod listener;
 mod operators;
+mod reload;
 mod resume;
 mod runs;
 mod stop;

@@ -1,9 +1,9 @@
 //! What operators see on the listener that is theirs.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use lychgate::app;
-use lychgate::config::Config;
+use lychgate::config::Loaded;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -44,10 +44,11 @@ const HASTY: [&str; 5] = [
 
 #[tokio::test]
 async fn a_runtime_that_is_stuck_is_seen_from_outside_and_held_against_nobody() {
-    let config = Config::from_toml(&configuration(&HASTY).join("\n")).unwrap();
+    let read = || Loaded::from_toml(&configuration(&HASTY).join("\n"));
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (ready, addresses) = oneshot::channel();
-    runtime.spawn(app::serve(config, move |addresses| ready.send(addresses).unwrap()));
+    runtime
+        .spawn(app::serve(Arc::new(read().unwrap()), Box::new(read), move |addresses| ready.send(addresses).unwrap()));
     let addresses = soon(addresses).await.unwrap();
     let gateway = Doors { address: addresses.listen, admin: addresses.admin };
     let mut client = gateway.connect("ann").await;

@@ -183,7 +183,8 @@ async fn whoever_shows_a_run_is_told_at_once_and_closed_when_it_has_ended() {
     let key = crowd.start_run();
     let mut exodus = Exodus::begin(&crowd.driver, DRAIN);
     let ends = async {
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        let while_it_runs = tokio::time::timeout(Duration::from_secs(5), std::future::pending::<()>());
+        assert!(while_it_runs.await.is_err());
         assert!(crowd.clients[0].told().unwrap() < Duration::from_secs(1));
         assert_eq!(crowd.clients[0].closed(), None);
         assert!(crowd.clients[1..].iter().all(|client| client.closed().is_some()));
