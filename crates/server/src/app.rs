@@ -71,7 +71,9 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let reaper = Reaper::start(Arc::clone(&node.driver), config.liveness.runtime_stuck_after, node.on_report())
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
     let vigil = reaper.vigil();
-    let in_force = InForce::new(loaded, source, node.reloading());
+    let drain = CancellationToken::new();
+    let control = node.control(&config, drain.clone());
+    let in_force = InForce::new(loaded, source, node.reloading(Arc::clone(&control)));
     let journal = Arc::clone(&node.journal);
     let health =
         Arc::new(Health::new(move || vigil.trouble().map(|trouble| trouble.to_string()).or_else(|| journal.trouble())));
@@ -84,8 +86,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let stop = CancellationToken::new();
     let users =
         tokio::spawn(listener.serve(routes(door).merge(api::user(node.clients(&config))), stop.clone(), LAST_ORDERS));
-    let drain = CancellationToken::new();
-    let operators = Operators::start(admin_socket, &config, admin, node.control(&config, drain.clone()))?;
+    let operators = Operators::start(admin_socket, &config, admin, control)?;
     let hangups = in_force.listen()?;
     let watched = tokio::spawn(watch(reaper.vigil()));
     tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
@@ -215,9 +216,10 @@ impl Node {
     }
 
     /// What a newer configuration changes at once.
-    fn reloading(&self) -> impl Fn(&Config) + Send + Sync + 'static {
+    fn reloading(&self, control: Arc<Control>) -> impl Fn(&Config) + Send + Sync + 'static {
         let driver = Arc::clone(&self.driver);
         move |config| {
+            control.renew(config);
             driver.replace_plans(&config.plans);
             reload::relevel(config);
         }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
@@ -113,11 +114,8 @@ pub fn user(clients: Arc<Clients>) -> Router {
 /// for whom `control` knows.
 pub fn admin(health: Admin, control: Arc<Control>) -> Router {
     let probes = health::routes(health.clone());
-    let metrics = match control.metrics_need_key() {
-        true => health::metrics(health)
-            .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&control), admin::readers_alone)),
-        false => health::metrics(health),
-    };
+    let guard = from_fn_with_state(Arc::clone(&control), admin::guard_metrics);
+    let metrics = health::metrics(health).route_layer(guard);
     let all = OpenApiRouter::with_openapi(admin::describe());
     let (routes, document) =
         all.merge(probes).merge(metrics).merge(admin::routes(Arc::clone(&control))).split_for_parts();

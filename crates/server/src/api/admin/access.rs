@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{FromRequestParts, MatchedPath};
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
@@ -22,19 +22,28 @@ use super::keys::{Keys, PREFIX};
 use crate::api::refused::Refused;
 use crate::auth::{Doorkeeper, Identity, Shown, bearer};
 use crate::close::ErrorCode;
-use crate::config::{self, Role};
+use crate::config::{Admin, Config, Role};
 use crate::driver::random_bits;
+use crate::store::audit::Keep;
 
 /// What lets somebody in.
 #[derive(Debug)]
 pub(super) struct Access {
+    rules: RwLock<Arc<Rules>>,
+    doorkeeper: Arc<Doorkeeper>,
+    attempts: Attempts,
+}
+
+/// What the configuration says, until it is read again: a key that leaked is gone at the next SIGHUP.
+#[derive(Debug)]
+pub(super) struct Rules {
     keys: Keys,
     group: Option<Box<str>>,
     write_group: Option<Box<str>>,
-    doorkeeper: Arc<Doorkeeper>,
     /// Pages that may act by a cookie, beside our own.
-    origins: Arc<[String]>,
-    attempts: Attempts,
+    origins: Box<[String]>,
+    pub(super) metrics_need_key: bool,
+    pub(super) keep: Keep,
 }
 
 /// Somebody who proved to be an operator.
@@ -80,7 +89,7 @@ pub(super) enum Denied {
 }
 
 const HOW_TO_MAKE_A_KEY: &str = "Nobody may use this yet: run `lychgate admin-key NAME`, put the lines that it prints into the \
-     configuration, restart, and send the key as `Authorization: Bearer lychgate_...`.";
+     configuration, restart or SIGHUP, and send the key as `Authorization: Bearer lychgate_...`.";
 
 impl Denied {
     /// The word in the log.
@@ -128,23 +137,25 @@ impl Denied {
 }
 
 impl Access {
-    pub(super) fn new(config: &config::Admin, origins: &[String], doorkeeper: Arc<Doorkeeper>) -> Self {
-        Self {
-            keys: Keys::new(&config.keys),
-            group: config.group.as_deref().map(Into::into),
-            write_group: config.write_group.as_deref().map(Into::into),
-            doorkeeper,
-            origins: origins.into(),
-            attempts: Attempts::new(),
-        }
+    pub(super) fn new(config: &Config, doorkeeper: Arc<Doorkeeper>) -> Self {
+        Self { rules: RwLock::new(Arc::new(Rules::of(config))), doorkeeper, attempts: Attempts::new() }
+    }
+
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn renew(&self, config: &Config) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Rules::of(config));
     }
 
     /// Who sent a request, if he is an operator.
     async fn identify(&self, method: &Method, headers: &HeaderMap) -> Result<(Who, Role), Denied> {
-        let has_group = self.group.is_some() || self.write_group.is_some();
+        let rules = self.rules();
+        let has_group = rules.group.is_some() || rules.write_group.is_some();
         match bearer(headers) {
-            Some(_) | None if self.keys.is_empty() && !has_group => Err(Denied::NobodyMay),
-            Some(key) if key.starts_with(PREFIX) => match self.keys.find(key) {
+            Some(_) | None if rules.keys.is_empty() && !has_group => Err(Denied::NobodyMay),
+            Some(key) if key.starts_with(PREFIX) => match rules.keys.find(key) {
                 // A key lies in the configuration of a backend. A page that holds one has made it public.
                 Some(_) if headers.contains_key(ORIGIN) => Err(Denied::ForeignPage),
                 Some((name, role)) => Ok((Who::Key(name.into()), role)),
@@ -153,17 +164,31 @@ impl Access {
             Some(_) | None if !has_group => Err(Denied::NoProof),
             None if headers.contains_key(AUTHORIZATION) => Err(Denied::NoProof),
             proof => {
-                if !self.is_from_here(method, headers, proof.is_some()) {
+                if !rules.is_from_here(method, headers, proof.is_some()) {
                     return Err(Denied::ForeignPage);
                 }
                 // Neither tickets nor anything else in an address: addresses are written into logs.
                 let shown = Shown { headers, query: None, subprotocol: None };
                 match self.doorkeeper.identify(shown).await {
-                    Ok(Some(identity)) => self.by_group(identity),
+                    Ok(Some(identity)) => rules.by_group(identity),
                     Ok(None) => Err(Denied::NoProof),
                     Err(error) => Err(Denied::BadProof(error.as_str(), error.sentence())),
                 }
             }
+        }
+    }
+}
+
+impl Rules {
+    fn of(config: &Config) -> Self {
+        let Admin { keys, group, write_group, metrics_need_key, audit_entries, audit_age } = &config.admin;
+        Self {
+            keys: Keys::new(keys),
+            group: group.as_deref().map(Into::into),
+            write_group: write_group.as_deref().map(Into::into),
+            origins: config.auth.origins.as_slice().into(),
+            metrics_need_key: *metrics_need_key,
+            keep: Keep { entries: *audit_entries, for_ms: u64::try_from(audit_age.as_millis()).unwrap_or(u64::MAX) },
         }
     }
 

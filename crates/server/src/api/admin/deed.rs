@@ -187,7 +187,7 @@ impl Control {
             Some(claim) => Some(self.running.enter(claim).ok_or_else(being_done)?),
             None => None,
         };
-        let (store, keep, begun) = (Arc::clone(&self.store), self.keep, deed.clone());
+        let (store, keep, begun) = (Arc::clone(&self.store), self.access.rules().keep, deed.clone());
         let id = match self.stored(move || store.begin(&begun, claim.as_ref(), unix_ms(), keep)).await? {
             Begun::New(id) => id,
             known @ (Begun::Answered { .. } | Begun::Other | Begun::Unanswered(_)) => return again(known),
@@ -225,7 +225,7 @@ impl Control {
             parameters = deed.parameters,
             "an operator acted"
         );
-        let (store, keep) = (Arc::clone(&self.store), self.keep);
+        let (store, keep) = (Arc::clone(&self.store), self.access.rules().keep);
         self.stored(move || store.note(&deed, Outcome::Done, Some(&result), unix_ms(), keep)).await
     }
 
@@ -240,7 +240,7 @@ impl Control {
             thread: None,
             parameters,
         };
-        let (store, keep) = (Arc::clone(&self.store), self.keep);
+        let (store, keep) = (Arc::clone(&self.store), self.access.rules().keep);
         spawn_blocking(move || {
             if let Err(error) = store.note(&deed, Outcome::Refused, None, unix_ms(), keep) {
                 tracing::warn!(%error, "a refused attempt is not in the audit log");

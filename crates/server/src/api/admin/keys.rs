@@ -1,5 +1,6 @@
 //! Keys of operators and backends: 256 random bits that stand nowhere but with whoever uses them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -51,8 +52,8 @@ impl fmt::Debug for OperatorKey {
 pub(super) struct Keys(Vec<(Box<str>, AdminKey)>);
 
 impl Keys {
-    pub(super) fn new<'a>(keys: impl IntoIterator<Item = (&'a String, &'a AdminKey)>) -> Self {
-        Self(keys.into_iter().map(|(name, key)| (name.as_str().into(), key.clone())).collect())
+    pub(super) fn new(keys: &BTreeMap<String, AdminKey>) -> Self {
+        Self(keys.iter().map(|(name, key)| (name.as_str().into(), key.clone())).collect())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -84,7 +85,7 @@ mod tests {
     fn a_key_is_known_by_its_hash_alone_and_no_other_is_taken_for_it() {
         let (key, other) = (OperatorKey::generate().unwrap(), OperatorKey::generate().unwrap());
         let keys = [("ops".to_owned(), AdminKey { hash: hash_of(&key), role: Role::Write })];
-        let keys = Keys::new(keys.iter().map(|(name, key)| (name, key)));
+        let keys = Keys::new(&keys.into());
         assert_eq!(keys.find(key.reveal()), Some(("ops", Role::Write)));
         for wrong in [other.reveal(), "", PREFIX, &key.reveal()[..key.reveal().len() - 1], &key.hash()] {
             assert_eq!(keys.find(wrong), None, "{wrong}");

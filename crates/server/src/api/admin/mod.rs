@@ -32,7 +32,6 @@ use crate::config::{Config, Role};
 use crate::driver::Driver;
 use crate::run::Runs;
 use crate::store::Store;
-use crate::store::audit::Keep;
 
 mod access;
 mod attempts;
@@ -64,7 +63,6 @@ pub struct Control {
     runs: Arc<Runs>,
     store: Arc<Store>,
     access: Access,
-    keep: Keep,
     running: Arc<Running>,
     deeds: Arc<Semaphore>,
     looks: Arc<Semaphore>,
@@ -72,7 +70,6 @@ pub struct Control {
     drain: Box<dyn Fn(&str) + Send + Sync>,
     /// That of all routes of the listener; set when they are assembled.
     document: OnceLock<Bytes>,
-    metrics_need_key: bool,
 }
 
 /// What the routes steer.
@@ -94,25 +91,23 @@ impl Control {
     #[must_use]
     pub fn new(config: &Config, steered: Steered) -> Arc<Self> {
         let Steered { driver, runs, store, doorkeeper, drain } = steered;
-        let for_ms = u64::try_from(config.admin.audit_age.as_millis()).unwrap_or(u64::MAX);
         Arc::new(Self {
             driver,
             runs,
             store,
-            access: Access::new(&config.admin, &config.auth.origins, doorkeeper),
-            keep: Keep { entries: config.admin.audit_entries, for_ms },
+            access: Access::new(config, doorkeeper),
             running: Arc::default(),
             deeds: Arc::new(Semaphore::new(MAX_DEEDS)),
             looks: Arc::new(Semaphore::new(MAX_LOOKS)),
             probe_deadline: config.limits.probe_deadline,
             drain,
             document: OnceLock::new(),
-            metrics_need_key: config.admin.metrics_need_key,
         })
     }
 
-    pub(super) fn metrics_need_key(&self) -> bool {
-        self.metrics_need_key
+    /// Puts another `[admin]` in force.
+    pub fn renew(&self, config: &Config) {
+        self.access.renew(config);
     }
 
     /// Has the driver do something, from a thread that may wait for its locks. It is done, however long that takes.
@@ -160,14 +155,16 @@ pub(super) fn routes(control: Arc<Control>) -> OpenApiRouter {
         .with_state(control)
 }
 
-/// Lets readers pass alone: for routes that know nothing of operators.
-pub(super) async fn readers_alone(
+/// Lets readers alone pass to the metrics, where the configuration wants that.
+pub(super) async fn guard_metrics(
     State(control): State<Arc<Control>>,
     request: Request,
     next: Next,
 ) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
-    control.admit(&parts, Role::Read).await?;
+    if control.access.rules().metrics_need_key {
+        control.admit(&parts, Role::Read).await?;
+    }
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
