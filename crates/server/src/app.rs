@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
 use crate::api::{self, Admin, Clients, Control, Health, Steered};
-use crate::auth::{Doorkeeper, JwtAuthenticator};
-use crate::config::{Config, JournalKind, Liveness, Loaded, Server};
+use crate::auth::Doorkeeper;
+use crate::config::{self, Config, JournalKind, Liveness, Loaded, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report, Vigil};
 use crate::error::Error;
 use crate::journal::Journal;
@@ -167,13 +167,8 @@ impl Node {
         let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
-        let directory = match config.journal.kind {
-            JournalKind::Memory => None,
-            JournalKind::Sqlite => Some(config.journal.directory.as_path()),
-        };
-        let store = Store::open(directory).map_err(|error| Error::Failed(error.to_string()))?;
-        let tokens = Arc::new(JwtAuthenticator::new(&config.auth.jwt));
-        let doorkeeper = Doorkeeper::new(tokens, &config.auth.origins);
+        let store = store(&config.journal)?;
+        let doorkeeper = Doorkeeper::new(&config.auth, Arc::clone(&store)).map_err(failed)?;
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
         Ok(Self { driver, sessions, runs, journal, doorkeeper, store, metrics })
@@ -279,8 +274,8 @@ struct Around {
 }
 
 impl Surroundings for Around {
-    fn agent(&self, name: Option<&str>) -> Option<Arc<dyn Agent>> {
-        self.agents.named(name).ok().map(|(_, agent)| agent)
+    fn agent(&self, name: Option<&str>) -> Option<(Arc<str>, Arc<dyn Agent>)> {
+        self.agents.named(name).ok()
     }
 
     fn max_runs(&self, user: &UserId) -> usize {
@@ -301,6 +296,19 @@ impl Surroundings for Around {
     fn tell(&self, key: &SessionKey, frame: &Frame) {
         self.sessions.tell(key, frame);
     }
+}
+
+/// What the doors remember lies beside the journal, and lives as long.
+fn store(journal: &config::Journal) -> Result<Arc<Store>, Error> {
+    let directory = match journal.kind {
+        JournalKind::Memory => None,
+        JournalKind::Sqlite => Some(journal.directory.as_path()),
+    };
+    Store::open(directory).map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Failed(error.to_string())
 }
 
 /// Names the incarnation of a journal that is new.

@@ -19,6 +19,7 @@ use rusqlite::Connection;
 
 pub mod answers;
 pub mod audit;
+pub mod revocations;
 
 /// The file, in the directory of the journal.
 const FILE: &str = "doors.db";
@@ -27,7 +28,7 @@ const FILE: &str = "doors.db";
 const BUSY: Duration = Duration::from_secs(2);
 
 /// What makes the tables; each statement may be run again on a file that has them.
-const TABLES: &[&str] = &[audit::TABLE, answers::TABLE];
+const TABLES: &[&str] = &[revocations::TABLE, audit::TABLE, answers::TABLE];
 
 /// The tables.
 pub struct Store(Mutex<Connection>);

@@ -83,7 +83,7 @@ impl Clients {
             Err(error) => {
                 tracing::debug!(%error, "token refused");
                 self.metrics.on_auth_failure(error.as_str());
-                Err(Refused::saying(ErrorCode::Unauthorized, error.sentence()))
+                Err(Refused::from(&error.closing()))
             }
         }
     }

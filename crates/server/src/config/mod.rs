@@ -26,7 +26,7 @@ pub(crate) mod value;
 mod websocket;
 
 pub use admin::{Admin, AdminKey, Role};
-pub use auth::{Auth, Jwt, MIN_SECRET_BYTES};
+pub use auth::{Algorithm, Auth, ClaimNames, Issuer, Jwt, KeySource, MIN_SECRET_BYTES, PublicKey};
 pub use error::{ConfigError, Contradiction, Place};
 pub use journal::{Durability, Journal, JournalKind};
 pub use limits::Liveness;
@@ -34,6 +34,7 @@ pub use load::{Argument, Loaded, Sources, load};
 pub use log::{Log, LogFormat};
 pub use runs::Runs;
 pub use server::{Environment, Server};
+pub use value::Address;
 pub use websocket::WebSocket;
 
 /// Everything that `lychgate serve` needs, checked.

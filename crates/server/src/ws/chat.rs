@@ -29,6 +29,10 @@ use crate::telemetry::Metrics;
 use crate::wire::{self, Client};
 use crate::ws::{Ending, Handler, Violation};
 
+mod dismissal;
+
+use dismissal::{Dismissal, Refresh};
+
 /// Characters of a bad word that are quoted back.
 const MAX_QUOTED: usize = 32;
 
@@ -55,19 +59,15 @@ impl std::fmt::Debug for Services {
 }
 
 impl Services {
-    /// Checks a token; the error is a sentence for its bearer, the detail goes to the log.
-    ///
-    /// # Errors
-    /// The token proves nothing.
-    pub fn verify(&self, token: &str) -> Result<Identity, &'static str> {
-        self.doorkeeper.verify(token).map_err(|error| self.note(&error))
+    /// Checks a token; why it is not good goes to the log as well.
+    fn verify(&self, token: &str) -> Result<Identity, AuthError> {
+        self.doorkeeper.verify(token).inspect_err(|error| self.note(error))
     }
 
-    /// Notes why somebody is not let in; answers what he hears.
-    pub(super) fn note(&self, error: &AuthError) -> &'static str {
+    /// Notes why somebody is not let in.
+    pub(super) fn note(&self, error: &AuthError) {
         tracing::debug!(%error, "token refused");
         self.metrics.on_auth_failure(error.as_str());
-        error.sentence()
     }
 }
 
@@ -78,8 +78,8 @@ pub enum Introduction {
     ByHello,
     /// Its token is good.
     Proven(Box<Identity>),
-    /// Its token is not; why, for the client.
-    Failed(&'static str),
+    /// Its token is not.
+    Failed(AuthError),
     /// It names subprotocols, but none of ours.
     WrongVersion,
 }
@@ -113,6 +113,8 @@ struct Guest {
     registration: Registration,
     /// As the newest token says; backends are told.
     plan: Option<Box<str>>,
+    /// As the newest token says: the agents that may be asked.
+    agents: Option<Arc<[Box<str>]>>,
     client: Option<ClientId>,
 }
 
@@ -145,7 +147,7 @@ impl Chat {
         match introduction {
             Introduction::ByHello => {}
             Introduction::Proven(identity) => chat.standing = stranger(Some(identity)),
-            Introduction::Failed(message) => chat.unauthorized(message),
+            Introduction::Failed(error) => chat.refuse(&Dismissal::Token(error)),
             Introduction::WrongVersion => chat.dismiss(&Close::UnsupportedVersion.closing()),
         }
         chat
@@ -185,17 +187,15 @@ impl Chat {
         }
     }
 
-    fn unauthorized(&mut self, message: &str) {
-        let error = wire::Server::Error {
-            code: ErrorCode::Unauthorized.as_str(),
-            message,
-            thread: None,
-            run: None,
-            reference: None,
-            retry_in: None,
-        };
-        self.say(&error);
-        self.dismiss(&Close::Unauthorized.closing());
+    fn refuse(&mut self, why: &Dismissal) {
+        let closing = why.closing();
+        self.say_refused(why.code(), why.sentence(), closing.retry_ms());
+        self.dismiss(&closing);
+    }
+
+    fn say_refused(&self, code: ErrorCode, message: &str, retry_in: Option<u64>) {
+        let code = code.as_str();
+        self.say(&wire::Server::Error { code, message, thread: None, run: None, reference: None, retry_in });
     }
 
     fn on_client(&mut self, message: Client) -> Result<(), Complaint> {
@@ -230,9 +230,12 @@ impl Chat {
         match &mut self.standing {
             Standing::Dismissed => Ok(()),
             Standing::Guest(guest) => {
-                let verdict = guest.refresh(&self.services, hello.token.as_deref())?;
-                if let Some(message) = verdict {
-                    self.unauthorized(message);
+                match guest.refresh(&self.services, hello.token.as_deref())? {
+                    Refresh::Taken => {}
+                    Refresh::Refused(why) => self.refuse(&why),
+                    Refresh::Later(error) => {
+                        self.say_refused(error.code(), error.sentence(), error.closing().retry_ms());
+                    }
                 }
                 Ok(())
             }
@@ -249,17 +252,16 @@ impl Chat {
         let address = stranger.address;
         let identity = match (stranger.identity.take(), hello.token.as_deref()) {
             (Some(identity), _) => Ok(*identity),
-            (None, Some(token)) => self.services.verify(token),
-            (None, None) => Err("There is no token: send one in hello.token, or as subprotocol \
-                 lychgate.bearer.<JWT>, or as Authorization header."),
+            (None, Some(token)) => self.services.verify(token).map_err(Dismissal::Token),
+            (None, None) => Err(Dismissal::NoToken),
         };
         let identity = match identity {
             Ok(identity) => identity,
-            Err(message) => return self.unauthorized(message),
+            Err(why) => return self.refuse(&why),
         };
         // For the audit trail only: a name that is none is no reason to turn its tab away.
         let client = hello.client.as_deref().and_then(|client| ClientId::parse(client).ok());
-        let plan = identity.plan.clone();
+        let (user, plan, proof) = (identity.user.clone(), identity.plan.clone(), identity.proof);
         let registration = self.services.driver.connect(Arrival {
             expires_in: identity.expires_in(),
             user: identity.user,
@@ -275,7 +277,11 @@ impl Chat {
         tracing::debug!(
             connection = %registration.connection(), user = %registration.user(), sdk = hello.sdk.as_deref(), "hello"
         );
-        self.standing = Standing::Guest(Guest { registration, plan, client });
+        self.standing = Standing::Guest(Guest { registration, plan, agents: identity.agents, client });
+        // From here on a revocation finds the connection; one that came since the token was checked has not.
+        if self.services.doorkeeper.is_revoked(&user, proof) {
+            self.refuse(&Dismissal::Token(AuthError::Revoked));
+        }
     }
 
     fn on_run(&self, run: wire::Run) -> Result<(), Complaint> {
@@ -294,8 +300,9 @@ impl Chat {
         }
         guest.registration.used(key.clone());
         let reply = Arc::clone(&self.outbox) as Arc<dyn Sink>;
-        let plan = guest.plan.clone();
-        self.services.runs.start(StartRun { key, plan, run: run_id, input: run.input, agent: run.agent, reply });
+        let (plan, agents) = (guest.plan.clone(), guest.agents.clone());
+        let start = StartRun { key, plan, agents, run: run_id, input: run.input, agent: run.agent, reply };
+        self.services.runs.start(start);
         Ok(())
     }
 
@@ -374,8 +381,8 @@ impl Guest {
         Ok(())
     }
 
-    /// A later hello is a refresh: it brings a token of the same user. Answers what to tell one that is not.
-    fn refresh(&mut self, services: &Services, token: Option<&str>) -> Result<Option<&'static str>, Complaint> {
+    /// A later hello is a refresh: it brings a token of the same user.
+    fn refresh(&mut self, services: &Services, token: Option<&str>) -> Result<Refresh, Complaint> {
         let Some(token) = token else {
             return Err(Complaint::bad_frame("A second hello brings a fresh token; this one has none."));
         };
@@ -383,10 +390,15 @@ impl Guest {
             Ok(identity) if identity.user == *self.registration.user() => {
                 self.registration.renew(identity.expires_in(), identity.plan.as_deref(), identity.proof);
                 self.plan = identity.plan;
-                Ok(None)
+                self.agents = identity.agents;
+                Ok(match services.doorkeeper.is_revoked(&identity.user, identity.proof) {
+                    true => Refresh::Refused(Dismissal::Token(AuthError::Revoked)),
+                    false => Refresh::Taken,
+                })
             }
-            Ok(_) => Ok(Some("The fresh token is of another user than this connection.")),
-            Err(sentence) => Ok(Some(sentence)),
+            Ok(_) => Ok(Refresh::Refused(Dismissal::AnotherUser)),
+            Err(error) if error.retry_in().is_some() => Ok(Refresh::Later(error)),
+            Err(error) => Ok(Refresh::Refused(Dismissal::Token(error))),
         }
     }
 }

@@ -66,7 +66,10 @@ async fn introduce(services: &Services, shown: Shown<'_>) -> Introduction {
     match services.doorkeeper.identify(shown).await {
         Ok(None) => Introduction::ByHello,
         Ok(Some(identity)) => Introduction::Proven(Box::<Identity>::new(identity)),
-        Err(error) => Introduction::Failed(services.note(&error)),
+        Err(error) => {
+            services.note(&error);
+            Introduction::Failed(error)
+        }
     }
 }
 

@@ -18,5 +18,6 @@ mod reload;
 mod resume;
 mod runs;
 mod stop;
+mod tokens;
 mod ws;
 mod zombies;

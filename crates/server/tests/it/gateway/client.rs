@@ -20,6 +20,7 @@ use super::{Doors, soon};
 #[derive(Default)]
 pub(crate) struct Call {
     headers: HeaderMap,
+    query: String,
     receive_buffer: Option<u32>,
 }
 
@@ -39,6 +40,12 @@ impl Call {
         self
     }
 
+    /// With a query in the address.
+    pub(crate) fn query(mut self, query: &str) -> Self {
+        self.query = format!("?{query}");
+        self
+    }
+
     /// The kernel keeps no more than about so many bytes for a client that does not read.
     pub(crate) fn receiving_at_most(mut self, bytes: u32) -> Self {
         self.receive_buffer = Some(bytes);
@@ -47,7 +54,7 @@ impl Call {
 
     /// Makes the handshake; the error is the library's, with the response if there was one.
     pub(crate) async fn dial(self, gateway: &Doors) -> Result<Client, Error> {
-        let mut request = format!("ws://{}/v1/ws", gateway.address).into_client_request().unwrap();
+        let mut request = format!("ws://{}/v1/ws{}", gateway.address, self.query).into_client_request().unwrap();
         request.headers_mut().extend(self.headers);
         let socket = TcpSocket::new_v4().unwrap();
         if let Some(bytes) = self.receive_buffer {

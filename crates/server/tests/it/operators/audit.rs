@@ -29,13 +29,17 @@ async fn whatever_changes_something_is_written_down_with_who_whom_and_what_becam
         Ask::new("DELETE", path(&format!("sessions/{}", encoded(&format!("{GOOGLE}:t1"))))),
         Ask::new("DELETE", path(&format!("sessions/{}", encoded(&format!("{GOOGLE}:t1"))))),
         Ask::new("DELETE", path("users/GOOGLE/sessions")),
-        Ask::post(path("publish"), &json!({"user": GOOGLE, "thread": "t1", "key": "k", "events": [{"type": "CUSTOM", "name": "n", "value": 1}]})),
+        Ask::post(
+            path("publish"),
+            &json!({"user": GOOGLE, "thread": "t1", "key": "k", "events": [{"type": "CUSTOM", "name": "n", "value": 1}]}),
+        ),
     ] {
         let answer = request.by_operator().send_to_admin(&gateway).await;
         asked.push((answer.status, answer.header("x-request-id").map(str::to_owned)));
     }
     let entries = audit(&gateway, &format!("user={GOOGLE}&after=0")).await;
-    let told: Vec<_> = entries.iter().map(|e| (e["action"].as_str().unwrap(), e["outcome"].as_str().unwrap())).collect();
+    let told: Vec<_> =
+        entries.iter().map(|e| (e["action"].as_str().unwrap(), e["outcome"].as_str().unwrap())).collect();
     let expected = [
         ("lend_limit", "done"),
         ("restore_limit", "done"),
@@ -52,7 +56,10 @@ async fn whatever_changes_something_is_written_down_with_who_whom_and_what_becam
         assert!(entry["at"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     }
     assert_eq!(entries[0]["parameters"], json!({"max_sessions": 30, "for": "1h"}));
-    assert_eq!((&entries[3]["thread"], &entries[3]["result"]), (&json!("t1"), &json!({"ended": [format!("{GOOGLE}:t1")]})));
+    assert_eq!(
+        (&entries[3]["thread"], &entries[3]["result"]),
+        (&json!("t1"), &json!({"ended": [format!("{GOOGLE}:t1")]}))
+    );
     assert_eq!(entries[4]["result"]["code"], "not_found");
     assert_eq!(audit(&gateway, "user=nobody").await, Vec::<Value>::new());
     let newest = audit(&gateway, "limit=1").await;
@@ -86,7 +93,8 @@ async fn the_audit_log_and_the_answers_outlive_the_process() {
     let mut tab = gateway.connect(COLONS).await;
     tab.open("t1").await;
     let mut again = forced().send_to_admin(&gateway).await;
-    assert_eq!((again.header("idempotency-replayed"), again.json().await), (Some("true"), first));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.json().await, first);
     tab.expect_nothing().await;
     let entries = audit(&gateway, &format!("user={}", encoded(COLONS))).await;
     assert_eq!((entries.len(), &entries[0]["action"], &entries[0]["outcome"]), (1, &json!("reclaim"), &json!("done")));
@@ -111,7 +119,8 @@ async fn the_same_idempotency_key_does_it_once_and_stands_for_one_request() {
     let first = first.json().await;
     for _ in 0..3 {
         let mut again = force("k1", "ann").send_to_admin(&gateway).await;
-        assert_eq!((again.header("idempotency-replayed"), again.json().await), (Some("true"), first.clone()));
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+        assert_eq!(again.json().await, first);
     }
     let mut other = force("k1", "bob").send_to_admin(&gateway).await;
     assert_eq!((other.status, &other.json().await["code"]), (422, &json!("conflict")));
@@ -126,9 +135,7 @@ async fn the_same_idempotency_key_does_it_once_and_stands_for_one_request() {
 #[tokio::test]
 async fn a_failure_that_may_pass_is_not_kept_as_the_answer_and_one_that_does_not_is() {
     let gateway = Gateway::start(&[]).await;
-    let evict = || {
-        Ask::new("DELETE", "/v1/admin/sessions/ann%3At1").header("idempotency-key", "k").by_operator()
-    };
+    let evict = || Ask::new("DELETE", "/v1/admin/sessions/ann%3At1").header("idempotency-key", "k").by_operator();
     assert_eq!(evict().send_to_admin(&gateway).await.status, 404);
     let again = evict().send_to_admin(&gateway).await;
     assert_eq!((again.status, again.header("idempotency-replayed")), (404, Some("true")));

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::ask;
-use crate::gateway::{Gateway, KEY, READ_KEY, configuration};
+use crate::gateway::{Gateway, KEY, Process, READ_KEY, configuration};
 use crate::http::client::Ask;
 
 /// Every route, with a request that would be right.
@@ -37,7 +37,7 @@ fn request(method: &'static str, path: &str, body: &Value) -> Ask {
 async fn without_a_key_and_a_group_every_route_is_shut_and_says_how_to_make_a_key() {
     let mut lines = configuration(&[]);
     lines.retain(|line| !line.starts_with("admin."));
-    let gateway = Gateway::start_with(&lines).await;
+    let gateway = Gateway::started(Process::serve(&lines)).await;
     for (method, path, body) in routes() {
         for ask in [request(method, &path, &body), request(method, &path, &body).by_operator()] {
             let mut answer = ask.send_to_admin(&gateway).await;

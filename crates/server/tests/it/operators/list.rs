@@ -41,7 +41,8 @@ async fn a_session_is_shown_with_its_health_and_what_its_connections_are_judged_
 async fn users_whose_names_look_alike_are_others() {
     let gateway = Gateway::start(&[]).await;
     // Latin, Cyrillic, composed, decomposed, and what an isolation key escapes.
-    let names = ["ann", "аnn", "\u{e5}nn", "a\u{30a}nn", "ann ", "Ann", COLONS, "a:b:c/ü", GOOGLE, "105945141827451681157"];
+    let names =
+        ["ann", "аnn", "\u{e5}nn", "a\u{30a}nn", "ann ", "Ann", COLONS, "a:b:c/ü", GOOGLE, "105945141827451681157"];
     let mut tabs = Vec::new();
     for name in names {
         let mut tab = gateway.connect(name).await;

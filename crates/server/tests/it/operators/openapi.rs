@@ -43,7 +43,8 @@ async fn every_documented_path_is_a_route_and_every_route_is_documented() {
     let documented_here: BTreeSet<String> =
         documented.iter().filter(|operation| operation.contains("/v1/admin/")).cloned().collect();
     let known = |path: &str| path.replace("ann%3At1", "{key}").replace("/ann/", "/{user}/");
-    let tried: BTreeSet<String> = routes().iter().map(|(method, path, _)| format!("{method} {}", known(path))).collect();
+    let tried: BTreeSet<String> =
+        routes().iter().map(|(method, path, _)| format!("{method} {}", known(path))).collect();
     assert_eq!(documented_here, tried, "the tests of keys and roles try every route");
     // What is not documented is not there: no other method of a known path, and nothing beside it.
     for path in document["paths"].as_object().unwrap().keys() {
@@ -99,7 +100,8 @@ async fn every_reference_leads_somewhere_and_every_answer_has_a_schema() {
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
-    for operation in document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values()) {
+    for operation in document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values())
+    {
         assert!(operation["responses"]["200"].is_object(), "{operation}");
         assert!(operation["summary"].as_str().is_some_and(|summary| summary.len() > 10), "{operation}");
     }

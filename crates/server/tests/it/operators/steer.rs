@@ -25,8 +25,12 @@ async fn a_session_that_is_evicted_says_closed_by_an_operator_and_the_others_go_
     tab.open("t:1").await;
     tab.open("t2").await;
     let listed = ask(&gateway, Ask::get(format!("/v1/admin/sessions?user={}", encoded(COLONS)))).await.1;
-    let keys: Vec<&str> =
-        listed["users"][0]["sessions"].as_array().unwrap().iter().map(|session| session["key"].as_str().unwrap()).collect();
+    let keys: Vec<&str> = listed["users"][0]["sessions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|session| session["key"].as_str().unwrap())
+        .collect();
     let key = keys.iter().find(|key| key.ends_with(":t:1")).unwrap();
     let path = format!("/v1/admin/sessions/{}", encoded(key));
     let evicted = ask(&gateway, Ask::new("DELETE", path.clone())).await;
