@@ -211,13 +211,8 @@ impl Node {
     }
 
     /// What a newer configuration changes at once.
-<<<<<<< HEAD
     fn reloading(&self, control: Arc<Control>) -> impl Fn(&Config) + Send + Sync + 'static {
-        let driver = Arc::clone(&self.driver);
-=======
-    fn reloading(&self) -> impl Fn(&Config) + Send + Sync + 'static {
         let (driver, doorkeeper) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper));
->>>>>>> main
         move |config| {
             control.renew(config);
             driver.replace_plans(&config.plans);
