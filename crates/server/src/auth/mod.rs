@@ -32,10 +32,10 @@ pub use cookie::{Access, clear_cookie, is_own_page, read_cookie, set_cookie};
 pub use doorkeeper::{Doorkeeper, Shown};
 pub use entrance::Entrance;
 pub use issuers::Issuers;
-pub use login::{Begun, Callback, Ended, Listed, LoginError, Logins, PENDING_LIFETIME, Providers, Realm, Visitor};
-pub use opaque::Opaque;
 #[cfg(fuzzing)]
 pub use jwks::key_set;
+pub use login::{Begun, Callback, Ended, Listed, LoginError, Logins, PENDING_LIFETIME, Providers, Realm, Visitor};
+pub use opaque::Opaque;
 pub use origin::{OriginError, check_origin};
 pub use revocations::{Revocation, Revocations, RevokeError, Revoked};
 pub use ticket::{TICKET_LIFETIME, Tickets};

@@ -20,7 +20,7 @@ use super::Control;
 use super::attempts::Attempts;
 use super::keys::{Keys, PREFIX};
 use crate::api::refused::Refused;
-use crate::auth::{Doorkeeper, Identity, Shown, bearer};
+use crate::auth::{AuthError, Doorkeeper, Identity, Shown, bearer};
 use crate::close::ErrorCode;
 use crate::config::{Admin, Config, Role};
 use crate::driver::random_bits;
@@ -78,8 +78,8 @@ pub(super) enum Denied {
     NoProof,
     /// A key that is none of ours.
     UnknownKey,
-    /// A token or login that proves nothing; the word for the log, the sentence for him.
-    BadProof(&'static str, &'static str),
+    /// A token or login that proves nothing, or nothing yet.
+    BadProof(AuthError),
     /// He is in neither group.
     NotInGroup(UserId),
     /// He may look and not change.
@@ -98,7 +98,7 @@ impl Denied {
             Self::NobodyMay => "nobody_may",
             Self::NoProof => "no_proof",
             Self::UnknownKey => "unknown_key",
-            Self::BadProof(word, _) => word,
+            Self::BadProof(error) => error.as_str(),
             Self::NotInGroup(_) => "not_in_group",
             Self::ReadOnly(_) => "read_only",
             Self::ForeignPage => "foreign_page",
@@ -109,7 +109,7 @@ impl Denied {
         match self {
             Self::NotInGroup(user) => Who::User(user.clone()).to_string(),
             Self::ReadOnly(who) => who.to_string(),
-            Self::NobodyMay | Self::NoProof | Self::UnknownKey | Self::BadProof(..) | Self::ForeignPage => {
+            Self::NobodyMay | Self::NoProof | Self::UnknownKey | Self::BadProof(_) | Self::ForeignPage => {
                 "nobody".to_owned()
             }
         }
@@ -123,7 +123,7 @@ impl Denied {
                 "This is for operators: send a key as `Authorization: Bearer lychgate_...`; `lychgate admin-key NAME` makes one.",
             ),
             Self::UnknownKey => (ErrorCode::Unauthorized, "This key is not in the configuration of this node."),
-            Self::BadProof(_, sentence) => (ErrorCode::Unauthorized, *sentence),
+            Self::BadProof(error) => return Refused::from(&error.closing()),
             Self::NotInGroup(_) => {
                 (ErrorCode::Forbidden, "You are in no group of operators (admin.group, admin.write_group).")
             }
@@ -172,7 +172,7 @@ impl Access {
                 match self.doorkeeper.identify(shown).await {
                     Ok(Some(identity)) => rules.by_group(identity),
                     Ok(None) => Err(Denied::NoProof),
-                    Err(error) => Err(Denied::BadProof(error.as_str(), error.sentence())),
+                    Err(error) => Err(Denied::BadProof(error)),
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Ending sessions by hand: one of them, all of a user's, what a token let in, or what reclaim would take.
+//! Ending sessions by hand: one of them, or what reclaim would take.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,7 @@ use super::sessions::session_key;
 use crate::api::caller::Named;
 use crate::api::refused::Refused;
 use crate::close::ErrorCode;
-use crate::driver::Driver;
-use crate::wire::admin::{Ended, Error, Evicted, Evidence, Level, Reclaim, Reclaimed, Revoked};
+use crate::wire::admin::{Ended, Error, Evicted, Evidence, Level, Reclaim, Reclaimed};
 
 /// What a probe takes beyond its deadline until everybody was judged.
 const JUDGED_WITHIN: Duration = Duration::from_millis(500);
@@ -58,40 +57,6 @@ pub(super) async fn evict(
         }
     };
     Ok(control.act(operator, what, order, work).await)
-}
-
-/// Logs a user out everywhere: whatever let him in until now lets him in no more, and his sockets are closed (4513).
-#[utoipa::path(
-    delete, path = "/v1/admin/users/{user}/sessions", tag = "operators", security(("key" = [])),
-    params(
-        ("user" = String, Path, description = "The user's id, percent-encoded."),
-        ("Idempotency-Key" = Option<String>, Header, description = "The first answer is given again."),
-    ),
-    responses(
-        (status = 200, body = Revoked),
-        (status = 400, body = Error), (status = 401, body = Error), (status = 403, body = Error),
-        (status = 409, body = Error), (status = 422, body = Error)
-    )
-)]
-pub(super) async fn log_out(
-    State(control): State<Arc<Control>>,
-    Writer(operator): Writer,
-    Named(user): Named<String>,
-    order: Order,
-) -> Result<Response, Refused> {
-    let user = super::user_id(&user)?;
-    let what = What { action: "log_out", user: Some(user.clone()), thread: None, parameters: json!({}) };
-    let steered = Arc::clone(&control);
-    let work = async move { steered.steer(move |driver| log_out_of(driver, &user)).await };
-    Ok(control.act(operator, what, order, work).await)
-}
-
-/// Closes the user's sockets, and ends what lingers without one.
-fn log_out_of(driver: &Driver, user: &UserId) -> Revoked {
-    let closed = driver.expel(EvictReason::LoggedOut, |whose, _| whose == user);
-    let left = driver.sessions_of(user).into_iter();
-    let ended = left.filter(|key| driver.end(key, EvictReason::LoggedOut)).map(|key| key.to_string()).collect();
-    Revoked { closed, ended }
 }
 
 /// Climbs the ladder by hand: everything that the level reaches goes; of the living, `force` takes exactly one.

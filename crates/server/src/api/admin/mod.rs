@@ -43,6 +43,7 @@ mod keys;
 mod limits;
 mod openapi;
 mod publish;
+mod revoke;
 mod sessions;
 
 pub use keys::OperatorKey;
@@ -62,6 +63,7 @@ pub struct Control {
     driver: Arc<Driver>,
     runs: Arc<Runs>,
     store: Arc<Store>,
+    doorkeeper: Arc<Doorkeeper>,
     access: Access,
     running: Arc<Running>,
     deeds: Arc<Semaphore>,
@@ -95,7 +97,8 @@ impl Control {
             driver,
             runs,
             store,
-            access: Access::new(config, doorkeeper),
+            access: Access::new(config, Arc::clone(&doorkeeper)),
+            doorkeeper,
             running: Arc::default(),
             deeds: Arc::new(Semaphore::new(MAX_DEEDS)),
             looks: Arc::new(Semaphore::new(MAX_LOOKS)),
@@ -144,10 +147,11 @@ pub(super) fn routes(control: Arc<Control>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(sessions::list))
         .routes(routes!(evict::evict))
-        .routes(routes!(evict::log_out))
+        .routes(routes!(revoke::log_out))
         .routes(routes!(evict::reclaim))
         .routes(routes!(limits::lend, limits::restore))
         .routes(routes!(explain::explain))
+        .routes(routes!(revoke::revoke))
         .routes(routes!(limits::drain))
         .routes(routes!(audit::audit))
         .routes(routes!(publish::publish))

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use lychgate_core::id::MAX_ID_BYTES;
 use lychgate_core::{SessionKey, ThreadId};
@@ -14,7 +15,7 @@ use tokio::time::timeout;
 
 use super::Control;
 use super::access::Writer;
-use super::deed::What;
+use super::deed::{What, identified};
 use crate::api::caller::read_body;
 use crate::api::refused::Refused;
 use crate::close::ErrorCode;
@@ -42,7 +43,7 @@ pub(super) async fn publish(
     State(control): State<Arc<Control>>,
     Writer(operator): Writer,
     request: Request,
-) -> Result<Json<Published>, Refused> {
+) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body, MAX_BYTES).await?;
     let Publish { user, thread, key: once, events } = Publish::parse(&body)
@@ -77,7 +78,7 @@ pub(super) async fn publish(
     let published = Published { threads };
     // Its own key makes a repetition harmless: whoever is not answered, because this failed, asks again.
     control.note_done(&operator, what, json!(published).to_string()).await?;
-    Ok(Json(published))
+    Ok(identified(operator.request, Json(published).into_response()))
 }
 
 /// The offset of the last event; none where it was there already.

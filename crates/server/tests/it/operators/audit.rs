@@ -93,7 +93,8 @@ async fn the_audit_log_and_the_answers_outlive_the_process() {
     let mut tab = gateway.connect(COLONS).await;
     tab.open("t1").await;
     let mut again = forced().send_to_admin(&gateway).await;
-    assert_eq!((again.header("idempotency-replayed"), again.json().await), (Some("true"), first));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.json().await, first);
     tab.expect_nothing().await;
     let entries = audit(&gateway, &format!("user={}", encoded(COLONS))).await;
     assert_eq!((entries.len(), &entries[0]["action"], &entries[0]["outcome"]), (1, &json!("reclaim"), &json!("done")));
@@ -118,7 +119,8 @@ async fn the_same_idempotency_key_does_it_once_and_stands_for_one_request() {
     let first = first.json().await;
     for _ in 0..3 {
         let mut again = force("k1", "ann").send_to_admin(&gateway).await;
-        assert_eq!((again.header("idempotency-replayed"), again.json().await), (Some("true"), first.clone()));
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+        assert_eq!(again.json().await, first);
     }
     let mut other = force("k1", "bob").send_to_admin(&gateway).await;
     assert_eq!((other.status, &other.json().await["code"]), (422, &json!("conflict")));

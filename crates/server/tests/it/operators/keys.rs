@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::ask;
-use crate::gateway::{Gateway, KEY, READ_KEY, configuration};
+use crate::gateway::{Gateway, KEY, Process, READ_KEY, claims, configuration, token};
 use crate::http::client::Ask;
 
 /// Every route, with a request that would be right.
@@ -37,7 +37,7 @@ fn request(method: &'static str, path: &str, body: &Value) -> Ask {
 async fn without_a_key_and_a_group_every_route_is_shut_and_says_how_to_make_a_key() {
     let mut lines = configuration(&[]);
     lines.retain(|line| !line.starts_with("admin."));
-    let gateway = Gateway::start_with(&lines).await;
+    let gateway = Gateway::started(Process::serve(&lines)).await;
     for (method, path, body) in routes() {
         for ask in [request(method, &path, &body), request(method, &path, &body).by_operator()] {
             let mut answer = ask.send_to_admin(&gateway).await;
@@ -171,4 +171,48 @@ async fn a_key_that_leaked_is_gone_when_the_configuration_is_read_again() {
     assert_eq!(ask(&gateway, Ask::get("/v1/admin/sessions")).await.0, 401);
     let other = Ask::get("/v1/admin/sessions").header("authorization", format!("Bearer {READ_KEY}"));
     assert_eq!(other.send_to_admin(&gateway).await.status, 200);
+}
+
+/// Asks by a token of this user, who is in these groups.
+async fn by_group(gateway: &Gateway, method: &'static str, groups: Value, header: &[(&str, &str)]) -> u16 {
+    let mut said = claims("ann");
+    said["groups"] = groups;
+    let path = if method == "GET" { "/v1/admin/sessions" } else { "/v1/admin/sessions/nobody%3At1" };
+    let ask = Ask::new(method, path).header("authorization", format!("Bearer {}", token(&said)));
+    header.iter().fold(ask, |ask, (name, value)| ask.header(name, *value)).send_to_admin(gateway).await.status
+}
+
+#[tokio::test]
+async fn whoever_logs_in_and_is_in_a_group_of_operators_is_one_and_nobody_else_is() {
+    let groups = [r#"admin.group = "support""#, r#"admin.write_group = "operators""#];
+    let gateway = Gateway::start(&groups).await;
+    let none = [];
+    for (groups, reads, changes) in [
+        (json!(["support"]), 200, 403),
+        (json!(["staff", "operators"]), 200, 404),
+        (json!(["Support", "operators "]), 403, 403),
+        (json!(["support operators"]), 403, 403),
+        (json!([]), 403, 403),
+        (Value::Null, 403, 403),
+        (json!({"support": true}), 403, 403),
+    ] {
+        assert_eq!(by_group(&gateway, "GET", groups.clone(), &none).await, reads, "{groups}");
+        assert_eq!(by_group(&gateway, "DELETE", groups.clone(), &none).await, changes, "{groups}");
+    }
+    // A page may ask by a token in hand only where it is ours.
+    assert_eq!(by_group(&gateway, "GET", json!(["operators"]), &[("origin", "https://attacker.example")]).await, 403);
+    let mut expired = claims("ann");
+    expired["groups"] = json!(["operators"]);
+    (expired["iat"], expired["exp"]) = (json!(999_000), json!(1_000_000));
+    let ask = Ask::get("/v1/admin/sessions").header("authorization", format!("Bearer {}", token(&expired)));
+    let mut answer = ask.send_to_admin(&gateway).await;
+    let error = answer.json().await;
+    assert!(answer.status == 401 && error["message"].as_str().unwrap().contains("expired"), "{error}");
+    let entries = ask_audit(&gateway).await;
+    assert!(entries.iter().any(|entry| entry["operator"] == "user:ann"), "who acted is known by his id: {entries:?}");
+}
+
+async fn ask_audit(gateway: &Gateway) -> Vec<Value> {
+    let mut page = ask(gateway, Ask::get("/v1/admin/audit?limit=500")).await.1;
+    page["entries"].as_array_mut().map(std::mem::take).unwrap()
 }

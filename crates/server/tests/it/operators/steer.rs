@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{COLONS, GOOGLE, ask, encoded};
-use crate::gateway::{Client, Gateway, Heard};
+use crate::gateway::{Call, Client, Gateway, Heard, claims, token};
 use crate::http::client::Ask;
 
 async fn reclaim(gateway: &Gateway, user: &str, level: &str) -> Value {
@@ -195,4 +195,78 @@ async fn a_node_that_is_told_to_drain_by_an_operator_ends_in_order() {
     assert!(log.contains("key:ops"), "{log}");
     // It has ended; the signal finds nobody.
     gateway.process.signal(Signal::TERM);
+}
+
+/// A token of this user with this id, given so many seconds ago.
+fn given(user: &str, id: &str, seconds_ago: u64) -> String {
+    let mut said = claims(user);
+    said["jti"] = json!(id);
+    said["iat"] = json!(said["iat"].as_u64().unwrap() - seconds_ago);
+    token(&said)
+}
+
+async fn tab(gateway: &Gateway, token: &str) -> Client {
+    let mut client = Call::with_token(token).dial(gateway).await.unwrap();
+    client.say(json!({"type": "hello"})).await;
+    client.expect("hello").await;
+    client
+}
+
+async fn is_refused(gateway: &Gateway, token: &str) {
+    let mut client = Call::with_token(token).dial(gateway).await.unwrap();
+    client.say(json!({"type": "hello"})).await;
+    client.expect_close(4501).await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_revoked_closes_its_sockets_and_lets_nobody_in_again() {
+    let gateway = Gateway::start(&[]).await;
+    let (stolen, other) = (given(GOOGLE, "j1", 60), given(GOOGLE, "j2", 60));
+    let (mut thief, mut user) = (tab(&gateway, &stolen).await, tab(&gateway, &other).await);
+    let (status, told) = ask(&gateway, Ask::post("/v1/admin/revocations", &json!({"jti": "j1"}))).await;
+    assert_eq!((status, told), (200, json!({"closed": 1, "ended": []})));
+    thief.expect_close(4501).await;
+    is_refused(&gateway, &stolen).await;
+    user.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn what_was_given_before_a_time_is_revoked_for_one_user_or_for_everybody() {
+    let gateway = Gateway::start(&[]).await;
+    let tokens = [given("ann", "a", 7_200), given("ann", "b", 60), given("bob", "c", 7_200)];
+    let mut tabs = Vec::new();
+    for token in &tokens {
+        tabs.push(tab(&gateway, token).await);
+    }
+    let hour_ago = (jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1)).to_string();
+    let revoke = |body: Value| Ask::post("/v1/admin/revocations", &body);
+    let of_ann = ask(&gateway, revoke(json!({"user": "ann", "issued_before": hour_ago}))).await;
+    assert_eq!(of_ann, (200, json!({"closed": 1, "ended": []})));
+    tabs[0].expect_close(4501).await;
+    tabs[1].expect_nothing().await;
+    tabs[2].expect_nothing().await;
+    assert_eq!(ask(&gateway, revoke(json!({"issued_before": hour_ago}))).await.1["closed"], 1);
+    tabs[2].expect_close(4501).await;
+    tabs[1].expect_nothing().await;
+    for body in
+        [json!({}), json!({"issued_before": "9999-01-01T00:00:00Z"}), json!({"jti": "x".repeat(257)}), json!([])]
+    {
+        let (status, error) = ask(&gateway, revoke(body.clone())).await;
+        assert_eq!((status, &error["code"]), (400, &json!("bad_frame")), "{body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_was_logged_out_comes_back_with_a_new_login_alone() {
+    let gateway = Gateway::start(&[]).await;
+    let old = given("ann", "a", 60);
+    let mut open = tab(&gateway, &old).await;
+    assert_eq!(ask(&gateway, Ask::new("DELETE", "/v1/admin/users/ann/sessions")).await.0, 200);
+    open.expect_close(4513).await;
+    is_refused(&gateway, &old).await;
+    // A login of a later second, whatever the clock says now.
+    let mut said = claims("ann");
+    said["iat"] = json!(said["iat"].as_u64().unwrap() + 5);
+    let mut client = tab(&gateway, &token(&said)).await;
+    client.open("t1").await;
 }
