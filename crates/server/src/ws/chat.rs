@@ -176,7 +176,7 @@ impl Chat {
         }
     }
 
-    /// Nobody who proved who he is hears this: an address has its rates, and he is told when to come back.
+    /// Too many come from where he comes from, or the node is overloaded.
     fn turn_away(&mut self, retry_in: Duration) {
         self.services.metrics.on_turned_away();
         self.dismiss(&Close::Overload.closing().after(retry_in));
@@ -260,6 +260,9 @@ impl Chat {
     fn introduce(&mut self, hello: &wire::Hello, heartbeat: Heartbeat) {
         let Standing::Stranger(stranger) = &mut self.standing else { return };
         let visitor = stranger.visitor.clone();
+        if let Some(retry_in) = self.services.driver.shed() {
+            return self.turn_away(retry_in);
+        }
         let identity = match (stranger.identity.take(), hello.token.as_deref()) {
             (Some(identity), _) => Ok(*identity),
             (None, Some(token)) => {
