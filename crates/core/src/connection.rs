@@ -29,7 +29,10 @@ pub(crate) struct Connection {
     pub(crate) missed_probes: u32,
     /// When it last gave a sign of life.
     pub(crate) heard: Time,
+    /// When its token expires; it may stay for [`crate::limits::LimitSpec::expiry_grace`] longer.
     pub(crate) expires: Option<Time>,
+    /// How many seconds before that its client is told; 0 once he was. Fits where the record had a gap.
+    pub(crate) notice_secs: u16,
     pub(crate) next_ping: Time,
     pub(crate) ping: Ping,
     /// Since when bytes wait and the kernel takes none.
@@ -59,6 +62,7 @@ impl Connection {
             missed_probes: 0,
             heard: now,
             expires,
+            notice_secs: notice_secs(expires, now),
             next_ping,
             ping: Ping::Idle,
             blocked_since: None,
@@ -120,6 +124,18 @@ impl Connection {
         self.unacked_ms = backlog.unacked_for.and_then(|time| NonZeroU32::new(millis(time)));
     }
 
+    /// It brought a new token.
+    pub(crate) fn on_renewal(&mut self, expires: Option<Time>, now: Time) {
+        self.expires = expires;
+        self.notice_secs = notice_secs(expires, now);
+    }
+
+    /// When its client is to be told that its token expires; none once he was.
+    pub(crate) fn notice_at(&self) -> Option<Time> {
+        let expires = self.expires.filter(|_| self.notice_secs > 0)?;
+        Some(expires - Duration::from_secs(self.notice_secs.into()))
+    }
+
     /// What is known of it.
     pub(crate) fn evidence(&self, clock: &Clock) -> Evidence {
         Evidence {
@@ -148,8 +164,15 @@ impl Connection {
             Ping::Written(at) => Some(clock.wall(at + limits.ping_answer)),
         };
         let stall = self.blocked_since.map(|since| clock.wall(since + limits.write_stall));
-        [answer, stall, self.expires].into_iter().flatten().fold(self.next_ping, Time::min)
+        let expiry = self.notice_at().or_else(|| self.expires.map(|at| at + limits.expiry_grace));
+        [answer, stall, expiry].into_iter().flatten().fold(self.next_ping, Time::min)
     }
+}
+
+/// A tenth of what is left of the token, in whole seconds, at least one and at most a minute: time to fetch another one.
+fn notice_secs(expires: Option<Time>, now: Time) -> u16 {
+    let left = expires.map_or(Duration::ZERO, |at| at.since(now));
+    left.as_secs().div_ceil(10).clamp(1, 60) as u16
 }
 
 /// The heartbeat interval with its jitter of 10 per cent either way, so that a restart does not leave all sockets

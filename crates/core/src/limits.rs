@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// The numbers as somebody wants them; [`Limits::new`] checks them.
 ///
-/// Names are the keys of the `[limits]` and `[liveness]` sections of the configuration.
+/// Names are the keys of the `[limits]` and `[liveness]` sections of the configuration; `expiry_grace` stands in `[auth]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitSpec {
     /// Sessions that one user may hold. Default 20.
@@ -58,6 +58,8 @@ pub struct LimitSpec {
     pub admission_budget: Duration,
     /// How long bytes may wait while the kernel takes none. Default 30 s.
     pub write_stall: Duration,
+    /// How long a connection goes on after its token has expired. Default 30 s.
+    pub expiry_grace: Duration,
     /// How long a close that was ordered may stay unconfirmed before the socket is torn down. Default 5 s.
     pub close_confirm: Duration,
 }
@@ -89,6 +91,7 @@ impl Default for LimitSpec {
             queue_deadline: Duration::from_secs(8),
             admission_budget: Duration::from_secs(10),
             write_stall: Duration::from_secs(30),
+            expiry_grace: Duration::from_secs(30),
             close_confirm: Duration::from_secs(5),
         }
     }

@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
 use crate::api::{self, Admin, Backends, Clients, Health};
-use crate::auth::{Doorkeeper, JwtAuthenticator};
-use crate::config::{Config, JournalKind, Liveness, Loaded, Server};
+use crate::auth::Doorkeeper;
+use crate::config::{self, Config, JournalKind, Liveness, Loaded, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report, Vigil};
 use crate::error::Error;
 use crate::journal::Journal;
@@ -29,6 +29,7 @@ use crate::listener::{self, Listener, Pool, max_connections};
 use crate::outbox::Frame;
 use crate::run::{RunChange, Runs, Surroundings};
 use crate::session::{Attach, Sessions};
+use crate::store::Store;
 use crate::telemetry::{Metrics, Population, logs};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
@@ -160,8 +161,7 @@ impl Node {
         let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
-        let tokens = Arc::new(JwtAuthenticator::new(&config.auth.jwt));
-        let doorkeeper = Doorkeeper::new(tokens, &config.auth.origins);
+        let doorkeeper = Doorkeeper::new(&config.auth, store(&config.journal)?).map_err(failed)?;
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
         Ok(Self { driver, sessions, runs, journal, doorkeeper, metrics })
@@ -195,9 +195,10 @@ impl Node {
 
     /// What a newer configuration changes at once.
     fn reloading(&self) -> impl Fn(&Config) + Send + Sync + 'static {
-        let driver = Arc::clone(&self.driver);
+        let (driver, doorkeeper) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper));
         move |config| {
             driver.replace_plans(&config.plans);
+            doorkeeper.reload(&config.auth);
             reload::relevel(config);
         }
     }
@@ -256,8 +257,8 @@ struct Around {
 }
 
 impl Surroundings for Around {
-    fn agent(&self, name: Option<&str>) -> Option<Arc<dyn Agent>> {
-        self.agents.named(name).ok().map(|(_, agent)| agent)
+    fn agent(&self, name: Option<&str>) -> Option<(Arc<str>, Arc<dyn Agent>)> {
+        self.agents.named(name).ok()
     }
 
     fn max_runs(&self, user: &UserId) -> usize {
@@ -278,6 +279,19 @@ impl Surroundings for Around {
     fn tell(&self, key: &SessionKey, frame: &Frame) {
         self.sessions.tell(key, frame);
     }
+}
+
+/// What the doors remember lies beside the journal, and lives as long.
+fn store(journal: &config::Journal) -> Result<Arc<Store>, Error> {
+    let directory = match journal.kind {
+        JournalKind::Memory => None,
+        JournalKind::Sqlite => Some(journal.directory.as_path()),
+    };
+    Store::open(directory).map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Failed(error.to_string())
 }
 
 /// Names the incarnation of a journal that is new.

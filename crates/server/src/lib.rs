@@ -13,6 +13,7 @@ pub mod driver;
 pub mod error;
 pub mod journal;
 pub mod listener;
+mod outbound;
 pub mod outbox;
 pub mod run;
 pub mod session;

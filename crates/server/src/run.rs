@@ -56,6 +56,8 @@ pub struct StartRun {
     pub key: SessionKey,
     /// The plan that the user's token names; passed on to the agent.
     pub plan: Option<Box<str>>,
+    /// The agents that the user may ask, by name; none: every one.
+    pub agents: Option<Arc<[Box<str>]>>,
     /// Which run; the idempotency key.
     pub run: RunId,
     /// What the client said.
@@ -64,6 +66,28 @@ pub struct StartRun {
     pub agent: Option<String>,
     /// Where a refusal goes.
     pub reply: Arc<dyn Sink>,
+}
+
+/// Why a run has no agent. `Display` is what the user hears.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAgent {
+    /// There is none of this name.
+    #[error("There is no agent of this name.")]
+    Unknown,
+    /// His token does not list it; these it lists.
+    #[error("You may not ask this agent; those that you may ask are: {}.", if .0.is_empty() { "none".into() } else { .0.join(", ") })]
+    Forbidden(Box<[Box<str>]>),
+}
+
+impl NoAgent {
+    /// The word of the `error` frame.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unknown => ErrorCode::AgentUnavailable,
+            Self::Forbidden(_) => ErrorCode::Forbidden,
+        }
+    }
 }
 
 /// A run began or ended; for the gate, which protects its session meanwhile.
@@ -87,8 +111,8 @@ pub enum RunChange {
 
 /// What runs need of the rest of the house; assembly wires it. No call may block.
 pub trait Surroundings: Send + Sync + 'static {
-    /// The agent of this name; without a name, the default one.
-    fn agent(&self, name: Option<&str>) -> Option<Arc<dyn Agent>>;
+    /// The agent of this name, or the default one, with the name that it is configured under.
+    fn agent(&self, name: Option<&str>) -> Option<(Arc<str>, Arc<dyn Agent>)>;
 
     /// How many runs a user may have in flight: his plan decides.
     fn max_runs(&self, user: &UserId) -> usize;
@@ -150,15 +174,30 @@ impl Runs {
         })
     }
 
-    /// Whether there is an agent of this name; without a name, a default one.
-    #[must_use]
-    pub fn has_agent(&self, name: Option<&str>) -> bool {
-        self.around.agent(name).is_some()
+    /// Whether a user may ask the agent of this name, or the default one: all, or those of a list.
+    ///
+    /// # Errors
+    /// [`NoAgent`] with a sentence for him.
+    pub fn may_ask(&self, name: Option<&str>, allowed: Option<&[Box<str>]>) -> Result<(), NoAgent> {
+        self.agent(name, allowed).map(drop)
+    }
+
+    fn agent(&self, name: Option<&str>, allowed: Option<&[Box<str>]>) -> Result<Arc<dyn Agent>, NoAgent> {
+        match (self.around.agent(name), allowed) {
+            (Some((name, _)), Some(allowed)) if !allowed.iter().any(|one| **one == *name) => {
+                Err(NoAgent::Forbidden(allowed.into()))
+            }
+            (Some((_, agent)), _) => Ok(agent),
+            // Whoever may not ask everybody learns nothing of who else there is.
+            (None, Some(allowed)) => Err(NoAgent::Forbidden(allowed.into())),
+            (None, None) => Err(NoAgent::Unknown),
+        }
     }
 
     /// Starts a run; does not block. The same run again is a no-op, whether it waits, is in flight or over. A thread
     /// with another run in flight, and `runs.max_queued_per_thread` waiting, is `error busy` to `reply`; a user with
-    /// all his runs in flight `error rate_limited`; an unknown agent `error agent_unavailable`; a gateway that stops
+    /// all his runs in flight `error rate_limited`; an unknown agent `error agent_unavailable`, one that he may not ask
+    /// `error forbidden`; a gateway that stops
     /// `error draining`; a journal that takes nothing `error internal`.
     pub fn start(&self, start: StartRun) {
         // Asked before the lock is taken: whoever answers has locks of his own.

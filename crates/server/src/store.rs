@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub mod revocations;
+
 /// The file, in the directory of the journal.
 const FILE: &str = "doors.db";
 
@@ -24,7 +26,7 @@ const FILE: &str = "doors.db";
 const BUSY: Duration = Duration::from_secs(2);
 
 /// What makes the tables; each statement may be run again on a file that has them.
-const TABLES: &[&str] = &[];
+const TABLES: &[&str] = &[revocations::TABLE];
 
 /// The tables.
 pub struct Store(Mutex<Connection>);
@@ -73,7 +75,6 @@ impl Store {
     }
 
     /// Works on the tables; nobody else does meanwhile.
-    #[expect(dead_code, reason = "the tables come with the doors that need them")]
     fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(work(&connection)?)

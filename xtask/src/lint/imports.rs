@@ -5,7 +5,7 @@
 //! edge in    listener ws api              handles of the middle, leaf, the auth trait; ws, api: the listener's seats
 //! middle     driver session run           leaf, core; the traits of the edge out
 //! edge out   auth agent journal cluster   leaf, the ids of core; never each other
-//! leaf       wire close error outbox sink store config telemetry sync     core, and each other without a cycle
+//! leaf       wire close error outbox outbound sink store config telemetry sync     core, and each other without a cycle
 //! ```
 //!
 //! Code under `#[cfg(test)]` and the two crate roots (`lib.rs`, `main.rs`) may use everything.
@@ -34,10 +34,24 @@ enum Core {
     Ids,
 }
 
-const LEAF: [&str; 9] = ["wire", "close", "error", "outbox", "sink", "store", "config", "telemetry", "sync"];
+const LEAF: [&str; 10] =
+    ["wire", "close", "error", "outbox", "outbound", "sink", "store", "config", "telemetry", "sync"];
 
-const EDGE_IN: [&str; 12] =
-    ["wire", "close", "error", "outbox", "sink", "store", "config", "telemetry", "sync", "driver", "session", "run"];
+const EDGE_IN: [&str; 13] = [
+    "wire",
+    "close",
+    "error",
+    "outbox",
+    "outbound",
+    "sink",
+    "store",
+    "config",
+    "telemetry",
+    "sync",
+    "driver",
+    "session",
+    "run",
+];
 
 const TABLE: [Row; 8] = [
     Row { layer: "leaf", rooms: &LEAF, core: Core::Whole, whole: &LEAF, traits: &[] },
@@ -63,6 +77,7 @@ const TABLE: [Row; 8] = [
             "close",
             "error",
             "outbox",
+            "outbound",
             "sink",
             "store",
             "config",

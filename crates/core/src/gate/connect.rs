@@ -144,8 +144,9 @@ impl Step<'_> {
     }
 
     pub(super) fn on_renew(&mut self, id: ConnectionId, expires: Option<Time>, plan: PlanId) {
+        let now = self.clock.now;
         if let Some(connection) = self.user.connection_mut(id) {
-            connection.expires = expires;
+            connection.on_renewal(expires, now);
             self.put_on_plan(plan);
         }
     }

@@ -397,6 +397,14 @@ pub enum Output {
         /// The user's sessions against his limit.
         usage: Usage,
     },
+    /// Tell the connection that its token expires, once for each token: a minute before, or a tenth of its time if that
+    /// is shorter.
+    Expiring {
+        /// Which.
+        connection: ConnectionId,
+        /// Until then; zero where it has expired already.
+        expires_in: Duration,
+    },
     /// Something worth a line in the log and a metric.
     Event(Event),
 }

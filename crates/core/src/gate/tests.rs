@@ -334,7 +334,7 @@ fn moved_sessions_that_nobody_opens_are_released_after_the_linger() {
 
 #[test]
 fn a_claim_that_ran_out_is_not_renewed_by_the_end_of_its_connection() {
-    let mut world = World::new();
+    let mut world = World::with(LimitSpec { expiry_grace: Duration::ZERO, ..LimitSpec::default() });
     world.connect(1);
     world.open(1, Some("t"), None);
     world.connect_after(2, Some(1));
@@ -460,15 +460,43 @@ fn a_writer_that_takes_no_byte_is_closed_as_slow_and_one_that_moves_is_not() {
 }
 
 #[test]
-fn an_expired_token_closes_its_connection_and_a_renewed_one_does_not() {
-    let mut world = World::new();
+fn an_expired_token_closes_its_connection_after_the_grace_and_a_renewed_one_does_not() {
+    let grace = Duration::from_secs(20);
+    let mut world = World::with(LimitSpec { expiry_grace: grace, ..LimitSpec::default() });
     world.fill(2);
     let expires = Some(world.now + Duration::from_secs(5));
     world.input(Input::Renew { user: user(), connection: socket(1), expires, plan: PlanId::default() });
     world.input(Input::Renew { user: user(), connection: socket(2), expires, plan: PlanId::default() });
     world.input(Input::Renew { user: user(), connection: socket(2), expires: None, plan: PlanId::default() });
-    world.advance(Duration::from_secs(6));
+    world.advance(Duration::from_secs(4) + grace);
+    assert_eq!(world.closed_sockets(), []);
+    world.advance(Duration::from_secs(1));
     assert_eq!(world.closed_sockets(), [(socket(1), EvictReason::TokenExpired, Manner::Handshake)]);
+}
+
+#[test]
+fn a_client_is_told_once_for_each_token_that_it_expires_soon() {
+    let mut world = World::new();
+    world.connect(1);
+    let mut told_after = |lifetime: u64, wait: u64| {
+        let expires = Some(world.now + Duration::from_secs(lifetime));
+        world.input(Input::Renew { user: user(), connection: socket(1), expires, plan: PlanId::default() });
+        world.seen.clear();
+        let mut told = |wait| {
+            world.advance(Duration::from_secs(wait));
+            let told = world.seen.iter().filter_map(|output| match output {
+                Output::Expiring { connection, expires_in } => Some((*connection, expires_in.as_secs())),
+                _ => None,
+            });
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(told(wait - 1), [], "too early");
+        (told(1), told(lifetime - wait))
+    };
+    let once = |left| (vec![(socket(1), left)], vec![(socket(1), left)]);
+    assert_eq!(told_after(3_600, 3_540), once(60), "a minute before the end of an hour");
+    assert_eq!(told_after(100, 90), once(10), "a tenth of its time before");
+    assert_eq!(told_after(3, 2), once(1), "a second at least");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Deadlines pass: heartbeats, stalled writers, expiry, claims, linger, probes, closes, background reclaim.
 
+use std::time::Duration;
+
 use crate::connection::{Ping, jittered};
 use crate::gate::Step;
 use crate::gate::io::{Manner, Output};
@@ -13,6 +15,7 @@ impl Step<'_> {
     pub(super) fn on_timeout(&mut self) {
         // First, because a connection that goes would give a session whose claim has run out a second linger.
         self.end_claims();
+        self.tell_expiry();
         self.expire_tokens();
         self.judge_silence();
         self.order_pings();
@@ -27,9 +30,20 @@ impl Step<'_> {
         self.user.connections.iter().filter(|connection| chosen(connection)).map(|connection| connection.id).collect()
     }
 
-    fn expire_tokens(&mut self) {
+    /// Once for each token, early enough that its client can bring the next one.
+    fn tell_expiry(&mut self) {
         let now = self.clock.now;
-        for id in self.connections_where(|connection| connection.expires.is_some_and(|at| at <= now)) {
+        for id in self.connections_where(|connection| connection.notice_at().is_some_and(|at| at <= now)) {
+            let Some(connection) = self.user.connection_mut(id) else { continue };
+            connection.notice_secs = 0;
+            let expires_in = connection.expires.map_or(Duration::ZERO, |at| at.since(now));
+            self.emit(Output::Expiring { connection: id, expires_in });
+        }
+    }
+
+    fn expire_tokens(&mut self) {
+        let (now, grace) = (self.clock.now, self.limits.expiry_grace);
+        for id in self.connections_where(|connection| connection.expires.is_some_and(|at| at + grace <= now)) {
             self.drop_connection(id, EvictReason::TokenExpired, Manner::Handshake);
         }
     }

@@ -227,10 +227,11 @@ impl Oracle {
         let it = &self.model.connections[number];
         let id = it.id;
         let user = &self.model.users[it.user];
+        let grace = self.model.limits(it.user).expiry_grace;
         let has_cause = match reason {
             EvictReason::Unresponsive => return self.called_unresponsive(now, number, None),
             EvictReason::Slow => return self.called_slow(now, number),
-            EvictReason::TokenExpired => it.expires.is_some_and(|at| at <= now.at),
+            EvictReason::TokenExpired => it.expires.is_some_and(|at| at + grace <= now.at),
             EvictReason::Superseded => {
                 self.turn.superseded.push(number);
                 true

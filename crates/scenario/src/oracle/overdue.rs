@@ -27,11 +27,12 @@ impl Oracle {
         let limits = self.model.plans.limits(PlanId::default());
         let dead_for = limits.ping_interval * (limits.missed_pings + 1) * 11 / 10 + limits.ping_answer + SLACK;
         let blocked_for = limits.write_stall + SLACK;
+        let expired_for = limits.expiry_grace + SLACK;
         let exceeds = |since: Option<Time>, most| since.is_some_and(|since| now.ran.since(since) > most);
         let found = self.model.connections.iter().filter(|it| it.is_registered()).find_map(|it| match () {
             () if exceeds(it.dead_since, dead_for) => Some((it.id, "dead", dead_for)),
             () if exceeds(it.blocked_since, blocked_for) => Some((it.id, "blocked", blocked_for)),
-            () if exceeds(it.expires, SLACK) => Some((it.id, "expired", SLACK)),
+            () if exceeds(it.expires, expired_for) => Some((it.id, "expired", expired_for)),
             () => None,
         });
         if let Some((id, what, limit)) = found {

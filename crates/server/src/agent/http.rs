@@ -13,7 +13,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Certificate, Client, Response, Url, redirect};
+use reqwest::{Client, ClientBuilder, Response, Url};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -22,6 +22,7 @@ use super::identity::Identity;
 use super::secrets::Secrets;
 use super::{AgentError, RunRequest};
 use crate::config::agents::Remote;
+use crate::outbound::{self, Body, read_up_to};
 
 /// Bytes of an error's body that are read at most, and for how long: enough for a sentence.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
@@ -118,9 +119,11 @@ impl Endpoint {
     /// Built on first use and off the runtime's threads, because it reads the machine's certificates from disk.
     async fn client(&self) -> Result<&Client, AgentError> {
         let build = || async {
-            let connect_timeout = self.connect_timeout;
-            let proxied = !is_loopback(&self.url);
-            match tokio::task::spawn_blocking(move || build_client(connect_timeout, proxied)).await {
+            let (url, connect_timeout) = (self.url.clone(), self.connect_timeout);
+            let idle = |builder: ClientBuilder| {
+                builder.pool_max_idle_per_host(MAX_IDLE_CONNECTIONS).pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+            };
+            match tokio::task::spawn_blocking(move || outbound::client(&url, connect_timeout, idle)).await {
                 Ok(Ok(client)) => Ok(client),
                 Ok(Err(error)) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "no HTTP client for agents");
@@ -147,29 +150,6 @@ impl Endpoint {
     }
 }
 
-/// A body that was read to its end, or not.
-pub(super) enum Body {
-    /// All of it.
-    Whole(Vec<u8>),
-    /// It is longer than was allowed.
-    TooLong,
-    /// The connection ended before the body did.
-    Broken,
-}
-
-/// Reads a body of at most `limit` bytes.
-pub(super) async fn read_up_to(mut response: Response, limit: usize) -> Body {
-    let mut bytes = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > limit => return Body::TooLong,
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return Body::Whole(bytes),
-            Err(_) => return Body::Broken,
-        }
-    }
-}
-
 /// The sentence in an error's body, in the shapes that compatible servers use: `error.message`, `error`, `message`,
 /// `detail`.
 pub(super) fn words(body: &Value) -> Option<&str> {
@@ -178,45 +158,6 @@ pub(super) fn words(body: &Value) -> Option<&str> {
         .into_iter()
         .flatten()
         .find_map(Value::as_str)
-}
-
-/// A client with the machine's certificates or, on a machine that has none, with the ones of Mozilla that are built in:
-/// without this step even plain http to a neighbour would fail there.
-fn build_client(connect_timeout: Duration, proxied: bool) -> reqwest::Result<Client> {
-    let builder = || {
-        let builder = Client::builder()
-            .connect_timeout(connect_timeout)
-            .redirect(redirect::Policy::none())
-            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
-            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
-            .user_agent(concat!("lychgate/", env!("CARGO_PKG_VERSION")));
-        match proxied {
-            true => builder,
-            false => builder.no_proxy(),
-        }
-    };
-    builder().build().or_else(|error| {
-        tracing::info!(
-            error = &error as &dyn std::error::Error,
-            "no certificates on this machine, using the built-in ones"
-        );
-        builder().tls_certs_only(built_in_roots()?).build()
-    })
-}
-
-fn built_in_roots() -> reqwest::Result<Vec<Certificate>> {
-    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|certificate| Certificate::from_der(certificate)).collect()
-}
-
-/// A proxy of the environment cannot reach our own loopback.
-fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some("localhost") => true,
-        Some(host) => {
-            host.trim_matches(['[', ']']).parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
-        }
-        None => false,
-    }
 }
 
 /// The error is logged without the address: its query may hold a key.
@@ -352,25 +293,5 @@ mod tests {
             let endpoint = Endpoint::new(base_url, &["chat", "completions"], "*/*", &Remote::default()).unwrap();
             assert_eq!(endpoint.url.as_str(), expected);
         }
-    }
-
-    #[test]
-    fn a_proxy_is_never_asked_for_our_own_loopback() {
-        for (url, expected) in [
-            ("http://localhost:1/", true),
-            ("http://127.0.0.9/", true),
-            ("http://[::1]/", true),
-            ("http://10.0.0.1/", false),
-            ("https://api.example.org/", false),
-        ] {
-            assert_eq!(is_loopback(&url.parse().unwrap()), expected, "{url}");
-        }
-    }
-
-    #[test]
-    fn a_machine_without_certificates_uses_the_built_in_ones() {
-        let roots = built_in_roots().unwrap();
-        assert!(roots.len() > 50);
-        Client::builder().tls_certs_only(roots).build().unwrap();
     }
 }

@@ -57,15 +57,17 @@ async fn run(
     drop(body);
     let run = run.map(|run| RunId::parse(&run)).transpose().map_err(|error| Refused::bad_id("runId", &error))?;
     // Asked before a slot is taken, which may cost another session its own.
-    if !clients.runs.has_agent(agent.as_deref()) {
-        return Err(ErrorCode::AgentUnavailable.into());
-    }
+    let agents = caller.identity.agents.clone();
+    clients
+        .runs
+        .may_ask(agent.as_deref(), agents.as_deref())
+        .map_err(|none| Refused::saying(none.code(), none.to_string()))?;
     let plan = caller.identity.plan.clone();
     let visit = Visit { caller, thread, operation: "agui" };
     let serve = move |mut reader: Reader| async move {
         let run = run.unwrap_or_else(|| reader.context().run().clone());
         let mut telling = Telling { run, begun: false };
-        let end = telling.tell(&mut reader, Question { plan, input, agent }).await;
+        let end = telling.tell(&mut reader, Question { plan, agents, input, agent }).await;
         telling.end(reader, end).await;
     };
     Ok(Reader::respond(clients, visit, serve).await)
@@ -74,6 +76,7 @@ async fn run(
 /// What is asked, until it is.
 struct Question {
     plan: Option<Box<str>>,
+    agents: Option<Arc<[Box<str>]>>,
     input: RunInput,
     agent: Option<String>,
 }
@@ -125,9 +128,10 @@ impl Telling {
         })?;
         match found {
             RunInLog::Unknown => {
-                let Question { plan, input, agent } = question;
+                let Question { plan, agents, input, agent } = question;
                 let reply = reader.reply();
-                reader.clients().runs.start(StartRun { key, plan, run: self.run.clone(), input, agent, reply });
+                let start = StartRun { key, plan, agents, run: self.run.clone(), input, agent, reply };
+                reader.clients().runs.start(start);
                 Ok(())
             }
             RunInLog::After(resume) if resume.after >= opened.after => Ok(()),

@@ -79,7 +79,7 @@ impl Clients {
             Refused::from(ErrorCode::RateLimited).after(retry_in)
         };
         let credential = visitor.credential(&shown);
-        if let Some(retry_in) = credential.and_then(|credential| visitor.held_off(credential)) {
+        if let Some(retry_in) = visitor.held_off(credential) {
             return Err(too_many(retry_in));
         }
         match self.doorkeeper.identify(shown).await {
@@ -91,10 +91,8 @@ impl Clients {
             Err(error) => {
                 tracing::debug!(%error, "token refused");
                 self.metrics.on_auth_failure(error.as_str());
-                if let Some(credential) = credential {
-                    visitor.failed(credential);
-                }
-                Err(Refused::saying(ErrorCode::Unauthorized, error.sentence()))
+                visitor.failed(credential, &error);
+                Err(Refused::from(&error.closing()))
             }
         }
     }

@@ -26,6 +26,7 @@ use super::line::{HttpLine, News};
 use super::refused::Refused;
 use super::response::{Gone, Outlet, response};
 use super::sse;
+use crate::auth::AuthError;
 use crate::close::ErrorCode;
 use crate::driver::{Arrival, Registration, random_bits};
 use crate::listener::Known;
@@ -151,6 +152,7 @@ impl Reader {
         };
         let context = SessionContext::from_websocket_request(&request, clients.driver.entropy())
             .map_err(|error| Refused::bad_id("threadId", &error))?;
+        let (user, proof) = (identity.user.clone(), identity.proof);
         let line = Arc::new(HttpLine::new(clients.bounds.outbox_bytes, seat.clone()));
         let mut registration = clients.driver.connect(Arrival {
             expires_in: identity.expires_in(),
@@ -164,6 +166,10 @@ impl Reader {
             line: Arc::clone(&line) as Arc<dyn Line>,
         });
         registration.ended(End::ClientClosed);
+        // From here on a revocation finds the connection; one that came while the body was read has not.
+        if clients.doorkeeper.is_revoked(&user, proof) {
+            return Err(Refused::from(&AuthError::Revoked.closing()));
+        }
         // Counted by the driver from now on.
         let known = seat.hold();
         drop(asking);

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::Clients;
 use super::caller::{Caller, Named, read_body};
 use super::refused::Refused;
+use crate::auth::Identity;
 use crate::close::ErrorCode;
 use crate::outbox::{Frame, Sent};
 use crate::run;
@@ -36,8 +37,8 @@ pub(super) async fn start(
     let run = RunId::parse(&run).map_err(|error| Refused::bad_id("run", &error))?;
     let (said, says) = oneshot::channel();
     let reply = Arc::new(Reply(Mutex::new(Some(said))));
-    let plan = caller.identity.plan;
-    clients.runs.start(run::StartRun { key: key.clone(), plan, run: run.clone(), input, agent, reply });
+    let Identity { plan, agents, .. } = caller.identity;
+    clients.runs.start(run::StartRun { key: key.clone(), plan, agents, run: run.clone(), input, agent, reply });
     let position = match says.await {
         Ok(frame) => Some(position(&frame)?),
         // Let go without a word: it runs, or it has run before.

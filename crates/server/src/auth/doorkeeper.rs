@@ -4,19 +4,32 @@
 //!  Authorization header > subprotocol > ticket > login cookie (Origin must match) > hello.token
 //!        '------- token -------'          |            |                               |
 //!                  v                      v            v                               v
-//!            Authenticator             tickets       logins                      Authenticator
+//!               Issuers                tickets       logins                         Issuers
 //!                  '--------------- none of it revoked ---------------------------------'
 //! ```
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use http::HeaderMap;
+use lychgate_core::{Proof, UserId};
+use tokio::time::{Instant, timeout_at};
 
-use super::{AuthError, Authenticator, Identity, OriginError, bearer, check_origin};
+use super::issuers::Unproven;
+use super::revocations::{Revocation, Revocations, RevokeError};
+use super::{AuthError, Identity, Issuers, OriginError, bearer, check_origin};
+use crate::config;
+use crate::store::{Store, StoreError};
+
+/// How long a request waits for keys that are being fetched.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Names under which people put tokens into addresses.
+const TOKEN_NAMES: [&str; 6] = ["token", "access_token", "jwt", "id_token", "bearer", "authorization"];
 
 /// What an HTTP request shows of whoever sent it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Shown<'a> {
     /// All its headers.
     pub headers: &'a HeaderMap,
@@ -26,40 +39,130 @@ pub struct Shown<'a> {
     pub subprotocol: Option<&'a str>,
 }
 
+impl fmt::Debug for Shown<'_> {
+    /// Nothing of it: all of it may hold tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shown").finish_non_exhaustive()
+    }
+}
+
 /// Knows everything that lets somebody in.
 pub struct Doorkeeper {
-    tokens: Arc<dyn Authenticator>,
-    origins: Arc<[String]>,
+    rules: RwLock<Arc<Rules>>,
+    revocations: Arc<Revocations>,
+}
+
+/// What the configuration says, as one value that is exchanged whole.
+struct Rules {
+    config: config::Auth,
+    issuers: Issuers,
 }
 
 impl fmt::Debug for Doorkeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Doorkeeper").field("origins", &self.origins).finish_non_exhaustive()
+        f.debug_struct("Doorkeeper").field("config", &self.rules().config).finish_non_exhaustive()
     }
 }
 
 impl Doorkeeper {
-    /// Takes tokens that `tokens` proves, and requests of browsers from `origins` (empty: any).
-    #[must_use]
-    pub fn new(tokens: Arc<dyn Authenticator>, origins: &[String]) -> Arc<Self> {
-        Arc::new(Self { tokens, origins: origins.into() })
+    /// Lets in whom the configuration names, less what is revoked in the store. Waits for the disk, once.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, where an issuer publishes its keys.
+    pub fn new(config: &config::Auth, store: Arc<Store>) -> Result<Arc<Self>, StoreError> {
+        let revocations = Arc::new(Revocations::restore(store)?);
+        let none = Rules { config: config.clone(), issuers: Issuers::default() };
+        let doorkeeper = Self { rules: RwLock::new(Arc::new(none)), revocations };
+        doorkeeper.reload(config);
+        Ok(Arc::new(doorkeeper))
+    }
+
+    /// From now on this configuration counts. Issuers that stand in it as before keep the keys that were fetched. Whoever
+    /// is in stays in. The grace after expiry is the gate's, and not changed by this.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn reload(&self, config: &config::Auth) {
+        let issuers = Issuers::new(&config.all_issuers(), &self.rules().issuers);
+        self.revocations.know(issuers.names().map(str::to_owned).collect());
+        let rules = Arc::new(Rules { config: config.clone(), issuers });
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whom a request proves to come from: the first proof counts, in the order of protocol.md, rule 1. None where it
-    /// shows nothing, so that a `hello` may still bring a token.
+    /// shows nothing, so that a `hello` may still bring a token. Waits for keys that are being fetched, 3 s at most.
     ///
     /// # Errors
-    /// What it shows proves nothing.
+    /// What it shows proves nothing, or nothing yet ([`AuthError::KeysPending`]); or there is a token in its address,
+    /// whatever else it shows.
     pub async fn identify(&self, shown: Shown<'_>) -> Result<Option<Identity>, AuthError> {
-        bearer(shown.headers).or(shown.subprotocol).map(|token| self.verify(token)).transpose()
+        if shown.query.is_some_and(holds_a_token) {
+            return Err(AuthError::InQuery);
+        }
+        match bearer(shown.headers).or(shown.subprotocol) {
+            Some(token) => self.verify_patiently(token).await.map(Some),
+            None => Ok(None),
+        }
     }
 
-    /// Checks a token, wherever it stood.
+    /// Checks a token, wherever it stood, with the keys that are known.
     ///
     /// # Errors
-    /// It proves nothing.
+    /// It proves nothing; or nothing yet, because its issuer has to be asked first ([`AuthError::KeysPending`]).
     pub fn verify(&self, token: &str) -> Result<Identity, AuthError> {
-        self.tokens.verify(token)
+        Ok(self.prove(token)?)
+    }
+
+    async fn verify_patiently(&self, token: &str) -> Result<Identity, AuthError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.prove(token) {
+                Ok(identity) => return Ok(identity),
+                Err(Unproven::Refused(error)) => return Err(error),
+                Err(Unproven::Pending(mut pending)) => {
+                    let ended = match &mut pending.round {
+                        Some(round) => timeout_at(deadline, round.changed()).await.is_ok_and(|changed| changed.is_ok()),
+                        None => false,
+                    };
+                    if !ended {
+                        return Err(Unproven::Pending(pending).into());
+                    }
+                }
+            }
+        }
+    }
+
+    fn prove(&self, token: &str) -> Result<Identity, Unproven> {
+        let identity = self.rules().issuers.verify(token, &self.revocations.ids)?;
+        match self.is_revoked(&identity.user, identity.proof) {
+            true => Err(AuthError::Revoked.into()),
+            false => Ok(identity),
+        }
+    }
+
+    /// Revokes tokens and logins: it is on the disk, and no door takes them any more, when this returns. What is open
+    /// already stays so until the caller closes it, with `Driver::expel` and [`Self::is_revoked`].
+    ///
+    /// # Errors
+    /// [`RevokeError`]; nothing is revoked then. Dropping the future leaves open whether it is.
+    pub async fn revoke(&self, revocation: Revocation) -> Result<(), RevokeError> {
+        let (revocations, rules) = (Arc::clone(&self.revocations), self.rules());
+        let written = tokio::task::spawn_blocking(move || revocations.add(&revocation, &rules.config)).await;
+        written.unwrap_or(Err(RevokeError::Stopping))
+    }
+
+    /// Whether what let a user in does not count any more. Ask again once a connection is registered: a revocation that
+    /// came between the check of its token and that moment has not found it.
+    #[must_use]
+    pub fn is_revoked(&self, user: &UserId, proof: Proof) -> bool {
+        self.revocations.is_hit(user, proof)
     }
 
     /// Whether a page may connect or call from a browser.
@@ -67,6 +170,12 @@ impl Doorkeeper {
     /// # Errors
     /// It is not on the list.
     pub fn check_origin(&self, origin: Option<&str>) -> Result<(), OriginError> {
-        check_origin(&self.origins, origin)
+        check_origin(&self.rules().config.origins, origin)
     }
+}
+
+/// Addresses are kept by proxies, histories and logs; a token in one is to be taken as stolen (RFC 6750, section 5.3).
+fn holds_a_token(query: &str) -> bool {
+    let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    names.any(|name| TOKEN_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name)))
 }

@@ -1,42 +1,23 @@
-//! JSON Web Tokens (RFC 7519), signed with HS256 and a shared secret.
-//!
-//! The algorithm comes from the configuration, never from the token; `sub`, `exp`, `iss` and `aud` must be there
-//! (RFC 8725, best current practices).
+//! JSON Web Tokens (RFC 7519): what one says of itself, what it claims once its signature holds, and tokens of our own.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use lychgate_core::{Proof, UserId};
+use lychgate_core::UserId;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::{AuthError, Authenticator, Identity};
+use super::AuthError;
 use crate::config;
 
 /// The longest token that is looked at (hazard R31). Request headers are bounded near this size anyway.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// The longest name of a plan that is looked at.
-const MAX_PLAN_BYTES: usize = 64;
-
-/// The one algorithm that is accepted.
+/// What `lychgate token` signs with.
 const ALGORITHM: Algorithm = Algorithm::HS256;
-
-/// Accepts tokens of the configured secret, issuer and audience.
-pub struct JwtAuthenticator {
-    key: DecodingKey,
-    validation: Validation,
-}
-
-impl fmt::Debug for JwtAuthenticator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JwtAuthenticator").finish_non_exhaustive()
-    }
-}
 
 /// Installs the cryptography of tokens for this process. Call it first thing; calling it again does nothing.
 ///
@@ -46,11 +27,47 @@ pub fn install_provider() {
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    sub: Option<serde_json::Value>,
-    exp: Option<serde_json::Value>,
-    plan: Option<serde_json::Value>,
+/// What a token says of itself before anything of it is believed: enough to find who can say whether it is true.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// Its `iss`.
+    pub(super) issuer: String,
+    /// Its `kid`.
+    pub(super) key: Option<String>,
+    /// Its `alg`: it never decides what a key is used for.
+    pub(super) algorithm: Algorithm,
+}
+
+impl Head {
+    /// Reads it, and nothing that is longer than a token of ours.
+    pub(super) fn read(token: &str) -> Result<Self, AuthError> {
+        #[derive(Deserialize)]
+        struct Issued {
+            iss: Option<Value>,
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(AuthError::TooLong(token.len()));
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|error| because(token, error.into_kind()))?;
+        let payload = token.split('.').nth(1).unwrap_or_default();
+        let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| AuthError::Malformed("not base64url".to_owned()))?;
+        let issued: Issued = serde_json::from_slice(&payload)
+            .map_err(|error| AuthError::Malformed(format!("JSON, {:?}", error.classify())))?;
+        match issued.iss {
+            Some(Value::String(issuer)) => Ok(Self { issuer, key: header.kid, algorithm: header.alg }),
+            Some(_) | None => Err(AuthError::MissingClaim("iss".to_owned())),
+        }
+    }
+}
+
+/// The claims of a token whose signature and times hold, and which says what `rules` ask for.
+pub(super) fn decode(token: &str, key: &DecodingKey, rules: &Validation) -> Result<Map<String, Value>, AuthError> {
+    let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, key, rules)
+        .map_err(|error| because(token, error.into_kind()))?;
+    match decoded.header.crit {
+        Some(_) => Err(AuthError::UnknownExtension),
+        None => Ok(decoded.claims),
+    }
 }
 
 #[derive(Serialize)]
@@ -62,62 +79,6 @@ struct Minted<'a> {
     exp: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<&'a str>,
-}
-
-impl JwtAuthenticator {
-    /// Takes secret, issuer, audience and leeway from the configuration.
-    #[must_use]
-    pub fn new(config: &config::Jwt) -> Self {
-        let mut validation = Validation::new(ALGORITHM);
-        validation.leeway = config.leeway.as_secs();
-        validation.validate_nbf = true;
-        validation.set_required_spec_claims(&["exp", "sub", "aud", "iss"]);
-        validation.set_audience(&[&config.audience]);
-        validation.set_issuer(&[&config.issuer]);
-        Self { key: DecodingKey::from_secret(&config.secret), validation }
-    }
-}
-
-impl Authenticator for JwtAuthenticator {
-    fn verify(&self, token: &str) -> Result<Identity, AuthError> {
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(AuthError::TooLong(token.len()));
-        }
-        let decoded = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation)
-            .map_err(|error| because(token, error.into_kind()))?;
-        if decoded.header.crit.is_some() {
-            return Err(AuthError::UnknownExtension);
-        }
-        let Some(serde_json::Value::String(sub)) = decoded.claims.sub else {
-            return Err(AuthError::MissingClaim("sub".to_owned()));
-        };
-        Ok(Identity {
-            user: UserId::parse(&sub).map_err(AuthError::BadSubject)?,
-            expires: decoded.claims.exp.as_ref().and_then(seconds),
-            plan: decoded.claims.plan.and_then(plan_name),
-            agents: None,
-            groups: Arc::default(),
-            proof: Proof::default(),
-        })
-    }
-}
-
-/// A claim of another type, or too long to be a name of ours, names no plan: it is no reason to keep anybody out.
-fn plan_name(claim: serde_json::Value) -> Option<Box<str>> {
-    match claim {
-        serde_json::Value::String(name) if name.len() <= MAX_PLAN_BYTES => Some(name.into_boxed_str()),
-        serde_json::Value::String(_)
-        | serde_json::Value::Null
-        | serde_json::Value::Bool(_)
-        | serde_json::Value::Number(_)
-        | serde_json::Value::Array(_)
-        | serde_json::Value::Object(_) => None,
-    }
-}
-
-/// `exp` may have a fraction (RFC 7519, section 2: NumericDate); it was checked to be a number that is not negative.
-fn seconds(value: &serde_json::Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_f64().map(|seconds| seconds as u64))
 }
 
 /// Makes a token for `user`, valid from now on for `lifetime`: for trying things out and for tests. In production the

@@ -1,36 +1,42 @@
 //! Who is it: authenticators behind one trait, and the check of a browser's origin.
 //!
 //! ```text
-//! ws, api --token--> Authenticator::verify --> Identity { user, expires }
-//!                          |                \-> AuthError: a sentence for the client, a detail for the log
-//!                          '- jwt: HS256 from [auth.jwt]
+//! ws, api --> Doorkeeper --token--> Issuers, by `iss` --> Identity { user, expires, .. }
+//!                 |                    |             '--> AuthError: a sentence for the client, a detail for the log
+//!                 |                    '- a secret, a public key, or keys that the issuer publishes (jwks)
+//!                 '- not revoked
 //! ```
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderMap};
 use lychgate_core::{IdError, Proof, UserId};
 
-use crate::close::Close;
+use crate::close::{Close, Closing, ErrorCode};
 
+mod claims;
 mod doorkeeper;
+mod issuers;
+mod jwks;
 pub mod jwt;
 mod origin;
+mod revocations;
 
 pub use doorkeeper::{Doorkeeper, Shown};
-pub use jwt::JwtAuthenticator;
+pub use issuers::Issuers;
 pub use origin::{OriginError, check_origin};
+pub use revocations::{Revocation, Revocations, RevokeError, Revoked};
 
 /// Who a token speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The verified subject.
     pub user: UserId,
-    /// When the token stops to be valid, in seconds since 1970; the socket is closed with 4004 then. None: never.
+    /// When the token stops to be valid, in seconds since 1970; after a grace the socket is closed with 4004 then. None:
+    /// never.
     pub expires: Option<u64>,
-    /// The plan that the token names in its claim `plan`, which selects limits; text of at most 64 bytes.
+    /// The plan that the token names, which selects limits; text of at most 64 bytes.
     pub plan: Option<Box<str>>,
     /// The agents that he may ask, by name; none: every one.
     pub agents: Option<Arc<[Box<str>]>>,
@@ -58,15 +64,6 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Proves who a token speaks for.
-pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
-    /// Checks a token. Does not block: keys are at hand.
-    ///
-    /// # Errors
-    /// [`AuthError`]; every one of them is the token's fault, none is ours.
-    fn verify(&self, token: &str) -> Result<Identity, AuthError>;
-}
-
 /// Why a token proves nothing. `Display` is the detail for the log; [`AuthError::sentence`] is what the client hears.
 /// Neither holds any part of the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,8 +81,23 @@ pub enum AuthError {
     #[error("the token is signed with another algorithm than the configured one")]
     WrongAlgorithm,
     /// It was signed with another key, or changed afterwards.
-    #[error("the signature of the token does not match the configured secret")]
+    #[error("the signature of the token does not match the key of its issuer")]
     BadSignature,
+    /// It names a key that its issuer does not publish; the issuer was asked after the name was first heard.
+    #[error("the token is signed with a key that its issuer does not publish (kid)")]
+    UnknownKey,
+    /// It names a key that is not known, and the issuer cannot be asked now. Nobody's fault who shows it: he is to come back.
+    #[error("the token is signed with a key that is not known yet (kid); its issuer is asked in {} ms", retry_in.as_millis())]
+    KeysPending {
+        /// When to come back.
+        retry_in: Duration,
+    },
+    /// It was good, and is not any more.
+    #[error("the token was revoked")]
+    Revoked,
+    /// A token stands in the query of an address, where logs and histories keep it.
+    #[error("a token stands in the query of the address")]
+    InQuery,
     /// Its header demands an extension that we do not know (RFC 7515, section 4.1.11).
     #[error("the header of the token marks an extension as critical that is not known here")]
     UnknownExtension,
@@ -105,27 +117,77 @@ pub enum AuthError {
     #[error("the token has no usable claim {0:?}")]
     MissingClaim(String),
     /// Its subject is no user id.
-    #[error("the subject of the token (sub) {0}")]
+    #[error("the user that the token names {0}")]
     BadSubject(IdError),
 }
 
 impl AuthError {
-    /// What the client hears. It tells a person what to do and an attacker nothing: all but expiry sound alike.
+    /// What the client hears. It tells a person what to do and an attacker nothing: all that is wrong with a token itself,
+    /// but expiry, sounds alike.
     #[must_use]
     pub fn sentence(&self) -> &'static str {
         match self {
             Self::Expired => "Your login has expired; please log in again.",
             Self::BadSubject(_) => "Your user id cannot be used here; please tell the operator of this service.",
+            Self::KeysPending { .. } => "Your login cannot be checked at the moment; it is tried again by itself.",
+            Self::InQuery => {
+                "A token must not stand in an address, where logs keep it: send it in hello.token, as subprotocol \
+                 lychgate.bearer.<JWT>, or as Authorization header."
+            }
             Self::Malformed(_)
             | Self::TooLong(_)
             | Self::Unsigned
             | Self::WrongAlgorithm
             | Self::BadSignature
+            | Self::UnknownKey
+            | Self::Revoked
             | Self::UnknownExtension
             | Self::NotYetValid
             | Self::WrongAudience
             | Self::WrongIssuer
             | Self::MissingClaim(_) => Close::Unauthorized.closing().sentence,
+        }
+    }
+
+    /// How whoever showed it is sent away: for good, unless it is only that we could not know (hazard R11).
+    #[must_use]
+    pub fn closing(&self) -> Closing {
+        let closing = match self.retry_in() {
+            Some(retry_in) => Close::Retry.closing().after(retry_in),
+            None => Close::Unauthorized.closing(),
+        };
+        Closing { sentence: self.sentence(), ..closing }
+    }
+
+    /// The word of the `error` frame.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self.retry_in() {
+            Some(_) => ErrorCode::Internal,
+            None => ErrorCode::Unauthorized,
+        }
+    }
+
+    /// When to come back with the same token; none where that helps nobody.
+    #[must_use]
+    pub fn retry_in(&self) -> Option<Duration> {
+        match self {
+            Self::KeysPending { retry_in } => Some(*retry_in),
+            Self::Malformed(_)
+            | Self::TooLong(_)
+            | Self::Unsigned
+            | Self::WrongAlgorithm
+            | Self::BadSignature
+            | Self::UnknownKey
+            | Self::Revoked
+            | Self::InQuery
+            | Self::UnknownExtension
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::WrongAudience
+            | Self::WrongIssuer
+            | Self::MissingClaim(_)
+            | Self::BadSubject(_) => None,
         }
     }
 
@@ -138,6 +200,10 @@ impl AuthError {
             Self::Unsigned => "unsigned",
             Self::WrongAlgorithm => "wrong_algorithm",
             Self::BadSignature => "bad_signature",
+            Self::UnknownKey => "unknown_key",
+            Self::KeysPending { .. } => "keys_pending",
+            Self::Revoked => "revoked",
+            Self::InQuery => "token_in_query",
             Self::UnknownExtension => "unknown_extension",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",

@@ -54,7 +54,9 @@ pub(super) fn run(args: DemoArgs) -> Result<(), Error> {
     }
     let sources = Sources { file: None, environment, arguments };
     let user = UserId::parse(USER).map_err(|error| Error::Failed(error.to_string()))?;
-    let token = jwt::mint(&load(sources.clone())?.check()?.auth.jwt, &user, TOKEN_LIFETIME).map_err(Error::Failed)?;
+    let secret = load(sources.clone())?.check()?.auth.jwt;
+    let secret = secret.ok_or_else(|| Error::Failed("the demo has no secret".to_owned()))?;
+    let token = jwt::mint(&secret, &user, TOKEN_LIFETIME).map_err(Error::Failed)?;
     let program = std::env::current_exe().map_or_else(|_| "lychgate".to_owned(), |path| path.display().to_string());
     until_stopped(sources, |ready| {
         // A closed pipe does not end a gateway that others may be using.

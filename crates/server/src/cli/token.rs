@@ -38,7 +38,10 @@ pub(super) fn run(args: TokenArgs) -> Result<(), Error> {
     if let Some(plan) = args.plan.as_deref().filter(|plan| config.plans.find(plan).is_none()) {
         return Err(Error::Usage(format!("--plan {plan}: the configuration has no table [plans.{plan}]")));
     }
-    let token =
-        jwt::mint_on_plan(&config.auth.jwt, &user, args.plan.as_deref(), args.expires).map_err(Error::Failed)?;
+    let Some(jwt) = &config.auth.jwt else {
+        let what = "[auth.jwt] has no secret to sign with; the tokens of [auth.issuers] come from their issuers, or name a --secret";
+        return Err(Error::Usage(what.to_owned()));
+    };
+    let token = jwt::mint_on_plan(jwt, &user, args.plan.as_deref(), args.expires).map_err(Error::Failed)?;
     print(&format!("{token}\n"))
 }

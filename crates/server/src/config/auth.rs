@@ -1,19 +1,29 @@
-//! `[auth]` and `[auth.jwt]`: who may come in.
+//! `[auth]`, `[auth.jwt]` and `[auth.issuers.NAME]`: who may come in.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::Fault;
+use super::error::{Fault, not_zero};
 use super::secret::Outside;
 use super::value::{Secret, Span};
+
+mod issuer;
+mod keys;
+
+use issuer::RawIssuer;
+pub use issuer::{ClaimNames, Issuer};
+pub use keys::{Algorithm, KeySource, PublicKey};
+use keys::{How, SecretSource};
 
 /// The shortest secret that HS256 is safe with (RFC 7518, section 3.2: at least as long as the hash).
 pub const MIN_SECRET_BYTES: usize = 32;
 
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
+const MAX_GRACE: Duration = Duration::from_secs(300);
 const HOW_TO_MAKE_A_SECRET: &str = "Make one with `openssl rand -base64 48 > jwt.secret` and set auth.jwt.secret_file = \"jwt.secret\" \
      (or LYCHGATE__AUTH__JWT__SECRET_FILE). To try the gateway without any file, run `lychgate demo`.";
 
@@ -22,8 +32,12 @@ const HOW_TO_MAKE_A_SECRET: &str = "Make one with `openssl rand -base64 48 > jwt
 pub struct Auth {
     /// Origins that may connect from a browser; empty: any (a token is needed all the same).
     pub origins: Vec<String>,
-    /// Tokens that we accept.
-    pub jwt: Jwt,
+    /// How long a revocation counts that does not say until when. Default 720 h.
+    pub keep_revocations: Duration,
+    /// Tokens of our own secret; none where it has no secret and somebody else issues tokens.
+    pub jwt: Option<Jwt>,
+    /// Everybody else whose tokens are accepted, in the order of their names; no two have one `iss`, nor that of `jwt`.
+    pub issuers: Vec<Issuer>,
 }
 
 /// `[auth.jwt]`
@@ -45,11 +59,44 @@ impl fmt::Debug for Jwt {
     }
 }
 
+impl Jwt {
+    /// The same as one of `[auth.issuers]`: HS256, claims by their usual names.
+    #[must_use]
+    pub fn as_issuer(&self) -> Issuer {
+        Issuer {
+            name: "jwt".to_owned(),
+            issuer: self.issuer.clone(),
+            audiences: vec![self.audience.clone()],
+            algorithms: vec![Algorithm::HS256],
+            keys: KeySource::Secret(self.secret.as_slice().into()),
+            leeway: self.leeway,
+            claims: ClaimNames::default(),
+        }
+    }
+}
+
+impl Auth {
+    /// Everybody whose tokens are accepted.
+    #[must_use]
+    pub fn all_issuers(&self) -> Vec<Issuer> {
+        self.jwt.iter().map(Jwt::as_issuer).chain(self.issuers.iter().cloned()).collect()
+    }
+
+    /// Whether there is a way to prove who one is. Whatever else lets people in counts here.
+    fn lets_somebody_in(&self) -> bool {
+        self.jwt.is_some() || !self.issuers.is_empty()
+    }
+}
+
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawAuth {
     origins: Vec<String>,
+    expiry_grace: Span,
+    keep_revocations: Span,
     jwt: RawJwt,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    issuers: BTreeMap<String, RawIssuer>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -74,70 +121,88 @@ impl RawAuth {
         self.jwt.secret_file = None;
     }
 
+    /// How long a connection goes on after its token expired; the gate counts it.
+    pub(super) fn grace(&self) -> Result<Duration, Fault> {
+        match self.expiry_grace.0 {
+            grace if grace <= MAX_GRACE => Ok(grace),
+            _ => Err(Fault::value(
+                "auth.expiry_grace",
+                "is longer than 5 minutes",
+                "Issue tokens that live longer rather than serve expired ones for so long.",
+            )),
+        }
+    }
+
     pub(super) fn check(&self, outside: &Outside<'_>) -> Result<Auth, Fault> {
         for origin in &self.origins {
             check_origin(origin)?;
         }
-        Ok(Auth { origins: self.origins.clone(), jwt: self.jwt.check(outside)? })
+        not_zero("auth.keep_revocations", self.keep_revocations.0)?;
+        let jwt = self.jwt.check(outside)?;
+        let issuers =
+            self.issuers.iter().map(|(name, issuer)| issuer.check(name, outside)).collect::<Result<_, _>>()?;
+        let auth = Auth { origins: self.origins.clone(), keep_revocations: self.keep_revocations.0, jwt, issuers };
+        tell_apart(&auth)?;
+        match auth.lets_somebody_in() {
+            true => Ok(auth),
+            false => {
+                let what = "is not set: without a secret nobody could prove who he is";
+                Err(Fault::value("auth.jwt.secret", what, HOW_TO_MAKE_A_SECRET))
+            }
+        }
     }
 }
 
+/// A token finds its issuer by `iss` alone: two of one `iss` would take turns in refusing each other's tokens.
+fn tell_apart(auth: &Auth) -> Result<(), Fault> {
+    let own = auth.jwt.iter().map(|jwt| ("auth.jwt.issuer".to_owned(), jwt.issuer.as_str()));
+    let others = auth.issuers.iter().map(|it| (format!("auth.issuers.{}.issuer", it.name), it.issuer.as_str()));
+    let mut known: BTreeMap<&str, String> = BTreeMap::new();
+    for (key, issuer) in own.chain(others) {
+        if let Some(first) = known.insert(issuer, key.clone()) {
+            return Err(Fault::against(key, "must not be the same as", first));
+        }
+    }
+    Ok(())
+}
+
 impl RawJwt {
-    fn check(&self, outside: &Outside<'_>) -> Result<Jwt, Fault> {
+    fn check(&self, outside: &Outside<'_>) -> Result<Option<Jwt>, Fault> {
         for (key, value) in [("auth.jwt.issuer", &self.issuer), ("auth.jwt.audience", &self.audience)] {
-            if value.is_empty() {
-                return Err(Fault::value(
-                    key,
-                    "is empty",
-                    "Leave it out for the default, or name what your tokens carry.",
-                ));
-            }
+            not_empty(key, value)?;
         }
-        if self.leeway.0 > MAX_LEEWAY {
-            return Err(Fault::value(
-                "auth.jwt.leeway",
-                "is longer than 5 minutes",
-                "Set the clocks right rather than accept expired tokens for so long.",
-            ));
-        }
-        Ok(Jwt {
-            secret: self.secret(outside)?,
+        check_leeway("auth.jwt.leeway", self.leeway.0)?;
+        let source = SecretSource {
+            table: "auth.jwt",
+            text: self.secret.as_ref(),
+            variable: self.secret_env.as_deref(),
+            file: self.secret_file.as_deref(),
+        };
+        let how = How { algorithm: Algorithm::HS256, remedy: HOW_TO_MAKE_A_SECRET };
+        Ok(source.read(outside, &how)?.map(|secret| Jwt {
+            secret,
             issuer: self.issuer.clone(),
             audience: self.audience.clone(),
             leeway: self.leeway.0,
-        })
+        }))
     }
+}
 
-    fn secret(&self, outside: &Outside<'_>) -> Result<Vec<u8>, Fault> {
-        const EXCLUDES: &str = "must not be set together with";
-        let (key, text) = match (&self.secret, &self.secret_env, &self.secret_file) {
-            (None, None, None) => {
-                let what = "is not set: without a secret nobody could prove who he is";
-                return Err(Fault::value("auth.jwt.secret", what, HOW_TO_MAKE_A_SECRET));
-            }
-            (Some(_), Some(_), _) => return Err(Fault::against("auth.jwt.secret", EXCLUDES, "auth.jwt.secret_env")),
-            (Some(_), _, Some(_)) => return Err(Fault::against("auth.jwt.secret", EXCLUDES, "auth.jwt.secret_file")),
-            (None, Some(_), Some(_)) => {
-                return Err(Fault::against("auth.jwt.secret_env", EXCLUDES, "auth.jwt.secret_file"));
-            }
-            (Some(secret), None, None) => ("auth.jwt.secret", secret.0.clone()),
-            (None, Some(name), None) => {
-                let key = "auth.jwt.secret_env";
-                (key, outside.variable(key, name)?)
-            }
-            (None, None, Some(path)) => {
-                let key = "auth.jwt.secret_file";
-                (key, outside.file(key, path)?)
-            }
-        };
-        match text.len() {
-            len if len < MIN_SECRET_BYTES => Err(Fault::value(
-                key,
-                format!("gives a secret of {len} bytes; HS256 needs at least {MIN_SECRET_BYTES}"),
-                HOW_TO_MAKE_A_SECRET,
-            )),
-            _ => Ok(text.into_bytes()),
-        }
+fn not_empty(key: &str, value: &str) -> Result<(), Fault> {
+    match value {
+        "" => Err(Fault::value(key, "is empty", "Leave it out for the default, or name what your tokens carry.")),
+        _ => Ok(()),
+    }
+}
+
+fn check_leeway(key: &str, leeway: Duration) -> Result<(), Fault> {
+    match leeway {
+        leeway if leeway <= MAX_LEEWAY => Ok(()),
+        _ => Err(Fault::value(
+            key,
+            "is longer than 5 minutes",
+            "Set the clocks right rather than accept expired tokens for so long.",
+        )),
     }
 }
 
@@ -155,3 +220,6 @@ fn check_origin(origin: &str) -> Result<(), Fault> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

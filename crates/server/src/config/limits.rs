@@ -178,7 +178,7 @@ pub(super) fn check(
     limits: &RawLimits,
     liveness: &RawLiveness,
     plans: &BTreeMap<String, RawLimits>,
-    reclaim_interval: Duration,
+    (reclaim_interval, expiry_grace): (Duration, Duration),
 ) -> Result<(Limits, Plans), Fault> {
     let spec = limits.over(LimitSpec {
         ping_interval: liveness.ping_interval.0,
@@ -189,6 +189,7 @@ pub(super) fn check(
         write_stall: liveness.write_stall.0,
         close_confirm: liveness.close_confirm.0,
         reclaim_interval,
+        expiry_grace,
         ..LimitSpec::default()
     });
     let everybody = Limits::new(spec.clone()).map_err(|error| fault(error, |key| qualified(key, None)))?;

@@ -212,7 +212,7 @@ impl Raw {
         let outside = Outside { environment };
         let server = self.server.check()?;
         let interval = server.environment.reclaim_interval();
-        let (limits, plans) = limits::check(&self.limits, &self.liveness, &self.plans, interval)?;
+        let (limits, plans) = limits::check(&self.limits, &self.liveness, &self.plans, (interval, self.auth.grace()?))?;
         Ok(Config {
             server,
             limits,

@@ -25,7 +25,7 @@ mod tls;
 pub(crate) mod value;
 mod websocket;
 
-pub use auth::{Auth, Jwt, MIN_SECRET_BYTES};
+pub use auth::{Algorithm, Auth, ClaimNames, Issuer, Jwt, KeySource, MIN_SECRET_BYTES, PublicKey};
 pub use error::{ConfigError, Contradiction, Place};
 pub use journal::{Durability, Journal, JournalKind};
 pub use limits::Liveness;
@@ -34,6 +34,7 @@ pub use log::{Log, LogFormat};
 pub use runs::Runs;
 pub use server::{Environment, ForwardedHeader, Server};
 pub use tls::{Tls, TlsFault, TlsFiles};
+pub use value::Address;
 pub use websocket::WebSocket;
 
 /// Everything that `lychgate serve` needs, checked.

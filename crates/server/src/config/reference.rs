@@ -49,7 +49,7 @@ pub fn markdown() -> String {
 }
 
 /// Every key with its sections, those without a default too; sections themselves are listed as well. Agents beside
-/// `demo` are called `NAME`.
+/// `demo`, and issuers, are called `NAME`.
 pub(super) fn known_keys() -> Vec<String> {
     let mut keys = Vec::new();
     let mut section = "";
@@ -73,6 +73,7 @@ pub(super) fn nearest(key: &str) -> Option<String> {
     let (named, in_reference) = match parent.split_once('.') {
         Some(("agents", _)) => (Some(parent), "agents.NAME"),
         Some(("plans", _)) => (Some(parent), "limits"),
+        Some(("auth", rest)) if rest.starts_with("issuers.") => (Some(parent), "auth.issuers.NAME"),
         Some(_) | None => (None, parent),
     };
     let distance = |known: &str| {

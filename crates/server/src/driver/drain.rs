@@ -69,6 +69,10 @@ impl Driver {
                 Output::Limit { connection, usage } => {
                     say_to(shard, connection, &wire::Server::Notice(Notice::Limit(usage.into())));
                 }
+                Output::Expiring { connection, expires_in } => {
+                    let notice = Notice::Expiring { expires_in: expires_in.as_secs() };
+                    say_to(shard, connection, &wire::Server::Notice(notice));
+                }
             }
         }
         events

@@ -12,6 +12,7 @@ use super::*;
 use crate::outbox::Outbox;
 
 mod decisions;
+mod revoked;
 
 /// Longer than anything here takes; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);

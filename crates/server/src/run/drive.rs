@@ -66,9 +66,12 @@ pub(super) async fn run(mut held: Held, mut start: StartRun, orders: Arc<Orders>
 /// Everything before the agent is asked: find it, know the run, read the thread, append RUN_STARTED. None when there is
 /// nothing to do, or the client was told why not.
 async fn accept(held: &mut Held, start: &mut StartRun, orders: &Orders) -> Option<Accepted> {
-    let Some(agent) = held.runs.around.agent(start.agent.as_deref()) else {
-        refuse_saying(start, orders, ErrorCode::AgentUnavailable, "There is no agent of this name.");
-        return None;
+    let agent = match held.runs.agent(start.agent.as_deref(), start.agents.as_deref()) {
+        Ok(agent) => agent,
+        Err(none) => {
+            refuse_saying(start, orders, none.code(), &none.to_string());
+            return None;
+        }
     };
     let runs = Arc::clone(&held.runs);
     let read = async {

@@ -46,8 +46,8 @@ struct Around {
 }
 
 impl Surroundings for Around {
-    fn agent(&self, name: Option<&str>) -> Option<Arc<dyn Agent>> {
-        matches!(name, None | Some("scripted")).then(|| Arc::clone(&self.agent))
+    fn agent(&self, name: Option<&str>) -> Option<(Arc<str>, Arc<dyn Agent>)> {
+        matches!(name, None | Some("scripted")).then(|| ("scripted".into(), Arc::clone(&self.agent)))
     }
 
     fn max_runs(&self, _: &UserId) -> usize {
@@ -132,6 +132,7 @@ impl World {
     fn start_with(&self, thread: &str, run: &str, agent: Option<&str>, input: Value) {
         self.runs.start(StartRun {
             plan: None,
+            agents: None,
             key: key(thread),
             run: run_id(run),
             input: serde_json::from_str(&input.to_string()).unwrap(),
@@ -276,7 +277,7 @@ async fn one_user_cannot_take_all_runs_and_another_one_is_not_disturbed() {
     let other = SessionKey::new(UserId::parse("other").unwrap(), ThreadId::parse("t").unwrap());
     let reply = Arc::clone(&world.reply) as Arc<dyn Sink>;
     let input = RunInput::default();
-    world.runs.start(StartRun { plan: None, key: other, run: run_id("r"), input, agent: None, reply });
+    world.runs.start(StartRun { plan: None, agents: None, key: other, run: run_id("r"), input, agent: None, reply });
     assert_eq!(world.runs.in_flight(), MAX_RUNS + 1);
     assert!(world.reply.take().is_empty());
 }
@@ -342,6 +343,7 @@ impl Follower for Impatient {
         if last.event.kind() == "RUN_FINISHED" && last.offset < 100 {
             self.runs.get().unwrap().start(StartRun {
                 plan: None,
+                agents: None,
                 key: key.clone(),
                 run: RunId::parse(&format!("after-{}", last.offset)).unwrap(),
                 input: RunInput::default(),

@@ -30,6 +30,10 @@ use crate::telemetry::Metrics;
 use crate::wire::{self, Client};
 use crate::ws::{Ending, Handler, Violation};
 
+mod dismissal;
+
+use dismissal::{Dismissal, Refresh};
+
 /// Characters of a bad word that are quoted back.
 const MAX_QUOTED: usize = 32;
 
@@ -56,19 +60,15 @@ impl std::fmt::Debug for Services {
 }
 
 impl Services {
-    /// Checks a token; the error is a sentence for its bearer, the detail goes to the log.
-    ///
-    /// # Errors
-    /// The token proves nothing.
-    pub fn verify(&self, token: &str) -> Result<Identity, &'static str> {
-        self.doorkeeper.verify(token).map_err(|error| self.note(&error))
+    /// Checks a token; why it is not good goes to the log as well.
+    fn verify(&self, token: &str) -> Result<Identity, AuthError> {
+        self.doorkeeper.verify(token).inspect_err(|error| self.note(error))
     }
 
-    /// Notes why somebody is not let in; answers what he hears.
-    pub(super) fn note(&self, error: &AuthError) -> &'static str {
+    /// Notes why somebody is not let in.
+    pub(super) fn note(&self, error: &AuthError) {
         tracing::debug!(%error, "token refused");
         self.metrics.on_auth_failure(error.as_str());
-        error.sentence()
     }
 }
 
@@ -79,8 +79,8 @@ pub enum Introduction {
     ByHello,
     /// Its token is good.
     Proven(Box<Identity>),
-    /// Its token is not; why, for the client.
-    Failed(&'static str),
+    /// Its token is not.
+    Failed(AuthError),
     /// It names subprotocols, but none of ours.
     WrongVersion,
     /// Too many like it came from there; when to come back.
@@ -116,6 +116,8 @@ struct Guest {
     registration: Registration,
     /// As the newest token says; backends are told.
     plan: Option<Box<str>>,
+    /// As the newest token says: the agents that may be asked.
+    agents: Option<Arc<[Box<str>]>>,
     client: Option<ClientId>,
 }
 
@@ -152,7 +154,7 @@ impl Chat {
         match introduction {
             Introduction::ByHello | Introduction::Proven(_) => {}
             Introduction::TooMany(retry_in) => chat.turn_away(retry_in),
-            Introduction::Failed(message) => chat.unauthorized(message),
+            Introduction::Failed(error) => chat.refuse(&Dismissal::Token(error)),
             Introduction::WrongVersion => chat.dismiss(&Close::UnsupportedVersion.closing()),
         }
         chat
@@ -198,17 +200,15 @@ impl Chat {
         }
     }
 
-    fn unauthorized(&mut self, message: &str) {
-        let error = wire::Server::Error {
-            code: ErrorCode::Unauthorized.as_str(),
-            message,
-            thread: None,
-            run: None,
-            reference: None,
-            retry_in: None,
-        };
-        self.say(&error);
-        self.dismiss(&Close::Unauthorized.closing());
+    fn refuse(&mut self, why: &Dismissal) {
+        let closing = why.closing();
+        self.say_refused(why.code(), why.sentence(), closing.retry_ms());
+        self.dismiss(&closing);
+    }
+
+    fn say_refused(&self, code: ErrorCode, message: &str, retry_in: Option<u64>) {
+        let code = code.as_str();
+        self.say(&wire::Server::Error { code, message, thread: None, run: None, reference: None, retry_in });
     }
 
     fn on_client(&mut self, message: Client) -> Result<(), Complaint> {
@@ -243,9 +243,12 @@ impl Chat {
         match &mut self.standing {
             Standing::Dismissed => Ok(()),
             Standing::Guest(guest) => {
-                let verdict = guest.refresh(&self.services, hello.token.as_deref())?;
-                if let Some(message) = verdict {
-                    self.unauthorized(message);
+                match guest.refresh(&self.services, hello.token.as_deref())? {
+                    Refresh::Taken => {}
+                    Refresh::Refused(why) => self.refuse(&why),
+                    Refresh::Later(error) => {
+                        self.say_refused(error.code(), error.sentence(), error.closing().retry_ms());
+                    }
                 }
                 Ok(())
             }
@@ -266,22 +269,22 @@ impl Chat {
         let identity = match (stranger.identity.take(), hello.token.as_deref()) {
             (Some(identity), _) => Ok(*identity),
             (None, Some(token)) => {
-                let credential = visitor.token(token);
+                let credential = Some(visitor.token(token));
                 if let Some(retry_in) = visitor.held_off(credential) {
                     return self.turn_away(retry_in);
                 }
-                self.services.verify(token).inspect_err(|_| visitor.failed(credential))
+                let verified = self.services.verify(token);
+                verified.inspect_err(|error| visitor.failed(credential, error)).map_err(Dismissal::Token)
             }
-            (None, None) => Err("There is no token: send one in hello.token, or as subprotocol \
-                 lychgate.bearer.<JWT>, or as Authorization header."),
+            (None, None) => Err(Dismissal::NoToken),
         };
         let identity = match identity {
             Ok(identity) => identity,
-            Err(message) => return self.unauthorized(message),
+            Err(why) => return self.refuse(&why),
         };
         // For the audit trail only: a name that is none is no reason to turn its tab away.
         let client = hello.client.as_deref().and_then(|client| ClientId::parse(client).ok());
-        let plan = identity.plan.clone();
+        let (user, plan, proof) = (identity.user.clone(), identity.plan.clone(), identity.proof);
         let registration = self.services.driver.connect(Arrival {
             expires_in: identity.expires_in(),
             user: identity.user,
@@ -297,7 +300,11 @@ impl Chat {
         tracing::debug!(
             connection = %registration.connection(), user = %registration.user(), sdk = hello.sdk.as_deref(), "hello"
         );
-        self.standing = Standing::Guest(Guest { registration, plan, client });
+        self.standing = Standing::Guest(Guest { registration, plan, agents: identity.agents, client });
+        // From here on a revocation finds the connection; one that came since the token was checked has not.
+        if self.services.doorkeeper.is_revoked(&user, proof) {
+            self.refuse(&Dismissal::Token(AuthError::Revoked));
+        }
     }
 
     fn on_run(&self, run: wire::Run) -> Result<(), Complaint> {
@@ -316,8 +323,9 @@ impl Chat {
         }
         guest.registration.used(key.clone());
         let reply = Arc::clone(&self.outbox) as Arc<dyn Sink>;
-        let plan = guest.plan.clone();
-        self.services.runs.start(StartRun { key, plan, run: run_id, input: run.input, agent: run.agent, reply });
+        let (plan, agents) = (guest.plan.clone(), guest.agents.clone());
+        let start = StartRun { key, plan, agents, run: run_id, input: run.input, agent: run.agent, reply };
+        self.services.runs.start(start);
         Ok(())
     }
 
@@ -396,8 +404,8 @@ impl Guest {
         Ok(())
     }
 
-    /// A later hello is a refresh: it brings a token of the same user. Answers what to tell one that is not.
-    fn refresh(&mut self, services: &Services, token: Option<&str>) -> Result<Option<&'static str>, Complaint> {
+    /// A later hello is a refresh: it brings a token of the same user.
+    fn refresh(&mut self, services: &Services, token: Option<&str>) -> Result<Refresh, Complaint> {
         let Some(token) = token else {
             return Err(Complaint::bad_frame("A second hello brings a fresh token; this one has none."));
         };
@@ -405,10 +413,15 @@ impl Guest {
             Ok(identity) if identity.user == *self.registration.user() => {
                 self.registration.renew(identity.expires_in(), identity.plan.as_deref(), identity.proof);
                 self.plan = identity.plan;
-                Ok(None)
+                self.agents = identity.agents;
+                Ok(match services.doorkeeper.is_revoked(&identity.user, identity.proof) {
+                    true => Refresh::Refused(Dismissal::Token(AuthError::Revoked)),
+                    false => Refresh::Taken,
+                })
             }
-            Ok(_) => Ok(Some("The fresh token is of another user than this connection.")),
-            Err(sentence) => Ok(Some(sentence)),
+            Ok(_) => Ok(Refresh::Refused(Dismissal::AnotherUser)),
+            Err(error) if error.retry_in().is_some() => Ok(Refresh::Later(error)),
+            Err(error) => Ok(Refresh::Refused(Dismissal::Token(error))),
         }
     }
 }

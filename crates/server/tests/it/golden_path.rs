@@ -347,7 +347,7 @@ async fn a_window_that_is_closed_holds_events_back_until_the_ack() {
 
 #[tokio::test]
 async fn a_token_that_expires_closes_with_4004_and_a_refresh_prevents_it() {
-    let gateway = Gateway::start(&[r#"auth.jwt.leeway = "0s""#]).await;
+    let gateway = Gateway::start(&[r#"auth.jwt.leeway = "0s""#, r#"auth.expiry_grace = "0s""#]).await;
     let mut claims = crate::gateway::claims("ann");
     claims["exp"] = json!(claims["iat"].as_u64().unwrap() + 2);
     let hello = json!({"type": "hello", "token": crate::gateway::token(&claims)});

@@ -208,7 +208,7 @@ async fn a_drain_ends_every_answer_with_a_reason() {
 
 #[tokio::test]
 async fn a_token_that_expires_ends_the_answer_with_its_reason() {
-    let gateway = Gateway::start(&[r#"auth.jwt.leeway = "0s""#]).await;
+    let gateway = Gateway::start(&[r#"auth.jwt.leeway = "0s""#, r#"auth.expiry_grace = "0s""#]).await;
     let mut claims = crate::gateway::claims("ann");
     claims["exp"] = json!(claims["iat"].as_u64().unwrap() + 2);
     let token = crate::gateway::token(&claims);

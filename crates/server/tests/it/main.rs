@@ -21,5 +21,6 @@ mod runs;
 mod socket;
 mod stop;
 mod tls;
+mod tokens;
 mod ws;
 mod zombies;

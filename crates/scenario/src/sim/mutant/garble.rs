@@ -74,6 +74,7 @@ impl Mutant {
             | Output::Ping { .. }
             | Output::CloseSocket { .. }
             | Output::Limit { .. }
+            | Output::Expiring { .. }
             | Output::Event(_) => {}
         }
     }

@@ -107,7 +107,8 @@ impl Teller {
             | Output::Queued { .. }
             | Output::Detached { .. }
             | Output::Refused { .. }
-            | Output::Ping { .. } => Some(output),
+            | Output::Ping { .. }
+            | Output::Expiring { .. } => Some(output),
         }
     }
 

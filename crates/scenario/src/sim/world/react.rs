@@ -42,7 +42,11 @@ impl<S: Subject> World<S> {
                     self.on_close(socket, *manner);
                 }
             }
-            Output::Connected { .. } | Output::Detached { .. } | Output::Limit { .. } | Output::Event(_) => {}
+            Output::Connected { .. }
+            | Output::Detached { .. }
+            | Output::Limit { .. }
+            | Output::Expiring { .. }
+            | Output::Event(_) => {}
         }
     }
 

@@ -12,11 +12,12 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 
 use super::failure::Failure;
-use super::http::{BadUrl, Body, Endpoint, Kind, Reply, read_up_to};
+use super::http::{BadUrl, Endpoint, Kind, Reply};
 use super::reader::{Dialect, State, fail, translate};
 use super::sse::MAX_EVENT_BYTES;
 use super::{Agent, EventStream, RunRequest};
 use crate::config::agents as config;
+use crate::outbound::{Body, read_up_to};
 use crate::wire::event::Event;
 use answer::Answer;
 

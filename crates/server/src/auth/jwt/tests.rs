@@ -2,8 +2,15 @@ use lychgate_core::IdError;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::auth::claims::ProofIds;
+use crate::auth::{Identity, Issuers};
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+/// What [`config`] lets in.
+fn issuers() -> Issuers {
+    Issuers::new(&[config().as_issuer()], &Issuers::default())
+}
 
 fn config() -> config::Jwt {
     config::Jwt {
@@ -46,7 +53,7 @@ fn token_with_header(header: &Value) -> String {
 
 fn verify(token: &str) -> Result<Identity, AuthError> {
     install_provider();
-    JwtAuthenticator::new(&config()).verify(token)
+    issuers().verify(token, &ProofIds::default()).map_err(AuthError::from)
 }
 
 fn user(token: &str) -> String {
@@ -181,7 +188,7 @@ fn what_the_client_hears_holds_no_detail_and_the_log_no_token() {
     let error = verify(&bad).unwrap_err();
     assert_eq!(error.sentence(), AuthError::BadSignature.sentence());
     assert!(!error.to_string().contains(&bad[..20]));
-    let debug = format!("{:?}", JwtAuthenticator::new(&config()));
+    let debug = format!("{:?} {:?}", issuers(), config());
     assert!(!debug.contains("0123456789"), "{debug}");
 }
 

@@ -66,6 +66,7 @@ fn ask_again(world: &World, run: &str, agent: Option<&str>) -> Arc<Recorder> {
     world.runs.start(StartRun {
         key: key("t"),
         plan: None,
+        agents: None,
         run: run_id(run),
         input: RunInput::default(),
         agent: agent.map(str::to_owned),

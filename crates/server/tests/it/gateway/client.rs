@@ -25,6 +25,7 @@ use crate::tls::authority::Authority;
 #[derive(Default)]
 pub(crate) struct Call {
     headers: HeaderMap,
+    query: String,
     receive_buffer: Option<u32>,
     tls: Option<TlsConnector>,
     from: Option<Ipv4Addr>,
@@ -43,6 +44,12 @@ impl Call {
 
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        self
+    }
+
+    /// With a query in the address.
+    pub(crate) fn query(mut self, query: &str) -> Self {
+        self.query = format!("?{query}");
         self
     }
 
@@ -66,7 +73,7 @@ impl Call {
 
     /// Makes the handshake; the error is the library's, with the response if there was one.
     pub(crate) async fn dial(self, gateway: &Doors) -> Result<Client, Error> {
-        let mut request = format!("ws://{}/v1/ws", gateway.address).into_client_request().unwrap();
+        let mut request = format!("ws://{}/v1/ws{}", gateway.address, self.query).into_client_request().unwrap();
         request.headers_mut().extend(self.headers);
         let socket = TcpSocket::new_v4().unwrap();
         if let Some(bytes) = self.receive_buffer {

@@ -1,0 +1,235 @@
+//! Tokens and logins that do not count any more, though they look as good as ever.
+//!
+//! ```text
+//! revoke --> store, durably --> memory --> whoever asked closes what is open: Driver::expel with `is_hit`
+//! start  --> store ------------> memory
+//! every door: is_hit(user, proof)?
+//! ```
+//!
+//! A revocation is forgotten when nothing that it hits can be valid any more: at its `until`, or after
+//! `auth.keep_revocations`. None is forgotten before that to make room: a full memory refuses the next one, aloud.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use lychgate_core::id::MAX_ID_BYTES;
+use lychgate_core::{Proof, UserId};
+
+use super::claims::ProofIds;
+use crate::config;
+use crate::store::revocations::Row;
+use crate::store::{Store, StoreError};
+
+/// Revocations that are kept. Everybody's tokens of a time are one, and each user's are one.
+const MAX_REVOCATIONS: usize = 100_000;
+
+/// What is revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Revoked {
+    /// One token, by its `jti`, which is not longer than 256 bytes.
+    Token {
+        /// Its `jti`.
+        jti: String,
+        /// Its `iss`; none for that of any issuer.
+        issuer: Option<String>,
+    },
+    /// All that one user was given before a time: tokens by their `iat`, logins by their beginning.
+    User(UserId),
+    /// The same of everybody.
+    Everybody,
+}
+
+/// One revocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// What is revoked.
+    pub what: Revoked,
+    /// For users and everybody: what was issued before this time, in seconds since 1970; none for all that was issued
+    /// until now. What does not say when it was issued is hit always.
+    pub issued_before: Option<u64>,
+    /// When nothing of it can be valid any more, in seconds since 1970; none for `auth.keep_revocations` from now.
+    pub until: Option<u64>,
+}
+
+/// Why something could not be revoked. Nothing was changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeError {
+    /// As many are kept as can be.
+    #[error(
+        "{MAX_REVOCATIONS} revocations are kept, which is the most; revoke by user or by time, or wait until some end"
+    )]
+    Full,
+    /// The id of a token is longer than 256 bytes.
+    #[error("the jti has {0} bytes; at most {MAX_ID_BYTES} can be revoked, otherwise revoke by user")]
+    TooLong(usize),
+    /// It could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The gateway stops.
+    #[error("the gateway stops")]
+    Stopping,
+}
+
+/// How long something is revoked, and what of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Term {
+    issued_before: u64,
+    until: u64,
+}
+
+/// All of them.
+pub struct Revocations {
+    store: Arc<Store>,
+    pub(super) ids: ProofIds,
+    kept: RwLock<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    terms: HashMap<Revoked, Term>,
+    /// The revoked tokens, by what their proofs hold.
+    tokens: HashMap<u64, u64>,
+    /// The known issuers: a `jti` without one is of each of them.
+    issuers: Vec<String>,
+}
+
+impl fmt::Debug for Revocations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revocations").finish_non_exhaustive()
+    }
+}
+
+impl Revocations {
+    /// Those of the store that still count. Waits for the disk.
+    ///
+    /// # Errors
+    /// The store cannot be read: going on would let in what was revoked.
+    pub fn restore(store: Arc<Store>) -> Result<Self, StoreError> {
+        store.forget_revocations(now())?;
+        let mut kept = Kept::default();
+        for row in store.revocations()? {
+            match Revoked::try_from(&row) {
+                Ok(what) => drop(kept.terms.insert(what, Term { issued_before: row.issued_before, until: row.until })),
+                Err(kind) => tracing::error!(kind, "a revocation in the store cannot be understood and does not count"),
+            }
+        }
+        Ok(Self { store, ids: ProofIds::default(), kept: RwLock::new(kept) })
+    }
+
+    /// From now on these are the issuers.
+    pub(super) fn know(&self, issuers: Vec<String>) {
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        kept.issuers = issuers;
+        kept.index(&self.ids);
+    }
+
+    /// Records a revocation, and knows it from then on. Waits for the disk.
+    pub(super) fn add(&self, revocation: &Revocation, config: &config::Auth) -> Result<(), RevokeError> {
+        let now = now();
+        let what = revocation.what.clone();
+        if let Revoked::Token { jti, issuer } = &what {
+            let longest = jti.len().max(issuer.as_ref().map_or(0, String::len));
+            if longest > MAX_ID_BYTES {
+                return Err(RevokeError::TooLong(longest));
+            }
+        }
+        self.forget(now)?;
+        let term = Term {
+            // What is issued in this very second is hit, too: who logs in again does so a moment later.
+            issued_before: revocation.issued_before.unwrap_or(now.saturating_add(1)),
+            until: revocation.until.unwrap_or(now.saturating_add(config.keep_revocations.as_secs())),
+        };
+        {
+            let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+            if kept.terms.len() >= MAX_REVOCATIONS && !kept.terms.contains_key(&what) {
+                return Err(RevokeError::Full);
+            }
+        }
+        self.store.add_revocation(&row(&what, term))?;
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        let known = kept.terms.entry(what.clone()).or_insert(term);
+        known.issued_before = known.issued_before.max(term.issued_before);
+        known.until = known.until.max(term.until);
+        let until = known.until;
+        kept.index_one(&what, until, &self.ids);
+        Ok(())
+    }
+
+    fn forget(&self, now: u64) -> Result<(), StoreError> {
+        self.store.forget_revocations(now)?;
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        kept.terms.retain(|_, term| term.until > now);
+        kept.tokens.retain(|_, until| *until > now);
+        Ok(())
+    }
+
+    /// Whether what let a user in does not count any more.
+    #[must_use]
+    pub fn is_hit(&self, user: &UserId, proof: Proof) -> bool {
+        let now = now();
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let by_time = |what: &Revoked| {
+            kept.terms.get(what).is_some_and(|term| proof.issued < term.issued_before && now < term.until)
+        };
+        if kept.terms.is_empty() {
+            return false;
+        }
+        by_time(&Revoked::Everybody)
+            || by_time(&Revoked::User(user.clone()))
+            || kept.tokens.get(&proof.id).is_some_and(|until| now < *until)
+    }
+}
+
+impl Kept {
+    fn index(&mut self, ids: &ProofIds) {
+        self.tokens.clear();
+        let all: Vec<(Revoked, u64)> = self.terms.iter().map(|(what, term)| (what.clone(), term.until)).collect();
+        all.iter().for_each(|(what, until)| self.index_one(what, *until, ids));
+    }
+
+    fn index_one(&mut self, what: &Revoked, until: u64, ids: &ProofIds) {
+        match what {
+            Revoked::Token { jti, issuer: Some(issuer) } => drop(self.tokens.insert(ids.of_token(issuer, jti), until)),
+            Revoked::Token { jti, issuer: None } => {
+                self.tokens.extend(self.issuers.iter().map(|issuer| (ids.of_token(issuer, jti), until)));
+            }
+            Revoked::User(_) | Revoked::Everybody => {}
+        }
+    }
+}
+
+fn row(what: &Revoked, term: Term) -> Row {
+    let (kind, subject, issuer) = match what {
+        Revoked::Token { jti, issuer } => ("token", jti.clone(), issuer.clone()),
+        Revoked::User(user) => ("user", user.as_str().to_owned(), None),
+        Revoked::Everybody => ("everybody", String::new(), None),
+    };
+    let Term { issued_before, until } = term;
+    Row { kind: kind.to_owned(), subject, issuer: issuer.unwrap_or_default(), issued_before, until }
+}
+
+impl TryFrom<&Row> for Revoked {
+    /// The word that is not known.
+    type Error = String;
+
+    fn try_from(row: &Row) -> Result<Self, String> {
+        let unknown = || row.kind.clone();
+        match row.kind.as_str() {
+            "token" => {
+                let issuer = Some(row.issuer.clone()).filter(|issuer| !issuer.is_empty());
+                Ok(Self::Token { jti: row.subject.clone(), issuer })
+            }
+            "user" => UserId::parse(&row.subject).map(Self::User).map_err(|_| unknown()),
+            "everybody" => Ok(Self::Everybody),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+fn now() -> u64 {
+    crate::wire::unix_ms() / 1000
+}
+
+#[cfg(test)]
+mod tests;

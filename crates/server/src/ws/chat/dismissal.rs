@@ -1,0 +1,51 @@
+//! Why somebody is sent away, or what he brought is not taken.
+
+use crate::auth::AuthError;
+use crate::close::{Close, Closing, ErrorCode};
+
+/// What becomes of a token that a guest brings later.
+pub(super) enum Refresh {
+    /// It counts from now on.
+    Taken,
+    /// It proves nothing, or somebody else, and he has to go.
+    Refused(Dismissal),
+    /// It cannot be checked yet; what he has counts meanwhile.
+    Later(AuthError),
+}
+
+/// Why somebody is sent away.
+pub(super) enum Dismissal {
+    /// He showed none.
+    NoToken,
+    /// His fresh token speaks for somebody else.
+    AnotherUser,
+    /// This is wrong with his token.
+    Token(AuthError),
+}
+
+impl Dismissal {
+    pub(super) fn sentence(&self) -> &'static str {
+        match self {
+            Self::NoToken => {
+                "There is no token: send one in hello.token, or as subprotocol lychgate.bearer.<JWT>, \
+                 or as Authorization header."
+            }
+            Self::AnotherUser => "The fresh token is of another user than this connection.",
+            Self::Token(error) => error.sentence(),
+        }
+    }
+
+    pub(super) fn closing(&self) -> Closing {
+        match self {
+            Self::NoToken | Self::AnotherUser => Close::Unauthorized.closing(),
+            Self::Token(error) => error.closing(),
+        }
+    }
+
+    pub(super) fn code(&self) -> ErrorCode {
+        match self {
+            Self::NoToken | Self::AnotherUser => ErrorCode::Unauthorized,
+            Self::Token(error) => error.code(),
+        }
+    }
+}
