@@ -7,12 +7,14 @@
 //! bench storm     admission when 500 users open 25 threads each at once
 //! bench journal   appends to the journals, side by side; this one needs no gateway
 //! bench fanout    one stream to 1,000 tabs: allocations per event, processor time per delivery
+//! bench doors     hello to opened among 10,000 silent sockets and 200 slow ones
 //! bench latency   from a byte of the agent to the same byte at the client, with the gateway and without
 //! ```
 
 mod allocations;
 mod backend;
 mod cpu;
+mod doors;
 mod fanout;
 mod idle;
 mod journal;
@@ -59,6 +61,8 @@ enum Command {
     Journal(journal::Args),
     /// One stream to many tabs.
     Fanout(fanout::Args),
+    /// What strangers cost a user.
+    Doors(doors::Args),
     /// From a byte of the agent to the same byte at the client.
     Latency(latency::Args),
     /// Everything, with its defaults.
@@ -85,6 +89,7 @@ async fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Idle(args) => idle::measure(gateway, args).await?,
         Command::Runs(args) => runs::measure(gateway, args).await?,
         Command::Fanout(args) => fanout::measure(gateway, args).await?,
+        Command::Doors(args) => doors::measure(gateway, args).await?,
         Command::Latency(args) => latency::measure(gateway, args).await?,
         Command::Zombies { rounds } => return plans(gateway, &[Written::TwentyZombies], *rounds).await,
         Command::Storm => return plans(gateway, &[Written::Storm], 1).await,
@@ -94,6 +99,7 @@ async fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
             runs::measure(gateway, &runs::Args::default()).await?;
             fanout::measure(gateway, &fanout::Args::default()).await?;
             latency::measure(gateway, &latency::Args::default()).await?;
+            doors::measure(gateway, &doors::Args::default()).await?;
             return plans(gateway, &[Written::TwentyZombies, Written::Storm], 50).await;
         }
         Command::Hold => return hold::command(),

@@ -34,7 +34,8 @@ fuzz_target!(|input: &[u8]| {
             let text = String::from_utf8_lossy(bytes);
             let db = rusqlite::Connection::open(&database).expect("a whole journal opens");
             db.execute("UPDATE event SET json = ?", [&text]).expect("a whole journal is written");
-            db.execute("UPDATE message SET json = ? WHERE position % 2 = 0", [&text]).expect("a whole journal is written");
+            db.execute("UPDATE message SET json = ? WHERE position % 2 = 0", [&text])
+                .expect("a whole journal is written");
         }
     }
     runtime().block_on(ask_everything(&directory.0));

@@ -21,15 +21,18 @@ use crate::{install, run};
 pub(crate) const HELP: &str = "\
 cargo xtask fuzz [--seconds N] [NAME...]
 
-Builds the fuzz targets of fuzz/, or those named, and runs each for 20 s, those of the doors (token) for 60 s, or all for N. A finding is written to target/fuzz/findings;
-give its path to the program in target/fuzz to see it again.";
+Builds the fuzz targets of fuzz/, or those named, and runs each for N seconds: 60 for those that anybody on the network
+reaches before he has said who he is, 20 for the others, where N is not given. As many run at once as there are cores. A
+finding is written to target/fuzz/findings; give its path to the program in target/fuzz to see it again.";
+
+/// What strangers reach: they have all the time in the world, and so their targets have more than the others.
+const EXPOSED: [&str; 2] = ["handshake", "token"];
+const EXPOSED_SECONDS: u64 = 60;
+const SECONDS: u64 = 20;
 
 const BUILD_WITHIN: Duration = Duration::from_secs(20 * 60);
 /// Beyond the time for fuzzing: to load the corpus, and to end.
 const MARGIN: Duration = Duration::from_secs(120);
-
-/// Targets that read what strangers send.
-const AT_THE_DOORS: [&str; 1] = ["token"];
 
 /// What makes libFuzzer see which way an input went.
 const INSTRUMENTED: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
@@ -38,7 +41,7 @@ const INSTRUMENTED: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-modu
 
 /// What is asked for on the command line.
 struct Wish {
-    /// For each target; its usual time where nothing is said.
+    /// For each target; none leaves it to the target.
     seconds: Option<u64>,
     names: Vec<String>,
 }
@@ -48,7 +51,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     // libFuzzer is written in C++.
     install::program("c++", "g++").map_err(|error| missing(&error, std::env::var_os("CI").is_some()))?;
     let folder = root.join("fuzz");
-    let targets = wish.targets(&std::fs::read_to_string(folder.join("Cargo.toml"))?)?;
+    let mut targets = wish.targets(&std::fs::read_to_string(folder.join("Cargo.toml"))?)?;
     let home = run::target_dir(root)?.join("fuzz");
     let host = host()?;
     let mut build = run::cargo(root, "build");
@@ -63,9 +66,22 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         build.args(["--bin", target]);
     }
     run::stream(&mut build, BUILD_WITHIN)?;
-    for target in &targets {
+    let fuzz_one = |target: &String| {
         let program = home.join(&host).join("release").join(target);
-        fuzz(&program, target, &home, &folder.join("seeds").join(target), wish.seconds(target))?;
+        fuzz(&program, target, &home, &folder.join("seeds").join(target), wish.seconds_for(target))
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // Those that take equally long run together.
+    targets.sort_by_key(|target| wish.seconds_for(target));
+    for together in targets.chunks(cores) {
+        let ends: Vec<Result<()>> = std::thread::scope(|scope| {
+            let running: Vec<_> = together.iter().map(|target| scope.spawn(|| fuzz_one(target))).collect();
+            let ended = |thread: std::thread::ScopedJoinHandle<'_, Result<()>>| {
+                thread.join().unwrap_or_else(|_| Err(anyhow!("watching a fuzz target ended by a panic")))
+            };
+            running.into_iter().map(ended).collect()
+        });
+        ends.into_iter().collect::<Result<()>>()?;
     }
     Ok(())
 }
@@ -114,9 +130,9 @@ impl Wish {
         Ok(wish)
     }
 
-    /// How long a target runs: longer where it stands at a door that anybody may knock at.
-    fn seconds(&self, target: &str) -> u64 {
-        self.seconds.unwrap_or(if AT_THE_DOORS.contains(&target) { 60 } else { 20 })
+    fn seconds_for(&self, target: &str) -> u64 {
+        let usual = if EXPOSED.contains(&target) { EXPOSED_SECONDS } else { SECONDS };
+        self.seconds.unwrap_or(usual)
     }
 
     /// The targets of the manifest that were asked for; all of them where none was named.
@@ -157,13 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_send_is_fuzzed_for_longer_unless_a_time_is_given() {
-        let seconds = |words: &[&str], target: &str| {
+    fn what_strangers_reach_is_fuzzed_for_a_minute_unless_told_otherwise() {
+        let wish = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-            Wish::parse(&words).unwrap().seconds(target)
+            Wish::parse(&words).unwrap()
         };
-        assert_eq!((seconds(&[], "token"), seconds(&[], "sse")), (60, 20));
-        assert_eq!((seconds(&["--seconds", "5"], "token"), seconds(&["--seconds", "5"], "sse")), (5, 5));
+        assert_eq!(["handshake", "token", "sse"].map(|target| wish(&[]).seconds_for(target)), [60, 60, 20]);
+        assert_eq!(wish(&["--seconds", "5"]).seconds_for("handshake"), 5);
     }
 
     #[test]

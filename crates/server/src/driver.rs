@@ -28,6 +28,7 @@ use crate::sync::{Instant, Mutex, MutexGuard, RandomState};
 mod bounds;
 mod drain;
 mod operate;
+mod overload;
 mod reaper;
 mod vigil;
 
@@ -39,6 +40,7 @@ mod tests;
 
 pub use bounds::{ConnectionBounds, network};
 pub use operate::Place;
+pub use overload::{Overload, come_back_after, jittered};
 pub use reaper::{Lag, Reaper, Report};
 pub use vigil::{Trouble, Vigil};
 
@@ -167,6 +169,10 @@ pub struct Driver {
     greeting: Greeting,
     effects: Arc<dyn Effects>,
     bounds: bounds::Addresses,
+    /// More than every connection of the node being somebody's last: nobody can be sent away for a newcomer.
+    full: Overload,
+    /// The runtime runs late.
+    late: Overload,
     alarm: reaper::Alarm,
 }
 
@@ -201,6 +207,8 @@ impl Driver {
             greeting,
             effects,
             bounds: bounds::Addresses::new(bounds),
+            full: Overload::default(),
+            late: Overload::default(),
             alarm: reaper::Alarm::default(),
         })
     }

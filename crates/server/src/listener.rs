@@ -21,10 +21,11 @@ use hyper_util::rt::TokioTimer;
 use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
+use crate::driver::Overload;
 
 mod arrival;
 mod backoff;
@@ -56,9 +57,16 @@ const BACKLOG: i32 = 1024;
 const KEEPALIVE_RETRIES: u32 = 4;
 
 /// What a full node says to somebody whom it cannot even give a seat.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n\
-    Content-Type: application/json\r\nContent-Length: 81\r\n\r\n\
-    {\"type\":\"error\",\"code\":\"overload\",\"message\":\"This node is full.\",\"retry_in\":5000}";
+fn full(retry_in: Duration) -> String {
+    let millis = retry_in.as_millis();
+    let body = format!(r#"{{"type":"error","code":"overload","message":"This node is full.","retry_in":{millis}}}"#);
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        millis.div_ceil(1000),
+        body.len(),
+    )
+}
 
 /// Binds a listening socket that a storm of connects does not overflow.
 ///
@@ -146,7 +154,9 @@ impl Listener {
             tokio::spawn(stop.clone().run_until_cancelled_owned(Arc::clone(certificates).watch()));
         }
         let rates = Rates::new(server.connects_per_second_per_address);
-        let threshold = Arc::new(Threshold { server, certificates, rates, http, router, stop: stop.clone() });
+        let (full, origin) = (Overload::default(), Instant::now());
+        let threshold =
+            Arc::new(Threshold { server, certificates, rates, http, router, stop: stop.clone(), full, origin });
         let mut backoff = AcceptBackoff::default();
         loop {
             let accepted = tokio::select! {
@@ -185,8 +195,8 @@ impl Listener {
 /// Gives the connection a seat and a task, or tells it that the node is full.
 fn admit(pool: &Arc<Pool>, stream: TcpStream, peer: SocketAddr, threshold: &Arc<Threshold>) {
     let Some(seat) = pool.take_seat(peer.ip()) else {
-        // Best effort: whoever does not get these bytes sees a closed connection.
-        let _ = stream.try_write(FULL);
+        // Best effort: whoever does not get these bytes, or expects TLS, sees a closed connection.
+        let _ = stream.try_write(full(threshold.turned_out()).as_bytes());
         tracing::debug!(%peer, "refused: every connection of this node is identified, and the node is full");
         return;
     };
@@ -214,5 +224,20 @@ pub fn max_connections(percent: usize) -> usize {
     match getrlimit(Resource::Nofile).current {
         Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).saturating_mul(percent) / 100,
         None => usize::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_node_answers_whole_http_with_a_time_to_come_back() {
+        let answer = full(Duration::from_millis(7_300));
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("\r\nRetry-After: 8\r\n"), "{head}");
+        assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())), "{head}");
+        let error: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!((&error["code"], &error["retry_in"]), (&"overload".into(), &7_300.into()));
     }
 }

@@ -87,7 +87,7 @@ impl Clients {
             Refused::from(ErrorCode::RateLimited).after(retry_in)
         };
         let credential = visitor.credential(&shown);
-        if let Some(retry_in) = credential.and_then(|credential| visitor.held_off(credential)) {
+        if let Some(retry_in) = visitor.held_off(credential) {
             return Err(too_many(retry_in));
         }
         match self.doorkeeper.identify(shown).await {
@@ -99,10 +99,7 @@ impl Clients {
             Err(error) => {
                 tracing::debug!(%error, "token refused");
                 self.metrics.on_auth_failure(error.as_str());
-                // What we cannot check yet is no failure of whoever shows it.
-                if let Some(credential) = credential.filter(|_| error.retry_in().is_none()) {
-                    visitor.failed(credential);
-                }
+                visitor.failed(credential, &error);
                 Err(Refused::from(&error.closing()))
             }
         }

@@ -4,12 +4,10 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use lychgate_core::{ConnectionId, Event, EvictReason, Input, Refusal, UserId, Worth};
 
-use super::drain::spread;
-use super::{Driver, SHARDS, lock};
+use super::{Driver, SHARDS, come_back_after, lock};
 use crate::close::Closing;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -19,9 +17,6 @@ const SCAN_USERS: usize = 32;
 
 /// Shards that are looked at when a full node has to choose.
 const SCAN_SHARDS: usize = 4;
-
-/// When somebody for whom there is no place is to come back, before it is spread.
-const COME_BACK: Duration = Duration::from_secs(5);
 
 /// How many connections may be held.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +131,7 @@ impl Driver {
                 let connection = worth.connection;
                 let reason = EvictReason::MadeRoomForConnection;
                 self.input(&user.clone(), Input::Expel { user, connection, reason });
+                self.full.measure(self.now(), false);
                 true
             }
             // Everybody else is the last reader of a running answer: the newcomer is told when to come back.
@@ -148,8 +144,10 @@ impl Driver {
     }
 
     fn turn_away(&self, user: &UserId, connection: ConnectionId) {
-        let refusal = Refusal::Overload { retry_in: COME_BACK };
-        let closing = spread(Closing::from(refusal), connection);
+        let now = self.now();
+        self.full.measure(now, true);
+        let refusal = Refusal::Overload { retry_in: come_back_after(self.full.lasting(now).unwrap_or_default()) };
+        let closing = Closing::from(refusal);
         let event = Event::Refused { user: user.clone(), connection, thread: None, refusal };
         {
             let mut shard = self.shard(user);

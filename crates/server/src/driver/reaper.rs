@@ -9,7 +9,7 @@ use std::time::Duration;
 use lychgate_core::{Input, Time};
 
 use super::vigil::{OnDuty, Vigil};
-use super::{Driver, Shard, lock};
+use super::{Driver, Shard, come_back_after, lock};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
 
@@ -18,6 +18,11 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(250);
 
 /// How often the runtime shows that it runs.
 const BEAT: Duration = Duration::from_millis(100);
+
+/// A runtime that is so late at every beat, for so long, has more to do than it can: who comes new is sent away for a
+/// while. One bad moment is none, and nobody pays for it.
+const LATE: Duration = Duration::from_secs(1);
+const LATE_FOR: Duration = Duration::from_secs(5);
 
 /// Below this, being late is the ordinary jitter of a scheduler and is credited to nobody.
 const TOLERANCE: Duration = Duration::from_millis(100);
@@ -148,7 +153,7 @@ impl Reaper {
             watch.run(&report);
         };
         let thread = std::thread::Builder::new().name("reaper".to_owned()).spawn(run)?;
-        let beat = tokio::spawn(show_beat(Arc::clone(&vigil)));
+        let beat = tokio::spawn(show_beat(Arc::clone(&driver), Arc::clone(&vigil)));
         Ok(Self { driver, vigil, stop, thread: Some(thread), beat })
     }
 
@@ -171,12 +176,24 @@ impl Drop for Reaper {
     }
 }
 
-async fn show_beat(vigil: Arc<Vigil>) {
+impl Driver {
+    /// When somebody new is to come back, because the runtime has been late for too long; none while it keeps up. Whoever
+    /// is connected stays: what he has is served, late.
+    #[must_use]
+    pub fn shed(&self) -> Option<Duration> {
+        let lasting = self.late.lasting(self.now())?;
+        (lasting >= LATE_FOR).then(|| come_back_after(lasting - LATE_FOR))
+    }
+}
+
+async fn show_beat(driver: Arc<Driver>, vigil: Arc<Vigil>) {
     let mut every = tokio::time::interval(BEAT);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        vigil.show_beat(vigil.now());
+        let now = vigil.now();
+        driver.late.measure(now, now.since(vigil.last_beat() + BEAT) >= LATE);
+        vigil.show_beat(now);
     }
 }
 

@@ -10,6 +10,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -20,8 +21,9 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use lychgate_core::Time;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::forwarded;
@@ -32,6 +34,7 @@ use super::stream::Stream;
 use super::tls::Certificates;
 use super::visitor::Visitor;
 use crate::config;
+use crate::driver::{Overload, come_back_after};
 
 /// What every connection of a listener passes.
 pub(super) struct Threshold {
@@ -41,6 +44,18 @@ pub(super) struct Threshold {
     pub(super) http: http1::Builder,
     pub(super) router: Router,
     pub(super) stop: CancellationToken,
+    /// No seat was left.
+    pub(super) full: Overload,
+    pub(super) origin: Instant,
+}
+
+impl Threshold {
+    /// Notes that there is no seat for somebody; answers when he is to come back.
+    pub(super) fn turned_out(&self) -> Duration {
+        let now = Time::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX));
+        self.full.measure(now, true);
+        come_back_after(self.full.lasting(now).unwrap_or_default())
+    }
 }
 
 /// Why a connection never came to HTTP.

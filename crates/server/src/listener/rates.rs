@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use self::bounded::Bounded;
 use self::patience::Patience;
-use crate::driver::{network, random_bits};
+use crate::driver::network;
 
 mod bounded;
 mod patience;
@@ -123,13 +123,6 @@ const BURST: NonZeroU32 = match NonZeroU32::new(BURST_SECONDS) {
     Some(seconds) => seconds,
     None => NonZeroU32::MIN,
 };
-
-/// Three quarters to the whole of it, so that those who were turned away together do not come back together, and twice
-/// the pause is still longer.
-pub(super) fn jittered(pause: Duration) -> Duration {
-    let share = u32::from(random_bits().to_le_bytes()[0]);
-    pause * 3 / 4 + pause * share / (4 * 255)
-}
 
 /// The runtime's clock, which tests can stop.
 #[derive(Clone, Debug)]

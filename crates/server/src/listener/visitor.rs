@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 
 use super::rates::{Credential, Rates};
-use crate::auth::Shown;
+use crate::auth::{AuthError, Shown};
 
 /// The sender of a request; stands in the extensions of every request. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -52,12 +52,14 @@ impl Visitor {
 
     /// How long this credential is not looked at: it failed from this network too often.
     #[must_use]
-    pub fn held_off(&self, credential: Credential) -> Option<Duration> {
-        self.rates.held_off(self.address, credential)
+    pub fn held_off(&self, credential: Option<Credential>) -> Option<Duration> {
+        self.rates.held_off(self.address, credential?)
     }
 
-    /// The credential was looked at, and it proves nothing.
-    pub fn failed(&self, credential: Credential) {
-        self.rates.failed(self.address, credential);
+    /// The credential was looked at and let nobody in. Where only we could not know, it has not failed.
+    pub fn failed(&self, credential: Option<Credential>, error: &AuthError) {
+        if let (Some(credential), None) = (credential, error.retry_in()) {
+            self.rates.failed(self.address, credential);
+        }
     }
 }

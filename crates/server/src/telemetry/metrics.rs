@@ -179,7 +179,7 @@ impl Metrics {
         let close_unconfirmed = list.counter("close_unconfirmed", "Sockets torn down because no close was confirmed");
         let heartbeat_misses = list.counter("heartbeat_misses", "Unanswered heartbeats and probe pings of connections found dead");
         let auth_failures = list.family("auth_failures", "Tokens that proved nothing, by reason");
-        let turned_away = list.counter("turned_away", "Strangers who were told to come back later, because of their address's rates");
+        let turned_away = list.counter("turned_away", "Strangers who were told to come back later, because of their address or an overload");
         let reaper_lag = list.seconds("reaper_lag", "How late the reaper thread last ran");
         let runtime_lag = list.seconds("runtime_lag", "How late the asynchronous runtime last ran");
         let runtime_stuck = list.counter("runtime_stuck", "Times that the asynchronous runtime was stuck for too long");
@@ -274,7 +274,7 @@ impl Metrics {
         count(&self.auth_failures, Reason { reason });
     }
 
-    /// Somebody without a valid proof was told to come back later: too many like him came from his address.
+    /// Somebody new was told to come back later: too many came from where he comes from, or the node is overloaded.
     pub fn on_turned_away(&self) {
         self.turned_away.inc();
     }

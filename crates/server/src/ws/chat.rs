@@ -178,7 +178,7 @@ impl Chat {
         }
     }
 
-    /// Nobody who proved who he is hears this: an address has its rates, and he is told when to come back.
+    /// Too many come from where he comes from, or the node is overloaded.
     fn turn_away(&mut self, retry_in: Duration) {
         self.services.metrics.on_turned_away();
         self.dismiss(&Close::Overload.closing().after(retry_in));
@@ -263,20 +263,18 @@ impl Chat {
     fn introduce(&mut self, hello: &wire::Hello, heartbeat: Heartbeat) {
         let Standing::Stranger(stranger) = &mut self.standing else { return };
         let visitor = stranger.visitor.clone();
+        if let Some(retry_in) = self.services.driver.shed() {
+            return self.turn_away(retry_in);
+        }
         let identity = match (stranger.identity.take(), hello.token.as_deref()) {
             (Some(identity), _) => Ok(*identity),
             (None, Some(token)) => {
-                let credential = visitor.token(token);
+                let credential = Some(visitor.token(token));
                 if let Some(retry_in) = visitor.held_off(credential) {
                     return self.turn_away(retry_in);
                 }
-                self.services.verify(token).map_err(|error| {
-                    // What we cannot check yet is no failure of whoever shows it.
-                    if error.retry_in().is_none() {
-                        visitor.failed(credential);
-                    }
-                    Dismissal::Token(error)
-                })
+                let verified = self.services.verify(token);
+                verified.inspect_err(|error| visitor.failed(credential, error)).map_err(Dismissal::Token)
             }
             (None, None) => Err(Dismissal::NoToken),
         };

@@ -65,17 +65,14 @@ async fn connect(State(door): State<Door>, mut request: Request<Body>) -> Respon
 /// one that failed so often that nobody looks at it before its time.
 async fn introduce(services: &Services, shown: Shown<'_>, visitor: &Visitor) -> Introduction {
     let credential = visitor.credential(&shown);
-    if let Some(retry_in) = credential.and_then(|credential| visitor.held_off(credential)) {
+    if let Some(retry_in) = visitor.held_off(credential) {
         return Introduction::TooMany(retry_in);
     }
     match services.doorkeeper.identify(shown).await {
         Ok(None) => visitor.retry_in().map_or(Introduction::ByHello, Introduction::TooMany),
         Ok(Some(identity)) => Introduction::Proven(Box::<Identity>::new(identity)),
         Err(error) => {
-            // What we cannot check yet is no failure of whoever shows it.
-            if let Some(credential) = credential.filter(|_| error.retry_in().is_none()) {
-                visitor.failed(credential);
-            }
+            visitor.failed(credential, &error);
             services.note(&error);
             Introduction::Failed(error)
         }

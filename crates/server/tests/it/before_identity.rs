@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::gateway::{Call, Doors, Gateway, Heard, claims, sign, soon};
 use crate::ws::peer::{FINAL, TEXT, frame};
 
+mod flooded;
 mod proxied;
 mod smuggled;
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{LONGEST_PAUSE, SWEEP_EVERY, jittered};
+use super::{LONGEST_PAUSE, SWEEP_EVERY};
+use crate::driver::jittered;
 
 /// The first pause; each further one is twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
