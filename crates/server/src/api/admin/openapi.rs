@@ -55,3 +55,47 @@ impl Control {
         let _ = self.document.set(text.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+    use serde_json::Value;
+    use utoipa::{PartialSchema, ToSchema};
+
+    use crate::wire::admin::{
+        Draining, Ended, Error, Explained, Lend, LimitInForce, Listed, PublishBody, Reclaim, Reclaimed, Revoke, Revoked,
+    };
+    use crate::wire::http::{Publish, Published};
+
+    /// The example of a body is read as that body, and every field of it is one that we know.
+    fn example_of<T: ToSchema + PartialSchema + DeserializeOwned + Serialize>() -> Value {
+        let schema = serde_json::to_value(T::schema()).unwrap();
+        let example = schema["example"].clone();
+        let read: T = serde_json::from_value(example.clone()).unwrap_or_else(|error| panic!("{}: {error}", T::name()));
+        let mut written = serde_json::to_value(read).unwrap();
+        if let Some(fields) = written.as_object_mut() {
+            fields.retain(|_, value| !value.is_null());
+        }
+        assert_eq!(written, example, "{}", T::name());
+        example
+    }
+
+    #[test]
+    fn every_example_is_what_it_is_an_example_of() {
+        example_of::<Draining>();
+        example_of::<Ended>();
+        example_of::<Error>();
+        example_of::<Explained>();
+        example_of::<Lend>();
+        example_of::<LimitInForce>();
+        example_of::<Listed>();
+        example_of::<Reclaim>();
+        example_of::<Reclaimed>();
+        example_of::<Revoke>();
+        example_of::<Revoked>();
+        example_of::<Published>();
+        let publication = example_of::<PublishBody>().to_string();
+        assert_eq!(Publish::parse(publication.as_bytes()).unwrap().events.len(), 1);
+    }
+}
