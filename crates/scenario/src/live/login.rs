@@ -8,6 +8,8 @@
 //! path to whichever gateway it came from, as a proxy would.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -123,24 +125,27 @@ async fn get(address: SocketAddr, path: &str, cookies: &mut Cookies) -> anyhow::
         request = request.header(COOKIE, cookies.line());
     }
     let request = request.body(Empty::<Bytes>::new())?;
-    tokio::pin!(connection);
-    let response = tokio::select! {
-        response = sender.send_request(request) => response?,
-        ended = &mut connection => bail!("{address} hung up: {ended:?}"),
+    let answer = async {
+        let (parts, body) = sender.send_request(request).await?.into_parts();
+        for set in parts.headers.get_all(SET_COOKIE) {
+            cookies.keep(set.to_str()?);
+        }
+        if let Some(to) = parts.headers.get(LOCATION) {
+            return Ok(to.to_str()?.to_owned());
+        }
+        let said = Limited::new(body, MAX_BYTES).collect().await.map_err(|error| anyhow::anyhow!("{error}"))?;
+        let at = path.split('?').next().unwrap_or_default();
+        bail!("{at} answered {} and no redirect: {}", parts.status, String::from_utf8_lossy(&said.to_bytes()))
     };
-    let (parts, body) = response.into_parts();
-    for set in parts.headers.get_all(SET_COOKIE) {
-        cookies.keep(set.to_str()?);
-    }
-    if let Some(to) = parts.headers.get(LOCATION) {
-        return Ok(to.to_str()?.to_owned());
-    }
-    let said = tokio::select! {
-        said = Limited::new(body, MAX_BYTES).collect() => said.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes(),
-        ended = &mut connection => bail!("{address} hung up: {ended:?}"),
+    // A connection may end with the very bytes that answer: only the answer says how it went.
+    let driven = async {
+        let _ended = connection.await;
+        pending::<Infallible>().await
     };
-    let at = path.split('?').next().unwrap_or_default();
-    bail!("{at} answered {} and no redirect: {}", parts.status, String::from_utf8_lossy(&said))
+    tokio::select! {
+        answer = answer => answer,
+        never = driven => match never {},
+    }
 }
 
 /// Path and query of an address, wherever it is.
