@@ -54,7 +54,7 @@ mod runs;
 mod sse;
 
 pub use health::{Admin, Health};
-pub use login::{Operations, routes as login_routes};
+pub use login::{Expel, Operations, routes as login_routes};
 pub use publish::Backends;
 
 /// How long a browser may remember that it may call us.
