@@ -209,10 +209,7 @@ impl Node {
     /// What a newer configuration changes at once.
     fn reloading(&self) -> impl Fn(&Config) + Send + Sync + 'static {
         let (driver, doorkeeper, login) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper), self.login.clone());
-        // A reload runs on a thread of its own, and keys are fetched on the runtime.
-        let runtime = tokio::runtime::Handle::current();
         move |config| {
-            let _inside = runtime.enter();
             driver.replace_plans(&config.plans);
             doorkeeper.reload(&config.auth);
             if let Some(login) = &login {
