@@ -33,7 +33,7 @@ struct Step {
 
 /// All steps, the cheap and telling ones first. A peer is a module with `run(root: &Path) -> anyhow::Result<()>` that
 /// installs what it needs, starts and stops its own processes, and stands after `e2e`.
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step { name: "lint", run: |root| lint::run(root, &[]) },
     Step { name: "unit and integration tests", run: tests },
     Step { name: "doc tests", run: doc_tests },
@@ -47,6 +47,7 @@ const STEPS: [Step; 14] = [
     Step { name: "peer: pydantic-ai (AG-UI)", run: pydantic_ai::run },
     Step { name: "peer: AG-UI verifier", run: verifier::run },
     Step { name: "peer: oidc-provider", run: oidc_provider::run },
+    Step { name: "live plans, users logged in at oidc-provider", run: e2e::logged_in },
     Step { name: "peer: Chromium", run: chromium::run },
 ];
 

@@ -225,10 +225,7 @@ impl Node {
     /// What a newer configuration changes at once.
     fn reloading(&self, control: Arc<Control>) -> impl Fn(&Config) + Send + Sync + 'static {
         let (driver, doorkeeper, login) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper), self.login.clone());
-        // A reload runs on a thread of its own, and keys are fetched on the runtime.
-        let runtime = tokio::runtime::Handle::current();
         move |config| {
-            let _inside = runtime.enter();
             control.renew(config);
             driver.replace_plans(&config.plans);
             doorkeeper.reload(&config.auth);

@@ -58,7 +58,7 @@ mod sse;
 
 pub use admin::{Control, OperatorKey, Steered};
 pub use health::{Admin, Health};
-pub use login::{Operations, routes as login_routes};
+pub use login::{Expel, Operations, routes as login_routes};
 
 /// How long a browser may remember that it may call us.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);

@@ -122,21 +122,17 @@ impl Store {
 fn login(row: &Row<'_>) -> rusqlite::Result<Option<Login>> {
     let user: String = row.get(1)?;
     let groups: String = row.get(4)?;
-    Ok(UserId::parse(&user)
-        .ok()
-        .map(|user| {
-            Ok::<_, rusqlite::Error>(Login {
-                digest: row.get(0)?,
-                user,
-                provider: row.get(2)?,
-                plan: row.get(3)?,
-                groups: serde_json::from_str(&groups).unwrap_or_default(),
-                issued: row.get(5)?,
-                expires: row.get(6)?,
-                seen: row.get(7)?,
-            })
-        })
-        .transpose()?)
+    let Ok(user) = UserId::parse(&user) else { return Ok(None) };
+    Ok(Some(Login {
+        digest: row.get(0)?,
+        user,
+        provider: row.get(2)?,
+        plan: row.get(3)?,
+        groups: serde_json::from_str(&groups).unwrap_or_default(),
+        issued: row.get(5)?,
+        expires: row.get(6)?,
+        seen: row.get(7)?,
+    }))
 }
 
 #[cfg(test)]

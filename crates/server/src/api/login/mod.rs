@@ -38,6 +38,9 @@ mod page;
 /// The largest form or body that is read: a name.
 const MAX_BYTES: usize = 4096;
 
+/// Closes the sockets that these let in.
+pub type Expel = Box<dyn Fn(&[Proof]) + Send + Sync>;
+
 /// What the routes of a realm share.
 pub struct Operations {
     /// Who is logged in, and which pages may use that.
@@ -49,7 +52,7 @@ pub struct Operations {
     /// Whether a name alone logs in.
     pub is_demo: bool,
     /// Closes the sockets that ended logins let in.
-    pub expel: Box<dyn Fn(&[Proof]) + Send + Sync>,
+    pub expel: Expel,
 }
 
 impl fmt::Debug for Operations {
