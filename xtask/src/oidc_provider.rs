@@ -17,8 +17,9 @@ const PACKAGE: &str = "oidc-provider";
 const VERSION: &str = "9.13.3";
 
 /// Where the provider sends users back to in those tests: they take the gateway for this one, as behind a proxy.
-const REDIRECT: &str = "https://chat.example.test/v1/login/peer/callback";
-const CHECKS: usize = 9;
+const REDIRECT: &str =
+    "https://chat.example.test/v1/login/peer/callback https://ops.example.test/v1/login/peer/callback";
+const CHECKS: usize = 14;
 
 /// Installs and starts it, runs the tests that need it, and ends it again.
 pub(crate) fn run(root: &Path) -> Result<()> {

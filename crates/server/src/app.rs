@@ -11,6 +11,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use lychgate_core::{ConnectionId, Event, EvictReason, PingOutcome, SessionKey, UserId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
@@ -86,10 +87,10 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let door = Door { services: node.services(&config), bounds: Arc::new(config.websocket.clone()) };
     let stop = CancellationToken::new();
     let keep = |login: &Arc<Operations>| tokio::spawn(entrance::keep(Arc::clone(&login.entrance.logins), stop.clone()));
-    let kept = node.login.as_ref().map(keep);
+    let kept: Vec<_> = [&node.login, &node.operators].into_iter().flatten().map(keep).collect();
     let for_users = routes(door).merge(api::user(node.clients(&config), node.login.clone()));
     let users = tokio::spawn(listener.serve(for_users, stop.clone(), LAST_ORDERS));
-    let operators = Operators::start(admin_socket, &config, admin, control)?;
+    let operators = Operators::start(admin_socket, &config, admin, control, node.operators.clone())?;
     let hangups = in_force.listen()?;
     let watched = tokio::spawn(watch(reaper.vigil()));
     tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
@@ -111,9 +112,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
         tracing::error!("the listener for users ended by a panic");
     }
     operators.finish().await;
-    if let Some(kept) = kept
-        && timeout(LAST_ORDERS, kept).await.is_err()
-    {
+    if timeout(LAST_ORDERS, join_all(kept)).await.is_err() {
         tracing::error!("when logins were seen last was not kept in time");
     }
     // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
@@ -159,6 +158,8 @@ struct Node {
     doorkeeper: Arc<Doorkeeper>,
     store: Arc<Store>,
     login: Option<Arc<Operations>>,
+    /// Of operators, on their own listener.
+    operators: Option<Arc<Operations>>,
     metrics: Arc<Metrics>,
 }
 
@@ -180,10 +181,11 @@ impl Node {
         let entrance = entrance::open(config, listen, &store)?;
         let operations = |entrance| entrance::operations(config, entrance, &driver).map(Arc::new);
         let login = entrance.clone().map(operations).transpose()?;
+        let operators = entrance::open_for_operators(config, &store)?.map(operations).transpose()?;
         let doorkeeper = Doorkeeper::new(&config.auth, Arc::clone(&store), entrance).map_err(failed)?;
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, doorkeeper, store, login, metrics })
+        Ok(Self { driver, sessions, runs, journal, doorkeeper, store, login, operators, metrics })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -214,6 +216,7 @@ impl Node {
             runs: Arc::clone(&self.runs),
             store: Arc::clone(&self.store),
             doorkeeper: Arc::clone(&self.doorkeeper),
+            entrance: self.operators.as_ref().map(|operators| operators.entrance.clone()),
             drain: Box::new(move |by| {
                 tracing::info!(by, "told to drain");
                 drain.cancel();
@@ -224,14 +227,13 @@ impl Node {
 
     /// What a newer configuration changes at once.
     fn reloading(&self, control: Arc<Control>) -> impl Fn(&Config) + Send + Sync + 'static {
-        let (driver, doorkeeper, login) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper), self.login.clone());
+        let (driver, doorkeeper) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper));
+        let logins = [self.login.clone(), self.operators.clone()];
         move |config| {
             control.renew(config);
             driver.replace_plans(&config.plans);
             doorkeeper.reload(&config.auth);
-            if let Some(login) = &login {
-                login.reload(config);
-            }
+            logins.iter().flatten().for_each(|login| login.reload(config));
             reload::relevel(config);
         }
     }

@@ -1,17 +1,21 @@
-//! `GET /v1/me`, `POST /v1/tickets`: who am I, what do I hold, and a ticket to show it where no header can be sent.
+//! `GET /v1/me`, `DELETE /v1/me/sessions/{thread}`, `POST /v1/tickets`: who am I, what do I hold, let one of them go, and a
+//! ticket to show it where no header can be sent.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
 use http::header::CACHE_CONTROL;
+use http::{HeaderValue, StatusCode};
+use lychgate_core::EvictReason;
 use serde::Serialize;
 
 use super::Clients;
-use super::caller::Caller;
+use super::caller::{Caller, Named};
+use super::refused::Refused;
 use crate::auth::TICKET_LIFETIME;
+use crate::close::ErrorCode;
 use crate::wire::Limits;
 
 #[derive(Serialize)]
@@ -45,6 +49,19 @@ pub(super) async fn me(State(clients): State<Arc<Clients>>, caller: Caller) -> R
         sessions: held.iter().map(|key| Held { thread: key.thread().as_str().to_owned() }).collect(),
     };
     never_stored(Json(me))
+}
+
+/// Lets one of his own sessions go, wherever it is shown: 204, or 404 where he holds none of this name.
+pub(super) async fn let_go(
+    State(clients): State<Arc<Clients>>,
+    caller: Caller,
+    Named(thread): Named<String>,
+) -> Result<StatusCode, Refused> {
+    let key = caller.key(&thread)?;
+    match clients.driver.end(&key, EvictReason::Left) {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Refused::saying(ErrorCode::NotFound, "You hold no session of this name on this node.")),
+    }
 }
 
 #[derive(Serialize)]

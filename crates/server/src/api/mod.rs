@@ -8,6 +8,7 @@
 //!                 DELETE /v1/threads/{t}/runs/{r}        stop
 //!                 GET    /v1/threads[/{t}/messages]      history
 //!                 GET    /v1/me                          who am I, what do I hold
+//!                 DELETE /v1/me/sessions/{t}             let one of them go
 //!                 POST   /v1/tickets                     to show it where no header can be sent
 //!                 GET    /v1/login, POST /v1/logout ...  see `login`
 //!                 GET    /                               what this is, or the login
@@ -120,6 +121,7 @@ pub fn user(clients: Arc<Clients>, login: Option<Arc<Operations>>) -> Router {
         .route("/v1/agui", post(agui::run_default))
         .route("/v1/agui/{agent}", post(agui::run_named))
         .route("/v1/me", get(me::me))
+        .route("/v1/me/sessions/{thread}", delete(me::let_go))
         .route("/v1/tickets", post(me::ticket))
         .route("/v1/threads", get(history::threads))
         .route("/v1/threads/{thread}/messages", get(history::messages))
@@ -136,7 +138,7 @@ pub fn user(clients: Arc<Clients>, login: Option<Arc<Operations>>) -> Router {
 
 /// The routes of the admin listener. Health is open, metrics are unless the configuration says otherwise, and the rest is
 /// for whom `control` knows.
-pub fn admin(health: Admin, control: Arc<Control>) -> Router {
+pub fn admin(health: Admin, control: Arc<Control>, login: Option<Arc<Operations>>) -> Router {
     let probes = health::routes(health.clone());
     let guard = from_fn_with_state(Arc::clone(&control), admin::guard_metrics);
     let metrics = health::metrics(health).route_layer(guard);
@@ -144,7 +146,10 @@ pub fn admin(health: Admin, control: Arc<Control>) -> Router {
     let (routes, document) =
         all.merge(probes).merge(metrics).merge(admin::routes(Arc::clone(&control))).split_for_parts();
     control.documents(&document);
-    with_errors(routes)
+    with_errors(match login {
+        Some(login) => routes.merge(login::routes(Arc::clone(&login))).merge(login::front_page(login)),
+        None => routes,
+    })
 }
 
 /// Browsers ask first whether a page may call (Fetch, section 3.2). Credentials are never allowed: a page of another

@@ -33,6 +33,14 @@ pub(super) fn open(config: &Config, listen: SocketAddr, store: &Arc<Store>) -> R
     Ok(Some(Entrance { logins, own_origins }))
 }
 
+/// The way in for operators; none where their browsers have no address to come back to.
+pub(super) fn open_for_operators(config: &Config, store: &Arc<Store>) -> Result<Option<Entrance>, Error> {
+    let Some(url) = &config.admin.public_url else { return Ok(None) };
+    let logins = Logins::open(Realm::Operators, &config.login, Arc::clone(store))
+        .map_err(|error| Error::Failed(error.to_string()))?;
+    Ok(Some(Entrance { logins, own_origins: vec![url.as_str().to_owned()] }))
+}
+
 /// What the routes of logins need.
 pub(super) fn operations(config: &Config, entrance: Entrance, driver: &Arc<Driver>) -> Result<Operations, Error> {
     let origin = entrance.own_origins.first().and_then(|origin| PublicUrl::parse(origin));

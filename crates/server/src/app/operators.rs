@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{LAST_ORDERS, listen};
-use crate::api::{self, Admin, Control};
+use crate::api::{self, Admin, Control, Operations};
 use crate::config::{Config, Server};
 use crate::error::Error;
 
@@ -54,6 +54,7 @@ impl Operators {
         config: &Config,
         admin: Admin,
         control: Arc<Control>,
+        login: Option<Arc<Operations>>,
     ) -> Result<Self, Error> {
         // Operators need few sockets, and a crowd there must not take the users' descriptors.
         let few = Server {
@@ -90,7 +91,7 @@ impl Operators {
         let serve = move || {
             let _running = running;
             let Some(runtime) = runtime.0.take() else { return };
-            runtime.block_on(listener.serve(api::admin(admin, control), stopped, LAST_ORDERS));
+            runtime.block_on(listener.serve(api::admin(admin, control, login), stopped, LAST_ORDERS));
             // A count of the records that hangs must not keep the process from its end.
             runtime.shutdown_background();
         };

@@ -24,7 +24,10 @@ impl Entrance {
     ///
     /// A cookie that means nothing any more shows nothing: the page may have a token, and must not be locked out by what
     /// its browser still remembers (hazard R20). So is one that another page may not use, where a token may follow.
-    pub(super) fn identify(&self, shown: Shown<'_>, listed: &[String]) -> Result<Option<Identity>, AuthError> {
+    ///
+    /// # Errors
+    /// [`AuthError::ForeignPage`]
+    pub fn identify(&self, shown: Shown<'_>, listed: &[String]) -> Result<Option<Identity>, AuthError> {
         let token = read_cookie(shown.headers, self.logins.realm().cookie());
         let Some(identity) = token.and_then(|token| self.logins.identity(&token)) else { return Ok(None) };
         match (is_own_page(shown.headers, shown.access, &self.own_origins, listed), shown.access) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Fault, in_range};
+use super::server::{PublicUrl, public_url};
 use super::value::Secret;
 
 /// Bytes of a hash of SHA-256.
@@ -26,6 +27,8 @@ pub struct Admin {
     pub group: Option<String>,
     /// Whoever logs in and is in this group may read and change.
     pub write_group: Option<String>,
+    /// Where the browsers of operators reach the listener, without which they cannot log in there.
+    pub public_url: Option<PublicUrl>,
     /// Whether `/metrics` wants a key or a group, too. Default: no.
     pub metrics_need_key: bool,
     /// Entries of the audit log that are kept. Default 100,000; 1,000 to 10,000,000.
@@ -87,6 +90,8 @@ pub(super) struct RawAdmin {
     group: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     write_group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_url: Option<String>,
     metrics_need_key: bool,
     audit_entries: usize,
     audit_days: usize,
@@ -117,6 +122,7 @@ impl RawAdmin {
             keys: keys.collect::<Result<_, Fault>>()?,
             group: self.group.clone(),
             write_group: self.write_group.clone(),
+            public_url: self.public_url.as_deref().map(|text| public_url("admin.public_url", text)).transpose()?,
             metrics_need_key: self.metrics_need_key,
             audit_entries: self.audit_entries,
             audit_age: Duration::from_secs(self.audit_days as u64 * 24 * 3600),

@@ -82,8 +82,8 @@ impl Auth {
         self.jwt.iter().map(Jwt::as_issuer).chain(self.issuers.iter().cloned()).collect()
     }
 
-    /// Whether there is a way to prove who one is. Whatever else lets people in counts here.
-    fn lets_somebody_in(&self) -> bool {
+    /// Whether a token can prove who one is.
+    fn takes_tokens(&self) -> bool {
         self.jwt.is_some() || !self.issuers.is_empty()
     }
 }
@@ -133,7 +133,8 @@ impl RawAuth {
         }
     }
 
-    pub(super) fn check(&self, outside: &Outside<'_>) -> Result<Auth, Fault> {
+    /// `has_login` says that users can log in, so that tokens need not be taken at all.
+    pub(super) fn check(&self, outside: &Outside<'_>, has_login: bool) -> Result<Auth, Fault> {
         for origin in &self.origins {
             check_origin(origin)?;
         }
@@ -143,7 +144,7 @@ impl RawAuth {
             self.issuers.iter().map(|(name, issuer)| issuer.check(name, outside)).collect::<Result<_, _>>()?;
         let auth = Auth { origins: self.origins.clone(), keep_revocations: self.keep_revocations.0, jwt, issuers };
         tell_apart(&auth)?;
-        match auth.lets_somebody_in() {
+        match has_login || auth.takes_tokens() {
             true => Ok(auth),
             false => {
                 let what = "is not set: without a secret nobody could prove who he is";

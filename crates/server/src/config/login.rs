@@ -116,6 +116,11 @@ struct RawProvider {
 }
 
 impl RawLogin {
+    /// Whether nobody can log in.
+    pub(super) fn is_empty(&self) -> bool {
+        self.providers.is_empty()
+    }
+
     pub(super) fn check(&self, server: &Server, outside: &Outside<'_>) -> Result<Login, Fault> {
         not_zero("login.lifetime", self.lifetime.0)?;
         not_zero("login.idle_timeout", self.idle_timeout.0)?;

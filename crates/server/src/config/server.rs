@@ -178,7 +178,7 @@ impl RawServer {
         Ok(Server {
             listen,
             admin_listen,
-            public_url: self.public_url.as_deref().map(public_url).transpose()?,
+            public_url: self.public_url.as_deref().map(|text| public_url("server.public_url", text)).transpose()?,
             environment: self.environment,
             drain_timeout: self.drain_timeout.0,
             max_connections_per_address: self.max_connections_per_address,
@@ -230,10 +230,10 @@ impl RawServer {
     }
 }
 
-fn public_url(text: &str) -> Result<PublicUrl, Fault> {
+pub(super) fn public_url(key: &str, text: &str) -> Result<PublicUrl, Fault> {
     PublicUrl::parse(text).ok_or_else(|| {
         Fault::value(
-            "server.public_url",
+            key,
             format!("is {text:?}, which is no address that browsers may log in at"),
             "Write scheme, host and port and nothing after them: https, such as \"https://chat.example.org\", or http on \
              loopback, such as \"http://localhost:8787\".",

@@ -20,7 +20,7 @@ use super::Control;
 use super::attempts::Attempts;
 use super::keys::{Keys, PREFIX};
 use crate::api::refused::Refused;
-use crate::auth::{AuthError, Doorkeeper, Identity, Shown, bearer};
+use crate::auth::{AuthError, Doorkeeper, Entrance, Identity, Shown, bearer};
 use crate::close::ErrorCode;
 use crate::config::{Admin, Config, Role};
 use crate::driver::random_bits;
@@ -31,6 +31,8 @@ use crate::store::audit::Keep;
 pub(super) struct Access {
     rules: RwLock<Arc<Rules>>,
     doorkeeper: Arc<Doorkeeper>,
+    /// Where operators log in. Logins of users count for nothing here.
+    entrance: Option<Entrance>,
     attempts: Attempts,
 }
 
@@ -137,8 +139,8 @@ impl Denied {
 }
 
 impl Access {
-    pub(super) fn new(config: &Config, doorkeeper: Arc<Doorkeeper>) -> Self {
-        Self { rules: RwLock::new(Arc::new(Rules::of(config))), doorkeeper, attempts: Attempts::new() }
+    pub(super) fn new(config: &Config, doorkeeper: Arc<Doorkeeper>, entrance: Option<Entrance>) -> Self {
+        Self { rules: RwLock::new(Arc::new(Rules::of(config))), doorkeeper, entrance, attempts: Attempts::new() }
     }
 
     pub(super) fn rules(&self) -> Arc<Rules> {
@@ -164,14 +166,22 @@ impl Access {
             Some(_) | None if !has_group => Err(Denied::NoProof),
             None if headers.contains_key(AUTHORIZATION) => Err(Denied::NoProof),
             proof => {
-                if !rules.is_from_here(method, headers, proof.is_some()) {
-                    return Err(Denied::ForeignPage);
-                }
                 // Neither tickets nor anything else in an address: addresses are written into logs.
                 let shown = Shown { access: method.into(), headers, query: None, subprotocol: None };
-                match self.doorkeeper.identify(shown).await {
+                let identified = match (proof, &self.entrance) {
+                    (Some(_), _) if !rules.is_from_here(headers) => Err(AuthError::ForeignPage),
+                    (Some(_), _) => self.doorkeeper.identify(shown).await,
+                    // A cookie comes along with whatever page asks: the entrance looks which one it is.
+                    (None, Some(entrance)) => entrance.identify(shown, &rules.origins),
+                    (None, None) => Ok(None),
+                };
+                match identified {
+                    Ok(Some(identity)) if self.doorkeeper.is_revoked(&identity.user, identity.proof) => {
+                        Err(Denied::BadProof(AuthError::Revoked))
+                    }
                     Ok(Some(identity)) => rules.by_group(identity),
                     Ok(None) => Err(Denied::NoProof),
+                    Err(AuthError::ForeignPage) => Err(Denied::ForeignPage),
                     Err(error) => Err(Denied::BadProof(error)),
                 }
             }
@@ -181,7 +191,8 @@ impl Access {
 
 impl Rules {
     fn of(config: &Config) -> Self {
-        let Admin { keys, group, write_group, metrics_need_key, audit_entries, audit_age } = &config.admin;
+        let Admin { keys, group, write_group, metrics_need_key, audit_entries, audit_age, public_url: _ } =
+            &config.admin;
         Self {
             keys: Keys::new(keys),
             group: group.as_deref().map(Into::into),
@@ -204,10 +215,11 @@ impl Rules {
     /// Whether a request comes from a page of ours or from no page at all. A browser sends a cookie along whichever page
     /// asks, so that whoever changes something by one has to say where from (cross-site request forgery). An empty list of
     /// origins lets every page connect with a token, which it must have; here it means none but our own.
-    fn is_from_here(&self, method: &Method, headers: &HeaderMap, has_token: bool) -> bool {
+    fn is_from_here(&self, headers: &HeaderMap) -> bool {
         let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("(not text)"));
         match origin {
-            None => has_token || method.is_safe(),
+            // A program with a token is no page.
+            None => true,
             Some(origin) => {
                 is_same_host(origin, headers) || self.origins.iter().any(|known| known.eq_ignore_ascii_case(origin))
             }

@@ -26,7 +26,7 @@ use utoipa_axum::routes;
 use self::access::Access;
 use self::deed::Running;
 use super::refused::Refused;
-use crate::auth::Doorkeeper;
+use crate::auth::{Doorkeeper, Entrance};
 use crate::close::ErrorCode;
 use crate::config::{Config, Role};
 use crate::driver::Driver;
@@ -84,6 +84,8 @@ pub struct Steered {
     pub store: Arc<Store>,
     /// Who knows tokens and logins.
     pub doorkeeper: Arc<Doorkeeper>,
+    /// Where operators log in with a browser.
+    pub entrance: Option<Entrance>,
     /// Asks for a drain of the node, and says who wants it.
     pub drain: Box<dyn Fn(&str) + Send + Sync>,
 }
@@ -92,12 +94,12 @@ impl Control {
     /// Lets in whom `[admin]` names.
     #[must_use]
     pub fn new(config: &Config, steered: Steered) -> Arc<Self> {
-        let Steered { driver, runs, store, doorkeeper, drain } = steered;
+        let Steered { driver, runs, store, doorkeeper, entrance, drain } = steered;
         Arc::new(Self {
             driver,
             runs,
             store,
-            access: Access::new(config, Arc::clone(&doorkeeper)),
+            access: Access::new(config, Arc::clone(&doorkeeper), entrance),
             doorkeeper,
             running: Arc::default(),
             deeds: Arc::new(Semaphore::new(MAX_DEEDS)),

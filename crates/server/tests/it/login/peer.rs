@@ -3,6 +3,9 @@
 //! Without its address the tests say that they are skipped. Every check prints a line, so that the starter can tell that
 //! it was made.
 
+mod operators;
+mod published;
+
 use std::path::PathBuf;
 
 use rustix::process::Signal;
@@ -46,12 +49,17 @@ fn doors(url: &str) -> Doors {
 
 /// Logs in as somebody at the provider: the path of ours that it sends the browser back to.
 async fn at_provider(url: &str, address: &str, user: &str) -> String {
+    at_provider_for(ORIGIN, url, address, user).await
+}
+
+/// The same, for a listener that browsers know as this origin.
+async fn at_provider_for(origin: &str, url: &str, address: &str, user: &str) -> String {
     let mut there = Browser::default();
     let mut path = format!("{}&login_hint={user}", path_of(address));
     loop {
         let answer = there.visit(&path, &doors(url)).await;
         let next = answer.header("location").unwrap_or_else(|| panic!("{} at {path}", answer.head)).to_owned();
-        if let Some(back) = next.strip_prefix(ORIGIN) {
+        if let Some(back) = next.strip_prefix(origin) {
             return back.to_owned();
         }
         path = path_of(&next).to_owned();
