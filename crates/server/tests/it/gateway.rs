@@ -38,7 +38,9 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) const SECRET: &str = "a secret of the tests, long enough for HS256";
 
 /// What every gateway of the tests is told, unless a test says otherwise.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
+    // Tests that poll come from one address and as fast as they can.
+    "server.connects_per_second_per_address = 10000",
     r#"server.listen = "127.0.0.1:0""#,
     r#"server.admin_listen = "127.0.0.1:0""#,
     r#"server.environment = "test""#,
