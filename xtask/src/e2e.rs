@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::{install, run};
+use crate::{install, oidc_provider, run};
 
 pub(crate) const HELP: &str = "\
-cargo xtask e2e
+cargo xtask e2e [--login oidc]
 
 Runs every live plan of lychgate-scenario (a page with plots: target/live/index.html), then the
-golden path with a third-party client (npm `ws`) against `lychgate demo` on a free port. Builds
-the release profile.";
+golden path with a third-party client (npm `ws`) against `lychgate demo` on a free port. With
+`--login oidc` instead: every live plan with users who log in at a provider (npm `oidc-provider`).
+Builds the release profile.";
 
 const BUILD_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// Above every bound that a single plan has inside, of which the longest is the 3 minutes in a network namespace: whoever
@@ -28,12 +29,17 @@ const PLANS_WITHIN: Duration = Duration::from_secs(10 * 60);
 const START_WITHIN: Duration = Duration::from_secs(30);
 const CLIENT_WITHIN: Duration = Duration::from_secs(60);
 
+/// Where the provider sends the users of live plans back to: whichever gateway they came from takes it for its own.
+const LIVE_REDIRECT: &str = "https://chat.example.test/v1/login/live/callback";
+
 /// The client that proves that we speak WebSocket and not merely to ourselves.
 pub(crate) const WS_VERSION: &str = "8.23.0";
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
-    if let Some(unknown) = args.first() {
-        bail!("e2e does not know `{unknown}`\n\n{HELP}");
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => {}
+        ["--login", "oidc"] => return logged_in(root),
+        [unknown, ..] => bail!("e2e does not know `{unknown}`\n\n{HELP}"),
     }
     build(root)?;
     let plans = live_plans(root);
@@ -55,6 +61,16 @@ fn live_plans(root: &Path) -> Result<()> {
     let mut command = run::cargo(root, "run");
     command.args(["--release", "--package", "lychgate-scenario", "--", "live", "--plan", "all"]);
     command.arg("--report").arg(report);
+    run::stream(&mut command, PLANS_WITHIN)
+}
+
+/// Every live plan once more, with users who log in at a provider instead of bringing a token.
+pub(crate) fn logged_in(root: &Path) -> Result<()> {
+    build(root)?;
+    let (_provider, issuer) = oidc_provider::start(root, LIVE_REDIRECT)?;
+    let mut command = run::cargo(root, "run");
+    command.args(["--release", "--package", "lychgate-scenario", "--", "live", "--plan", "all", "--login", "oidc"]);
+    command.args(["--issuer", &issuer]);
     run::stream(&mut command, PLANS_WITHIN)
 }
 

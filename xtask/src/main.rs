@@ -9,12 +9,14 @@ use anyhow::{Context, Result};
 
 mod aimock;
 mod autobahn;
+mod chromium;
 mod demo;
 mod e2e;
 mod fuzz;
 mod http_agent;
 mod install;
 mod lint;
+mod oidc_provider;
 mod peer;
 mod pydantic_ai;
 mod run;

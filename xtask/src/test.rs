@@ -11,14 +11,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{aimock, autobahn, e2e, fuzz, http_agent, install, lint, pydantic_ai, run, schedules, sim, verifier};
+use crate::{
+    aimock, autobahn, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, pydantic_ai, run, schedules, sim,
+    verifier,
+};
 
 pub(crate) const HELP: &str = "\
 cargo xtask test
 
 Lints, unit, property and integration tests, doc tests, schedules, simulation, fuzz targets, live plans and third-party peers,
 one after the other with their output as it comes, and a table at the end. Needs Rust, a C compiler,
-make, node and npm; what else a step needs it installs below target/. Exit code 1 if anything failed.";
+make, openssl, node and npm; what else a step needs it installs below target/. Exit code 1 if anything failed.";
 
 const TESTS_WITHIN: Duration = Duration::from_secs(20 * 60);
 
@@ -30,7 +33,7 @@ struct Step {
 
 /// All steps, the cheap and telling ones first. A peer is a module with `run(root: &Path) -> anyhow::Result<()>` that
 /// installs what it needs, starts and stops its own processes, and stands after `e2e`.
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 15] = [
     Step { name: "lint", run: |root| lint::run(root, &[]) },
     Step { name: "unit and integration tests", run: tests },
     Step { name: "doc tests", run: doc_tests },
@@ -43,6 +46,9 @@ const STEPS: [Step; 12] = [
     Step { name: "peer: HttpAgent (AG-UI)", run: http_agent::run },
     Step { name: "peer: pydantic-ai (AG-UI)", run: pydantic_ai::run },
     Step { name: "peer: AG-UI verifier", run: verifier::run },
+    Step { name: "peer: oidc-provider", run: oidc_provider::run },
+    Step { name: "live plans, users logged in at oidc-provider", run: e2e::logged_in },
+    Step { name: "peer: Chromium", run: chromium::run },
 ];
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
@@ -134,6 +140,8 @@ fn table(outcomes: &[Outcome]) -> String {
 }
 
 fn tests(root: &Path) -> Result<()> {
+    // Tests of tokens have their keys made by it, as people do.
+    install::program("openssl", "openssl")?;
     let mut command = if run::is_on_path("cargo-nextest") {
         // nextest wants `--locked` behind its own subcommand.
         let mut command = run::bare_cargo(root);

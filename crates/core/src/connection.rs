@@ -47,6 +47,9 @@ pub(crate) struct Connection {
     pub(crate) unacked_ms: Option<NonZeroU32>,
 }
 
+/// A node holds as many as it has sockets: what does not fit into gaps is paid for by every one of them.
+const _: () = assert!(size_of::<Connection>() <= 96);
+
 impl Connection {
     pub(crate) fn new(
         id: ConnectionId,

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -56,7 +57,7 @@ pub struct Caller {
 }
 
 /// How a token travels to the gateway.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub enum Credential {
     /// It does not.
     #[default]
@@ -65,6 +66,13 @@ pub enum Credential {
     Subprotocol(String),
     /// In the `Authorization` header.
     Header(String),
+    /// A login's cookie, shown by a page of this origin.
+    Cookie {
+        /// All cookies, as the header has them.
+        line: String,
+        /// Whose page it is.
+        origin: String,
+    },
 }
 
 /// What counts as life on a connection.
@@ -390,7 +398,7 @@ impl Client {
 fn request(endpoint: &Endpoint, credential: &Credential) -> Result<Request, Mishap> {
     let protocols = match credential {
         Credential::Subprotocol(token) => format!("lychgate.v1, lychgate.bearer.{token}"),
-        Credential::None | Credential::Header(_) => "lychgate.v1".to_owned(),
+        Credential::None | Credential::Header(_) | Credential::Cookie { .. } => "lychgate.v1".to_owned(),
     };
     let mut request = Request::builder()
         .uri(endpoint.url())
@@ -400,8 +408,10 @@ fn request(endpoint: &Endpoint, credential: &Credential) -> Result<Request, Mish
         .header("Sec-WebSocket-Version", "13")
         .header("Sec-WebSocket-Key", generate_key())
         .header("Sec-WebSocket-Protocol", protocols);
-    if let Credential::Header(token) = credential {
-        request = request.header("Authorization", format!("Bearer {token}"));
+    match credential {
+        Credential::None | Credential::Subprotocol(_) => {}
+        Credential::Header(token) => request = request.header("Authorization", format!("Bearer {token}")),
+        Credential::Cookie { line, origin } => request = request.header("Cookie", line).header("Origin", origin),
     }
     request.body(()).map_err(|error| Mishap::Protocol(error.to_string()))
 }

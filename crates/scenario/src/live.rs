@@ -34,6 +34,7 @@ pub mod gateway;
 mod gateway_killed;
 mod golden_path;
 pub mod hold;
+pub mod login;
 pub mod metrics;
 pub mod namespace;
 mod scene;
@@ -45,6 +46,7 @@ mod twenty_zombies;
 use catalogue::{Entry, Play, Written};
 use conduct::Conductor;
 use gateway::Gateway;
+use login::Provider;
 use metrics::Admin;
 pub use scene::{Scene, Taken, User};
 
@@ -63,6 +65,13 @@ pub struct Args {
     /// The admin listener of the gateway at `--url`, as IP:PORT; without it nobody recounts what is left on it.
     #[arg(long, requires = "url")]
     admin: Option<SocketAddr>,
+    /// How users show who they are: with a token, or by a login at the provider that `--issuer` names.
+    #[arg(long, default_value = "token", requires_if("oidc", "issuer"))]
+    login: Login,
+    /// A provider on this machine, as http://127.0.0.1:PORT, that logs in whomever `login_hint` names; `cargo xtask e2e`
+    /// installs and starts one (it needs node and npm).
+    #[arg(long, value_name = "URL", conflicts_with = "url")]
+    issuer: Option<String>,
     /// The `lychgate` binary to start; by default the one beside this program, which is built where it is missing.
     #[arg(long)]
     gateway: Option<PathBuf>,
@@ -72,6 +81,15 @@ pub struct Args {
     /// Writes `index.html` with plots into this directory, which is made where it is missing.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
+}
+
+/// How users show who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Login {
+    /// By a token that we sign.
+    Token,
+    /// By the cookie of a login with OpenID Connect.
+    Oidc,
 }
 
 /// Runs the subcommand `live`: exit code 0 where every promise was kept, 1 where one broke.
@@ -109,7 +127,11 @@ async fn play(args: &Args, entries: Vec<Entry>) -> anyhow::Result<Show> {
         })?;
         return Conductor::new(Arc::new(scene), args.gateway.clone(), args.rounds).play(entries).await;
     }
-    let gateway = Gateway::start(args.gateway.as_deref(), &[]).await?;
+    let provider = match args.login {
+        Login::Token => None,
+        Login::Oidc => args.issuer.as_deref().map(Provider::at).transpose()?,
+    };
+    let gateway = Gateway::start_for(args.gateway.as_deref(), &[], provider.as_ref()).await?;
     let conductor = Conductor::new(Arc::new(gateway.scene()), args.gateway.clone(), args.rounds);
     let played = conductor.play(entries).await;
     let stopped = gateway.stop().await?;

@@ -87,6 +87,7 @@ async fn main() -> anyhow::Result<()> {
     });
     let server = config::Server {
         listen: arguments.listen,
+        public_url: None,
         admin_listen: arguments.listen,
         environment: config::Environment::Test,
         drain_timeout: Duration::from_secs(1),

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Agents};
-use crate::api::{self, Admin, Backends, Clients, Health};
+use crate::api::{self, Admin, Clients, Control, Health, Operations, Steered};
 use crate::auth::Doorkeeper;
 use crate::config::{self, Config, JournalKind, Liveness, Loaded, Server};
 use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report, Vigil};
@@ -35,6 +35,7 @@ use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
 mod drain;
+mod entrance;
 mod notify;
 mod operators;
 mod reload;
@@ -66,12 +67,14 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let config = loaded.check()?;
     let user_socket = bind("server.listen", config.server.listen)?;
     let admin_socket = bind("server.admin_listen", config.server.admin_listen)?;
-    let node = Node::assemble(&config)?;
+    let node = Node::assemble(&config, address(&user_socket)?)?;
     node.runs.recover().await.map_err(|error| Error::Failed(error.to_string()))?;
     let reaper = Reaper::start(Arc::clone(&node.driver), config.liveness.runtime_stuck_after, node.on_report())
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
     let vigil = reaper.vigil();
-    let in_force = InForce::new(loaded, source, node.reloading());
+    let drain = CancellationToken::new();
+    let control = node.control(&config, drain.clone());
+    let in_force = InForce::new(loaded, source, node.reloading(Arc::clone(&control)));
     let journal = Arc::clone(&node.journal);
     let health =
         Arc::new(Health::new(move || vigil.trouble().map(|trouble| trouble.to_string()).or_else(|| journal.trouble())));
@@ -82,16 +85,21 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let admin = Admin::new(Arc::clone(&health), Arc::clone(&node.metrics), node.population(listener.pool()));
     let door = Door { services: node.services(&config), bounds: Arc::new(config.websocket.clone()) };
     let stop = CancellationToken::new();
-    let users =
-        tokio::spawn(listener.serve(routes(door).merge(api::user(node.clients(&config))), stop.clone(), LAST_ORDERS));
-    let operators = Operators::start(admin_socket, &config, admin, node.backends())?;
+    let keep = |login: &Arc<Operations>| tokio::spawn(entrance::keep(Arc::clone(&login.entrance.logins), stop.clone()));
+    let kept = node.login.as_ref().map(keep);
+    let for_users = routes(door).merge(api::user(node.clients(&config), node.login.clone()));
+    let users = tokio::spawn(listener.serve(for_users, stop.clone(), LAST_ORDERS));
+    let operators = Operators::start(admin_socket, &config, admin, control)?;
     let hangups = in_force.listen()?;
     let watched = tokio::spawn(watch(reaper.vigil()));
     tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
     notify::ready();
 
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        () = drain.cancelled() => {}
+    }
     health.on_drain();
     hangups.abort();
     let drain_timeout = in_force.config().map_or(config.server.drain_timeout, |config| config.server.drain_timeout);
@@ -103,6 +111,11 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
         tracing::error!("the listener for users ended by a panic");
     }
     operators.finish().await;
+    if let Some(kept) = kept
+        && timeout(LAST_ORDERS, kept).await.is_err()
+    {
+        tracing::error!("when logins were seen last was not kept in time");
+    }
     // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
     match timeout(LAST_ORDERS, node.journal.close()).await {
         Ok(Ok(())) => {}
@@ -144,11 +157,13 @@ struct Node {
     runs: Arc<Runs>,
     journal: Arc<dyn Journal>,
     doorkeeper: Arc<Doorkeeper>,
+    store: Arc<Store>,
+    login: Option<Arc<Operations>>,
     metrics: Arc<Metrics>,
 }
 
 impl Node {
-    fn assemble(config: &Config) -> Result<Self, Error> {
+    fn assemble(config: &Config, listen: SocketAddr) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new());
         let agents = Agents::new(&config.agents).map_err(|error| Error::Failed(error.to_string()))?;
         let journal: Arc<dyn Journal> = match config.journal.kind {
@@ -161,10 +176,14 @@ impl Node {
         let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
-        let doorkeeper = Doorkeeper::new(&config.auth, store(&config.journal)?).map_err(failed)?;
+        let store = store(&config.journal)?;
+        let entrance = entrance::open(config, listen, &store)?;
+        let operations = |entrance| entrance::operations(config, entrance, &driver).map(Arc::new);
+        let login = entrance.clone().map(operations).transpose()?;
+        let doorkeeper = Doorkeeper::new(&config.auth, Arc::clone(&store), entrance).map_err(failed)?;
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, doorkeeper, metrics })
+        Ok(Self { driver, sessions, runs, journal, doorkeeper, store, login, metrics })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -189,16 +208,30 @@ impl Node {
         })
     }
 
-    fn backends(&self) -> Backends {
-        Backends { driver: Arc::clone(&self.driver), runs: Arc::clone(&self.runs) }
+    fn control(&self, config: &Config, drain: CancellationToken) -> Arc<Control> {
+        let steered = Steered {
+            driver: Arc::clone(&self.driver),
+            runs: Arc::clone(&self.runs),
+            store: Arc::clone(&self.store),
+            doorkeeper: Arc::clone(&self.doorkeeper),
+            drain: Box::new(move |by| {
+                tracing::info!(by, "told to drain");
+                drain.cancel();
+            }),
+        };
+        Control::new(config, steered)
     }
 
     /// What a newer configuration changes at once.
-    fn reloading(&self) -> impl Fn(&Config) + Send + Sync + 'static {
-        let (driver, doorkeeper) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper));
+    fn reloading(&self, control: Arc<Control>) -> impl Fn(&Config) + Send + Sync + 'static {
+        let (driver, doorkeeper, login) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper), self.login.clone());
         move |config| {
+            control.renew(config);
             driver.replace_plans(&config.plans);
             doorkeeper.reload(&config.auth);
+            if let Some(login) = &login {
+                login.reload(config);
+            }
             reload::relevel(config);
         }
     }

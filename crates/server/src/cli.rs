@@ -12,6 +12,7 @@ use crate::config::value::parse_duration;
 use crate::config::{Argument, Sources, load, reference};
 use crate::error::Error;
 
+mod admin_key;
 pub mod chat;
 mod demo;
 mod serve;
@@ -34,6 +35,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Print a token for a user, signed with the configured secret.
     Token(token::TokenArgs),
+    /// Make a key for the operators' API: print it once, with the lines for the configuration.
+    AdminKey(admin_key::AdminKeyArgs),
     /// Print the configuration in force as TOML, secrets masked.
     Config(ConfigArgs),
     /// Check the configuration and say what is wrong with it.
@@ -99,6 +102,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Token(args) => token::run(args),
+        Command::AdminKey(args) => admin_key::run(args),
         Command::Config(args) => config(args),
         Command::CheckConfig(args) => check_config(args),
         Command::Threads(args) => threads::run(args),

@@ -246,6 +246,8 @@ pub enum ErrorCode {
     NotFound,
     /// HTTP only: the path exists, the method does not.
     MethodNotAllowed,
+    /// HTTP only: it contradicts what was asked for before.
+    Conflict,
 }
 
 /// One row of the error table.
@@ -263,7 +265,7 @@ pub struct ErrorRow {
 
 impl ErrorCode {
     /// Every row, for tests and documentation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadFrame,
         Self::TooLarge,
         Self::NotOpen,
@@ -277,6 +279,7 @@ impl ErrorCode {
         Self::Internal,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::Conflict,
     ];
 
     /// The row of the table.
@@ -300,6 +303,7 @@ impl ErrorCode {
             Self::Internal => row("internal", 500, Some(1_000), "Something went wrong on the server; please try again."),
             Self::NotFound => row("not_found", 404, None, "There is nothing at this address."),
             Self::MethodNotAllowed => row("method_not_allowed", 405, None, "This address exists, but not for this HTTP method."),
+            Self::Conflict => row("conflict", 409, None, "This contradicts what was asked for before."),
         }
     }
 

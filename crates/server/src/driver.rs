@@ -297,6 +297,12 @@ impl Driver {
         census
     }
 
+    /// Now, on the clock that decisions are told by.
+    #[must_use]
+    pub fn clock(&self) -> Time {
+        self.now()
+    }
+
     fn now(&self) -> Time {
         Time::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }

@@ -17,6 +17,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub mod answers;
+pub mod audit;
+pub mod logins;
 pub mod revocations;
 
 /// The file, in the directory of the journal.
@@ -26,7 +29,7 @@ const FILE: &str = "doors.db";
 const BUSY: Duration = Duration::from_secs(2);
 
 /// What makes the tables; each statement may be run again on a file that has them.
-const TABLES: &[&str] = &[revocations::TABLE];
+const TABLES: &[&str] = &[audit::TABLE, answers::TABLE, logins::TABLE, revocations::TABLE];
 
 /// The tables.
 pub struct Store(Mutex<Connection>);
@@ -35,6 +38,13 @@ pub struct Store(Mutex<Connection>);
 #[derive(Debug, thiserror::Error)]
 #[error("the file of logins and revocations ({FILE}): {0}")]
 pub struct StoreError(String);
+
+impl StoreError {
+    /// The task that was to do the work is gone: it panicked, or the process ends.
+    pub(crate) fn interrupted() -> Self {
+        Self("the work was interrupted".to_owned())
+    }
+}
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {

@@ -10,6 +10,7 @@ use lychgate_core::Usage;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub mod admin;
 pub mod event;
 pub mod fields;
 pub mod http;

@@ -35,7 +35,8 @@ struct Rules {
     licences: BTreeSet<String>,
     /// Licences that single packages may have beyond the list.
     exceptions: BTreeMap<String, BTreeSet<String>>,
-    banned: BTreeSet<String>,
+    /// Banned packages, each with those that may bring it all the same.
+    banned: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Rules {
@@ -48,7 +49,10 @@ impl Rules {
             let allowed = strings(exception.get("allow")).context("deny.toml: an exception has a list `allow`")?;
             exceptions.insert(crate_name(exception)?, allowed);
         }
-        let banned = list(&table, "bans", "deny")?.iter().map(crate_name).collect::<Result<_>>()?;
+        let mut banned = BTreeMap::new();
+        for ban in list(&table, "bans", "deny")? {
+            banned.insert(crate_name(ban)?, strings(ban.get("wrappers")).unwrap_or_default());
+        }
         Ok(Self { licences, exceptions, banned })
     }
 
@@ -79,8 +83,11 @@ fn judge(rules: &Rules, packages: &[Value]) -> Vec<Finding> {
             let place = format!("{name} {}", package["version"].as_str().unwrap_or_default());
             findings.push(Finding::error(&place, 0, text));
         };
-        if rules.banned.contains(name) {
-            say("is banned in deny.toml".to_owned());
+        if let Some(wrappers) = rules.banned.get(name) {
+            let strangers: Vec<&str> = needing(packages, name).filter(|other| !wrappers.contains(*other)).collect();
+            if wrappers.is_empty() || !strangers.is_empty() {
+                say(format!("is banned in deny.toml; {} may not need it", strangers.join(", ")));
+            }
         }
         match package["license"].as_str().map(|text| (text, spdx::allows(text, |one| rules.allows(name, one)))) {
             Some((_, Ok(true))) => {}
@@ -96,6 +103,15 @@ fn judge(rules: &Rules, packages: &[Value]) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Packages that cannot be built without this one.
+fn needing<'a>(packages: &'a [Value], name: &'a str) -> impl Iterator<Item = &'a str> {
+    let needs = move |package: &&Value| {
+        let mut dependencies = package["dependencies"].as_array().into_iter().flatten();
+        dependencies.any(|it| it["name"] == name && it["optional"] == false && it["kind"].is_null())
+    };
+    packages.iter().filter(needs).filter_map(|package| package["name"].as_str())
 }
 
 /// Dependencies from a registry that a package of ours takes in whatever version.
@@ -116,7 +132,10 @@ mod tests {
         allow = ["MIT", "Apache-2.0"]
         exceptions = [{ crate = "certificates", allow = ["CDLA-Permissive-2.0"] }]
         [bans]
-        deny = [{ crate = "openssl-sys", reason = "rustls is our TLS" }]
+        deny = [
+            { crate = "openssl-sys", reason = "rustls is our TLS" },
+            { crate = "clock", wrappers = ["login"], reason = "time is jiff" },
+        ]
     "#;
 
     fn findings(package: Value) -> Vec<String> {
@@ -155,6 +174,20 @@ mod tests {
     }
 
     #[test]
+    fn a_banned_package_comes_with_those_that_may_bring_it_and_with_nobody_else() {
+        let rules = Rules::parse(RULES).unwrap();
+        let needing = |name: &str, optional: bool| {
+            let dependency = json!({ "name": "clock", "optional": optional, "kind": null });
+            let mut package = package(name, "MIT");
+            package["dependencies"] = json!([dependency]);
+            package
+        };
+        let found = |others: &[Value]| judge(&rules, &[&[package("clock", "MIT")], others].concat()).len();
+        assert_eq!(found(&[needing("login", false), needing("other", true)]), 0);
+        assert_eq!(found(&[needing("login", false), needing("other", false)]), 1);
+    }
+
+    #[test]
     fn a_source_other_than_the_registry_is_found() {
         let mut forked = package("forked", "MIT");
         forked["source"] = json!("git+https://example.org/forked");
@@ -187,7 +220,7 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("deny.toml");
         let rules = Rules::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
         for name in ["openssl-sys", "native-tls", "chrono"] {
-            assert!(rules.banned.contains(name), "{name}");
+            assert!(rules.banned.contains_key(name), "{name}");
         }
         assert!(!rules.allows("any", "GPL-3.0-only"));
     }

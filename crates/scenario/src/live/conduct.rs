@@ -135,8 +135,8 @@ impl Conductor {
             Written::TwentyZombies => twenty_zombies::play(&scene, self.rounds, bar).await?,
             Written::KnownZombies => twenty_zombies::play_known(&scene, self.rounds, bar).await?,
             Written::Storm => storm::play(&scene, bar).await?,
-            Written::Drain => drain::play(self.binary.as_deref(), bar).await?,
-            Written::GatewayKilled => gateway_killed::play(self.binary.as_deref(), bar).await?,
+            Written::Drain => drain::play(self.binary.as_deref(), self.scene.provider(), bar).await?,
+            Written::GatewayKilled => gateway_killed::play(self.binary.as_deref(), self.scene.provider(), bar).await?,
         };
         bar.set_message("everybody has left");
         outcome.leaked(scene.left_behind(Remains::Ended).await?);
@@ -147,7 +147,7 @@ impl Conductor {
     async fn on_own_gateway(&self, name: &str, plan: &Plan, bar: &ProgressBar) -> anyhow::Result<Played> {
         let settings = settings(plan);
         let borrowed: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        let gateway = Gateway::start(self.binary.as_deref(), &borrowed).await?;
+        let gateway = Gateway::start_for(self.binary.as_deref(), &borrowed, self.scene.provider()).await?;
         let (played, reclaims) = play_on(&gateway, name, plan, Silence::Mute, bar).await;
         let stopped = gateway.stop().await?;
         let mut outcome = played?;

@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use super::User;
 use super::gateway::Gateway;
 use super::gateway_killed::Folder;
+use super::login::Provider;
 use super::talk::{continue_answer, next_event};
 use crate::client::frame::{Frame, Notice};
 use crate::client::transcript::{Transcript, ends_run};
@@ -45,7 +46,11 @@ const ENDS_WITHIN: Duration = Duration::from_secs(30);
 /// In a tenth of the drain come back at most so many times as many as on average: a busy machine is late, a storm is more.
 const UNEVEN: usize = 3;
 
-pub(super) async fn play(binary: Option<&Path>, bar: &ProgressBar) -> anyhow::Result<Outcome> {
+pub(super) async fn play(
+    binary: Option<&Path>,
+    provider: Option<&Provider>,
+    bar: &ProgressBar,
+) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::new("drain");
     let data = Folder::new();
     let directory = data.path().to_string_lossy();
@@ -54,7 +59,7 @@ pub(super) async fn play(binary: Option<&Path>, bar: &ProgressBar) -> anyhow::Re
         ("LYCHGATE__JOURNAL__DIRECTORY", &*directory),
         ("LYCHGATE__AGENTS__DEMO__DELAY", "80ms"),
     ];
-    let gateway = Gateway::start(binary, &settings).await?;
+    let gateway = Gateway::start_for(binary, &settings, provider).await?;
     bar.set_length((USERS * TABS) as u64);
     bar.set_message("5,000 clients come");
     let mut tabs = gather(&gateway, &mut outcome, bar).await?;

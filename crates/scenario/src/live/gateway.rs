@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::Scene;
+use super::login::Provider;
 use super::metrics::Admin;
 use crate::client::endpoint::Endpoint;
 use crate::client::token::Tokens;
@@ -46,6 +47,7 @@ pub struct Gateway {
     admin: Admin,
     secret: String,
     settings: Vec<(String, String)>,
+    provider: Option<Provider>,
     log: Arc<Mutex<Log>>,
 }
 
@@ -63,14 +65,28 @@ impl Gateway {
     /// # Errors
     /// When it cannot be built, started, or is not ready within 20 s; with the end of its log.
     pub async fn start(binary: Option<&Path>, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_for(binary, settings, None).await
+    }
+
+    /// The same, for users who log in at a provider.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_for(
+        binary: Option<&Path>,
+        settings: &[(&str, &str)],
+        provider: Option<&Provider>,
+    ) -> anyhow::Result<Self> {
         let binary = match binary {
             Some(binary) => binary.to_owned(),
             None => find_or_build().await?,
         };
         let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let own = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let settings = own.chain(provider.map(Provider::settings).unwrap_or_default()).collect();
         let anywhere = Ready { listen: ANYWHERE, admin: ANYWHERE };
-        Self::launch(binary, secret, settings, anywhere).await
+        let gateway = Self::launch(binary, secret, settings, anywhere).await?;
+        Ok(Self { provider: provider.cloned(), ..gateway })
     }
 
     /// Kills the process, which is given no chance to tell anybody, and starts it again on the same ports.
@@ -80,7 +96,8 @@ impl Gateway {
     pub async fn crash(mut self) -> anyhow::Result<Self> {
         timeout(PATIENCE, self.child.kill()).await.context("the gateway could not be killed")??;
         let addresses = Ready { listen: self.endpoint.address(), admin: self.admin.0 };
-        Self::launch(self.binary, self.secret, self.settings, addresses).await
+        let again = Self::launch(self.binary, self.secret, self.settings, addresses).await?;
+        Ok(Self { provider: self.provider, ..again })
     }
 
     /// Sends SIGTERM, which begins its drain.
@@ -99,7 +116,8 @@ impl Gateway {
     pub async fn start_again(mut self) -> anyhow::Result<(Self, ExitStatus)> {
         let status = timeout(PATIENCE, self.child.wait()).await.context("told to stop, it was still there")??;
         let addresses = Ready { listen: self.endpoint.address(), admin: self.admin.0 };
-        Ok((Self::launch(self.binary, self.secret, self.settings, addresses).await?, status))
+        let again = Self::launch(self.binary, self.secret, self.settings, addresses).await?;
+        Ok((Self { provider: self.provider, ..again }, status))
     }
 
     async fn launch(
@@ -148,7 +166,7 @@ impl Gateway {
         let ready = timeout(PATIENCE, ready).await.unwrap_or_else(|_| bail!("it was not ready within {PATIENCE:?}"));
         match ready {
             Ok((public, admin)) => {
-                Ok(Self { child, binary, endpoint: Endpoint::at(public), admin, secret, settings, log })
+                Ok(Self { child, binary, endpoint: Endpoint::at(public), admin, secret, settings, provider: None, log })
             }
             Err(error) => bail!("{} did not start: {error:#}\n{}", binary.display(), lock(&log).shown()),
         }
@@ -157,7 +175,8 @@ impl Gateway {
     /// A scene of users who were never seen before.
     #[must_use]
     pub fn scene(&self) -> Scene {
-        Scene::new(self.endpoint.clone(), Tokens::new(&self.secret), Some(self.admin))
+        let scene = Scene::new(self.endpoint.clone(), Tokens::new(&self.secret), Some(self.admin));
+        scene.with_provider(self.provider.clone())
     }
 
     /// Its admin listener.

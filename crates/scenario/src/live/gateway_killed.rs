@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::attend::Attended;
 use super::gateway::Gateway;
+use super::login::Provider;
 use super::scene::Remains;
 use super::talk::{continue_answer, next_event};
 use super::{Scene, User};
@@ -32,7 +33,11 @@ const USERS: usize = 4;
 /// A killed process' sockets end at once.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
-pub(super) async fn play(binary: Option<&Path>, bar: &ProgressBar) -> anyhow::Result<Outcome> {
+pub(super) async fn play(
+    binary: Option<&Path>,
+    provider: Option<&Provider>,
+    bar: &ProgressBar,
+) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::new("restart-with-orphans (killed)");
     bar.set_length(3);
     let data = Folder::new();
@@ -42,7 +47,7 @@ pub(super) async fn play(binary: Option<&Path>, bar: &ProgressBar) -> anyhow::Re
         ("LYCHGATE__JOURNAL__DIRECTORY", &*directory),
         ("LYCHGATE__JOURNAL__DURABILITY", "full"),
     ];
-    let gateway = Gateway::start(binary, &journal).await?;
+    let gateway = Gateway::start_for(binary, &journal, provider).await?;
     let scene = gateway.scene();
     bar.set_message("sessions are held, runs are in flight");
     let mut tabs = Vec::new();

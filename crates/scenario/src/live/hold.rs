@@ -39,8 +39,8 @@ pub struct Order {
     pub url: String,
     /// The user's source address.
     pub source: Option<Ipv4Addr>,
-    /// The user's token.
-    pub token: String,
+    /// What the user shows.
+    pub credential: Credential,
     /// The threads to open, each on a socket of its own.
     pub threads: Vec<String>,
 }
@@ -136,7 +136,7 @@ async fn hold() -> anyhow::Result<ExitCode> {
     input.read_line(&mut line).await?;
     let order: Order = serde_json::from_str(&line).context("the order is one line of JSON")?;
     let endpoint = Endpoint::parse(&order.url)?;
-    let caller = Caller { source: order.source, credential: Credential::Subprotocol(order.token) };
+    let caller = Caller { source: order.source, credential: order.credential };
     let mut held = Vec::with_capacity(order.threads.len());
     for thread in &order.threads {
         held.push(Attended::new(open(&endpoint, &caller, thread).await?));

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, block_in_place};
 use tokio::time::{Instant, sleep};
 
+use super::login::Provider;
 use super::metrics::{self, Admin};
 use crate::client::endpoint::Endpoint;
 use crate::client::frame::{Limits, Welcome};
@@ -22,8 +24,12 @@ pub struct Scene {
     endpoint: Endpoint,
     tokens: Tokens,
     admin: Option<Admin>,
+    /// Where users log in; none where tokens are all that they have.
+    provider: Option<Provider>,
     prefix: String,
     users: Mutex<Vec<User>>,
+    /// Users that were given a name.
+    named: AtomicU32,
     /// Shared by all parts of a scene.
     addresses: Arc<AtomicU32>,
 }
@@ -33,8 +39,9 @@ pub struct Scene {
 pub struct User {
     /// As the gateway will know him.
     pub name: String,
-    /// His source address and token.
+    /// His source address and what he shows.
     pub caller: Caller,
+    token: String,
     endpoint: Endpoint,
 }
 
@@ -75,13 +82,34 @@ impl Scene {
     pub fn new(endpoint: Endpoint, tokens: Tokens, admin: Option<Admin>) -> Self {
         // Users of an earlier play against the same gateway are other users.
         let prefix = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
-        Self { endpoint, tokens, admin, prefix, users: Mutex::default(), addresses: Arc::default() }
+        Self {
+            endpoint,
+            tokens,
+            admin,
+            provider: None,
+            prefix,
+            users: Mutex::default(),
+            named: AtomicU32::new(0),
+            addresses: Arc::default(),
+        }
+    }
+
+    /// The same, where users log in through a provider instead of bringing a token.
+    #[must_use]
+    pub fn with_provider(self, provider: Option<Provider>) -> Self {
+        Self { provider, ..self }
     }
 
     /// Where the gateway is.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Where its users log in, if they do.
+    #[must_use]
+    pub fn provider(&self) -> Option<&Provider> {
+        self.provider.as_ref()
     }
 
     /// Its admin listener, if we may use it.
@@ -93,14 +121,23 @@ impl Scene {
     /// A user whom the gateway has never seen, with a source address of his own.
     ///
     /// # Errors
-    /// When the token cannot be signed.
+    /// When the token cannot be signed, or the login fails.
+    ///
+    /// # Panics
+    /// On a runtime of one thread, where users log in.
     pub fn user(&self, role: &str) -> anyhow::Result<User> {
-        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = format!("{}-{role}-{}", self.prefix, users.len());
-        let credential = Credential::Subprotocol(self.tokens.mint(&name)?);
+        let name = format!("{}-{role}-{}", self.prefix, self.named.fetch_add(1, Ordering::Relaxed));
+        let token = self.tokens.mint(&name)?;
+        let credential = match &self.provider {
+            None => Credential::Subprotocol(token.clone()),
+            // Users are made before they are looked at: nobody's time is measured meanwhile.
+            Some(provider) => {
+                block_in_place(|| Handle::current().block_on(provider.log_in(self.endpoint.address(), &name)))?
+            }
+        };
         let caller = Caller { source: self.address(), credential };
-        let user = User { name, caller, endpoint: self.endpoint.clone() };
-        users.push(user.clone());
+        let user = User { name, caller, token, endpoint: self.endpoint.clone() };
+        self.users.lock().unwrap_or_else(PoisonError::into_inner).push(user.clone());
         Ok(user)
     }
 
@@ -108,7 +145,8 @@ impl Scene {
     #[must_use]
     pub fn part(&self) -> Self {
         let addresses = Arc::clone(&self.addresses);
-        Self { addresses, ..Self::new(self.endpoint.clone(), self.tokens.clone(), self.admin) }
+        let part = Self { addresses, ..Self::new(self.endpoint.clone(), self.tokens.clone(), self.admin) };
+        part.with_provider(self.provider.clone())
     }
 
     /// What all users of this scene still hold once they have left and their sessions no longer linger, as the gateway
@@ -145,6 +183,17 @@ impl Scene {
         self.tokens.mint_on_plan(&user.name, plan, lifetime)
     }
 
+    /// What a user shows who is on this plan: his login, unless only a token can name the plan.
+    ///
+    /// # Errors
+    /// When a token cannot be signed.
+    pub fn credential(&self, user: &User, plan: Option<&str>, lifetime: Duration) -> anyhow::Result<Credential> {
+        match (&user.caller.credential, plan) {
+            (Credential::Cookie { .. }, None) => Ok(user.caller.credential.clone()),
+            (_, plan) => self.token(user, plan, lifetime).map(Credential::Subprotocol),
+        }
+    }
+
     /// What the gateway says is taken; none without an admin listener.
     ///
     /// # Errors
@@ -179,10 +228,7 @@ impl User {
     /// His token.
     #[must_use]
     pub fn token(&self) -> &str {
-        match &self.caller.credential {
-            Credential::Subprotocol(token) | Credential::Header(token) => token,
-            Credential::None => "",
-        }
+        &self.token
     }
 
     /// How many sessions he holds, asked on a connection that goes again.

@@ -176,7 +176,7 @@ async fn hold(scene: &Scene, user: &User, sessions: usize) -> anyhow::Result<Hol
     let order = Order {
         url: scene.endpoint().url(),
         source: user.caller.source,
-        token: user.token().to_owned(),
+        credential: user.caller.credential.clone(),
         threads: (0..sessions).map(|n| format!("held-{n}")).collect(),
     };
     Holder::start(&order).await

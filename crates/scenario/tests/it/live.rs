@@ -28,7 +28,7 @@ async fn play(plan: &str, settings: &[(&str, &str)]) -> anyhow::Result<Vec<Outco
     ];
     let environment: BTreeMap<_, _> =
         free.iter().chain(settings).map(|(key, value)| (format!("LYCHGATE__{key}").into(), (*value).into())).collect();
-    let sources = Sources { file: None, environment, arguments: Vec::new() };
+    let sources = Sources { environment, ..Sources::default() };
     let loaded = Arc::new(load(sources.clone())?);
     let tokens = Tokens::new(SECRET);
     let (ready, is_ready) = oneshot::channel();

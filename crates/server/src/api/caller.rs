@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::Clients;
 use super::refused::Refused;
-use crate::auth::{Identity, Shown};
+use crate::auth::{Access, Identity, Shown};
 use crate::close::ErrorCode;
 use crate::listener::{Known, Seat, Visitor};
 
@@ -56,7 +56,12 @@ impl FromRequestParts<Arc<Clients>> for Caller {
             tracing::error!("a request did not come through our listener");
             return Err(ErrorCode::Internal.into());
         };
-        let shown = Shown { headers: &parts.headers, query: parts.uri.query(), subprotocol: None };
+        let shown = Shown {
+            access: Access::from(&parts.method),
+            headers: &parts.headers,
+            query: parts.uri.query(),
+            subprotocol: None,
+        };
         let identity = clients.identify(shown, visitor).await?;
         let known = seat.ask(&identity.user);
         Ok(Self { identity, address: visitor.address(), seat, known })

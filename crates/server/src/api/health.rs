@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::error_response;
 use crate::close::ErrorCode;
@@ -98,14 +98,29 @@ impl fmt::Debug for Admin {
     }
 }
 
-pub(super) fn routes(admin: Admin) -> Router {
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(scrape))
-        .with_state(admin)
+/// Whoever asks gets an answer: load balancers have no keys.
+pub(super) fn routes(admin: Admin) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(alive)).routes(routes!(ready)).with_state(admin)
 }
 
+pub(super) fn metrics(admin: Admin) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(scrape)).with_state(admin)
+}
+
+/// The process lives.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = String, content_type = "text/plain")))]
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// The node can deliver, and is not being drained.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health",
+    responses(
+        (status = 200, body = String, content_type = "text/plain"),
+        (status = 503, description = "Why not.", body = String, content_type = "text/plain")
+    )
+)]
 async fn ready(State(admin): State<Admin>) -> Response {
     match admin.health.trouble() {
         None => (StatusCode::OK, [(CACHE_CONTROL, "no-store")], "ready\n").into_response(),
@@ -114,6 +129,11 @@ async fn ready(State(admin): State<Admin>) -> Response {
     }
 }
 
+/// What is counted, for Prometheus; `admin.metrics_need_key` asks for a key here, too.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health",
+    responses((status = 200, description = "OpenMetrics text.", body = String, content_type = "application/openmetrics-text"))
+)]
 async fn scrape(State(admin): State<Admin>) -> Response {
     match admin.count().await {
         Some(population) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.encode(population)).into_response(),

@@ -7,24 +7,29 @@
 //!                 POST   /v1/threads/{t}/runs            run without waiting for the answer
 //!                 DELETE /v1/threads/{t}/runs/{r}        stop
 //!                 GET    /v1/threads[/{t}/messages]      history
-//!                 GET    /                               what this is
+//!                 GET    /v1/me                          who am I, what do I hold
+//!                 POST   /v1/tickets                     to show it where no header can be sent
+//!                 GET    /v1/login, POST /v1/logout ...  see `login`
+//!                 GET    /                               what this is, or the login
 //! admin listener: GET    /healthz /readyz /metrics       see `health`
-//!                 POST   /v1/admin/publish               append from a backend
+//!                 ...    /v1/admin/...                   look, steer, append from a backend: see `admin`
 //! both:           anything else an `error` frame as JSON, with Retry-After where there is a time to come back
 //! ```
 //!
-//! docs/http.md says what each of them takes and answers.
+//! docs/http.md and docs/admin.md say what each of them takes and answers.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa_axum::router::OpenApiRouter;
 
 use self::refused::Refused;
 use crate::auth::{Doorkeeper, Identity, Shown};
@@ -36,21 +41,24 @@ use crate::run::Runs;
 use crate::session::Sessions;
 use crate::telemetry::Metrics;
 
+mod admin;
 mod agui;
 mod caller;
 mod events;
 mod health;
 mod history;
 mod line;
-mod publish;
+mod login;
+mod me;
 mod reader;
 mod refused;
 mod response;
 mod runs;
 mod sse;
 
+pub use admin::{Control, OperatorKey, Steered};
 pub use health::{Admin, Health};
-pub use publish::Backends;
+pub use login::{Expel, Operations, routes as login_routes};
 
 /// How long a browser may remember that it may call us.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
@@ -104,28 +112,43 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// The routes of the user listener that are no WebSocket; `/v1/ws` is the listener's own.
-pub fn user(clients: Arc<Clients>) -> Router {
+/// The routes of the user listener that are no WebSocket; `/v1/ws` is the listener's own. Those of a login are there if
+/// somebody can log in.
+pub fn user(clients: Arc<Clients>, login: Option<Arc<Operations>>) -> Router {
     let cors = cors(Arc::clone(&clients.doorkeeper));
     let routes = Router::new()
         .route("/v1/agui", post(agui::run_default))
         .route("/v1/agui/{agent}", post(agui::run_named))
+        .route("/v1/me", get(me::me))
+        .route("/v1/tickets", post(me::ticket))
         .route("/v1/threads", get(history::threads))
         .route("/v1/threads/{thread}/messages", get(history::messages))
         .route("/v1/threads/{thread}/events", get(events::read))
         .route("/v1/threads/{thread}/runs", post(runs::start))
         .route("/v1/threads/{thread}/runs/{run}", delete(runs::stop))
         .with_state(clients);
-    with_errors(routes.route("/", get(front_page))).layer(cors)
+    let pages = match login {
+        Some(login) => login::routes(Arc::clone(&login)).merge(login::front_page(login)),
+        None => Router::new().route("/", get(front_page)),
+    };
+    with_errors(routes.merge(pages)).layer(cors)
 }
 
-/// The routes of the admin listener. They ask for no token: the listener belongs on loopback or a private network.
-pub fn admin(admin: Admin, backends: Backends) -> Router {
-    with_errors(health::routes(admin).merge(publish::routes(backends)))
+/// The routes of the admin listener. Health is open, metrics are unless the configuration says otherwise, and the rest is
+/// for whom `control` knows.
+pub fn admin(health: Admin, control: Arc<Control>) -> Router {
+    let probes = health::routes(health.clone());
+    let guard = from_fn_with_state(Arc::clone(&control), admin::guard_metrics);
+    let metrics = health::metrics(health).route_layer(guard);
+    let all = OpenApiRouter::with_openapi(admin::describe());
+    let (routes, document) =
+        all.merge(probes).merge(metrics).merge(admin::routes(Arc::clone(&control))).split_for_parts();
+    control.documents(&document);
+    with_errors(routes)
 }
 
-/// Browsers ask first whether a page may call (Fetch, section 3.2). No cookie proves anything here, so that credentials
-/// are never allowed, and a page that is not on the list reads nothing.
+/// Browsers ask first whether a page may call (Fetch, section 3.2). Credentials are never allowed: a page of another
+/// origin reads nothing that the login's cookie proves, and one that is not on the list reads nothing at all.
 fn cors(doorkeeper: Arc<Doorkeeper>) -> CorsLayer {
     let is_allowed = move |origin: &HeaderValue, _: &http::request::Parts| {
         doorkeeper.check_origin(Some(origin.to_str().unwrap_or("(not text)"))).is_ok()

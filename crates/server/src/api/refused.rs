@@ -49,6 +49,16 @@ impl Refused {
         Self { status, ..self }
     }
 
+    /// As HTTP says it.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Whether the same request would be refused again.
+    pub(super) fn is_final(&self) -> bool {
+        self.status.is_client_error() && self.retry_in.is_none()
+    }
+
     /// With another time to come back.
     pub(super) fn after(self, retry_in: Duration) -> Self {
         Self { retry_in: Some(millis(retry_in)), ..self }
@@ -164,7 +174,7 @@ impl IntoResponse for Refused {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -1,10 +1,11 @@
 //! The admin listener, on a thread and a runtime of its own: it answers when the runtime of the users does not.
 //!
 //! ```text
-//!  thread "operators": current-thread runtime ─► Listener ─► /healthz /readyz /metrics /v1/admin/publish
+//!  thread "operators": current-thread runtime ─► Listener ─► /healthz /readyz /metrics /v1/admin/...
 //! ```
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Runtime};
@@ -12,13 +13,16 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{LAST_ORDERS, listen};
-use crate::api::{self, Admin, Backends};
+use crate::api::{self, Admin, Control};
 use crate::config::{Config, Server};
 use crate::error::Error;
 
 /// What the admin listener may hold: a share of the descriptor limit, and sockets without identity, which all of its are.
 const ADMIN_PERCENT: usize = 5;
 const ADMIN_SOCKETS: usize = 256;
+
+/// Threads that may wait for a lock or the disk: to count, to look, and two to steer and write.
+const BLOCKING_THREADS: usize = 5;
 
 /// The running thread; dropping it stops it and waits for it, for [`LAST_ORDERS`] at most.
 #[derive(Debug)]
@@ -45,7 +49,12 @@ impl Operators {
     ///
     /// # Errors
     /// [`Error::System`] when the system denies a runtime or a thread.
-    pub(super) fn start(socket: TcpListener, config: &Config, admin: Admin, backends: Backends) -> Result<Self, Error> {
+    pub(super) fn start(
+        socket: TcpListener,
+        config: &Config,
+        admin: Admin,
+        control: Arc<Control>,
+    ) -> Result<Self, Error> {
         // Operators need few sockets, and a crowd there must not take the users' descriptors.
         let few = Server {
             max_descriptor_percent: ADMIN_PERCENT,
@@ -58,7 +67,7 @@ impl Operators {
         };
         let runtime = Builder::new_current_thread()
             .enable_all()
-            .max_blocking_threads(1)
+            .max_blocking_threads(BLOCKING_THREADS)
             .build()
             .map_err(|source| Error::System { what: "start the runtime for operators", source })?;
         let listener = {
@@ -81,7 +90,7 @@ impl Operators {
         let serve = move || {
             let _running = running;
             let Some(runtime) = runtime.0.take() else { return };
-            runtime.block_on(listener.serve(api::admin(admin, backends), stopped, LAST_ORDERS));
+            runtime.block_on(listener.serve(api::admin(admin, control), stopped, LAST_ORDERS));
             // A count of the records that hangs must not keep the process from its end.
             runtime.shutdown_background();
         };

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::issuers::Unproven;
 use super::revocations::{Revocation, Revocations, RevokeError};
-use super::{AuthError, Identity, Issuers, OriginError, bearer, check_origin};
+use super::{Access, AuthError, Entrance, Identity, Issuers, OriginError, Tickets, bearer, check_origin};
 use crate::config;
 use crate::store::{Store, StoreError};
 
@@ -31,6 +31,8 @@ const TOKEN_NAMES: [&str; 6] = ["token", "access_token", "jwt", "id_token", "bea
 /// What an HTTP request shows of whoever sent it.
 #[derive(Clone, Copy)]
 pub struct Shown<'a> {
+    /// What it is for, which decides what a cookie needs besides.
+    pub access: Access,
     /// All its headers.
     pub headers: &'a HeaderMap,
     /// The query of its address.
@@ -50,6 +52,8 @@ impl fmt::Debug for Shown<'_> {
 pub struct Doorkeeper {
     rules: RwLock<Arc<Rules>>,
     revocations: Arc<Revocations>,
+    tickets: Tickets,
+    entrance: Option<Entrance>,
 }
 
 /// What the configuration says, as one value that is exchanged whole.
@@ -65,23 +69,25 @@ impl fmt::Debug for Doorkeeper {
 }
 
 impl Doorkeeper {
-    /// Lets in whom the configuration names, less what is revoked in the store. Waits for the disk, once.
+    /// Lets in whom the configuration names and who is logged in, less what is revoked in the store. Waits for the disk,
+    /// once.
     ///
     /// # Errors
     /// The store cannot be read.
     ///
     /// # Panics
     /// Outside of a tokio runtime, where an issuer publishes its keys.
-    pub fn new(config: &config::Auth, store: Arc<Store>) -> Result<Arc<Self>, StoreError> {
+    pub fn new(config: &config::Auth, store: Arc<Store>, entrance: Option<Entrance>) -> Result<Arc<Self>, StoreError> {
         let revocations = Arc::new(Revocations::restore(store)?);
         let none = Rules { config: config.clone(), issuers: Issuers::default() };
-        let doorkeeper = Self { rules: RwLock::new(Arc::new(none)), revocations };
+        let doorkeeper =
+            Self { rules: RwLock::new(Arc::new(none)), revocations, tickets: Tickets::default(), entrance };
         doorkeeper.reload(config);
         Ok(Arc::new(doorkeeper))
     }
 
     /// From now on this configuration counts. Issuers that stand in it as before keep the keys that were fetched. Whoever
-    /// is in stays in. The grace after expiry is the gate's, and not changed by this.
+    /// is in stays in.
     ///
     /// # Panics
     /// As [`Self::new`].
@@ -106,10 +112,42 @@ impl Doorkeeper {
         if shown.query.is_some_and(holds_a_token) {
             return Err(AuthError::InQuery);
         }
-        match bearer(shown.headers).or(shown.subprotocol) {
-            Some(token) => self.verify_patiently(token).await.map(Some),
-            None => Ok(None),
+        if let Some(token) = bearer(shown.headers).or(shown.subprotocol) {
+            return self.verify_patiently(token).await.map(Some);
         }
+        let identity = match (ticket(shown), &self.entrance) {
+            (Some(ticket), _) => Some(self.tickets.redeem(ticket)?),
+            (None, Some(entrance)) => entrance.identify(shown, &self.rules().config.origins)?,
+            (None, None) => None,
+        };
+        let recheck = |identity: Identity| self.recheck(&identity.user, identity.proof).map(|()| identity);
+        identity.map(recheck).transpose()
+    }
+
+    /// Whether what was proven a moment ago still holds. Whoever admits somebody asks after he is in the driver's count:
+    /// then he is either found when his login is ended or his token revoked, or hears of it here.
+    ///
+    /// # Errors
+    /// [`AuthError::Revoked`], [`AuthError::LoggedOut`]
+    pub fn recheck(&self, user: &UserId, proof: Proof) -> Result<(), AuthError> {
+        let has_ended = |entrance: &Entrance| entrance.logins.has_ended(proof);
+        match (self.is_revoked(user, proof), self.entrance.as_ref().is_some_and(has_ended)) {
+            (_, true) => Err(AuthError::LoggedOut),
+            (true, false) => Err(AuthError::Revoked),
+            (false, false) => Ok(()),
+        }
+    }
+
+    /// What gives out tickets.
+    #[must_use]
+    pub fn tickets(&self) -> &Tickets {
+        &self.tickets
+    }
+
+    /// The way in for logins, where there is one.
+    #[must_use]
+    pub fn entrance(&self) -> Option<&Entrance> {
+        self.entrance.as_ref()
     }
 
     /// Checks a token, wherever it stood, with the keys that are known.
@@ -170,7 +208,19 @@ impl Doorkeeper {
     /// # Errors
     /// It is not on the list.
     pub fn check_origin(&self, origin: Option<&str>) -> Result<(), OriginError> {
-        check_origin(&self.rules().config.origins, origin)
+        let is_own = |origin| self.entrance.as_ref().is_some_and(|entrance| entrance.is_own(origin));
+        match origin {
+            Some(origin) if is_own(origin) => Ok(()),
+            Some(_) | None => check_origin(&self.rules().config.origins, origin),
+        }
+    }
+}
+
+/// The ticket in the query of an address. It opens and reads; whoever changes something has a header to put a token in.
+fn ticket(shown: Shown<'_>) -> Option<&str> {
+    match shown.access {
+        Access::Socket | Access::Read => shown.query?.split('&').find_map(|pair| pair.strip_prefix("ticket=")),
+        Access::Change => None,
     }
 }
 

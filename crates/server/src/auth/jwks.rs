@@ -115,17 +115,22 @@ impl Jwks {
 
     /// The claims of a token that one of the keys signed.
     pub(super) fn check(&self, token: &str, head: &Head) -> Result<Map<String, Value>, Unproven> {
-        let keys = self.shared.keys();
-        match &head.key {
-            Some(kid) => match keys.named(kid, head.algorithm) {
-                Some(key) => Ok(key.check(token)?),
-                None => Err(self.shared.seek(kid)),
-            },
-            // Without a name it may be of any of them, and of one that is not known yet.
-            None => {
-                let mut fitting = keys.allowing(head.algorithm).map(|key| key.check(token));
-                let proven = fitting.find(|checked| !matches!(checked, Err(AuthError::BadSignature)));
-                proven.map_or_else(|| Err(self.shared.seek(token)), |checked| Ok(checked?))
+        loop {
+            let (keys, round) = self.shared.keys();
+            let (checked, sought) = match &head.key {
+                Some(kid) => (keys.named(kid, head.algorithm).map(|key| key.check(token)), kid.as_str()),
+                // Without a name it may be of any of them, and of one that is not known yet.
+                None => {
+                    let mut fitting = keys.allowing(head.algorithm).map(|key| key.check(token));
+                    (fitting.find(|checked| !matches!(checked, Err(AuthError::BadSignature))), token)
+                }
+            };
+            match checked {
+                Some(checked) => return Ok(checked?),
+                None => match self.shared.seek(sought, round) {
+                    Some(unproven) => return Err(unproven),
+                    None => continue,
+                },
             }
         }
     }
@@ -159,23 +164,28 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The known ones; none of them once nobody could confirm them for a day.
-    fn keys(&self) -> Arc<KeySet> {
+    /// The known ones, and the round that brought them; none of them once nobody could confirm them for a day.
+    fn keys(&self) -> (Arc<KeySet>, u64) {
         let state = self.lock();
-        match state.fetched.is_some_and(|at| at.elapsed() <= STALE) {
+        let keys = match state.fetched.is_some_and(|at| at.elapsed() <= STALE) {
             true => Arc::clone(&state.keys),
             false => Arc::default(),
-        }
+        };
+        (keys, state.succeeded)
     }
 
-    /// A key that is not known: refused if a round that began after it was first asked for did not bring it.
-    fn seek(&self, what: &str) -> Unproven {
+    /// A key that is not among those of a round: refused if one that began after it was first asked for did not bring it.
+    /// None where others have come meanwhile, which may hold it: whoever was refused by those before would be locked out.
+    fn seek(&self, what: &str, round: u64) -> Option<Unproven> {
         let hash = self.hasher.hash_one(what);
         let mut state = self.lock();
+        if state.succeeded != round {
+            return None;
+        }
         let now = Instant::now();
         let after = state.asked_before(hash, now);
         if state.succeeded > after {
-            return AuthError::UnknownKey.into();
+            return Some(AuthError::UnknownKey.into());
         }
         state.is_wanted = true;
         let next = state.began.map_or(now, |began| (began + SPACING).max(now));
@@ -186,7 +196,7 @@ impl Shared {
         let retry_in = wait + wait * (hash % 512) as u32 / 1024;
         drop(state);
         self.wanted.notify_one();
-        Unproven::Pending(Pending { retry_in, round })
+        Some(Unproven::Pending(Pending { retry_in, round }))
     }
 
     fn begin(&self) {
@@ -275,6 +285,13 @@ async fn keep_fresh(shared: Arc<Shared>) {
         shared.end(outcome);
         shared.rest().await;
     }
+}
+
+/// How many keys of a set could be used; none where the set could not. For the fuzz target, which fetches nothing.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn key_set(document: &[u8], issuer: &config::Issuer) -> Option<usize> {
+    KeySet::parse(document, issuer).ok().map(|keys| keys.len())
 }
 
 #[cfg(test)]

@@ -16,17 +16,29 @@ use lychgate_core::{IdError, Proof, UserId};
 use crate::close::{Close, Closing, ErrorCode};
 
 mod claims;
+mod cookie;
 mod doorkeeper;
+mod entrance;
 mod issuers;
 mod jwks;
 pub mod jwt;
+mod login;
+mod opaque;
 mod origin;
 mod revocations;
+mod ticket;
 
+pub use cookie::{Access, clear_cookie, is_own_page, read_cookie, set_cookie};
 pub use doorkeeper::{Doorkeeper, Shown};
+pub use entrance::Entrance;
 pub use issuers::Issuers;
+#[cfg(fuzzing)]
+pub use jwks::key_set;
+pub use login::{Begun, Callback, Ended, Listed, LoginError, Logins, PENDING_LIFETIME, Providers, Realm, Visitor};
+pub use opaque::Opaque;
 pub use origin::{OriginError, check_origin};
 pub use revocations::{Revocation, Revocations, RevokeError, Revoked};
+pub use ticket::{TICKET_LIFETIME, Tickets};
 
 /// Who a token speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +131,15 @@ pub enum AuthError {
     /// Its subject is no user id.
     #[error("the user that the token names {0}")]
     BadSubject(IdError),
+    /// It is a ticket that is unknown, was used, or is too old.
+    #[error("the ticket is unknown, was used, or is older than 30 s")]
+    BadTicket,
+    /// It is a login's cookie, and the request comes from a page that may not use it.
+    #[error("the login's cookie came without an Origin that may use it")]
+    ForeignPage,
+    /// It is a login that was ended meanwhile.
+    #[error("the login was ended")]
+    LoggedOut,
 }
 
 impl AuthError {
@@ -128,6 +149,9 @@ impl AuthError {
     pub fn sentence(&self) -> &'static str {
         match self {
             Self::Expired => "Your login has expired; please log in again.",
+            Self::BadTicket => "This ticket was used already, or is older than 30 s; please fetch a new one.",
+            Self::ForeignPage => "This page may not use your login here; please use the service's own page.",
+            Self::LoggedOut => Close::LoggedOut.closing().sentence,
             Self::BadSubject(_) => "Your user id cannot be used here; please tell the operator of this service.",
             Self::KeysPending { .. } => "Your login cannot be checked at the moment; it is tried again by itself.",
             Self::InQuery => {
@@ -152,9 +176,10 @@ impl AuthError {
     /// How whoever showed it is sent away: for good, unless it is only that we could not know (hazard R11).
     #[must_use]
     pub fn closing(&self) -> Closing {
-        let closing = match self.retry_in() {
-            Some(retry_in) => Close::Retry.closing().after(retry_in),
-            None => Close::Unauthorized.closing(),
+        let closing = match (self.retry_in(), self) {
+            (Some(retry_in), _) => Close::Retry.closing().after(retry_in),
+            (None, Self::LoggedOut) => Close::LoggedOut.closing(),
+            (None, _) => Close::Unauthorized.closing(),
         };
         Closing { sentence: self.sentence(), ..closing }
     }
@@ -187,6 +212,9 @@ impl AuthError {
             | Self::WrongAudience
             | Self::WrongIssuer
             | Self::MissingClaim(_)
+            | Self::BadTicket
+            | Self::ForeignPage
+            | Self::LoggedOut
             | Self::BadSubject(_) => None,
         }
     }
@@ -211,6 +239,9 @@ impl AuthError {
             Self::WrongIssuer => "wrong_issuer",
             Self::MissingClaim(_) => "missing_claim",
             Self::BadSubject(_) => "bad_subject",
+            Self::BadTicket => "bad_ticket",
+            Self::ForeignPage => "foreign_page",
+            Self::LoggedOut => "logged_out",
         }
     }
 }

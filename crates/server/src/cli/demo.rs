@@ -11,6 +11,7 @@ use lychgate_core::UserId;
 
 use super::serve::until_stopped;
 use super::{argument, print};
+use crate::api::OperatorKey;
 use crate::app::Ready;
 use crate::auth::jwt;
 use crate::config::{Argument, Sources, load};
@@ -49,10 +50,14 @@ pub(super) fn run(args: DemoArgs) -> Result<(), Error> {
     ];
     let environment: BTreeMap<_, _> =
         std::env::var_os(API_KEY).filter(|key| !key.is_empty()).map(|key| (API_KEY.into(), key)).into_iter().collect();
+    let key = OperatorKey::generate()
+        .map_err(|error| Error::System { what: "no random numbers", source: std::io::Error::other(error) })?;
+    arguments.push(argument("demo", "admin.keys.demo.hash", key.hash()));
+    arguments.push(argument("demo", "admin.keys.demo.role", "write"));
     if let Some(agent) = &args.agent {
         arguments.extend(agent_keys(agent, &args.model, !environment.is_empty())?);
     }
-    let sources = Sources { file: None, environment, arguments };
+    let sources = Sources { file: None, environment, arguments, is_demo: true };
     let user = UserId::parse(USER).map_err(|error| Error::Failed(error.to_string()))?;
     let secret = load(sources.clone())?.check()?.auth.jwt;
     let secret = secret.ok_or_else(|| Error::Failed("the demo has no secret".to_owned()))?;
@@ -60,7 +65,7 @@ pub(super) fn run(args: DemoArgs) -> Result<(), Error> {
     let program = std::env::current_exe().map_or_else(|_| "lychgate".to_owned(), |path| path.display().to_string());
     until_stopped(sources, |ready| {
         // A closed pipe does not end a gateway that others may be using.
-        let _ = print(&how_to_try(ready, &token, &program));
+        let _ = print(&how_to_try(ready, &token, key.reveal(), &program));
     })
 }
 
@@ -90,7 +95,7 @@ fn agent_keys(agent: &str, model: &str, has_key: bool) -> Result<Vec<Argument>, 
 }
 
 /// What a person reads first: where it listens, a token, and three ways to talk to it.
-fn how_to_try(ready: Ready, token: &str, program: &str) -> String {
+fn how_to_try(ready: Ready, token: &str, key: &str, program: &str) -> String {
     let url = format!("ws://{}/v1/ws", ready.listen);
     let frames = r#"{"type":"hello"} {"type":"open","thread":"t1"} {"type":"run","thread":"t1","run":"r1","input":{"messages":[{"id":"u1","role":"user","content":"hello"}]}}"#;
     let script = format!(
@@ -98,6 +103,11 @@ fn how_to_try(ready: Ready, token: &str, program: &str) -> String {
     );
     let mut text = String::new();
     let _ = writeln!(text, "Lychgate is ready: {url}   health and metrics: http://{}/metrics\n", ready.admin);
+    let _ = writeln!(
+        text,
+        "In a browser, under any name and without a password (for this demonstration and this machine alone): http://{}/\n",
+        ready.listen
+    );
     let _ = writeln!(text, "A token for the user {USER:?}, valid for a day:\n\nexport TOKEN={token}\n");
     let _ = writeln!(text, "Chat in a terminal:\n\n{program} chat --url {url} --token \"$TOKEN\" hello\n");
     let _ = writeln!(
@@ -107,6 +117,11 @@ fn how_to_try(ready: Ready, token: &str, program: &str) -> String {
     for frame in frames.split(' ') {
         let _ = writeln!(text, "{frame}");
     }
+    let _ = writeln!(
+        text,
+        "\nWhat operators see (docs/admin.md):\n\nexport KEY={key}\ncurl -H \"Authorization: Bearer $KEY\" http://{}/v1/admin/sessions",
+        ready.admin
+    );
     let _ = writeln!(text, "\nWith Node.js (npm install ws):\n\nnode -e '{script}'\n\nCtrl-C ends it.");
     text
 }
@@ -118,7 +133,7 @@ mod tests {
     #[test]
     fn the_lines_to_paste_name_address_and_token() {
         let ready = Ready { listen: "127.0.0.1:4711".parse().unwrap(), admin: "127.0.0.1:4712".parse().unwrap() };
-        let text = how_to_try(ready, "a.b.c", "lychgate");
+        let text = how_to_try(ready, "a.b.c", "lychgate_k", "lychgate");
         assert!(text.contains("export TOKEN=a.b.c\n"), "{text}");
         assert!(text.contains("lychgate chat --url ws://127.0.0.1:4711/v1/ws"), "{text}");
         assert!(text.contains("http://127.0.0.1:4712/metrics"), "{text}");

@@ -12,7 +12,9 @@ use super::change::{self, Change};
 use super::error::{Contradiction, Fault};
 use super::reference;
 use super::secret::Outside;
-use super::{Config, ConfigError, Journal, Place, agents, auth, journal, limits, log, runs, server, websocket};
+use super::{
+    Config, ConfigError, Journal, Place, admin, agents, auth, journal, limits, log, login, runs, server, websocket,
+};
 
 /// The file that is read where `--config` names none.
 const USUAL_FILE: &str = "lychgate.toml";
@@ -29,6 +31,8 @@ pub struct Sources {
     pub environment: BTreeMap<OsString, OsString>,
     /// What the command line says; it wins.
     pub arguments: Vec<Argument>,
+    /// Whether a name alone logs in, without a password: for `lychgate demo`, and on loopback alone.
+    pub is_demo: bool,
 }
 
 impl fmt::Debug for Sources {
@@ -56,7 +60,8 @@ impl Sources {
     #[must_use]
     pub fn of_process(config: Option<PathBuf>) -> Self {
         let usual = || Some(PathBuf::from(USUAL_FILE)).filter(|path| path.exists());
-        Self { file: config.or_else(usual), environment: std::env::vars_os().collect(), arguments: Vec::new() }
+        let file = config.or_else(usual);
+        Self { file, environment: std::env::vars_os().collect(), ..Self::default() }
     }
 }
 
@@ -78,7 +83,9 @@ pub fn load(sources: Sources) -> Result<Loaded, ConfigError> {
         let path: Vec<&str> = argument.key.split('.').collect();
         layers.lay_value(&path, &argument.value, &place)?;
     }
-    layers.finish(sources.environment)
+    let mut loaded = layers.finish(sources.environment)?;
+    loaded.raw.login.is_demo = sources.is_demo;
+    Ok(loaded)
 }
 
 /// Configuration with known keys and right types, not yet checked against itself.
@@ -145,7 +152,9 @@ impl Loaded {
     pub fn reloaded(&self, newer: &Self) -> Result<Self, ConfigError> {
         let table = change::overlay(&self.table, &newer.table);
         let layers = Layers { table, places: newer.places.clone() };
-        layers.finish(newer.environment.clone())
+        let mut loaded = layers.finish(newer.environment.clone())?;
+        loaded.raw.login.is_demo = newer.raw.login.is_demo;
+        Ok(loaded)
     }
 
     pub(super) fn table(&self) -> &toml::Table {
@@ -201,6 +210,8 @@ pub(super) struct Raw {
     plans: BTreeMap<String, limits::RawLimits>,
     websocket: websocket::RawWebSocket,
     auth: auth::RawAuth,
+    admin: admin::RawAdmin,
+    login: login::RawLogin,
     agents: agents::RawAgents,
     runs: runs::RawRuns,
     journal: journal::RawJournal,
@@ -213,8 +224,10 @@ impl Raw {
         let server = self.server.check()?;
         let interval = server.environment.reclaim_interval();
         let (limits, plans) = limits::check(&self.limits, &self.liveness, &self.plans, (interval, self.auth.grace()?))?;
+        let login = self.login.check(&server, &outside)?;
         Ok(Config {
             server,
+            login,
             limits,
             liveness: self.liveness.check()?,
             plans,
@@ -222,6 +235,7 @@ impl Raw {
             log: self.log.check()?,
             runs: self.runs.check()?,
             journal: self.journal.check()?,
+            admin: self.admin.check()?,
             agents: self.agents.check(&outside)?,
             // The secret comes last: whoever has none yet hears of every other mistake first.
             auth: self.auth.check(&outside)?,

@@ -9,6 +9,7 @@
 //!                                                              ranges, contradictions, secrets
 //! ```
 
+mod admin;
 pub mod agents;
 mod auth;
 pub mod change;
@@ -17,6 +18,7 @@ mod journal;
 mod limits;
 mod load;
 mod log;
+mod login;
 pub mod reference;
 mod runs;
 mod secret;
@@ -25,14 +27,16 @@ mod tls;
 pub(crate) mod value;
 mod websocket;
 
+pub use admin::{Admin, AdminKey, Role};
 pub use auth::{Algorithm, Auth, ClaimNames, Issuer, Jwt, KeySource, MIN_SECRET_BYTES, PublicKey};
 pub use error::{ConfigError, Contradiction, Place};
 pub use journal::{Durability, Journal, JournalKind};
 pub use limits::Liveness;
 pub use load::{Argument, Loaded, Sources, load};
 pub use log::{Log, LogFormat};
+pub use login::{Login, Provider};
 pub use runs::Runs;
-pub use server::{Environment, ForwardedHeader, Server};
+pub use server::{Environment, ForwardedHeader, PublicUrl, Server};
 pub use tls::{Tls, TlsFault, TlsFiles};
 pub use value::Address;
 pub use websocket::WebSocket;
@@ -52,6 +56,10 @@ pub struct Config {
     pub websocket: WebSocket,
     /// Who may come in.
     pub auth: Auth,
+    /// Who may ask and steer on the admin listener.
+    pub admin: Admin,
+    /// Who may log in with a browser.
+    pub login: Login,
     /// Who answers.
     pub agents: agents::Agents,
     /// What waits for a thread, and how long a run goes on alone.

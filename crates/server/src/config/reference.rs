@@ -73,7 +73,9 @@ pub(super) fn nearest(key: &str) -> Option<String> {
     let (named, in_reference) = match parent.split_once('.') {
         Some(("agents", _)) => (Some(parent), "agents.NAME"),
         Some(("plans", _)) => (Some(parent), "limits"),
+        Some(("login", rest)) if rest.starts_with("providers.") => (Some(parent), "login.providers.NAME"),
         Some(("auth", rest)) if rest.starts_with("issuers.") => (Some(parent), "auth.issuers.NAME"),
+        Some(("admin", rest)) if rest.starts_with("keys.") => (Some(parent), "admin.keys.NAME"),
         Some(_) | None => (None, parent),
     };
     let distance = |known: &str| {

@@ -21,6 +21,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Health, metrics and publications. Default 127.0.0.1:8788.
     pub admin_listen: SocketAddr,
+    /// The origin under which browsers reach `listen`, such as `https://chat.example.org`; none where nobody logs in.
+    pub public_url: Option<PublicUrl>,
     /// development, production or test: sets the interval of the reaper's sweeps. Default production.
     pub environment: Environment,
     /// How long runs may go on after SIGTERM. Default 10 s.
@@ -71,6 +73,49 @@ pub enum ForwardedHeader {
     Forwarded,
 }
 
+/// The address of a listener as browsers see it: scheme, host and port, in the spelling of an `Origin` header. It is
+/// https, or http on loopback, because a login's cookie travels nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+impl PublicUrl {
+    /// Reads what an operator wrote; a slash at its end does not matter.
+    ///
+    /// # Errors
+    /// None, where it is no address, has more than an origin, or would send cookies in the clear.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let url = reqwest::Url::parse(text).ok()?;
+        let is_origin = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let is_anonymous = url.username().is_empty() && url.password().is_none();
+        (is_origin && is_anonymous && is_safe(&url)).then(|| Self(url.origin().ascii_serialization()))
+    }
+
+    /// That of a listener on this machine.
+    #[must_use]
+    pub fn of_loopback(listen: SocketAddr) -> Self {
+        Self(format!("http://{listen}"))
+    }
+
+    /// As browsers spell it, without a slash at its end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether nobody on the way can read or change what is said there.
+pub(super) fn is_safe(url: &reqwest::Url) -> bool {
+    let is_loopback = |host: &str| {
+        host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    };
+    match url.scheme() {
+        "https" => url.has_host(),
+        "http" => url.host_str().is_some_and(is_loopback),
+        _ => false,
+    }
+}
+
 /// Which profile of reaper intervals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -101,6 +146,8 @@ impl Environment {
 pub(super) struct RawServer {
     listen: String,
     admin_listen: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_url: Option<String>,
     pub(super) environment: Environment,
     drain_timeout: Span,
     max_connections_per_address: usize,
@@ -131,6 +178,7 @@ impl RawServer {
         Ok(Server {
             listen,
             admin_listen,
+            public_url: self.public_url.as_deref().map(public_url).transpose()?,
             environment: self.environment,
             drain_timeout: self.drain_timeout.0,
             max_connections_per_address: self.max_connections_per_address,
@@ -180,6 +228,17 @@ impl RawServer {
         };
         self.trusted_proxies.iter().map(network).collect()
     }
+}
+
+fn public_url(text: &str) -> Result<PublicUrl, Fault> {
+    PublicUrl::parse(text).ok_or_else(|| {
+        Fault::value(
+            "server.public_url",
+            format!("is {text:?}, which is no address that browsers may log in at"),
+            "Write scheme, host and port and nothing after them: https, such as \"https://chat.example.org\", or http on \
+             loopback, such as \"http://localhost:8787\".",
+        )
+    })
 }
 
 fn address(key: &str, text: &str) -> Result<SocketAddr, Fault> {

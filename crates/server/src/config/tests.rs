@@ -64,6 +64,12 @@ fn the_reference_lists_exactly_the_keys_that_are_accepted() {
     let demo = sections.remove("agents.demo").unwrap();
     sections.get_mut("agents.NAME").unwrap().extend(demo);
     sections.remove("agents");
+    // A table below the section, whose names are free.
+    sections.entry("admin".to_owned()).or_default().insert("keys".to_owned());
+    sections.remove("admin.keys");
+    // Providers are named, and all that [login] has below it.
+    sections.remove("login.providers");
+    sections.get_mut("login").unwrap().insert("providers".to_owned());
     // A plan may hold every key of the limits, and its table shows one of them.
     let plan = sections.remove("plans.NAME").unwrap();
     sections.remove("plans");

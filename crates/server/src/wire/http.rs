@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::event::Event;
 use super::fields::Fields;
@@ -112,14 +113,15 @@ impl Publish {
 }
 
 /// What became of a publication.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"threads": [{"thread": "t1", "head": 27}]}))]
 pub struct Published {
     /// On each of the threads.
     pub threads: Vec<PublishedOn>,
 }
 
 /// What became of a publication on one thread.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PublishedOn {
     /// Which thread.
     pub thread: String,

@@ -301,9 +301,9 @@ impl Chat {
             connection = %registration.connection(), user = %registration.user(), sdk = hello.sdk.as_deref(), "hello"
         );
         self.standing = Standing::Guest(Guest { registration, plan, agents: identity.agents, client });
-        // From here on a revocation finds the connection; one that came since the token was checked has not.
-        if self.services.doorkeeper.is_revoked(&user, proof) {
-            self.refuse(&Dismissal::Token(AuthError::Revoked));
+        // From here on a revocation or a logout finds the connection; one that came since the check has not.
+        if let Err(error) = self.services.doorkeeper.recheck(&user, proof) {
+            self.refuse(&Dismissal::Token(error));
         }
     }
 

@@ -12,7 +12,7 @@ use http::{Request, StatusCode};
 
 use super::chat::{Chat, Introduction, Services};
 use super::upgrade::{Rejection, Upgrade, items};
-use crate::auth::{Identity, Shown};
+use crate::auth::{Access, Identity, Shown};
 use crate::close::ErrorCode;
 use crate::config;
 use crate::listener::Visitor;
@@ -52,7 +52,8 @@ async fn connect(State(door): State<Door>, mut request: Request<Body>) -> Respon
         true => Introduction::WrongVersion,
         false => {
             let token = upgrade.take_bearer();
-            let shown = Shown { headers, query: request.uri().query(), subprotocol: token.as_deref() };
+            let shown =
+                Shown { access: Access::Socket, headers, query: request.uri().query(), subprotocol: token.as_deref() };
             introduce(&door.services, shown, &visitor).await
         }
     };

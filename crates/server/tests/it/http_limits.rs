@@ -277,14 +277,17 @@ async fn what_a_backend_publishes_is_seen_by_a_tab_once_however_often_it_is_said
     let mut tab = gateway.connect("ann").await;
     tab.open("t1").await;
     let publish = || Ask::post("/v1/admin/publish", &publication("ann", Some("t1"), "k1", "shipped"));
-    let mut first = publish().send_to_admin(&gateway).await;
+    let mut first = publish().by_operator().send_to_admin(&gateway).await;
     let events = tab.events_to_end().await;
     assert_eq!((first.status, first.json().await), (200, json!({"threads": [{"thread": "t1", "head": 4}]})));
     let told: Vec<_> = events.iter().map(|frame| frame["event"]["type"].as_str().unwrap()).collect();
     assert_eq!(told, ["RUN_STARTED", "CUSTOM", "CUSTOM", "RUN_FINISHED"], "at rest it is a run of its own");
     assert_eq!(events[1]["event"], json!({"type": "CUSTOM", "name": "order", "value": "shipped"}), "without its nulls");
     assert_eq!(events[2]["event"]["value"], json!(null), "but where any JSON may stand");
-    assert_eq!(publish().send_to_admin(&gateway).await.json().await, json!({"threads": [{"thread": "t1"}]}));
+    assert_eq!(
+        publish().by_operator().send_to_admin(&gateway).await.json().await,
+        json!({"threads": [{"thread": "t1"}]})
+    );
     tab.expect_nothing().await;
 }
 
@@ -297,7 +300,7 @@ async fn a_publication_for_a_user_reaches_every_thread_that_he_has_open_and_nobo
     ann.open("t2").await;
     bob.open("t1").await;
     let ask = Ask::post("/v1/admin/publish", &publication("ann", None, "k1", "for all"));
-    let told = ask.send_to_admin(&gateway).await.json().await;
+    let told = ask.by_operator().send_to_admin(&gateway).await.json().await;
     assert_eq!(told["threads"].as_array().unwrap().len(), 2, "{told}");
     let mut threads = Vec::new();
     for _ in 0..2 {
@@ -307,7 +310,7 @@ async fn a_publication_for_a_user_reaches_every_thread_that_he_has_open_and_nobo
     assert_eq!(threads, ["t1", "t2"]);
     bob.expect_nothing().await;
     let nobody = Ask::post("/v1/admin/publish", &publication("eve", None, "k1", "for nobody"));
-    assert_eq!(nobody.send_to_admin(&gateway).await.json().await, json!({"threads": []}));
+    assert_eq!(nobody.by_operator().send_to_admin(&gateway).await.json().await, json!({"threads": []}));
 }
 
 #[tokio::test]
@@ -316,7 +319,7 @@ async fn a_publication_into_a_run_stands_between_its_events_and_its_reader_sees_
     let mut reader = stream(&gateway, "ann", "t1", "r1", "stall").await;
     reader.expect("TEXT_MESSAGE_CONTENT").await;
     let ask = Ask::post("/v1/admin/publish", &publication("ann", Some("t1"), "k1", "meanwhile"));
-    assert_eq!(ask.send_to_admin(&gateway).await.status, 200);
+    assert_eq!(ask.by_operator().send_to_admin(&gateway).await.status, 200);
     assert_eq!(reader.expect("CUSTOM").await.data["value"], "meanwhile");
     let stop = Ask::new("DELETE", "/v1/threads/t1/runs/r1").by(&gateway, "ann").send(&gateway).await;
     assert_eq!(stop.status, 204);
@@ -343,15 +346,19 @@ async fn a_publication_that_is_none_is_refused_with_what_is_wrong() {
         (body(json!([{"type": "TEXT_MESSAGE_START", "messageId": "m", "role": "assistant"}])), "TEXT_MESSAGE_END"),
     ];
     for (body, says) in cases {
-        let mut answer = Ask::post("/v1/admin/publish", &body).send_to_admin(&gateway).await;
+        let mut answer = Ask::post("/v1/admin/publish", &body).by_operator().send_to_admin(&gateway).await;
         let error = answer.json().await;
         assert_eq!((answer.status, &error["code"]), (400, &json!("bad_frame")), "{error}");
         assert!(error["message"].as_str().unwrap().contains(says), "{error}");
     }
-    let large = Ask::new("POST", "/v1/admin/publish").body(vec![b' '; 1024 * 1024 + 1]).send_to_admin(&gateway).await;
+    let large = Ask::new("POST", "/v1/admin/publish")
+        .body(vec![b' '; 1024 * 1024 + 1])
+        .by_operator()
+        .send_to_admin(&gateway)
+        .await;
     assert_eq!(large.status, 413);
     let page = Ask::post("/v1/admin/publish", &body(json!([event]))).header("origin", "http://127.0.0.1:9");
-    assert_eq!(page.send_to_admin(&gateway).await.status, 403, "a page in a browser is no backend");
+    assert_eq!(page.by_operator().send_to_admin(&gateway).await.status, 403, "a page in a browser is no backend");
     let user = Ask::post("/v1/admin/publish", &body(json!([event]))).by(&gateway, "ann").send(&gateway).await;
     assert_eq!(user.status, 404, "it is not among the routes for users");
 }

@@ -14,6 +14,7 @@ mod http_routes;
 mod journal;
 mod limits;
 mod listener;
+mod login;
 mod operators;
 mod reload;
 mod resume;

@@ -1,15 +1,38 @@
-//! What operators see on the listener that is theirs.
+//! What operators see, and do, on the listener that is theirs.
+
+mod audit;
+mod keys;
+mod list;
+mod openapi;
+mod steer;
 
 use std::sync::{Arc, mpsc};
 
 use lychgate::app;
 use lychgate::config::Loaded;
+use serde_json::Value;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use crate::gateway::{Doors, Gateway, Heard, configuration, soon};
+use crate::http::client::Ask;
+
+/// Google's ids have 21 digits; the other holds what an isolation key escapes.
+const GOOGLE: &str = "105945141827451681156";
+const COLONS: &str = "a:b%3Ac/ü";
+
+/// An operator who may change things asks: status and body.
+async fn ask(gateway: &Doors, ask: Ask) -> (u16, Value) {
+    let mut answer = ask.by_operator().send_to_admin(gateway).await;
+    (answer.status, answer.json().await)
+}
+
+/// As a part of a path.
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
 
 /// More silent sockets than the admin listener keeps.
 const CROWD: usize = 300;

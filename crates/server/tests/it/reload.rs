@@ -8,7 +8,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::gateway::{Gateway, Process, configuration, soon};
+use crate::gateway::{Gateway, Process, SECRET, claims, configuration, sign, soon};
+use crate::http::client::Ask;
 
 /// Writes other lines into the gateway's file and has it read.
 fn rewrite(gateway: &mut Gateway, keys: &[&str]) {
@@ -39,7 +40,7 @@ async fn a_plan_that_is_new_holds_for_the_next_token_that_names_it() {
     let mut gateway = Gateway::start(&[]).await;
     rewrite(&mut gateway, &["plans.pro.max_sessions_per_user = 40"]);
     gateway.process.line_with("configuration read again").await;
-    let mut claims = crate::gateway::claims("ann");
+    let mut claims = claims("ann");
     claims["plan"] = json!("pro");
     let mut client = crate::gateway::Call::with_token(&crate::gateway::token(&claims)).dial(&gateway).await.unwrap();
     client.say(json!({"type": "hello"})).await;
@@ -70,6 +71,37 @@ async fn a_file_that_is_wrong_is_told_with_its_line_and_the_old_one_stays_in_for
 }
 
 #[tokio::test]
+async fn an_issuer_that_is_new_lets_its_users_in_and_one_that_went_does_not() {
+    let mut gateway = Gateway::start(&[]).await;
+    let mut tab = gateway.connect("ann").await;
+    let issuer = [
+        r#"auth.issuers.new.issuer = "https://new.test""#,
+        r#"auth.issuers.new.audience = "lychgate""#,
+        r#"auth.issuers.new.secret = "another secret of the tests, long enough for HS256""#,
+    ];
+    let token = |issuer: &str, secret: &str| {
+        let mut claims = claims("ann");
+        claims["iss"] = json!(issuer);
+        sign(&claims, secret)
+    };
+    let ours = token("lychgate", SECRET);
+    let theirs = token("https://new.test", "another secret of the tests, long enough for HS256");
+    let is_in = async |gateway: &Gateway, token: &str| {
+        let ask = Ask::get("/v1/threads").header("authorization", format!("Bearer {token}"));
+        ask.send(gateway).await.status == 200
+    };
+    assert!(is_in(&gateway, &ours).await && !is_in(&gateway, &theirs).await);
+    rewrite(&mut gateway, &issuer);
+    gateway.process.line_with("configuration read again").await;
+    assert!(is_in(&gateway, &ours).await && is_in(&gateway, &theirs).await);
+    rewrite(&mut gateway, &[r#"auth.jwt.secret = "a third secret of the tests, long enough for HS256""#]);
+    gateway.process.line_with("auth.jwt.secret: another value").await;
+    soon(async { while is_in(&gateway, &ours).await {} }).await;
+    assert!(!is_in(&gateway, &theirs).await);
+    tab.open("t1").await;
+}
+
+#[tokio::test]
 async fn a_secret_that_changed_is_not_in_the_log() {
     let mut gateway = Gateway::start(&[]).await;
     rewrite(&mut gateway, &[r#"auth.jwt.secret = "hunter2-hunter2-hunter2-hunter2-hunter2""#]);
@@ -77,7 +109,7 @@ async fn a_secret_that_changed_is_not_in_the_log() {
     gateway.process.signal(Signal::TERM);
     let (code, said) = gateway.process.end().await;
     assert_eq!(code, Some(0));
-    assert!(!said.contains("hunter2") && !said.contains(crate::gateway::SECRET), "{said}");
+    assert!(!said.contains("hunter2") && !said.contains(SECRET), "{said}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::line::{Cue, Line, Shared};
 use super::sightings::{Mood, Sightings};
 use super::silence::Silence;
-use crate::client::{Caller, Client, Credential, Heartbeat as Sign, Hello, Mishap};
+use crate::client::{Caller, Client, Heartbeat as Sign, Hello, Mishap};
 use crate::live::{Scene, User};
 use crate::step::{Step, Tab, Thread, TokenPlan, Way};
 
@@ -156,10 +156,8 @@ impl Actor {
     /// connections of one address is not what plans are about.
     async fn connect(&mut self, tab: u32, prev: Option<String>) {
         let TabState { heartbeat, plan, line: _ } = self.tabs.entry(tab).or_default().clone();
-        let credential = match self.scene.token(&self.user, plan.as_deref(), NO_END) {
-            Ok(token) => Credential::Subprotocol(token),
-            Err(_) => self.user.caller.credential.clone(),
-        };
+        let credential = self.scene.credential(&self.user, plan.as_deref(), NO_END);
+        let credential = credential.unwrap_or_else(|_| self.user.caller.credential.clone());
         let caller = Caller { source: self.scene.address(), credential };
         let sign = match heartbeat {
             Heartbeat::Application => Sign::App,
@@ -336,8 +334,7 @@ impl Actor {
         let mut asking = self.user.clone();
         asking.caller.source = self.scene.address();
         // By the plan that holds for him: the newest token decides, also one that only asks.
-        let token = self.scene.token(&self.user, self.newest_plan.as_deref(), NO_END)?;
-        asking.caller.credential = Credential::Subprotocol(token);
+        asking.caller.credential = self.scene.credential(&self.user, self.newest_plan.as_deref(), NO_END)?;
         let limits = asking.limits().await;
         let limits = limits.with_context(|| format!("u{} could not ask for his count", self.number))?;
         self.shared.write(|it| it.saw(&limits, Instant::now()));

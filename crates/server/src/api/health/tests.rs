@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
+use axum::Router;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,7 +12,8 @@ use super::super::with_errors;
 use super::*;
 
 fn admin(admin: Admin) -> Router {
-    with_errors(routes(admin))
+    let (routes, _) = routes(admin.clone()).merge(metrics(admin)).split_for_parts();
+    with_errors(routes)
 }
 use crate::driver::Trouble;
 

@@ -20,7 +20,8 @@ fn fetched(shared: &Shared) -> Result<Fetched, Failure> {
 
 /// When to come back; none where the key is refused.
 fn wait(shared: &Shared, kid: &str) -> Option<Duration> {
-    match shared.seek(kid) {
+    let (_, round) = shared.keys();
+    match shared.seek(kid, round).expect("no round has ended meanwhile") {
         Unproven::Pending(pending) => Some(pending.retry_in),
         Unproven::Refused(error) => {
             assert_eq!(error, AuthError::UnknownKey);
@@ -63,6 +64,16 @@ async fn a_key_is_refused_only_once_a_round_that_began_after_it_was_asked_for_di
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_that_come_while_a_token_is_looked_up_are_looked_at_before_it_is_refused() {
+    let shared = shared();
+    assert!(wait(&shared, "good").is_some());
+    let (_, before) = shared.keys();
+    shared.begin();
+    shared.end(fetched(&shared));
+    assert!(shared.seek("good", before).is_none(), "it is among the new ones");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_name_that_was_refused_is_asked_for_again_after_a_while() {
     let shared = shared();
     assert!(wait(&shared, "x").is_some());
@@ -94,9 +105,9 @@ async fn known_keys_are_used_for_a_day_while_the_issuer_is_down_and_no_longer() 
     shared.end(Err(Failure::Status(500)));
     assert!(about(30).contains(&rest(&shared).await), "it is asked again soon, and not all the time");
     tokio::time::advance(STALE - Duration::from_secs(60)).await;
-    assert!(shared.keys().named("good", jsonwebtoken::Algorithm::EdDSA).is_some());
+    assert!(shared.keys().0.named("good", jsonwebtoken::Algorithm::EdDSA).is_some());
     tokio::time::advance(Duration::from_secs(60)).await;
-    assert_eq!(shared.keys().len(), 0);
+    assert_eq!(shared.keys().0.len(), 0);
     assert!(wait(&shared, "good").is_some(), "who has such a key comes back; he is not turned away");
 }
 

@@ -32,7 +32,7 @@ fn config(text: &str) -> config::Auth {
 }
 
 fn doorkeeper(text: &str) -> Arc<Doorkeeper> {
-    Doorkeeper::new(&config(text), Store::open(None).unwrap()).unwrap()
+    Doorkeeper::new(&config(text), Store::open(None).unwrap(), None).unwrap()
 }
 
 fn sign(issuer: &str, secret: &str, user: &str, jti: &str, issued: u64) -> String {
@@ -113,7 +113,7 @@ async fn a_user_or_everybody_is_revoked_by_time_and_who_logs_in_again_is_let_in(
 #[tokio::test]
 async fn what_was_revoked_stays_so_over_a_restart_until_nothing_of_it_can_be_valid() {
     let folder = Folder::new("restart");
-    let open = || Doorkeeper::new(&config(OWN), Store::open(Some(&folder.0)).unwrap()).unwrap();
+    let open = || Doorkeeper::new(&config(OWN), Store::open(Some(&folder.0)).unwrap(), None).unwrap();
     let doorkeeper = open();
     doorkeeper.revoke(of_token("1", None)).await.unwrap();
     doorkeeper.revoke(of_user("bob", None)).await.unwrap();

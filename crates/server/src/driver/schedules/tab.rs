@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use lychgate_core::{ConnectionId, End, Heartbeat, SessionKey, Sign, ThreadId, UserId};
+use lychgate_core::{ConnectionId, End, Heartbeat, Proof, SessionKey, Sign, ThreadId, UserId};
 use serde_json::Value;
 use shuttle::thread;
 

@@ -29,7 +29,7 @@ impl Node {
 async fn a_revocation_closes_the_open_sockets_of_what_it_hits_at_once_and_no_others() {
     jwt::install_provider();
     let config = Config::from_toml("auth.jwt.secret = \"0123456789abcdef0123456789abcdef\"").unwrap().auth;
-    let doorkeeper = Doorkeeper::new(&config, Store::open(None).unwrap()).unwrap();
+    let doorkeeper = Doorkeeper::new(&config, Store::open(None).unwrap(), None).unwrap();
     let token = |user: &UserId| jwt::mint(config.jwt.as_ref().unwrap(), user, PATIENCE).unwrap();
     let mut node = Node::start(LimitSpec::default(), wide()).await;
     let (ann, bob) = (token(&user("ann")), token(&user("bob")));

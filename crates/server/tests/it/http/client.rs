@@ -7,7 +7,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::gateway::{Doors, soon};
+use crate::gateway::{Doors, KEY, soon};
 
 /// A request to be made.
 pub(crate) struct Ask {
@@ -64,6 +64,11 @@ impl Ask {
     pub(crate) fn by(self, gateway: &Doors, user: &str) -> Self {
         let token = gateway.token(user);
         self.header("authorization", format!("Bearer {token}"))
+    }
+
+    /// With the key of an operator who may change things.
+    pub(crate) fn by_operator(self) -> Self {
+        self.header("authorization", format!("Bearer {KEY}"))
     }
 
     /// On a socket whose kernel takes little.
@@ -130,7 +135,7 @@ pub(crate) struct Sse {
 
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let value = |line: &'_ str| line.split_once(": ").is_some_and(|(found, _)| found == name);
+        let value = |line: &'_ str| line.split_once(": ").is_some_and(|(found, _)| found.eq_ignore_ascii_case(name));
         self.head.lines().find(|line| value(line)).and_then(|line| line.split_once(": ")).map(|(_, value)| value)
     }
 

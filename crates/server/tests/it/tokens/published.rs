@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use jsonwebtoken::Algorithm::{self, EdDSA, RS256};
-use lychgate::auth::{AuthError, Doorkeeper, Shown};
+use lychgate::auth::{Access, AuthError, Doorkeeper, Shown};
 use lychgate::config::Config;
 use lychgate::store::Store;
 use serde_json::Value;
@@ -41,7 +41,7 @@ async fn expect_to_come_back(gateway: &Gateway, token: &str) {
 /// A doorkeeper of this process, for what needs many questions.
 fn doorkeeper(provider: &Provider) -> Arc<Doorkeeper> {
     lychgate::auth::jwt::install_provider();
-    Doorkeeper::new(&config(provider).auth, Store::open(None).unwrap()).unwrap()
+    Doorkeeper::new(&config(provider).auth, Store::open(None).unwrap(), None).unwrap()
 }
 
 fn config(provider: &Provider) -> Config {
@@ -248,7 +248,7 @@ async fn a_reload_keeps_the_keys_of_an_issuer_that_stayed_and_forgets_one_that_w
     // Waits for the first round, which has begun already.
     let header = format!("Bearer {token}").parse().unwrap();
     let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, header)]);
-    let shown = Shown { headers: &headers, query: None, subprotocol: None };
+    let shown = Shown { access: Access::Read, headers: &headers, query: None, subprotocol: None };
     let identity = soon(async {
         loop {
             match doorkeeper.identify(shown).await {

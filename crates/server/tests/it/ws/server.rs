@@ -168,6 +168,7 @@ impl Server {
         let socket = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = socket.local_addr().unwrap();
         let server = config::Server {
+            public_url: None,
             listen: address,
             admin_listen: address,
             environment: config::Environment::Test,

@@ -4,20 +4,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Request, State};
-use axum::routing::post;
-use axum::{Json, Router};
+use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
-use http::header::ORIGIN;
 use lychgate_core::id::MAX_ID_BYTES;
-use lychgate_core::{SessionKey, ThreadId, UserId};
+use lychgate_core::{SessionKey, ThreadId};
+use serde_json::json;
 use tokio::time::timeout;
 
-use super::caller::read_body;
-use super::refused::Refused;
+use super::Control;
+use super::access::Writer;
+use super::deed::{What, identified};
+use crate::api::caller::read_body;
+use crate::api::refused::Refused;
 use crate::close::ErrorCode;
-use crate::driver::Driver;
 use crate::run::{self, PublishError, Runs};
+use crate::wire::admin::{Error, PublishBody};
 use crate::wire::http::{Publish, Published, PublishedOn};
 
 /// Of one request.
@@ -26,55 +29,56 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// How long a request, on however many threads, may wait for its events to be in the log. What was handed over is written all the same.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
 
-/// What the routes for backends share.
-#[derive(Clone, Debug)]
-pub struct Backends {
-    /// Who holds which session.
-    pub driver: Arc<Driver>,
-    /// Who writes between the events of a run.
-    pub runs: Arc<Runs>,
-}
-
-pub(super) fn routes(backends: Backends) -> Router {
-    Router::new().route("/v1/admin/publish", post(publish)).with_state(backends)
-}
-
-async fn publish(State(backends): State<Backends>, request: Request) -> Result<Json<Published>, Refused> {
+/// Puts events into a thread, or into every thread that the user has open on this node; once for each `key` and thread.
+#[utoipa::path(
+    post, path = "/v1/admin/publish", tag = "operators", security(("key" = [])),
+    request_body = PublishBody,
+    responses(
+        (status = 200, body = Published),
+        (status = 400, body = Error), (status = 401, body = Error), (status = 403, body = Error),
+        (status = 409, body = Error), (status = 413, body = Error), (status = 503, body = Error)
+    )
+)]
+pub(super) async fn publish(
+    State(control): State<Arc<Control>>,
+    Writer(operator): Writer,
+    request: Request,
+) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
-    // No token is asked for here, and a browser sends a simple POST to loopback for any page; but never without this.
-    if parts.headers.contains_key(ORIGIN) {
-        return Err(Refused::saying(
-            ErrorCode::Forbidden,
-            "This address is for backends and not for pages in a browser.",
-        ));
-    }
     let body = read_body(&parts.headers, body, MAX_BYTES).await?;
     let Publish { user, thread, key: once, events } = Publish::parse(&body)
         .map_err(|error| Refused::bad(format!("The body is not {{user, thread?, key, events}}: {error}.")))?;
     drop(body);
-    let user = UserId::parse(&user).map_err(|error| Refused::bad_id("user", &error))?;
+    let user = super::user_id(&user)?;
     if once.is_empty() || once.len() > MAX_ID_BYTES {
         return Err(Refused::bad(format!(
             "`key` must have 1 to {MAX_ID_BYTES} bytes; it names this publication for good."
         )));
     }
-    let keys = match thread {
-        Some(thread) => {
-            let thread = ThreadId::parse(&thread).map_err(|error| Refused::bad_id("thread", &error))?;
-            vec![SessionKey::new(user, thread)]
+    let thread = thread.map(|thread| ThreadId::parse(&thread)).transpose();
+    let thread = thread.map_err(|error| Refused::bad_id("thread", &error))?;
+    let keys = match thread.clone() {
+        Some(thread) => vec![SessionKey::new(user.clone(), thread)],
+        None => {
+            let user = user.clone();
+            control.look(move |driver| driver.sessions_of(&user)).await?
         }
-        None => backends.driver.sessions_of(&user),
     };
+    let what =
+        What { action: "publish", user: Some(user), thread, parameters: json!({"key": once, "events": events.len()}) };
     // All at once, so that a thread that cannot be written costs the others none of their time; and written they are all
     // the same: whoever asks again finds them done.
     let written = keys.into_iter().map(|key| async {
         let thread = key.thread().as_str().to_owned();
         let publish = run::Publish { key, once: once.as_str().into(), events: events.clone() };
-        let head = write(&backends.runs, publish).await?;
+        let head = write(&control.runs, publish).await?;
         Ok(PublishedOn { thread, head })
     });
     let threads = join_all(written).await.into_iter().collect::<Result<_, Refused>>()?;
-    Ok(Json(Published { threads }))
+    let published = Published { threads };
+    // Its own key makes a repetition harmless: whoever is not answered, because this failed, asks again.
+    control.note_done(&operator, what, json!(published).to_string()).await?;
+    Ok(identified(operator.request, Json(published).into_response()))
 }
 
 /// The offset of the last event; none where it was there already.

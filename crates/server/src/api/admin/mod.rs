@@ -1,0 +1,177 @@
+//! The operators' routes: look into the gate, steer it, and read who did so.
+//!
+//! ```text
+//!  request ─► Reader | Writer ─► Order ─► act: audit log, once, work, audit log, answer
+//!             who asks (access)   body      '- driver: evict, reclaim, limits, log out, revoke, drain
+//! ```
+//!
+//! A call into the driver may have to wait for a lock, and one into the store for the disk: both are made from threads that
+//! may wait, so that `/readyz` answers meanwhile. docs/admin.md says what each route takes and answers.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use lychgate_core::UserId;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::access::Access;
+use self::deed::Running;
+use super::refused::Refused;
+use crate::auth::Doorkeeper;
+use crate::close::ErrorCode;
+use crate::config::{Config, Role};
+use crate::driver::Driver;
+use crate::run::Runs;
+use crate::store::Store;
+
+mod access;
+mod attempts;
+mod audit;
+mod deed;
+mod evict;
+mod explain;
+mod keys;
+mod limits;
+mod openapi;
+mod publish;
+mod revoke;
+mod sessions;
+
+pub use keys::OperatorKey;
+pub(super) use openapi::describe;
+
+/// What may be changed at a time; one more is told to come back.
+const MAX_DEEDS: usize = 16;
+
+/// What may be looked at in the driver at a time.
+const MAX_LOOKS: usize = 2;
+
+/// How long a look may wait for the gate.
+const LOOK_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the operators' routes share.
+pub struct Control {
+    driver: Arc<Driver>,
+    runs: Arc<Runs>,
+    store: Arc<Store>,
+    doorkeeper: Arc<Doorkeeper>,
+    access: Access,
+    running: Arc<Running>,
+    deeds: Arc<Semaphore>,
+    looks: Arc<Semaphore>,
+    probe_deadline: Duration,
+    drain: Box<dyn Fn(&str) + Send + Sync>,
+    /// That of all routes of the listener; set when they are assembled.
+    document: OnceLock<Bytes>,
+}
+
+/// What the routes steer.
+pub struct Steered {
+    /// Who holds which session.
+    pub driver: Arc<Driver>,
+    /// Who writes between the events of a run.
+    pub runs: Arc<Runs>,
+    /// Where it is written down who did what.
+    pub store: Arc<Store>,
+    /// Who knows tokens and logins.
+    pub doorkeeper: Arc<Doorkeeper>,
+    /// Asks for a drain of the node, and says who wants it.
+    pub drain: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Control {
+    /// Lets in whom `[admin]` names.
+    #[must_use]
+    pub fn new(config: &Config, steered: Steered) -> Arc<Self> {
+        let Steered { driver, runs, store, doorkeeper, drain } = steered;
+        Arc::new(Self {
+            driver,
+            runs,
+            store,
+            access: Access::new(config, Arc::clone(&doorkeeper)),
+            doorkeeper,
+            running: Arc::default(),
+            deeds: Arc::new(Semaphore::new(MAX_DEEDS)),
+            looks: Arc::new(Semaphore::new(MAX_LOOKS)),
+            probe_deadline: config.limits.probe_deadline,
+            drain,
+            document: OnceLock::new(),
+        })
+    }
+
+    /// Puts another `[admin]` in force.
+    pub fn renew(&self, config: &Config) {
+        self.access.renew(config);
+    }
+
+    /// Has the driver do something, from a thread that may wait for its locks. It is done, however long that takes.
+    async fn steer<T: Send + 'static>(&self, act: impl FnOnce(&Driver) -> T + Send + 'static) -> Result<T, Refused> {
+        let driver = Arc::clone(&self.driver);
+        spawn_blocking(move || act(&driver)).await.map_err(|_| ErrorCode::Internal.into())
+    }
+
+    /// Asks the driver, from a thread that may wait for its locks.
+    async fn look<T: Send + 'static>(&self, ask: impl FnOnce(&Driver) -> T + Send + 'static) -> Result<T, Refused> {
+        let looked = async {
+            let turn = Arc::clone(&self.looks).acquire_owned().await.ok()?;
+            let driver = Arc::clone(&self.driver);
+            let asked = spawn_blocking(move || {
+                let _turn = turn;
+                ask(&driver)
+            });
+            asked.await.ok()
+        };
+        match timeout(LOOK_WITHIN, looked).await {
+            Ok(Some(seen)) => Ok(seen),
+            Ok(None) | Err(_) => Err(ErrorCode::Internal.into()),
+        }
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("access", &self.access).finish_non_exhaustive()
+    }
+}
+
+pub(super) fn routes(control: Arc<Control>) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(sessions::list))
+        .routes(routes!(evict::evict))
+        .routes(routes!(revoke::log_out))
+        .routes(routes!(evict::reclaim))
+        .routes(routes!(limits::lend, limits::restore))
+        .routes(routes!(explain::explain))
+        .routes(routes!(revoke::revoke))
+        .routes(routes!(limits::drain))
+        .routes(routes!(audit::audit))
+        .routes(routes!(publish::publish))
+        .routes(routes!(openapi::serve))
+        .with_state(control)
+}
+
+/// Lets readers alone pass to the metrics, where the configuration wants that.
+pub(super) async fn guard_metrics(
+    State(control): State<Arc<Control>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refused> {
+    let (parts, body) = request.into_parts();
+    if control.access.rules().metrics_need_key {
+        control.admit(&parts, Role::Read).await?;
+    }
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+fn user_id(user: &str) -> Result<UserId, Refused> {
+    UserId::parse(user).map_err(|error| Refused::bad_id("user", &error))
+}

@@ -1,0 +1,42 @@
+//! In place of OpenID Connect, in a program that is built without the feature `oidc`: there is no provider.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use super::{LoginError, Visitor};
+use crate::auth::opaque::Opaque;
+use crate::config;
+
+/// Nobody; the configuration refuses providers.
+#[derive(Debug)]
+pub(super) struct Provider(Infallible);
+
+impl Provider {
+    pub(super) fn new(_name: &str, _config: &config::Provider, _redirect: String) -> Result<Self, LoginError> {
+        Err(LoginError::UnknownProvider)
+    }
+
+    pub(super) fn config(&self) -> &config::Provider {
+        match self.0 {}
+    }
+
+    pub(super) fn retry_in(&self) -> Option<Duration> {
+        match self.0 {}
+    }
+
+    pub(super) async fn ready(&self) -> Result<(), LoginError> {
+        match self.0 {}
+    }
+
+    pub(super) async fn address(&self, _: &Opaque, _: &Opaque, _: &Opaque) -> Result<String, LoginError> {
+        match self.0 {}
+    }
+
+    pub(super) async fn redeem(&self, _: String, _: &Opaque, _: &Opaque) -> Result<Visitor, LoginError> {
+        match self.0 {}
+    }
+
+    pub(super) fn is_issuer(&self, _: &str) -> bool {
+        match self.0 {}
+    }
+}
