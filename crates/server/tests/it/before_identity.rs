@@ -37,9 +37,8 @@ async fn drip(stream: &mut TcpStream, beginning: &[u8]) -> Vec<u8> {
         if stream.write_all(&[byte]).await.is_err() {
             break;
         }
-        match timeout(DRIP, stream.read_buf(&mut heard)).await {
-            Ok(Ok(0) | Err(_)) => break,
-            Ok(Ok(_)) | Err(_) => {}
+        if let Ok(Ok(0) | Err(_)) = timeout(DRIP, stream.read_buf(&mut heard)).await {
+            break;
         }
     }
     heard

@@ -42,7 +42,9 @@ pub(crate) const KEY: &str = "lychgate_a-key-of-the-tests-that-may-change";
 pub(crate) const READ_KEY: &str = "lychgate_a-key-of-the-tests-that-may-look";
 
 /// What every gateway of the tests is told, unless a test says otherwise.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
+    // Tests that poll come from one address and as fast as they can.
+    "server.connects_per_second_per_address = 10000",
     r#"server.listen = "127.0.0.1:0""#,
     r#"server.admin_listen = "127.0.0.1:0""#,
     r#"server.environment = "test""#,
