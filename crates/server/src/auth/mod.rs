@@ -193,6 +193,32 @@ impl AuthError {
         }
     }
 
+    /// Whether what was shown will prove nothing however often it is shown. Not where only we could not know yet, and not
+    /// where the page or the address that it came with is at fault: nobody's login may be held off because another page
+    /// sends his cookie along (hazard R20).
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::KeysPending { .. } | Self::UnknownKey | Self::NotYetValid | Self::InQuery | Self::ForeignPage => {
+                false
+            }
+            Self::Malformed(_)
+            | Self::TooLong(_)
+            | Self::Unsigned
+            | Self::WrongAlgorithm
+            | Self::BadSignature
+            | Self::Revoked
+            | Self::UnknownExtension
+            | Self::Expired
+            | Self::WrongAudience
+            | Self::WrongIssuer
+            | Self::MissingClaim(_)
+            | Self::BadSubject(_)
+            | Self::BadTicket
+            | Self::LoggedOut => true,
+        }
+    }
+
     /// When to come back with the same token; none where that helps nobody.
     #[must_use]
     pub fn retry_in(&self) -> Option<Duration> {

@@ -56,9 +56,9 @@ impl Visitor {
         self.rates.held_off(self.address, credential?)
     }
 
-    /// The credential was looked at and let nobody in. Where only we could not know, it has not failed.
+    /// The credential was looked at and let nobody in. Where it may still prove something, it has not failed.
     pub fn failed(&self, credential: Option<Credential>, error: &AuthError) {
-        if let (Some(credential), None) = (credential, error.retry_in()) {
+        if let Some(credential) = credential.filter(|_| error.is_final()) {
             self.rates.failed(self.address, credential);
         }
     }

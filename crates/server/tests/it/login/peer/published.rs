@@ -10,7 +10,7 @@ use crate::http::client::Ask;
 use crate::login::{ORIGIN, greeted};
 
 /// What the provider holds against the code's redemption (RFC 7636).
-const VERIFIER: &str = "a verifier of this test, of forty-three characters and more";
+const VERIFIER: &str = "a-verifier-of-this-test-with-forty-three-characters-and-more";
 
 /// An ID token of this user, as a program gets one by code and PKCE.
 async fn id_token(url: &str, user: &str) -> String {
@@ -22,8 +22,7 @@ async fn id_token(url: &str, user: &str) -> String {
     );
     let back = at_provider(url, &ask, user).await;
     let code = back.split("code=").nth(1).unwrap().split('&').next().unwrap();
-    let verifier = VERIFIER.replace(' ', "%20").replace(',', "%2C");
-    let form = format!("grant_type=authorization_code&code={code}&redirect_uri={redirect}&code_verifier={verifier}");
+    let form = format!("grant_type=authorization_code&code={code}&redirect_uri={redirect}&code_verifier={VERIFIER}");
     let secret = "a%20secret%20between%20the%20gateway%20and%20its%20provider";
     let basic = BASE64_STANDARD.encode(format!("lychgate:{secret}"));
     let redeem = Ask::new("POST", "/token")
