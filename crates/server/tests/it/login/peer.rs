@@ -111,7 +111,7 @@ async fn what_the_provider_says_of_plan_and_groups_is_known_here() {
 }
 
 #[tokio::test]
-async fn new_keys_of_the_provider_are_fetched_once() {
+async fn new_keys_of_the_provider_are_fetched_once_for_logins_and_for_its_tokens() {
     let Some(url) = provider() else { return };
     let gateway = gateway(&url, &[]).await;
     let mut browser = Browser::default();
@@ -121,6 +121,7 @@ async fn new_keys_of_the_provider_are_fetched_once() {
     assert_eq!(back.status, 303, "{}", back.head);
     assert_eq!(browser.send(Ask::get("/v1/me"), &gateway).await.json().await["user"], "after");
     println!("checked: a login goes through after the provider has changed its keys");
+    published::are_proven_before_and_after_a_rotation(&url).await;
 }
 
 #[tokio::test]
