@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use lychgate_core::{ConnectionId, Event, EvictReason, PingOutcome, SessionKey, UserId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -46,8 +47,11 @@ use operators::Operators;
 use reload::InForce;
 pub use reload::Source;
 
-/// How long closes and terminal events may take at the end.
+/// How long closes and terminal events may take at the end, each.
 const LAST_ORDERS: Duration = Duration::from_secs(3);
+
+/// How long the end may take as a whole, once the node is empty.
+const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where the listeners ended up.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +79,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let vigil = reaper.vigil();
     let drain = CancellationToken::new();
     let control = node.control(&config, drain.clone());
-    let in_force = InForce::new(loaded, source, node.reloading(Arc::clone(&control)));
+    let in_force = InForce::new(loaded, config.clone(), source, node.reloading(Arc::clone(&control)));
     let journal = Arc::clone(&node.journal);
     let health =
         Arc::new(Health::new(move || vigil.trouble().map(|trouble| trouble.to_string()).or_else(|| journal.trouble())));
@@ -97,33 +101,50 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     ready(addresses);
     notify::ready();
 
-    tokio::select! {
-        () = signals.next() => {}
-        () = drain.cancelled() => {}
-    }
+    // Who drains by the API and then sends SIGTERM, as orchestrators do, is in no hurry by that.
+    let mut hurry = tokio::select! {
+        () = signals.next() => Hurry { signals, heard_already: true },
+        () = drain.cancelled() => Hurry { signals, heard_already: false },
+    };
     health.on_drain();
     hangups.abort();
-    let drain_timeout = in_force.config().map_or(config.server.drain_timeout, |config| config.server.drain_timeout);
-    notify::stopping(drain_timeout + LAST_ORDERS * 3);
-    node.drain(drain_timeout, &mut signals).await;
-    stop.cancel();
-    // It bounds itself.
-    if users.await.is_err() {
-        tracing::error!("the listener for users ended by a panic");
-    }
-    operators.finish().await;
-    if timeout(LAST_ORDERS, join_all(kept)).await.is_err() {
-        tracing::error!("when logins were seen last was not kept in time");
-    }
-    // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
-    match timeout(LAST_ORDERS, node.journal.close()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "the journal was not closed in order"),
-        Err(_) => tracing::error!("the journal was not closed in time"),
+    let drain_timeout = in_force.config().server.drain_timeout;
+    notify::stopping(drain_timeout + END_WITHIN);
+    node.empty(drain_timeout, &mut hurry).await;
+    let end = node.end(Parts { stop, users, operators, kept });
+    tokio::select! {
+        ended = timeout(END_WITHIN, end) => if ended.is_err() {
+            tracing::error!("something did not end in time; it is left to the system");
+        },
+        () = hurry.signals.next() => tracing::warn!("told once more to stop: what is left is left to the system"),
     }
     watched.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Whether somebody cannot wait for the drain: who has heard of it already and says so once more.
+struct Hurry {
+    signals: Signals,
+    heard_already: bool,
+}
+
+impl Hurry {
+    async fn wanted(&mut self) {
+        self.signals.next().await;
+        if !std::mem::replace(&mut self.heard_already, true) {
+            tracing::info!("told to stop, as the node does already");
+            self.signals.next().await;
+        }
+    }
+}
+
+/// What runs beside the node, and ends after it is empty.
+struct Parts {
+    stop: CancellationToken,
+    users: JoinHandle<()>,
+    operators: Operators,
+    kept: Vec<JoinHandle<()>>,
 }
 
 /// Tells systemd, where it wants to hear it, that we live: as long as this runtime runs and the reaper does.
@@ -265,22 +286,38 @@ impl Node {
         }
     }
 
-    /// Tells everybody to move, gives runs their time, ends those that are left, closes whoever is left with 4001.
-    async fn drain(&self, drain_timeout: Duration, signals: &mut Signals) {
+    /// Tells everybody to move and gives runs their time.
+    async fn empty(&self, drain_timeout: Duration, hurry: &mut Hurry) {
         let census = self.driver.census();
         tracing::info!(connections = census.connections, runs = census.runs, "draining");
         let mut exodus = Exodus::begin(&self.driver, drain_timeout);
         tokio::select! {
             () = exodus.pass() => {}
-            () = signals.next() => tracing::warn!("told a second time to stop: at once"),
+            () = hurry.wanted() => tracing::warn!("told a second time to stop: at once"),
         }
         let runs = self.driver.census().runs;
         if runs > 0 {
             tracing::warn!(runs, connections = exodus.left(), "runs are ended before their time");
         }
+    }
+
+    /// Ends the runs that are left, closes whoever is left with 4001, and then every part in its order.
+    async fn end(&self, parts: Parts) {
+        let Parts { stop, users, operators, kept } = parts;
         // Before the sockets: whoever still reads an answer is told how it ended (hazard R18).
         self.runs.shutdown(LAST_ORDERS).await;
         self.driver.close_all(EvictReason::Draining);
+        stop.cancel();
+        // It bounds itself.
+        if users.await.is_err() {
+            tracing::error!("the listener for users ended by a panic");
+        }
+        operators.finish().await;
+        join_all(kept).await;
+        // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
+        if let Err(error) = self.journal.close().await {
+            tracing::error!(%error, "the journal was not closed in order");
+        }
     }
 }
 
