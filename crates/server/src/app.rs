@@ -12,27 +12,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use lychgate_core::{ConnectionId, Event, EvictReason, PingOutcome, SessionKey, UserId};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use lychgate_core::EvictReason;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::{Agent, Agents};
+use crate::agent::Agents;
 use crate::api::{self, Admin, Clients, Control, Health, Operations, Steered};
 use crate::auth::Doorkeeper;
 use crate::config::{self, Config, JournalKind, Liveness, Loaded, Server};
-use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report, Vigil};
+use crate::driver::{ConnectionBounds, Driver, Greeting, Reaper, Report, Vigil};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::journal::memory::Memory;
 use crate::journal::sqlite::Sqlite;
 use crate::listener::{self, Listener, Pool, max_connections};
-use crate::outbox::Frame;
-use crate::run::{RunChange, Runs, Surroundings};
-use crate::session::{Attach, Sessions};
+use crate::run::Runs;
+use crate::session::Sessions;
 use crate::store::Store;
-use crate::telemetry::{Metrics, Population, logs};
+use crate::telemetry::{Metrics, Population};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
@@ -41,11 +39,15 @@ mod entrance;
 mod notify;
 mod operators;
 mod reload;
+mod signals;
+mod wiring;
 
 use drain::Exodus;
 use operators::Operators;
 use reload::InForce;
 pub use reload::Source;
+use signals::{Hurry, Signals};
+use wiring::{Around, Wiring};
 
 /// How long closes and terminal events may take at the end, each.
 const LAST_ORDERS: Duration = Duration::from_secs(3);
@@ -101,7 +103,6 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     ready(addresses);
     notify::ready();
 
-    // Who drains by the API and then sends SIGTERM, as orchestrators do, is in no hurry by that.
     let mut hurry = tokio::select! {
         () = signals.next() => Hurry { signals, heard_already: true },
         () = drain.cancelled() => Hurry { signals, heard_already: false },
@@ -121,22 +122,6 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     watched.abort();
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Whether somebody cannot wait for the drain: who has heard of it already and says so once more.
-struct Hurry {
-    signals: Signals,
-    heard_already: bool,
-}
-
-impl Hurry {
-    async fn wanted(&mut self) {
-        self.signals.next().await;
-        if !std::mem::replace(&mut self.heard_already, true) {
-            tracing::info!("told to stop, as the node does already");
-            self.signals.next().await;
-        }
-    }
 }
 
 /// What runs beside the node, and ends after it is empty.
@@ -321,51 +306,6 @@ impl Node {
     }
 }
 
-/// What runs know of agents, gate and sessions.
-struct Around {
-    agents: Agents,
-    driver: Arc<Driver>,
-    sessions: Arc<Sessions>,
-}
-
-impl Surroundings for Around {
-    fn agent(&self, name: Option<&str>) -> Option<(Arc<str>, Arc<dyn Agent>)> {
-        self.agents.named(name).ok()
-    }
-
-    fn max_runs(&self, user: &UserId) -> usize {
-        self.driver.max_runs(user)
-    }
-
-    fn changed(&self, change: RunChange) {
-        match change {
-            RunChange::Started { key, run } => self.driver.run_started(&key, &run),
-            RunChange::Ended { key, run } => self.driver.run_ended(&key, &run),
-        }
-    }
-
-    fn is_attended(&self, key: &SessionKey) -> bool {
-        self.sessions.is_attended(key)
-    }
-
-    fn tell(&self, key: &SessionKey, frame: &Frame) {
-        self.sessions.tell(key, frame);
-    }
-}
-
-/// What the doors remember lies beside the journal, and lives as long.
-fn store(journal: &config::Journal) -> Result<Arc<Store>, Error> {
-    let directory = match journal.kind {
-        JournalKind::Memory => None,
-        JournalKind::Sqlite => Some(journal.directory.as_path()),
-    };
-    Store::open(directory).map_err(failed)
-}
-
-fn failed(error: impl std::fmt::Display) -> Error {
-    Error::Failed(error.to_string())
-}
-
 /// Names the incarnation of a journal that is new.
 fn epoch() -> String {
     format!("{:016x}", crate::driver::random_bits() as u64)
@@ -381,56 +321,15 @@ fn connection_bounds(config: &Config) -> ConnectionBounds {
     }
 }
 
-/// What the driver causes outside of sockets.
-struct Wiring {
-    sessions: Arc<Sessions>,
-    metrics: Arc<Metrics>,
+/// What the doors remember lies beside the journal, and lives as long.
+fn store(journal: &config::Journal) -> Result<Arc<Store>, Error> {
+    let directory = match journal.kind {
+        JournalKind::Memory => None,
+        JournalKind::Sqlite => Some(journal.directory.as_path()),
+    };
+    Store::open(directory).map_err(failed)
 }
 
-impl Effects for Wiring {
-    fn attach(&self, admitted: Admitted) {
-        let Admitted { context, reference, resume, path: _, usage, line, heartbeat } = admitted;
-        self.sessions.attach(Attach {
-            key: context.key().clone(),
-            connection: context.connection(),
-            sink: line,
-            heartbeat,
-            resume,
-            reference,
-            usage,
-        });
-    }
-
-    fn detach(&self, key: &SessionKey, connection: ConnectionId) {
-        self.sessions.detach(key, connection);
-    }
-
-    fn pinged(&self, outcome: PingOutcome) {
-        self.metrics.on_ping(outcome);
-    }
-
-    fn event(&self, event: &Event) {
-        self.metrics.on_event(event);
-        logs::event(event);
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(|source| Error::System { what: "listen for signals", source });
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Failed(error.to_string())
 }
