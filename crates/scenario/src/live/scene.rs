@@ -19,7 +19,7 @@ use crate::client::token::Tokens;
 use crate::client::{Caller, Client, Credential, Heartbeat, Hello, Mishap};
 
 /// Users of one plan who log in, where users log in. A provider in one process signs some fifty of them in a second.
-pub const MOST_LOGINS: usize = 500;
+pub(super) const MOST_LOGINS: usize = 500;
 
 /// A gateway and everything that is needed to talk to it as many users.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl Scene {
         self.nth_user(role, 0)
     }
 
-    /// The same for the `n`th of a crowd, counted from 0: only the first [`MOST_LOGINS`] log in, the others bring a token.
+    /// The same for the `n`th of a crowd, counted from 0: only the first 500 log in, the others bring a token.
     ///
     /// # Errors
     /// As [`Self::user`].
