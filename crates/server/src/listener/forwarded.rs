@@ -18,9 +18,12 @@ use crate::config::{ForwardedHeader, Server};
 /// Hops that are looked at: no chain of proxies of ours is longer.
 const MAX_HOPS: usize = 16;
 
+/// Reads one hop.
+type ReadHop = fn(&[u8]) -> Option<IpAddr>;
+
 /// The client's address; none where the header names none, so that the request is the proxy's own.
 pub(super) fn client(headers: &HeaderMap, server: &Server) -> Option<IpAddr> {
-    let (name, read): (HeaderName, fn(&[u8]) -> Option<IpAddr>) = match server.forwarded_header {
+    let (name, read): (HeaderName, ReadHop) = match server.forwarded_header {
         ForwardedHeader::XForwardedFor => (HeaderName::from_static("x-forwarded-for"), address),
         ForwardedHeader::Forwarded => (FORWARDED, forwarded_for),
     };

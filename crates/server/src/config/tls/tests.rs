@@ -109,7 +109,8 @@ fn on_a_reload_the_time_of_a_certificate_keeps_nothing_else_from_being_read() {
     };
     for (years, why) in [(2000..2001, "expired at 2001"), (2098..2099, "not valid before 2098")] {
         let (certificate, key) = pair(years);
-        (folder.file("chain.pem", &certificate), folder.file("key.pem", &key));
+        folder.file("chain.pem", &certificate);
+        folder.file("key.pem", &key);
         let loaded = Loaded::from_toml(&lines(7)).unwrap();
         let error = loaded.check().unwrap_err().to_string();
         assert!(error.contains("server.tls.certificate_file") && error.contains(why), "{error}");
