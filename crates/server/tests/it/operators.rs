@@ -4,6 +4,7 @@ mod audit;
 mod keys;
 mod list;
 mod openapi;
+mod publish;
 mod steer;
 
 use std::sync::{Arc, mpsc};
