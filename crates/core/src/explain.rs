@@ -55,7 +55,7 @@ pub enum Verdict {
     Queued(usize),
     /// An open or a connect was refused.
     Refused(Refusal),
-    /// A session ended on its own account.
+    /// A session ended without being reclaimed: on its own account, or because it was ended by hand.
     Released(EvictReason),
     /// A session was reclaimed.
     Evicted(EvictReason, Box<Eviction>),
@@ -65,6 +65,8 @@ pub enum Verdict {
     WouldWait,
     /// A connection was declared dead.
     Dead(ZombieKind, Box<Evidence>),
+    /// The gateway closed a connection, for a reason that no other decision tells.
+    Closed(EvictReason),
     /// A breaker of the user's moved.
     Breaker(ReclaimStep, BreakerState),
     /// A broken invariant was repaired.
@@ -81,6 +83,7 @@ impl Verdict {
             | Self::Queued(_)
             | Self::Refused(_)
             | Self::Released(_)
+            | Self::Closed(_)
             | Self::WouldWait
             | Self::Breaker(..)
             | Self::Repaired(_) => 0,
@@ -115,6 +118,9 @@ impl Decision {
             Event::Zombie { user, connection, kind, evidence } => {
                 (user, None, Some(*connection), Verdict::Dead(*kind, Box::new(*evidence)))
             }
+            Event::Disconnected { user, connection, reason: Some(reason) } if is_ours(*reason) => {
+                (user, None, Some(*connection), Verdict::Closed(*reason))
+            }
             Event::Refused { user, connection, thread, refusal } => {
                 (user, thread.as_ref(), Some(*connection), Verdict::Refused(*refusal))
             }
@@ -138,10 +144,36 @@ impl Decision {
         same_place && (self.verdict == next.verdict || (is_attach && was_admitted))
     }
 
+    /// Whoever is declared dead is closed in the next breath; that says nothing new.
+    fn follows_from(&self, earlier: &Self) -> bool {
+        let is_close = matches!(self.verdict, Verdict::Closed(EvictReason::Unresponsive | EvictReason::Slow));
+        is_close && matches!(earlier.verdict, Verdict::Dead(..)) && self.connection == earlier.connection
+    }
+
     /// What it takes beside its own record.
     fn bytes(&self) -> usize {
         let text = self.thread.as_ref().map_or(0, |thread| thread.as_str().len());
         text + self.verdict.boxed_bytes()
+    }
+}
+
+/// Whether a connection that was closed so was closed by us, and nothing else tells of it.
+fn is_ours(reason: EvictReason) -> bool {
+    match reason {
+        EvictReason::Unresponsive
+        | EvictReason::Slow
+        | EvictReason::TokenExpired
+        | EvictReason::MadeRoomForConnection
+        | EvictReason::ByAdmin
+        | EvictReason::LoggedOut
+        | EvictReason::Revoked
+        | EvictReason::Draining => true,
+        // The client did it, or what took its place was admitted.
+        EvictReason::Left
+        | EvictReason::ClientClosed
+        | EvictReason::LingerEnded
+        | EvictReason::Superseded
+        | EvictReason::MadeRoom => false,
     }
 }
 
@@ -194,6 +226,9 @@ impl Ledger {
             self.rings.insert(user.clone(), Ring::default());
         }
         let Some(ring) = self.rings.get_mut(&user) else { return };
+        if ring.decisions.iter().any(|earlier| decision.follows_from(earlier)) {
+            return;
+        }
         if let Some(last) = ring.decisions.last_mut()
             && last.is_said_again_by(&decision)
         {
@@ -325,6 +360,58 @@ mod tests {
         let known = ledger.explain(&user("ann")).unwrap();
         assert_eq!((known.decisions.len(), known.dropped), (2, 0));
         assert_eq!((known.decisions[1].at, known.decisions[1].again), (Time::from_micros(99), 100));
+    }
+
+    fn closed(connection: u128, reason: Option<EvictReason>) -> Event {
+        Event::Disconnected { user: user("ann"), connection: ConnectionId::from_random(connection), reason }
+    }
+
+    #[test]
+    fn a_connection_that_we_closed_is_told_once_with_the_reason_and_one_that_left_is_not() {
+        let ours = [
+            EvictReason::Revoked,
+            EvictReason::LoggedOut,
+            EvictReason::TokenExpired,
+            EvictReason::Draining,
+            EvictReason::ByAdmin,
+            EvictReason::MadeRoomForConnection,
+            EvictReason::Slow,
+            EvictReason::Unresponsive,
+        ];
+        for reason in ours {
+            let mut ledger = Ledger::new(1 << 20, 7);
+            ledger.record(Time::ZERO, &closed(1, Some(reason)));
+            let known = ledger.explain(&user("ann")).unwrap();
+            assert_eq!(known.decisions[0].verdict, Verdict::Closed(reason));
+            assert_eq!(known.decisions[0].connection, Some(ConnectionId::from_random(1)));
+        }
+        let theirs = [EvictReason::Left, EvictReason::ClientClosed, EvictReason::LingerEnded];
+        let told = [EvictReason::Superseded, EvictReason::MadeRoom];
+        let mut ledger = Ledger::new(1 << 20, 7);
+        ledger.record(Time::ZERO, &closed(1, None));
+        for reason in theirs.into_iter().chain(told) {
+            ledger.record(Time::ZERO, &closed(1, Some(reason)));
+        }
+        assert_eq!(ledger.explain(&user("ann")), None);
+        let (kind, evidence) = (ZombieKind::HalfOpen, Evidence::default());
+        let dead = Event::Zombie { user: user("ann"), connection: ConnectionId::from_random(1), kind, evidence };
+        ledger.record(Time::ZERO, &dead);
+        ledger.record(Time::ZERO, &closed(1, Some(EvictReason::Unresponsive)));
+        assert_eq!(ledger.explain(&user("ann")).unwrap().decisions.len(), 1, "that it is dead says why it was closed");
+        ledger.record(Time::ZERO, &closed(2, Some(EvictReason::Unresponsive)));
+        assert_eq!(ledger.explain(&user("ann")).unwrap().decisions.len(), 2, "another one is another one");
+    }
+
+    #[test]
+    fn connections_that_are_closed_without_end_push_out_decisions_of_their_user_alone() {
+        let mut ledger = Ledger::new(1 << 20, 7);
+        ledger.record(Time::ZERO, &evicted("bob", 0));
+        for n in 0..1_000 {
+            ledger.record(Time::ZERO, &closed(n, Some(EvictReason::MadeRoomForConnection)));
+        }
+        let known = ledger.explain(&user("ann")).unwrap();
+        assert_eq!((known.decisions.len(), known.dropped), (DECISIONS_PER_USER, 968));
+        assert_eq!(ledger.explain(&user("bob")).unwrap().dropped, 0);
     }
 
     #[test]
