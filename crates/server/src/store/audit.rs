@@ -237,9 +237,11 @@ impl Store {
 }
 
 fn conclude(connection: &Connection, id: u64, outcome: Outcome, result: &str) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE audit SET outcome = ?2, result = ?3 WHERE id = ?1")?
-        .execute(params![id, outcome.as_str(), bounded(result)])?;
+    connection.prepare_cached("UPDATE audit SET outcome = ?2, result = ?3 WHERE id = ?1")?.execute(params![
+        id,
+        outcome.as_str(),
+        bounded(result)
+    ])?;
     Ok(())
 }
 

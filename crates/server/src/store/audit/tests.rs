@@ -150,7 +150,9 @@ fn what_became_of_routine_waits_for_no_disk_and_everything_else_does() {
     let directory = std::env::temp_dir().join(format!("lychgate-audit-{}", uuid::Uuid::now_v7()));
     std::fs::create_dir(&directory).unwrap();
     let store = Store::open(Some(&directory)).unwrap();
-    let waits = || -> Result<i64, StoreError> { store.with(|connection| connection.pragma_query_value(None, "synchronous", |row| row.get(0))) };
+    let waits = || -> Result<i64, StoreError> {
+        store.with(|connection| connection.pragma_query_value(None, "synchronous", |row| row.get(0)))
+    };
     let id = new(store.begin(&Deed { routine: true, ..deed("ann") }, None, 1, KEEP).unwrap());
     store.finish_routine(id, Outcome::Failed, r#"{"failed":[]}"#).unwrap();
     assert_eq!(waits().unwrap(), FULL, "whatever is written next");
