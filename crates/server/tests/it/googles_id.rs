@@ -1,7 +1,7 @@
 //! One of Google's ids, of 21 digits, from the token to the last place that names its user: no number on its way ever
 //! rounds, shortens or splits it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -20,6 +20,14 @@ async fn asked(gateway: &Gateway, ask: Ask) -> Value {
     let told = answer.json().await;
     assert_eq!(answer.status, 200, "{told}");
     told
+}
+
+/// What `lychgate threads` prints of a gateway's directory.
+fn threads(directory: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lychgate"));
+    let output = command.arg("threads").args(arguments).arg("--data").arg(directory).env_clear().output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[tokio::test]
@@ -75,15 +83,9 @@ async fn googles_id_105945141827451681156_is_the_same_from_the_token_to_the_audi
     );
 
     // The journal, as an operator reads it beside the gateway.
-    let threads = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lychgate"));
-        let output = command.arg("threads").args(arguments).arg("--data").arg(&directory).env_clear().output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let table = threads(&["list"]);
+    let table = threads(&directory, &["list"]);
     assert!(table.lines().any(|line| line.contains(ID) && line.contains("t1")) && !table.contains(NEXT), "{table}");
-    let thread: Value = serde_json::from_str(&threads(&["list", "--user", ID, "--json"])).unwrap();
+    let thread: Value = serde_json::from_str(&threads(&directory, &["list", "--user", ID, "--json"])).unwrap();
     assert_eq!((&thread["user"], &thread["thread"]), (&json!(ID), &json!("t1")));
 
     // And the log: each line about the session names it by the one isolation key.
