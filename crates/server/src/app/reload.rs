@@ -77,7 +77,7 @@ impl InForce {
     fn next(&self, old: &Loaded) -> Result<(Loaded, Config), Refused> {
         let said = (self.source)().map_err(Refused::Wrong)?;
         // As a whole, so that a mistake in what waits for a restart is told now and not at that restart.
-        said.check().map_err(Refused::Wrong)?;
+        said.check_again().map_err(Refused::Wrong)?;
         for change in old.changes(&said) {
             match change.is_at_once() {
                 true => tracing::info!(%change, "configuration changed"),
@@ -85,7 +85,7 @@ impl InForce {
             }
         }
         let newer = old.reloaded(&said).map_err(Refused::NeedsRestart)?;
-        let config = newer.check().map_err(Refused::NeedsRestart)?;
+        let config = newer.check_again().map_err(Refused::NeedsRestart)?;
         Ok((newer, config))
     }
 
