@@ -18,7 +18,7 @@ use std::time::Duration;
 use lychgate_core::{
     AdmissionPath, Census, ConnectionId, End, Entropy, Event, Explanation, Gate, Heartbeat, Input, Ledger,
     NodeBreakers, PingOutcome, PlanId, Plans, Proof, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time,
-    Usage, UserId, WriteProgress,
+    Until, Usage, UserId, WriteProgress,
 };
 
 use crate::sink::Line;
@@ -104,8 +104,8 @@ pub struct Arrival {
     pub prev: Option<ConnectionId>,
     /// What counts as life on it.
     pub heartbeat: Heartbeat,
-    /// Until its token expires.
-    pub expires_in: Option<Duration>,
+    /// Until its token expires; past for one that is over and still tolerated, whose grace runs already.
+    pub expires_in: Option<Until>,
     /// The plan that its token names; one that is not configured is none.
     pub plan: Option<Box<str>>,
     /// What let it in, so that it is found when that is revoked.
@@ -226,7 +226,7 @@ impl Driver {
             heartbeat,
             end: End::Lost,
         };
-        let expires = expires_in.map(|after| self.now() + after);
+        let expires = expires_in.map(|until| self.now() + until);
         self.with_shard(&user, |shard| {
             shard.links.insert(connection, Link::new(line, heartbeat, proof));
             let plan = shard.plan(plan.as_deref());
@@ -303,7 +303,9 @@ impl Driver {
         self.now()
     }
 
-    fn now(&self) -> Time {
+    /// What time it is for the gates.
+    #[must_use]
+    pub fn now(&self) -> Time {
         Time::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
@@ -445,8 +447,8 @@ impl Registration {
     }
 
     /// The client brought a new token, with its plan.
-    pub fn renew(&self, expires_in: Option<Duration>, plan: Option<&str>, proof: Proof) {
-        let expires = expires_in.map(|after| self.driver.now() + after);
+    pub fn renew(&self, expires_in: Option<Until>, plan: Option<&str>, proof: Proof) {
+        let expires = expires_in.map(|until| self.driver.now() + until);
         let (user, connection) = (self.user.clone(), self.connection);
         self.driver.with_shard(&self.user, |shard| {
             shard.links.get_mut(&connection)?.renew(proof);

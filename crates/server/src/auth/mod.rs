@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderMap};
-use lychgate_core::{IdError, Proof, UserId};
+use lychgate_core::{IdError, Proof, Until, UserId};
 
 use crate::close::{Close, Closing, ErrorCode};
 
@@ -59,12 +59,15 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Until the token expires: zero for one that expired within the tolerated clock difference, none for one that never
+    /// Until the token expires: past for one that expired within the tolerated clock difference, none for one that never
     /// does.
     #[must_use]
-    pub fn expires_in(&self) -> Option<Duration> {
+    pub fn expires_in(&self) -> Option<Until> {
         let now = crate::wire::unix_ms();
-        self.expires.map(|at| Duration::from_millis(at.saturating_mul(1000).saturating_sub(now)))
+        self.expires.map(|at| at.saturating_mul(1000)).map(|at| match at.checked_sub(now) {
+            Some(left) => Until::Ahead(Duration::from_millis(left)),
+            None => Until::Past(Duration::from_millis(now - at)),
+        })
     }
 }
 
