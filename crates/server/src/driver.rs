@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use lychgate_core::{
-    AdmissionPath, Census, ConnectionId, End, Entropy, Event, Explanation, Gate, Heartbeat, Input, Ledger,
+    AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat, Input, Ledger,
     NodeBreakers, PingOutcome, PlanId, Plans, Proof, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time,
     Until, Usage, UserId, WriteProgress,
 };
@@ -119,15 +119,17 @@ pub struct Arrival {
 /// What the driver knows of a connection beside the gate's record.
 struct Link {
     line: Arc<dyn Line>,
-    /// What let it in, in the order that leaves no gap in the record.
+    /// What lets it be here by now, in the order that leaves no gap in the record.
     proof_id: u64,
+    /// What let it in. Were it a login, its end closes the connection, whatever tokens were brought since.
+    first_id: u64,
     issued: u32,
     heartbeat: Heartbeat,
 }
 
 impl Link {
     fn new(line: Arc<dyn Line>, heartbeat: Heartbeat, proof: Proof) -> Self {
-        let mut link = Self { line, proof_id: 0, issued: 0, heartbeat };
+        let mut link = Self { line, proof_id: 0, first_id: proof.id, issued: 0, heartbeat };
         link.renew(proof);
         link
     }
@@ -138,8 +140,12 @@ impl Link {
         self.issued = u32::try_from(issued).unwrap_or(0);
     }
 
-    fn proof(&self) -> Proof {
-        Proof { id: self.proof_id, issued: self.issued.into() }
+    /// What it is found by when that is taken away for this reason. A token that was replaced counts no more, and must
+    /// close nothing; a login is not replaced by a token.
+    fn proofs(&self, reason: EvictReason) -> impl Iterator<Item = Proof> {
+        let first = (reason == EvictReason::LoggedOut).then_some(self.first_id);
+        let issued = self.issued.into();
+        [Some(self.proof_id), first].into_iter().flatten().map(move |id| Proof { id, issued })
     }
 }
 
