@@ -101,7 +101,14 @@ impl Issuers {
             Keys::Published(jwks) => jwks.check(token, &head)?,
         };
         let now = crate::wire::unix_ms() / 1000;
-        let reading = Reading { issuer: &config.issuer, names: &config.claims, leeway: config.leeway, ids, now };
+        let reading = Reading {
+            issuer: &config.issuer,
+            prefix: &config.user_prefix,
+            names: &config.claims,
+            leeway: config.leeway,
+            ids,
+            now,
+        };
         Ok(reading.identity(&claims)?)
     }
 

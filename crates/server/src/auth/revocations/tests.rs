@@ -6,7 +6,7 @@ use super::*;
 use crate::auth::{AuthError, Doorkeeper, Identity, jwt};
 use crate::config::Config;
 
-const OWN: &str = "auth.jwt.secret = \"0123456789abcdef0123456789abcdef\"\n";
+const OWN: &str = "auth.shared_users = true\nauth.jwt.secret = \"0123456789abcdef0123456789abcdef\"\n";
 const OTHER: &str = "auth.issuers.other.issuer = \"other\"\nauth.issuers.other.audience = \"lychgate\"\n\
      auth.issuers.other.secret = \"fedcba9876543210fedcba9876543210\"\n";
 
