@@ -101,7 +101,7 @@ const TABLE: [Row; 8] = [
 ];
 
 /// What `core::id` exports.
-const CORE_IDS: [&str; 10] = [
+const CORE_IDS: [&str; 11] = [
     "ClientId",
     "ConnectionId",
     "IdError",
