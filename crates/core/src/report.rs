@@ -84,7 +84,7 @@ impl Gate {
     }
 
     fn report_on(&self, user: &User) -> UserReport {
-        let (clock, limits) = (self.clock(), self.limits_of(user));
+        let (clock, limits) = (self.clock(), &*self.limits_of(user));
         let session = |session: &crate::session::Session| {
             let best = user.best_evidence(session, clock, limits);
             let unused_for = clock.now.since(session.last_used);
