@@ -34,7 +34,7 @@ static GATE: LazyLock<Gate> = LazyLock::new(|| {
     std::fs::write(&pem, PUBLIC).expect("a file for the public key");
     let config = |keys: &str| {
         let text = format!("[auth.issuers.ed]\nissuer = \"ed\"\naudience = \"lychgate\"\n{keys}\n");
-        let own = format!("auth.jwt.secret = {:?}\n", BASE64_URL_SAFE_NO_PAD.encode(random));
+        let own = format!("auth.shared_users = true\nauth.jwt.secret = {:?}\n", BASE64_URL_SAFE_NO_PAD.encode(random));
         Config::from_toml(&(own + &text)).expect("a configuration").auth
     };
     let auth = config(&format!("public_key_file = {:?}", pem.display().to_string()));

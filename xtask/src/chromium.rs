@@ -47,6 +47,7 @@ fn configuration(origin: &str, issuer: &str) -> String {
     format!(
         "server.public_url = \"{origin}\"\nserver.admin_listen = \"127.0.0.1:0\"\nserver.drain_timeout = \"200ms\"\n\
          journal.kind = \"memory\"\nauth.jwt.secret = \"a secret of this check, which signs nothing\"\n\
+         auth.shared_users = true\n\
          [login.providers.peer]\ntitle = \"oidc-provider\"\nissuer_url = \"{issuer}\"\nclient_id = \"lychgate\"\n\
          client_secret = \"a secret between the gateway and its provider\"\n"
     )

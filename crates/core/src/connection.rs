@@ -9,6 +9,10 @@ use crate::limits::Limits;
 use crate::liveness::{self, Backlog, Evidence, Liveness};
 use crate::timer::{Awake, Clock, Time};
 
+/// Two readings of one token differ by less, and the expiries of two tokens, in whole seconds, by more: the caller turns
+/// seconds since 1970 into our time anew for each.
+const SAME_EXPIRY: Duration = Duration::from_millis(500);
+
 /// The heartbeat question that is out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ping {
@@ -127,10 +131,18 @@ impl Connection {
         self.unacked_ms = backlog.unacked_for.and_then(|time| NonZeroU32::new(millis(time)));
     }
 
-    /// It brought a new token.
+    /// It brought a token: a new one, or the same again, which gives neither more time nor another notice.
     pub(crate) fn on_renewal(&mut self, expires: Option<Time>, now: Time) {
+        let was_told = self.notice_secs == 0;
+        let says_nothing_new = match (self.expires, expires) {
+            // Whoever knows already that his time ends need not hear that it ends earlier still.
+            (Some(old), Some(new)) => new <= old + SAME_EXPIRY && (was_told || new + SAME_EXPIRY >= old),
+            (None, _) | (_, None) => false,
+        };
         self.expires = expires;
-        self.notice_secs = notice_secs(expires, now);
+        if !says_nothing_new {
+            self.notice_secs = notice_secs(expires, now);
+        }
     }
 
     /// When its client is to be told that its token expires; none once he was.

@@ -66,5 +66,5 @@ pub use reclaim::ReclaimLevel;
 pub use refusal::{EvictReason, Refusal};
 pub use report::{ConnectionReport, SessionReport, UserReport};
 pub use stats::Census;
-pub use timer::Time;
+pub use timer::{Time, Until};
 pub use user::Worth;

@@ -44,6 +44,38 @@ impl Add<Duration> for Time {
     }
 }
 
+/// How far a time lies from now, on either side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// It comes after so long.
+    Ahead(Duration),
+    /// It was so long ago.
+    Past(Duration),
+}
+
+impl Until {
+    /// What is left until then; zero for what is past.
+    #[must_use]
+    pub fn left(self) -> Duration {
+        match self {
+            Self::Ahead(left) => left,
+            Self::Past(_) => Duration::ZERO,
+        }
+    }
+}
+
+impl Add<Until> for Time {
+    type Output = Self;
+
+    /// What lies before the origin is taken for the origin.
+    fn add(self, until: Until) -> Self {
+        match until {
+            Until::Ahead(left) => self + left,
+            Until::Past(ago) => self - ago,
+        }
+    }
+}
+
 impl Sub<Duration> for Time {
     type Output = Self;
 

@@ -16,9 +16,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use lychgate_core::{
-    AdmissionPath, Census, ConnectionId, End, Entropy, Event, Explanation, Gate, Heartbeat, Input, Ledger,
+    AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat, Input, Ledger,
     NodeBreakers, PingOutcome, PlanId, Plans, Proof, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time,
-    Usage, UserId, WriteProgress,
+    Until, Usage, UserId, WriteProgress,
 };
 
 use crate::sink::Line;
@@ -104,8 +104,8 @@ pub struct Arrival {
     pub prev: Option<ConnectionId>,
     /// What counts as life on it.
     pub heartbeat: Heartbeat,
-    /// Until its token expires.
-    pub expires_in: Option<Duration>,
+    /// Until its token expires; past for one that is over and still tolerated, whose grace runs already.
+    pub expires_in: Option<Until>,
     /// The plan that its token names; one that is not configured is none.
     pub plan: Option<Box<str>>,
     /// What let it in, so that it is found when that is revoked.
@@ -119,15 +119,17 @@ pub struct Arrival {
 /// What the driver knows of a connection beside the gate's record.
 struct Link {
     line: Arc<dyn Line>,
-    /// What let it in, in the order that leaves no gap in the record.
+    /// What lets it be here by now, in the order that leaves no gap in the record.
     proof_id: u64,
+    /// What let it in. Were it a login, its end closes the connection, whatever tokens were brought since.
+    first_id: u64,
     issued: u32,
     heartbeat: Heartbeat,
 }
 
 impl Link {
     fn new(line: Arc<dyn Line>, heartbeat: Heartbeat, proof: Proof) -> Self {
-        let mut link = Self { line, proof_id: 0, issued: 0, heartbeat };
+        let mut link = Self { line, proof_id: 0, first_id: proof.id, issued: 0, heartbeat };
         link.renew(proof);
         link
     }
@@ -138,8 +140,12 @@ impl Link {
         self.issued = u32::try_from(issued).unwrap_or(0);
     }
 
-    fn proof(&self) -> Proof {
-        Proof { id: self.proof_id, issued: self.issued.into() }
+    /// What it is found by when that is taken away for this reason. A token that was replaced counts no more, and must
+    /// close nothing; a login is not replaced by a token.
+    fn proofs(&self, reason: EvictReason) -> impl Iterator<Item = Proof> {
+        let first = (reason == EvictReason::LoggedOut).then_some(self.first_id);
+        let issued = self.issued.into();
+        [Some(self.proof_id), first].into_iter().flatten().map(move |id| Proof { id, issued })
     }
 }
 
@@ -226,7 +232,7 @@ impl Driver {
             heartbeat,
             end: End::Lost,
         };
-        let expires = expires_in.map(|after| self.now() + after);
+        let expires = expires_in.map(|until| self.now() + until);
         self.with_shard(&user, |shard| {
             shard.links.insert(connection, Link::new(line, heartbeat, proof));
             let plan = shard.plan(plan.as_deref());
@@ -303,7 +309,9 @@ impl Driver {
         self.now()
     }
 
-    fn now(&self) -> Time {
+    /// What time it is for the gates.
+    #[must_use]
+    pub fn now(&self) -> Time {
         Time::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
@@ -445,8 +453,8 @@ impl Registration {
     }
 
     /// The client brought a new token, with its plan.
-    pub fn renew(&self, expires_in: Option<Duration>, plan: Option<&str>, proof: Proof) {
-        let expires = expires_in.map(|after| self.driver.now() + after);
+    pub fn renew(&self, expires_in: Option<Until>, plan: Option<&str>, proof: Proof) {
+        let expires = expires_in.map(|until| self.driver.now() + until);
         let (user, connection) = (self.user.clone(), self.connection);
         self.driver.with_shard(&self.user, |shard| {
             shard.links.get_mut(&connection)?.renew(proof);

@@ -40,6 +40,11 @@ pub struct Store(Mutex<Connection>);
 pub struct StoreError(String);
 
 impl StoreError {
+    /// A row of a table is none that we wrote; the text says which.
+    pub(crate) fn unreadable(what: impl fmt::Display) -> Self {
+        Self(what.to_string())
+    }
+
     /// The task that was to do the work is gone: it panicked, or the process ends.
     pub(crate) fn interrupted() -> Self {
         Self("the work was interrupted".to_owned())

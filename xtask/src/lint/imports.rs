@@ -101,8 +101,19 @@ const TABLE: [Row; 8] = [
 ];
 
 /// What `core::id` exports.
-const CORE_IDS: [&str; 10] =
-    ["ClientId", "ConnectionId", "IdError", "Proof", "RequestId", "RunId", "SessionKey", "ThreadId", "UserId", "id"];
+const CORE_IDS: [&str; 11] = [
+    "ClientId",
+    "ConnectionId",
+    "IdError",
+    "Proof",
+    "RequestId",
+    "RunId",
+    "SessionKey",
+    "ThreadId",
+    "Until",
+    "UserId",
+    "id",
+];
 
 const SERVER: &str = "crates/server/src/";
 

@@ -500,6 +500,28 @@ fn a_client_is_told_once_for_each_token_that_it_expires_soon() {
 }
 
 #[test]
+fn the_same_token_again_is_not_told_again_and_gives_no_more_time() {
+    let grace = Duration::from_secs(20);
+    let mut world = World::with(LimitSpec { expiry_grace: grace, ..LimitSpec::default() });
+    world.connect(1);
+    let expires = world.now + Duration::from_secs(100);
+    let mut renew_for = |seconds: u64| {
+        world.seen.clear();
+        for second in 0..seconds {
+            // The caller's two clocks are never read at one moment.
+            let expires = Some(expires + Duration::from_micros(700 * (second % 3)));
+            world.input(Input::Renew { user: user(), connection: socket(1), expires, plan: PlanId::default() });
+            world.advance(Duration::from_secs(1));
+        }
+        let told = world.seen.iter().filter(|output| matches!(output, Output::Expiring { .. })).count();
+        (told, world.closed_sockets())
+    };
+    assert_eq!(renew_for(100), (1, vec![]));
+    assert_eq!(renew_for(19), (0, vec![]), "a token whose time is over is renewed with itself");
+    assert_eq!(renew_for(1), (0, vec![(socket(1), EvictReason::TokenExpired, Manner::Handshake)]));
+}
+
+#[test]
 fn the_newest_connection_wins_and_a_running_answer_keeps_its_last_reader() {
     let mut world =
         World::with(LimitSpec { max_connections_per_user: 3, max_connections_per_session: 2, ..LimitSpec::default() });

@@ -68,6 +68,8 @@ impl Provider {
         };
         vec![
             ("LYCHGATE__SERVER__PUBLIC_URL".to_owned(), ORIGIN.to_owned()),
+            // Whoever is logged in may also show a token.
+            ("LYCHGATE__AUTH__SHARED_USERS".to_owned(), "true".to_owned()),
             of_provider("ISSUER_URL", &self.issuer),
             of_provider("CLIENT_ID", id),
             of_provider("CLIENT_SECRET", secret),

@@ -44,7 +44,7 @@ pub(super) async fn me(State(clients): State<Arc<Clients>>, caller: Caller) -> R
         user: identity.user.as_str(),
         plan: identity.plan.as_deref(),
         groups: &identity.groups,
-        expires_in: identity.expires_in().map(|left| left.as_secs()),
+        expires_in: identity.expires_in().map(|until| until.left().as_secs()),
         limits: Limits::from(clients.driver.usage(&identity.user)),
         sessions: held.iter().map(|key| Held { thread: key.thread().as_str().to_owned() }).collect(),
     };

@@ -32,6 +32,8 @@ impl ProofIds {
 #[derive(Debug)]
 pub(super) struct Reading<'a> {
     pub(super) issuer: &'a str,
+    /// What stands before its user ids.
+    pub(super) prefix: &'a str,
     pub(super) names: &'a ClaimNames,
     pub(super) leeway: Duration,
     pub(super) ids: &'a ProofIds,
@@ -45,7 +47,12 @@ impl Reading<'_> {
         let Some(Value::String(user)) = claims.get(&self.names.user) else {
             return Err(AuthError::MissingClaim(self.names.user.clone()));
         };
-        let user = UserId::parse(user).map_err(AuthError::BadSubject)?;
+        // By itself first: a prefix makes no user of nobody.
+        let bare = UserId::parse(user).map_err(AuthError::BadSubject)?;
+        let user = match self.prefix {
+            "" => bare,
+            prefix => UserId::parse(&format!("{prefix}{user}")).map_err(AuthError::BadSubject)?,
+        };
         Ok(Identity {
             user,
             expires: Some(self.expires(claims)?),
@@ -109,7 +116,7 @@ mod tests {
 
     fn read(names: &ClaimNames, claims: &Value) -> Result<Identity, AuthError> {
         let ids = ProofIds::default();
-        let reading = Reading { issuer: "i", names, leeway: Duration::from_secs(30), ids: &ids, now: NOW };
+        let reading = Reading { issuer: "i", prefix: "", names, leeway: Duration::from_secs(30), ids: &ids, now: NOW };
         reading.identity(claims.as_object().unwrap())
     }
 

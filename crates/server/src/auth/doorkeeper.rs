@@ -17,7 +17,7 @@ use lychgate_core::{Proof, UserId};
 use tokio::time::{Instant, timeout_at};
 
 use super::issuers::Unproven;
-use super::revocations::{Revocation, Revocations, RevokeError};
+use super::revocations::{Revocation, Revocations, RevokeError, Verdict};
 use super::{Access, AuthError, Entrance, Identity, Issuers, OriginError, Tickets, bearer, check_origin};
 use crate::config;
 use crate::store::{Store, StoreError};
@@ -93,7 +93,7 @@ impl Doorkeeper {
     /// As [`Self::new`].
     pub fn reload(&self, config: &config::Auth) {
         let issuers = Issuers::new(&config.all_issuers(), &self.rules().issuers);
-        self.revocations.know(issuers.names().map(str::to_owned).collect());
+        self.revocations.know(issuers.names().map(str::to_owned).collect(), issuers.leeway());
         let rules = Arc::new(Rules { config: config.clone(), issuers });
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
@@ -128,13 +128,20 @@ impl Doorkeeper {
     /// then he is either found when his login is ended or his token revoked, or hears of it here.
     ///
     /// # Errors
-    /// [`AuthError::Revoked`], [`AuthError::LoggedOut`]
+    /// [`AuthError::Revoked`], [`AuthError::JustRevoked`], [`AuthError::LoggedOut`]
     pub fn recheck(&self, user: &UserId, proof: Proof) -> Result<(), AuthError> {
         let has_ended = |entrance: &Entrance| entrance.logins.has_ended(proof);
-        match (self.is_revoked(user, proof), self.entrance.as_ref().is_some_and(has_ended)) {
-            (_, true) => Err(AuthError::LoggedOut),
-            (true, false) => Err(AuthError::Revoked),
-            (false, false) => Ok(()),
+        match self.entrance.as_ref().is_some_and(has_ended) {
+            true => Err(AuthError::LoggedOut),
+            false => self.check_revocations(user, proof),
+        }
+    }
+
+    fn check_revocations(&self, user: &UserId, proof: Proof) -> Result<(), AuthError> {
+        match self.revocations.verdict(user, proof) {
+            Verdict::Good => Ok(()),
+            Verdict::Revoked => Err(AuthError::Revoked),
+            Verdict::Early { retry_in } => Err(AuthError::JustRevoked { retry_in }),
         }
     }
 
@@ -179,10 +186,8 @@ impl Doorkeeper {
 
     fn prove(&self, token: &str) -> Result<Identity, Unproven> {
         let identity = self.rules().issuers.verify(token, &self.revocations.ids)?;
-        match self.is_revoked(&identity.user, identity.proof) {
-            true => Err(AuthError::Revoked.into()),
-            false => Ok(identity),
-        }
+        self.check_revocations(&identity.user, identity.proof)?;
+        Ok(identity)
     }
 
     /// Revokes tokens and logins: it is on the disk, and no door takes them any more, when this returns. What is open

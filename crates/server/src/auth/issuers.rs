@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Map, Value};
@@ -100,8 +101,20 @@ impl Issuers {
             Keys::Published(jwks) => jwks.check(token, &head)?,
         };
         let now = crate::wire::unix_ms() / 1000;
-        let reading = Reading { issuer: &config.issuer, names: &config.claims, leeway: config.leeway, ids, now };
+        let reading = Reading {
+            issuer: &config.issuer,
+            prefix: &config.user_prefix,
+            names: &config.claims,
+            leeway: config.leeway,
+            ids,
+            now,
+        };
         Ok(reading.identity(&claims)?)
+    }
+
+    /// By how much a clock of theirs may differ from ours, at most.
+    pub(super) fn leeway(&self) -> Duration {
+        self.all.iter().map(|trusted| trusted.config.leeway).max().unwrap_or_default()
     }
 
     /// Their `iss`.

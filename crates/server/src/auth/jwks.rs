@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! token --kid--> known? ---------------------------------> verified by that key
-//!                  '-- no: remembered, a round is wanted --> Pending, until a round that began later has ended
+//!                  '-- no: remembered, a round is wanted --> Pending, for 5 min and until a round that began later
 //!                                  |                             '-- still not there: refused
 //! task: rest --due, or wanted--> fetch --> keys replaced, or kept while the issuer is down
 //!         '- at least 10 s between two
@@ -25,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::document::KeySet;
 use self::fetch::{Failure, Fetch, Fetched};
 use super::AuthError;
-use super::issuers::Unproven;
+use super::issuers::{Checker, Unproven};
 use super::jwt::Head;
 use crate::config;
 
@@ -44,8 +44,12 @@ const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Names of keys that were asked for in vain, of which as many are remembered. One that is forgotten is asked for again.
 const MAX_ABSENT: usize = 1024;
 
-/// How long such a name is refused without asking again. An issuer may sign with a key some time before it publishes it.
-const ABSENT: Duration = Duration::from_secs(60);
+/// From the first time that such a name is heard to its refusal, while the issuer is asked again and again: caches between
+/// an issuer and us may hold a new key back for minutes, and whoever is refused for good does not come back (hazard R11).
+const LATE: Duration = Duration::from_secs(5 * 60);
+
+/// From the first time to when it is forgotten. An issuer may sign with a key long before it publishes it.
+const ABSENT: Duration = Duration::from_secs(10 * 60);
 
 /// The keys of one issuer. Dropping it ends its task.
 pub(super) struct Jwks {
@@ -92,6 +96,7 @@ struct State {
 }
 
 /// A key that was asked for and is not among the known ones.
+#[derive(Clone, Copy)]
 struct Absent {
     hash: u64,
     /// Rounds that had begun by then: only a later one can tell.
@@ -118,12 +123,12 @@ impl Jwks {
         loop {
             let (keys, round) = self.shared.keys();
             let (checked, sought) = match &head.key {
-                Some(kid) => (keys.named(kid, head.algorithm).map(|key| key.check(token)), kid.as_str()),
-                // Without a name it may be of any of them, and of one that is not known yet.
-                None => {
-                    let mut fitting = keys.allowing(head.algorithm).map(|key| key.check(token));
-                    (fitting.find(|checked| !matches!(checked, Err(AuthError::BadSignature))), token)
+                Some(kid) => {
+                    let named = keys.named(kid, head.algorithm).map(|key| key.check(token));
+                    (named.or_else(|| first_that_signed(keys.nameless(head.algorithm), token)), kid.as_str())
                 }
+                // Without a name it may be of any of them, and of one that is not known yet.
+                None => (first_that_signed(keys.allowing(head.algorithm), token), token),
             };
             match checked {
                 Some(checked) => return Ok(checked?),
@@ -134,6 +139,14 @@ impl Jwks {
             }
         }
     }
+}
+
+/// What the key that signed a token says of it; none where it is none of these.
+fn first_that_signed<'a>(
+    keys: impl Iterator<Item = &'a Checker>,
+    token: &str,
+) -> Option<Result<Map<String, Value>, AuthError>> {
+    keys.map(|key| key.check(token)).find(|checked| !matches!(checked, Err(AuthError::BadSignature)))
 }
 
 impl Shared {
@@ -174,8 +187,8 @@ impl Shared {
         (keys, state.succeeded)
     }
 
-    /// A key that is not among those of a round: refused if one that began after it was first asked for did not bring it.
-    /// None where others have come meanwhile, which may hold it: whoever was refused by those before would be locked out.
+    /// A key that is not among those of a round: refused if one that began after it was first asked for did not bring it,
+    /// and it is not on its way any more. None where others have come meanwhile, which may hold it: whoever was refused by those before would be locked out.
     fn seek(&self, what: &str, round: u64) -> Option<Unproven> {
         let hash = self.hasher.hash_one(what);
         let mut state = self.lock();
@@ -183,18 +196,16 @@ impl Shared {
             return None;
         }
         let now = Instant::now();
-        let after = state.asked_before(hash, now);
-        if state.succeeded > after {
+        let asked = state.first_asked(hash, now);
+        if state.succeeded > asked.after && now.duration_since(asked.since) >= LATE {
             return Some(AuthError::UnknownKey.into());
         }
         state.is_wanted = true;
         let next = state.began.map_or(now, |began| (began + SPACING).max(now));
         let round = (state.in_flight || next == now).then(|| self.ended.subscribe());
-        // Spread by half, so that those who were sent away together do not come back together (hazard R21).
         let wait = if state.in_flight { Duration::ZERO } else { next.saturating_duration_since(now) };
-        let wait = wait.max(Duration::from_secs(1));
-        let retry_in = wait + wait * (hash % 512) as u32 / 1024;
         drop(state);
+        let retry_in = spread(wait.max(Duration::from_secs(1)));
         self.wanted.notify_one();
         Some(Unproven::Pending(Pending { retry_in, round }))
     }
@@ -261,20 +272,28 @@ impl Shared {
 }
 
 impl State {
-    /// How many rounds had begun when this key was first asked for.
-    fn asked_before(&mut self, hash: u64, now: Instant) -> u64 {
+    /// When this key was first asked for, which may be now.
+    fn first_asked(&mut self, hash: u64, now: Instant) -> Absent {
         let known = self.absent.iter().position(|it| it.hash == hash);
         match known {
-            Some(at) if now.duration_since(self.absent[at].since) < ABSENT => return self.absent[at].after,
+            Some(at) if now.duration_since(self.absent[at].since) < ABSENT => return self.absent[at],
             Some(at) => drop(self.absent.remove(at)),
             None => {}
         }
         if self.absent.len() >= MAX_ABSENT {
             self.absent.pop_front();
         }
-        self.absent.push_back(Absent { hash, after: self.begun, since: now });
-        self.begun
+        let absent = Absent { hash, after: self.begun, since: now };
+        self.absent.push_back(absent);
+        absent
     }
+}
+
+/// A time that is longer by up to a half, drawn anew each time: after a rotation all ask for one key, and must not come back
+/// at one moment (hazard R21).
+fn spread(wait: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or_default();
+    wait + wait.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
 }
 
 /// The task: one round after the other, so that there are never two at once.

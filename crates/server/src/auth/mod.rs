@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderMap};
-use lychgate_core::{IdError, Proof, UserId};
+use lychgate_core::{IdError, Proof, Until, UserId};
 
 use crate::close::{Close, Closing, ErrorCode};
 
@@ -59,12 +59,15 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Until the token expires: zero for one that expired within the tolerated clock difference, none for one that never
+    /// Until the token expires: past for one that expired within the tolerated clock difference, none for one that never
     /// does.
     #[must_use]
-    pub fn expires_in(&self) -> Option<Duration> {
+    pub fn expires_in(&self) -> Option<Until> {
         let now = crate::wire::unix_ms();
-        self.expires.map(|at| Duration::from_millis(at.saturating_mul(1000).saturating_sub(now)))
+        self.expires.map(|at| at.saturating_mul(1000)).map(|at| match at.checked_sub(now) {
+            Some(left) => Until::Ahead(Duration::from_millis(left)),
+            None => Until::Past(Duration::from_millis(now - at)),
+        })
     }
 }
 
@@ -107,6 +110,12 @@ pub enum AuthError {
     /// It was good, and is not any more.
     #[error("the token was revoked")]
     Revoked,
+    /// It may be from before a revocation, or just after it by a clock that is slow: the next one will tell.
+    #[error("the token was revoked a moment ago, or issued in that moment; the next one is looked at again in {} ms", retry_in.as_millis())]
+    JustRevoked {
+        /// When the next one is late enough.
+        retry_in: Duration,
+    },
     /// A token stands in the query of an address, where logs and histories keep it.
     #[error("a token stands in the query of the address")]
     InQuery,
@@ -148,8 +157,9 @@ impl AuthError {
     #[must_use]
     pub fn sentence(&self) -> &'static str {
         match self {
-            Self::Expired => "Your login has expired; please log in again.",
-            Self::BadTicket => "This ticket was used already, or is older than 30 s; please fetch a new one.",
+            Self::Expired => Close::TokenExpired.closing().sentence,
+            Self::BadTicket => "This ticket was used already, or is older than 30 s; a new one is fetched by itself.",
+            Self::JustRevoked { .. } => "Your login was ended a moment ago; a new one is looked at again at once.",
             Self::ForeignPage => "This page may not use your login here; please use the service's own page.",
             Self::LoggedOut => Close::LoggedOut.closing().sentence,
             Self::BadSubject(_) => "Your user id cannot be used here; please tell the operator of this service.",
@@ -173,13 +183,30 @@ impl AuthError {
         }
     }
 
-    /// How whoever showed it is sent away: for good, unless it is only that we could not know (hazard R11).
+    /// How whoever showed it is sent away: for good, unless it is only that we could not know, or another token will do,
+    /// which a program fetches by itself (hazard R11).
     #[must_use]
     pub fn closing(&self) -> Closing {
-        let closing = match (self.retry_in(), self) {
-            (Some(retry_in), _) => Close::Retry.closing().after(retry_in),
-            (None, Self::LoggedOut) => Close::LoggedOut.closing(),
-            (None, _) => Close::Unauthorized.closing(),
+        let closing = match self {
+            Self::KeysPending { retry_in } => Close::Retry.closing().after(*retry_in),
+            Self::Expired | Self::BadTicket => Close::TokenExpired.closing(),
+            Self::JustRevoked { retry_in } => Close::TokenExpired.closing().after(*retry_in),
+            Self::LoggedOut => Close::LoggedOut.closing(),
+            Self::Malformed(_)
+            | Self::TooLong(_)
+            | Self::Unsigned
+            | Self::WrongAlgorithm
+            | Self::BadSignature
+            | Self::UnknownKey
+            | Self::Revoked
+            | Self::InQuery
+            | Self::UnknownExtension
+            | Self::NotYetValid
+            | Self::WrongAudience
+            | Self::WrongIssuer
+            | Self::MissingClaim(_)
+            | Self::ForeignPage
+            | Self::BadSubject(_) => Close::Unauthorized.closing(),
         };
         Closing { sentence: self.sentence(), ..closing }
     }
@@ -187,10 +214,16 @@ impl AuthError {
     /// The word of the `error` frame.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
-        match self.retry_in() {
-            Some(_) => ErrorCode::Internal,
-            None => ErrorCode::Unauthorized,
+        match self.is_unknowable() {
+            true => ErrorCode::Internal,
+            false => ErrorCode::Unauthorized,
         }
+    }
+
+    /// Whether nobody can say yet what it proves: the same one is to be shown again.
+    #[must_use]
+    pub fn is_unknowable(&self) -> bool {
+        matches!(self, Self::KeysPending { .. })
     }
 
     /// Whether what was shown will prove nothing however often it is shown. Not where only we could not know yet, and not
@@ -199,9 +232,12 @@ impl AuthError {
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
-            Self::KeysPending { .. } | Self::UnknownKey | Self::NotYetValid | Self::InQuery | Self::ForeignPage => {
-                false
-            }
+            Self::KeysPending { .. }
+            | Self::JustRevoked { .. }
+            | Self::UnknownKey
+            | Self::NotYetValid
+            | Self::InQuery
+            | Self::ForeignPage => false,
             Self::Malformed(_)
             | Self::TooLong(_)
             | Self::Unsigned
@@ -219,32 +255,6 @@ impl AuthError {
         }
     }
 
-    /// When to come back with the same token; none where that helps nobody.
-    #[must_use]
-    pub fn retry_in(&self) -> Option<Duration> {
-        match self {
-            Self::KeysPending { retry_in } => Some(*retry_in),
-            Self::Malformed(_)
-            | Self::TooLong(_)
-            | Self::Unsigned
-            | Self::WrongAlgorithm
-            | Self::BadSignature
-            | Self::UnknownKey
-            | Self::Revoked
-            | Self::InQuery
-            | Self::UnknownExtension
-            | Self::Expired
-            | Self::NotYetValid
-            | Self::WrongAudience
-            | Self::WrongIssuer
-            | Self::MissingClaim(_)
-            | Self::BadTicket
-            | Self::ForeignPage
-            | Self::LoggedOut
-            | Self::BadSubject(_) => None,
-        }
-    }
-
     /// The word in logs and metrics.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -257,6 +267,7 @@ impl AuthError {
             Self::UnknownKey => "unknown_key",
             Self::KeysPending { .. } => "keys_pending",
             Self::Revoked => "revoked",
+            Self::JustRevoked { .. } => "just_revoked",
             Self::InQuery => "token_in_query",
             Self::UnknownExtension => "unknown_extension",
             Self::Expired => "expired",

@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use lychgate_core::id::MAX_ID_BYTES;
 use lychgate_core::{Proof, UserId};
@@ -71,6 +72,21 @@ pub enum RevokeError {
     Stopping,
 }
 
+/// What revocations say of something that let a user in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing: it counts.
+    Good,
+    /// It does not count any more.
+    Revoked,
+    /// The same; but it may have been issued after the revocation, by a clock that is slow or in the same second, and then
+    /// the next one counts.
+    Early {
+        /// When the next one is issued late enough, as far as we know.
+        retry_in: Duration,
+    },
+}
+
 /// How long something is revoked, and what of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Term {
@@ -92,6 +108,8 @@ struct Kept {
     tokens: HashMap<u64, u64>,
     /// The known issuers: a `jti` without one is of each of them.
     issuers: Vec<String>,
+    /// By how many seconds a clock of theirs may be slow.
+    leeway: u64,
 }
 
 impl fmt::Debug for Revocations {
@@ -104,23 +122,22 @@ impl Revocations {
     /// Those of the store that still count. Waits for the disk.
     ///
     /// # Errors
-    /// The store cannot be read: going on would let in what was revoked.
+    /// The store, or one revocation in it, cannot be read: going on would let in what was revoked.
     pub fn restore(store: Arc<Store>) -> Result<Self, StoreError> {
         store.forget_revocations(now())?;
         let mut kept = Kept::default();
         for row in store.revocations()? {
-            match Revoked::try_from(&row) {
-                Ok(what) => drop(kept.terms.insert(what, Term { issued_before: row.issued_before, until: row.until })),
-                Err(kind) => tracing::error!(kind, "a revocation in the store cannot be understood and does not count"),
-            }
+            let what = Revoked::try_from(&row).map_err(StoreError::unreadable)?;
+            kept.terms.insert(what, Term { issued_before: row.issued_before, until: row.until });
         }
         Ok(Self { store, ids: ProofIds::default(), kept: RwLock::new(kept) })
     }
 
-    /// From now on these are the issuers.
-    pub(super) fn know(&self, issuers: Vec<String>) {
+    /// From now on these are the issuers, whose clocks may be slow by so much.
+    pub(super) fn know(&self, issuers: Vec<String>, leeway: Duration) {
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         kept.issuers = issuers;
+        kept.leeway = leeway.as_secs();
         kept.index(&self.ids);
     }
 
@@ -167,21 +184,39 @@ impl Revocations {
     /// Whether what let a user in does not count any more.
     #[must_use]
     pub fn is_hit(&self, user: &UserId, proof: Proof) -> bool {
+        self.verdict(user, proof) != Verdict::Good
+    }
+
+    /// What is to be said to whoever shows this.
+    pub(super) fn verdict(&self, user: &UserId, proof: Proof) -> Verdict {
         let now = now();
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-        let by_time = |what: &Revoked| {
-            kept.terms.get(what).is_some_and(|term| proof.issued < term.issued_before && now < term.until)
-        };
         if kept.terms.is_empty() {
-            return false;
+            return Verdict::Good;
         }
-        by_time(&Revoked::Everybody)
-            || by_time(&Revoked::User(user.clone()))
-            || kept.tokens.get(&proof.id).is_some_and(|until| now < *until)
+        let by_time = |what: &Revoked| {
+            let term = kept.terms.get(what)?;
+            (proof.issued < term.issued_before && now < term.until).then_some(term.issued_before)
+        };
+        let issued_before = by_time(&Revoked::Everybody).max(by_time(&Revoked::User(user.clone())));
+        let by_id = kept.tokens.get(&proof.id).is_some_and(|until| now < *until);
+        match (by_id, issued_before) {
+            (false, None) => Verdict::Good,
+            (false, Some(before)) if kept.may_be_later(proof.issued, before, now) => {
+                Verdict::Early { retry_in: Duration::from_secs(before.saturating_sub(now).max(1)) }
+            }
+            (_, _) => Verdict::Revoked,
+        }
     }
 }
 
 impl Kept {
+    /// Whether something of this date may have been issued after a revocation that is so fresh, by a clock that is slow
+    /// within what is tolerated.
+    fn may_be_later(&self, issued: u64, before: u64, now: u64) -> bool {
+        issued > 0 && issued.saturating_add(self.leeway.max(1)) >= before && now < before.saturating_add(self.leeway)
+    }
+
     fn index(&mut self, ids: &ProofIds) {
         self.tokens.clear();
         let all: Vec<(Revoked, u64)> = self.terms.iter().map(|(what, term)| (what.clone(), term.until)).collect();
@@ -210,19 +245,24 @@ fn row(what: &Revoked, term: Term) -> Row {
 }
 
 impl TryFrom<&Row> for Revoked {
-    /// The word that is not known.
+    /// A sentence for the operator.
     type Error = String;
 
     fn try_from(row: &Row) -> Result<Self, String> {
-        let unknown = || row.kind.clone();
         match row.kind.as_str() {
             "token" => {
                 let issuer = Some(row.issuer.clone()).filter(|issuer| !issuer.is_empty());
                 Ok(Self::Token { jti: row.subject.clone(), issuer })
             }
-            "user" => UserId::parse(&row.subject).map(Self::User).map_err(|_| unknown()),
+            "user" => {
+                let user = UserId::parse(&row.subject).map(Self::User);
+                user.map_err(|error| format!("a revocation in it cannot be read: the user that it names {error}"))
+            }
             "everybody" => Ok(Self::Everybody),
-            _ => Err(unknown()),
+            kind => Err(format!(
+                "a revocation in it cannot be read: it is of the kind {kind:?}, which this version does not know; \
+                 start the version that wrote it"
+            )),
         }
     }
 }

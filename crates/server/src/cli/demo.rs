@@ -46,6 +46,8 @@ pub(super) fn run(args: DemoArgs) -> Result<(), Error> {
         argument("--port", "server.admin_listen", "127.0.0.1:0"),
         argument("demo", "server.environment", "development"),
         argument("demo", "journal.kind", "memory"),
+        // Whoever has the token is the user whose name anybody may log in under.
+        argument("demo", "auth.shared_users", "true"),
         argument("demo", "auth.jwt.secret", STANDARD.encode(secret)),
     ];
     let environment: BTreeMap<_, _> =

@@ -13,11 +13,13 @@ use super::value::{Secret, Span};
 
 mod issuer;
 mod keys;
+mod users;
 
 use issuer::RawIssuer;
 pub use issuer::{ClaimNames, Issuer};
 pub use keys::{Algorithm, KeySource, PublicKey};
 use keys::{How, SecretSource};
+pub(super) use users::{are_told_apart, check_prefix};
 
 /// The shortest secret that HS256 is safe with (RFC 7518, section 3.2: at least as long as the hash).
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -34,6 +36,9 @@ pub struct Auth {
     pub origins: Vec<String>,
     /// How long a revocation counts that does not say until when. Default 720 h.
     pub keep_revocations: Duration,
+    /// Whether the same id is the same person, whichever source says it. Default false: no two sources may then say the
+    /// same id.
+    pub shared_users: bool,
     /// Tokens of our own secret; none where it has no secret and somebody else issues tokens.
     pub jwt: Option<Jwt>,
     /// Everybody else whose tokens are accepted, in the order of their names; no two have one `iss`, nor that of `jwt`.
@@ -70,6 +75,7 @@ impl Jwt {
             algorithms: vec![Algorithm::HS256],
             keys: KeySource::Secret(self.secret.as_slice().into()),
             leeway: self.leeway,
+            user_prefix: String::new(),
             claims: ClaimNames::default(),
         }
     }
@@ -94,6 +100,7 @@ pub(super) struct RawAuth {
     origins: Vec<String>,
     expiry_grace: Span,
     keep_revocations: Span,
+    shared_users: bool,
     jwt: RawJwt,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     issuers: BTreeMap<String, RawIssuer>,
@@ -142,7 +149,13 @@ impl RawAuth {
         let jwt = self.jwt.check(outside)?;
         let issuers =
             self.issuers.iter().map(|(name, issuer)| issuer.check(name, outside)).collect::<Result<_, _>>()?;
-        let auth = Auth { origins: self.origins.clone(), keep_revocations: self.keep_revocations.0, jwt, issuers };
+        let auth = Auth {
+            origins: self.origins.clone(),
+            keep_revocations: self.keep_revocations.0,
+            shared_users: self.shared_users,
+            jwt,
+            issuers,
+        };
         tell_apart(&auth)?;
         match has_login || auth.takes_tokens() {
             true => Ok(auth),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::auth::check_prefix;
 use super::error::{Fault, in_range, not_zero};
 use super::secret::Outside;
 use super::server::Server;
@@ -14,9 +15,6 @@ use super::value::{Secret, Span};
 
 /// The longest name of a provider: it is part of addresses.
 const MAX_NAME_BYTES: usize = 32;
-
-/// The longest prefix of user ids: an id has 256 bytes, and the provider's own part needs most of them.
-const MAX_PREFIX_BYTES: usize = 32;
 
 /// `[login]`
 #[derive(Clone, Debug)]
@@ -50,7 +48,7 @@ pub struct Provider {
     pub scopes: Vec<String>,
     /// Which claim is the user id. Default `sub`.
     pub user_claim: String,
-    /// What stands before it. Default nothing; with more than one provider each needs one.
+    /// What stands before it. Default nothing.
     pub user_prefix: String,
     /// Domains of organisations that may come in (Google's claim `hd`); empty: any.
     pub allowed_domains: Vec<String>,
@@ -147,7 +145,6 @@ impl RawLogin {
                 "Set it to the address that browsers use, such as \"https://chat.example.org\".",
             ));
         }
-        prefixes_are_distinct(&providers)?;
         Ok(Login {
             lifetime: self.lifetime.0,
             idle_timeout: self.idle_timeout.0,
@@ -157,26 +154,6 @@ impl RawLogin {
             is_demo: self.is_demo,
         })
     }
-}
-
-/// No user id of one provider may equal one of another (I8). Were a prefix the beginning of another one, the first
-/// provider could still make up ids of the second.
-fn prefixes_are_distinct(providers: &BTreeMap<String, Provider>) -> Result<(), Fault> {
-    for (name, provider) in providers {
-        let begins =
-            |(other, its): (&String, &Provider)| other != name && its.user_prefix.starts_with(&provider.user_prefix);
-        if let Some((other, _)) = providers.iter().find(|(other, its)| begins((other, its))) {
-            return Err(Fault::value(
-                format!("login.providers.{name}.user_prefix"),
-                format!(
-                    "is {:?}, with which the user ids of {other} may begin, too: one could pass for the other",
-                    provider.user_prefix
-                ),
-                format!("With more than one provider each needs a prefix of its own, such as \"{name}:\"."),
-            ));
-        }
-    }
-    Ok(())
 }
 
 impl RawProvider {
@@ -192,10 +169,7 @@ impl RawProvider {
             let remedy = "Register this gateway at the provider and write here what it is called there.";
             return Err(Fault::value(key("client_id"), "is not set", remedy));
         }
-        if self.user_prefix.len() > MAX_PREFIX_BYTES || self.user_prefix.chars().any(char::is_control) {
-            let remedy = format!("Write a short word, such as \"{name}:\"; it stands before every user id.");
-            return Err(Fault::value(key("user_prefix"), "is longer than 32 bytes, or no plain text", remedy));
-        }
+        check_prefix(key("user_prefix"), &self.user_prefix, name)?;
         for (last, list) in [
             ("allowed_domains", &self.allowed_domains),
             ("allowed_emails", &self.allowed_emails),

@@ -94,7 +94,8 @@ impl Driver {
                 let shard = lock(shard);
                 let mut hit = shard.gate.connections();
                 hit.retain(|(user, connection)| {
-                    shard.links.get(connection).is_some_and(|link| is_hit(user, link.proof()))
+                    let link = shard.links.get(connection);
+                    link.is_some_and(|link| link.proofs(reason).any(|proof| is_hit(user, proof)))
                 });
                 hit
             };

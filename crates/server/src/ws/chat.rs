@@ -13,14 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lychgate_core::id::MAX_ID_BYTES;
-use lychgate_core::{
-    ClientId, ConnectionId, Heartbeat, IdError, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId,
-    WebSocketRequest, WriteProgress,
-};
+use lychgate_core::{ClientId, ConnectionId, Heartbeat, RunId, SessionKey, Sign, WriteProgress};
 
 use crate::auth::{AuthError, Doorkeeper, Identity};
 use crate::close::{Close, Closing, ErrorCode};
-use crate::driver::{Arrival, Driver, Registration, random_bits};
+use crate::driver::{Arrival, Driver, random_bits};
 use crate::listener::Visitor;
 use crate::outbox::{Frame, Outbox, Traffic};
 use crate::run::{Runs, StartRun};
@@ -30,9 +27,13 @@ use crate::telemetry::Metrics;
 use crate::wire::{self, Client};
 use crate::ws::{Ending, Handler, Violation};
 
+mod complaint;
 mod dismissal;
+mod guest;
 
+use complaint::Complaint;
 use dismissal::{Dismissal, Refresh};
+use guest::Guest;
 
 /// Characters of a bad word that are quoted back.
 const MAX_QUOTED: usize = 32;
@@ -110,35 +111,6 @@ enum Standing {
 struct Stranger {
     identity: Option<Box<Identity>>,
     visitor: Visitor,
-}
-
-struct Guest {
-    registration: Registration,
-    /// As the newest token says; backends are told.
-    plan: Option<Box<str>>,
-    /// As the newest token says: the agents that may be asked.
-    agents: Option<Arc<[Box<str>]>>,
-    client: Option<ClientId>,
-}
-
-/// What is wrong with a frame, in words for its sender, and which of his questions it answers.
-#[derive(Debug)]
-struct Complaint {
-    code: ErrorCode,
-    message: String,
-    thread: Option<String>,
-    run: Option<String>,
-    reference: Option<String>,
-}
-
-impl Complaint {
-    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), thread: None, run: None, reference: None }
-    }
-
-    fn bad_frame(message: impl Into<String>) -> Self {
-        Self::new(ErrorCode::BadFrame, message)
-    }
 }
 
 impl Chat {
@@ -249,6 +221,10 @@ impl Chat {
                     Refresh::Later(error) => {
                         self.say_refused(error.code(), error.sentence(), error.closing().retry_ms());
                     }
+                    Refresh::TooSoon(wait) => {
+                        let limited = ErrorCode::RateLimited.row().sentence;
+                        self.say_refused(ErrorCode::RateLimited, limited, Some(wait.as_millis().max(1) as u64));
+                    }
                 }
                 Ok(())
             }
@@ -304,7 +280,7 @@ impl Chat {
         tracing::debug!(
             connection = %registration.connection(), user = %registration.user(), sdk = hello.sdk.as_deref(), "hello"
         );
-        self.standing = Standing::Guest(Guest { registration, plan, agents: identity.agents, client });
+        self.standing = Standing::Guest(Guest { registration, plan, agents: identity.agents, client, refreshed: None });
         // From here on a revocation or a logout finds the connection; one that came since the check has not.
         if let Err(error) = self.services.doorkeeper.recheck(&user, proof) {
             self.refuse(&Dismissal::Token(error));
@@ -319,7 +295,7 @@ impl Chat {
             ..complaint
         };
         let thread = guest.thread(&run.thread).map_err(about_this)?;
-        let run_id = RunId::parse(&run.run).map_err(|error| about_this(bad_id("run", &error)))?;
+        let run_id = RunId::parse(&run.run).map_err(|error| about_this(Complaint::bad_id("run", &error)))?;
         let key = SessionKey::new(guest.registration.user().clone(), thread);
         if !self.services.sessions.is_attached(&key, guest.registration.connection()) {
             self.not_open(&run.thread, Some(&run.run));
@@ -344,94 +320,6 @@ impl Chat {
             retry_in: None,
         });
     }
-}
-
-impl Guest {
-    fn thread(&self, text: &str) -> Result<ThreadId, Complaint> {
-        ThreadId::parse(text).map_err(|error| bad_id("thread", &error))
-    }
-
-    fn key(&self, thread: &str) -> Result<SessionKey, Complaint> {
-        Ok(SessionKey::new(self.registration.user().clone(), self.thread(thread)?))
-    }
-
-    fn open(&self, services: &Services, open: wire::Open) -> Result<(), Complaint> {
-        let about_this = |complaint| Complaint {
-            thread: open.thread.clone().filter(|thread| thread.len() <= MAX_ID_BYTES),
-            reference: open.reference.clone().filter(|reference| reference.len() <= MAX_ID_BYTES),
-            ..complaint
-        };
-        // The gate keeps them as long as the session lives.
-        for (field, text) in [("ref", &open.reference), ("epoch", &open.epoch)] {
-            if let Some(length) = text.as_ref().map(String::len).filter(|length| *length > MAX_ID_BYTES) {
-                return Err(about_this(bad_id(field, &IdError::TooLong(length))));
-            }
-        }
-        let request = WebSocketRequest {
-            user: self.registration.user(),
-            thread: open.thread.as_deref(),
-            client: self.client.as_ref().map(ClientId::as_str),
-            connection: self.registration.connection(),
-            operation: "open",
-            component: "ws",
-            unix_ms: wire::unix_ms(),
-        };
-        let context = SessionContext::from_websocket_request(&request, services.driver.entropy())
-            .map_err(|error| about_this(bad_id("thread", &error)))?;
-        let resume = open.after.zip(open.epoch).map(|(after, epoch)| Resume { after, epoch: epoch.into() });
-        self.registration.open(context, open.reference.map(String::into_boxed_str), resume);
-        Ok(())
-    }
-
-    fn leave(&self, thread: &str) -> Result<(), Complaint> {
-        self.registration.leave(self.thread(thread)?);
-        Ok(())
-    }
-
-    fn stop(&self, services: &Services, thread: &str, run: &str) -> Result<(), Complaint> {
-        let key = self.key(thread)?;
-        let run = RunId::parse(run).map_err(|error| bad_id("run", &error))?;
-        // A run that has ended already has nothing to stop; its terminal event is the answer.
-        services.runs.stop(&key, &run);
-        self.registration.used(key);
-        Ok(())
-    }
-
-    fn ack(&self, services: &Services, ack: wire::Ack) -> Result<(), Complaint> {
-        if ack.visible == Some(true) {
-            self.registration.heard(Sign::Visible);
-        }
-        for (thread, offset) in ack.at {
-            let key = self.key(&thread)?;
-            services.sessions.ack(&key, self.registration.connection(), offset);
-        }
-        Ok(())
-    }
-
-    /// A later hello is a refresh: it brings a token of the same user.
-    fn refresh(&mut self, services: &Services, token: Option<&str>) -> Result<Refresh, Complaint> {
-        let Some(token) = token else {
-            return Err(Complaint::bad_frame("A second hello brings a fresh token; this one has none."));
-        };
-        match services.verify(token) {
-            Ok(identity) if identity.user == *self.registration.user() => {
-                self.registration.renew(identity.expires_in(), identity.plan.as_deref(), identity.proof);
-                self.plan = identity.plan;
-                self.agents = identity.agents;
-                Ok(match services.doorkeeper.is_revoked(&identity.user, identity.proof) {
-                    true => Refresh::Refused(Dismissal::Token(AuthError::Revoked)),
-                    false => Refresh::Taken,
-                })
-            }
-            Ok(_) => Ok(Refresh::Refused(Dismissal::AnotherUser)),
-            Err(error) if error.retry_in().is_some() => Ok(Refresh::Later(error)),
-            Err(error) => Ok(Refresh::Refused(Dismissal::Token(error))),
-        }
-    }
-}
-
-fn bad_id(field: &str, error: &IdError) -> Complaint {
-    Complaint::bad_frame(format!("`{field}` {error}."))
 }
 
 impl Handler for Chat {

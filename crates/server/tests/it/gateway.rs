@@ -42,7 +42,7 @@ pub(crate) const KEY: &str = "lychgate_a-key-of-the-tests-that-may-change";
 pub(crate) const READ_KEY: &str = "lychgate_a-key-of-the-tests-that-may-look";
 
 /// What every gateway of the tests is told, unless a test says otherwise.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     // Tests that poll come from one address and as fast as they can.
     "server.connects_per_second_per_address = 10000",
     r#"server.listen = "127.0.0.1:0""#,
@@ -53,6 +53,8 @@ const KEYS: [&str; 12] = [
     r#"agents.demo.delay = "0s""#,
     r#"journal.kind = "memory""#,
     r#"auth.jwt.secret = "a secret of the tests, long enough for HS256""#,
+    // Tests of another issuer or of a login show its users tokens of this secret as well.
+    "auth.shared_users = true",
     r#"admin.keys.ops.hash = "sha256:a434c7eae27bb48a6932ec5dd15d56ba9c04f0cf00a90d73094aefb01f85e9de""#,
     r#"admin.keys.ops.role = "write""#,
     r#"admin.keys.support.hash = "sha256:d0872b1091f3764a9cced7c611f8855cacf934595db99ad4a1be45d8cf78c9a7""#,

@@ -140,8 +140,9 @@ async fn a_ticket_opens_one_socket_and_whoever_has_a_used_one_hears_why() {
     for bad in [issued, json!({"ticket": ""}), json!({"ticket": "A".repeat(43)}), json!({"ticket": "a.b.c"})] {
         let mut client = with_ticket(&bad).dial(&demo.doors).await.unwrap();
         let error = client.expect_error("unauthorized").await;
-        assert!(error["message"].as_str().unwrap().contains("fetch a new one"), "{error}");
-        client.expect_close(4501).await;
+        assert!(error["message"].as_str().unwrap().contains("a new one is fetched"), "{error}");
+        // Its page is told to come back with another one: a restart, or another node, is no lockout.
+        assert_eq!(client.expect_close(4004).await, json!({"reason": "token_expired", "reconnect": true}));
     }
     assert_eq!(ticket().send(&demo.doors).await.status, 401, "nobody gets one for nothing");
 }
@@ -244,6 +245,21 @@ async fn logout_everywhere_closes_the_sockets_of_every_login_of_the_user() {
     second.expect_close(4513).await;
     refused_hello(socket(&there, &demo.origin()), &demo.doors).await;
     his.open("t1").await;
+}
+
+#[tokio::test]
+async fn logout_closes_a_socket_of_its_login_that_brought_a_token_since() {
+    let demo = Demo::start().await;
+    let mut browser = demo.browser("demo").await;
+    let mut client = greeted(socket(&browser, &demo.origin()), &demo.doors).await;
+    client.say(json!({"type": "hello", "token": demo.token})).await;
+    client.open("t1").await;
+    let mut by_token = Call::with_token(&demo.token).dial(&demo.doors).await.unwrap();
+    by_token.say(json!({"type": "hello"})).await;
+    by_token.expect("hello").await;
+    browser.send(Ask::new("POST", "/v1/logout").header("origin", demo.origin()), &demo.doors).await;
+    client.expect_close(4513).await;
+    by_token.open("t2").await;
 }
 
 #[tokio::test]

@@ -55,6 +55,13 @@ impl KeySet {
         named().find(|key| key.allows(algorithm)).or_else(|| named().next())
     }
 
+    /// The keys without a name that may be used with an algorithm: a set need not name its keys, though tokens do
+    /// (RFC 7517, section 4.5).
+    pub(super) fn nameless(&self, algorithm: Algorithm) -> impl Iterator<Item = &Checker> {
+        let nameless = self.0.iter().filter(|key| key.kid.is_none()).map(|key| &key.checker);
+        nameless.filter(move |key| key.allows(algorithm))
+    }
+
     /// Every key that may be used with an algorithm.
     pub(super) fn allowing(&self, algorithm: Algorithm) -> impl Iterator<Item = &Checker> {
         self.0.iter().map(|key| &key.checker).filter(move |key| key.allows(algorithm))

@@ -108,7 +108,7 @@ mod tests {
 
     fn provider(keys: &str) -> config::Provider {
         let text = format!(
-            "server.public_url = 'https://chat.example.org'\nauth.jwt.secret = '{}'\n[login.providers.p]\n\
+            "server.public_url = 'https://chat.example.org'\nauth.shared_users = true\nauth.jwt.secret = '{}'\n[login.providers.p]\n\
              issuer_url = 'https://issuer.example'\nclient_id = 'c'\n{keys}",
             "s".repeat(32)
         );

@@ -6,7 +6,7 @@ use super::*;
 use crate::auth::{AuthError, Doorkeeper, Identity, jwt};
 use crate::config::Config;
 
-const OWN: &str = "auth.jwt.secret = \"0123456789abcdef0123456789abcdef\"\n";
+const OWN: &str = "auth.shared_users = true\nauth.jwt.secret = \"0123456789abcdef0123456789abcdef\"\n";
 const OTHER: &str = "auth.issuers.other.issuer = \"other\"\nauth.issuers.other.audience = \"lychgate\"\n\
      auth.issuers.other.secret = \"fedcba9876543210fedcba9876543210\"\n";
 
@@ -54,7 +54,7 @@ fn of_other(user: &str, jti: &str) -> String {
 fn is_in(checked: &Result<Identity, AuthError>) -> bool {
     match checked {
         Ok(_) => true,
-        Err(AuthError::Revoked) => false,
+        Err(AuthError::Revoked | AuthError::JustRevoked { .. }) => false,
         Err(error) => panic!("{error}"),
     }
 }
@@ -108,6 +108,41 @@ async fn a_user_or_everybody_is_revoked_by_time_and_who_logs_in_again_is_let_in(
     assert!(!is_in(&doorkeeper.verify(&token("bob", "2", new))));
     // A clock that is ahead, within what is tolerated.
     assert!(is_in(&doorkeeper.verify(&token("bob", "3", now() + 5))));
+}
+
+#[tokio::test]
+async fn a_token_of_the_moment_of_a_revocation_is_not_let_in_and_told_to_fetch_the_next_one() {
+    let doorkeeper = doorkeeper(OWN);
+    doorkeeper.revoke(of_user("ann", None)).await.unwrap();
+    // Made right after it, in the same second or by a clock that is some seconds slow: nobody can tell.
+    for issued in [now(), now() - 20] {
+        let error = doorkeeper.verify(&token("ann", "1", issued)).unwrap_err();
+        let closing = error.closing();
+        assert_eq!((error.as_str(), closing.code, closing.http), ("just_revoked", 4004, 401));
+        assert!(closing.retry_in.is_some_and(|wait| (1..=2).contains(&wait.as_secs())), "{closing:?}");
+        assert!(!error.is_final());
+    }
+    for issued in [now() - 60, 0] {
+        assert_eq!(doorkeeper.verify(&token("ann", "1", issued)), Err(AuthError::Revoked), "{issued} is long before");
+    }
+    // So is everything, once a clock as slow as is tolerated has passed that moment.
+    doorkeeper.revoke(of_user("bob", Some(now() - 40))).await.unwrap();
+    assert_eq!(doorkeeper.verify(&token("bob", "1", now() - 45)), Err(AuthError::Revoked));
+    // A token that was revoked by its id was there already.
+    doorkeeper.revoke(of_token("2", None)).await.unwrap();
+    assert_eq!(doorkeeper.verify(&token("cleo", "2", now())), Err(AuthError::Revoked));
+}
+
+#[tokio::test]
+async fn a_revocation_that_cannot_be_read_stops_the_start_with_a_sentence_that_names_the_file() {
+    for (kind, subject) in [("group", "staff"), ("user", "")] {
+        let store = Store::open(None).unwrap();
+        let (kind, subject) = (kind.to_owned(), subject.to_owned());
+        let row = Row { kind, subject, issuer: String::new(), issued_before: 1, until: now() + 600 };
+        store.add_revocation(&row).unwrap();
+        let said = Doorkeeper::new(&config(OWN), store, None).unwrap_err().to_string();
+        assert!(said.contains("doors.db") && said.contains("a revocation in it cannot be read"), "{said}");
+    }
 }
 
 #[tokio::test]

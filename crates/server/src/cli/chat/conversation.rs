@@ -14,6 +14,8 @@ const ACK_EVERY: u64 = 64;
 const ACK_AFTER: Duration = Duration::from_secs(1);
 /// A thread that is busy with somebody else's run is asked again so often.
 const MAX_BUSY: u32 = 60;
+/// The close that asks for another token.
+const TOKEN_EXPIRED: u16 = 4004;
 const FAR: Duration = Duration::from_secs(3600);
 
 /// What a frame means for the connection.
@@ -377,6 +379,11 @@ impl<O: Write, N: Write> Conversation<O, N> {
         let by_code = matches!(code, 1001 | 1006 | 1011..=1013) || ((4000..5000).contains(&code) && code % 1000 < 500);
         let retry_in = reason["retry_in"].as_u64().map(Duration::from_millis);
         match (reason["reconnect"].as_bool().unwrap_or(by_code), code) {
+            // We have one token alone, and it is over: coming back with it would never end.
+            (true, TOKEN_EXPIRED) => {
+                let why = "The token has expired; make another one, such as with `lychgate token`, and start again.";
+                Err(Error::Chat(why.to_owned()))
+            }
             (true, _) => Ok(Next::Lost { retry_in }),
             (false, 4511) => self.evicted().map(|_| Next::OnDemand),
             (false, code) => {

@@ -227,6 +227,21 @@ async fn a_terminal_close_ends_with_its_reason_and_exit_code_1() {
 }
 
 #[tokio::test]
+async fn a_token_that_has_expired_ends_with_what_to_do_and_is_not_shown_for_ever() {
+    const REASON: &str = r#"{"reason":"token_expired","reconnect":true}"#;
+    let (gateway, url) = Gateway::new().await;
+    let client = start(&url, &["hello"]);
+    let mut peer = gateway.accept().await;
+    expect(&mut peer, "hello").await;
+    say(&mut peer, &json!({ "type": "error", "code": "unauthorized", "message": "it has expired" })).await;
+    close(peer, 4004, REASON).await;
+    let (ended, _, notes) = client.end().await;
+    let error = ended.unwrap_err();
+    assert!(error.to_string().contains("lychgate token") && error.exit_code() == 1, "{error}");
+    assert!(notes.contains("it has expired"), "{notes}");
+}
+
+#[tokio::test]
 async fn a_failed_run_ends_with_the_agents_sentence_and_exit_code_1() {
     let (gateway, url) = Gateway::new().await;
     let client = start(&url, &["hello"]);

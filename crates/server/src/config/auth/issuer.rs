@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{Algorithm, HMAC, How, KeySource, PublicKey, SecretSource};
-use super::{check_leeway, not_empty};
+use super::{check_leeway, check_prefix, not_empty};
 use crate::config::error::Fault;
 use crate::config::secret::Outside;
 use crate::config::value::{Address, Secret, Span};
@@ -30,6 +30,8 @@ pub struct Issuer {
     pub keys: KeySource,
     /// Tolerated clock difference. Default 30 s, at most 5 min.
     pub leeway: Duration,
+    /// What stands before its user ids. Default nothing.
+    pub user_prefix: String,
     /// What its claims are called.
     pub claims: ClaimNames,
 }
@@ -120,6 +122,8 @@ pub(super) struct RawIssuer {
     jwks_url: Option<Address>,
     #[serde(skip_serializing_if = "Option::is_none")]
     leeway: Option<Span>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    user_prefix: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_claim: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,13 +155,23 @@ impl RawIssuer {
         audiences.iter().try_for_each(|audience| not_empty(&key("audience"), audience))?;
         let leeway = self.leeway.map_or(DEFAULT_LEEWAY, |leeway| leeway.0);
         check_leeway(&key("leeway"), leeway)?;
+        check_prefix(key("user_prefix"), &self.user_prefix, name)?;
         let wanted = self.wanted(&table)?;
         let keys = self.keys(&table, outside, &wanted)?;
         let algorithms = match wanted.is_empty() {
             false => possible(&keys, wanted, &table)?,
             true => usual(&keys),
         };
-        Ok(Issuer { name: name.to_owned(), issuer, audiences, algorithms, keys, leeway, claims: self.claims(&table)? })
+        Ok(Issuer {
+            name: name.to_owned(),
+            issuer,
+            audiences,
+            algorithms,
+            keys,
+            leeway,
+            user_prefix: self.user_prefix.clone(),
+            claims: self.claims(&table)?,
+        })
     }
 
     /// The algorithms as they are written.

@@ -2,6 +2,9 @@ use crate::config::{Algorithm, Config, KeySource};
 
 const SECRET: &str = "auth.jwt.secret = \"0123456789abcdef0123456789abcdef\"\n";
 
+/// Says that the same id is the same person.
+const SHARED: &str = "auth.shared_users = true\n";
+
 /// An issuer with these keys beside `issuer` and `audience`.
 fn issuer(keys: &str) -> String {
     format!("[auth.issuers.web]\nissuer = \"https://login.test/\"\naudience = \"chat\"\n{keys}\n")
@@ -17,7 +20,8 @@ fn an_issuer_makes_the_own_secret_unnecessary_and_nothing_at_all_lets_nobody_in(
     assert!(auth.jwt.is_none());
     assert_eq!(auth.all_issuers().len(), 1);
     assert!(error("").contains("auth.jwt.secret is not set"));
-    let both = Config::from_toml(&format!("{SECRET}{}", issuer("jwks_url = \"https://login.test/jwks\""))).unwrap();
+    let both =
+        Config::from_toml(&format!("{SHARED}{SECRET}{}", issuer("jwks_url = \"https://login.test/jwks\""))).unwrap();
     assert_eq!(both.auth.all_issuers().len(), 2);
 }
 
@@ -78,4 +82,47 @@ fn two_issuers_of_one_iss_contradict_each_other() {
     assert!(said.contains("auth.issuers.web.issuer must not be the same as auth.issuers.app.issuer"), "{said}");
     let own = format!("{SECRET}{}", issuer("jwks_url = \"https://h/\"").replace("https://login.test/", "lychgate"));
     assert!(error(&own).contains("must not be the same as auth.jwt.issuer"));
+}
+
+/// An issuer, or a provider, of this name and prefix.
+fn source(table: &str, name: &str, prefix: &str) -> String {
+    let keys = match table {
+        "auth.issuers" => format!("issuer = \"{name}\"\naudience = \"chat\"\njwks_url = \"https://{name}.test/\""),
+        _ => format!("issuer_url = \"https://{name}.test\"\nclient_id = \"c\""),
+    };
+    format!("[{table}.{name}]\n{keys}\nuser_prefix = \"{prefix}\"\n")
+}
+
+#[test]
+#[cfg(feature = "oidc")]
+fn users_of_two_sources_are_two_users_unless_it_is_said_that_they_are_one() {
+    const PUBLIC: &str = "server.public_url = \"https://chat.test\"\n";
+    let (issuer, provider) =
+        (|n: &str, p: &str| source("auth.issuers", n, p), |n: &str, p: &str| source("login.providers", n, p));
+    for (sources, key) in [
+        (issuer("a", "") + &issuer("b", ""), "auth.issuers.a.user_prefix"),
+        (issuer("a", "") + &issuer("b", "b:"), "auth.issuers.a.user_prefix"),
+        (issuer("a", "a:") + &issuer("b", "a:b:"), "auth.issuers.a.user_prefix"),
+        (issuer("a", "x:") + &provider("b", "x:"), "auth.issuers.a.user_prefix"),
+        (issuer("a", "a:") + &provider("b", ""), "login.providers.b.user_prefix"),
+        (provider("a", "x:") + &provider("b", "x:y:"), "login.providers.a.user_prefix"),
+        (SECRET.to_owned() + &issuer("a", "a:"), "auth.issuers.a.user_prefix"),
+        (SECRET.to_owned() + &provider("a", "a:"), "login.providers.a.user_prefix"),
+    ] {
+        let said = error(&(PUBLIC.to_owned() + &sources));
+        assert!(said.contains(key) && said.contains("set auth.shared_users = true"), "{sources}: {said}");
+        assert!(Config::from_toml(&(PUBLIC.to_owned() + SHARED + &sources)).is_ok(), "{sources}");
+    }
+    for sources in [
+        SECRET.to_owned(),
+        issuer("a", ""),
+        provider("a", ""),
+        issuer("a", "a:") + &issuer("b", "b:") + &provider("a", "c:"),
+    ] {
+        Config::from_toml(&(PUBLIC.to_owned() + &sources)).unwrap();
+    }
+    let long = "p".repeat(33);
+    for prefix in [long.as_str(), "\\u0007"] {
+        assert!(error(&issuer("a", prefix)).contains("auth.issuers.a.user_prefix is longer than 32 bytes"));
+    }
 }

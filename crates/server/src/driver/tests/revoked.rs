@@ -50,3 +50,28 @@ async fn a_revocation_closes_the_open_sockets_of_what_it_hits_at_once_and_no_oth
     doorkeeper.revoke(everybody).await.unwrap();
     assert_eq!(node.driver.expel(EvictReason::Revoked, hit), 1);
 }
+
+#[tokio::test]
+async fn a_logout_closes_a_connection_of_its_login_that_brought_a_token_since_and_of_a_token_the_newest_counts() {
+    let mut node = Node::start(LimitSpec::default(), wide()).await;
+    let identity = |id| Identity {
+        user: user("ann"),
+        expires: None,
+        plan: None,
+        agents: None,
+        groups: Arc::default(),
+        proof: Proof { id, issued: 1 },
+    };
+    let connection = node.let_in(identity(1), 1).await;
+    connection.renew(None, None, Proof { id: 2, issued: 2 });
+    connection.renew(None, None, Proof { id: 3, issued: 3 });
+    let by = |id: u64| move |_: &UserId, proof: Proof| proof.id == id;
+    assert_eq!(node.driver.expel(EvictReason::Revoked, by(1)), 0);
+    assert_eq!(node.driver.expel(EvictReason::Revoked, by(2)), 0, "it was replaced");
+    assert_eq!(node.driver.expel(EvictReason::LoggedOut, by(2)), 0);
+    assert_eq!(node.driver.expel(EvictReason::LoggedOut, by(1)), 1);
+    node.read_until(0, r#"{"reason":"logged_out","reconnect":false}"#).await;
+    let other = node.let_in(identity(4), 2).await;
+    other.renew(None, None, Proof { id: 5, issued: 5 });
+    assert_eq!(node.driver.expel(EvictReason::Revoked, by(5)), 1);
+}

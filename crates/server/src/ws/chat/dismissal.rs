@@ -1,5 +1,7 @@
 //! Why somebody is sent away, or what he brought is not taken.
 
+use std::time::Duration;
+
 use crate::auth::AuthError;
 use crate::close::{Close, Closing, ErrorCode};
 
@@ -9,8 +11,10 @@ pub(super) enum Refresh {
     Taken,
     /// It proves nothing, or somebody else, and he has to go.
     Refused(Dismissal),
-    /// It cannot be checked yet; what he has counts meanwhile.
+    /// It is good for nothing yet, or no more, and another one may be; what he has counts meanwhile.
     Later(AuthError),
+    /// It was not looked at, because the one before was just now; when it will be.
+    TooSoon(Duration),
 }
 
 /// Why somebody is sent away.

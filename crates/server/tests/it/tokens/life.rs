@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::connect;
 use crate::gateway::client::run_frame;
-use crate::gateway::{Client, Gateway, claims, token};
+use crate::gateway::{Call, Client, Gateway, claims, token};
 use crate::http::client::Ask;
 
 /// A token of our own secret with other claims beside the usual ones.
@@ -46,10 +46,71 @@ async fn a_fresh_token_keeps_the_connection_and_is_told_once_again() {
     let mut client = connect(&gateway, &expiring_in("ann", 2)).await;
     client.open("t1").await;
     expiring(&mut client).await;
-    client.say(json!({"type": "hello", "token": expiring_in("ann", 3)})).await;
+    client.say(json!({"type": "hello", "token": expiring_in("ann", 5)})).await;
     expiring(&mut client).await;
     client.say(json!({"type": "hello", "token": gateway.token("ann")})).await;
     assert_eq!(client.ask("t1", "r1", "hello").await.last().unwrap()["event"]["type"], "RUN_FINISHED");
+}
+
+#[tokio::test]
+async fn an_expired_token_at_connect_is_told_to_fetch_another_one_and_come_back() {
+    let gateway = Gateway::start(&[]).await;
+    let expired = with("ann", json!({"exp": 1_000_000_000}));
+    let protocols = format!("lychgate.v1, lychgate.bearer.{expired}");
+    for (call, hello) in [
+        (Call::with_token(&expired), None),
+        (Call::without_token().header("sec-websocket-protocol", &protocols), None),
+        (Call::without_token(), Some(json!({"type": "hello", "token": expired}))),
+    ] {
+        let mut client = call.dial(&gateway).await.unwrap();
+        if let Some(hello) = hello {
+            client.say(hello).await;
+        }
+        let error = client.expect_error("unauthorized").await;
+        assert!(!error.to_string().contains(&expired), "a token is never told back");
+        assert_eq!(client.expect_close(4004).await, json!({"reason": "token_expired", "reconnect": true}));
+    }
+    let answer = Ask::get("/v1/threads").header("authorization", format!("Bearer {expired}")).send(&gateway).await;
+    assert_eq!(answer.status, 401);
+    gateway.serves_others().await;
+}
+
+#[tokio::test]
+async fn a_refresh_that_is_over_or_not_begun_ends_nothing() {
+    let gateway = Gateway::start(&[]).await;
+    for claims in [json!({"exp": 1_000_000_000}), json!({"nbf": 32_503_680_000_u64})] {
+        let mut client = gateway.connect("ann").await;
+        client.say(json!({"type": "hello", "token": with("ann", claims)})).await;
+        client.expect_error("unauthorized").await;
+        client.open("t1").await;
+        client.expect_nothing().await;
+    }
+}
+
+#[tokio::test]
+async fn fresh_tokens_of_one_connection_are_looked_at_once_in_a_second() {
+    let gateway = Gateway::start(&[]).await;
+    let mut client = gateway.connect("ann").await;
+    let expired = with("ann", json!({"exp": 1_000_000_000}));
+    let before = std::time::Instant::now();
+    for _ in 0..20 {
+        client.say(json!({"type": "hello", "token": expired})).await;
+    }
+    let mut limited = 0;
+    for _ in 0..20 {
+        let error = client.expect("error").await;
+        match error["code"].as_str().unwrap() {
+            "rate_limited" => {
+                limited += 1;
+                assert!((1..=1_000).contains(&error["retry_in"].as_u64().unwrap()), "{error}");
+            }
+            code => assert_eq!(code, "unauthorized"),
+        }
+    }
+    let looked_at = u64::try_from(20 - limited).unwrap();
+    assert!((1..=1 + before.elapsed().as_secs()).contains(&looked_at), "{looked_at} in {:?}", before.elapsed());
+    // Bad frames would have ended it; it goes on with what it has.
+    client.open("t1").await;
 }
 
 #[tokio::test]
