@@ -225,7 +225,7 @@ impl Raw {
         let interval = server.environment.reclaim_interval();
         let (limits, plans) = limits::check(&self.limits, &self.liveness, &self.plans, (interval, self.auth.grace()?))?;
         let login = self.login.check(&server, &outside)?;
-        Ok(Config {
+        let config = Config {
             server,
             login,
             limits,
@@ -239,7 +239,9 @@ impl Raw {
             agents: self.agents.check(&outside)?,
             // The secret comes last: whoever has none yet hears of every other mistake first.
             auth: self.auth.check(&outside, !self.login.is_empty())?,
-        })
+        };
+        config.login.outlives_no_revocation(&config.auth)?;
+        Ok(config)
     }
 }
 
