@@ -55,7 +55,7 @@ pub enum Verdict {
     Queued(usize),
     /// An open or a connect was refused.
     Refused(Refusal),
-    /// A session ended on its own account.
+    /// A session ended without being reclaimed: on its own account, or because it was ended by hand.
     Released(EvictReason),
     /// A session was reclaimed.
     Evicted(EvictReason, Box<Eviction>),
@@ -65,6 +65,8 @@ pub enum Verdict {
     WouldWait,
     /// A connection was declared dead.
     Dead(ZombieKind, Box<Evidence>),
+    /// The gateway closed a connection, for a reason that no other decision tells.
+    Closed(EvictReason),
     /// A breaker of the user's moved.
     Breaker(ReclaimStep, BreakerState),
     /// A broken invariant was repaired.
@@ -81,6 +83,7 @@ impl Verdict {
             | Self::Queued(_)
             | Self::Refused(_)
             | Self::Released(_)
+            | Self::Closed(_)
             | Self::WouldWait
             | Self::Breaker(..)
             | Self::Repaired(_) => 0,
@@ -115,6 +118,9 @@ impl Decision {
             Event::Zombie { user, connection, kind, evidence } => {
                 (user, None, Some(*connection), Verdict::Dead(*kind, Box::new(*evidence)))
             }
+            Event::Disconnected { user, connection, reason: Some(reason) } if is_ours(*reason) => {
+                (user, None, Some(*connection), Verdict::Closed(*reason))
+            }
             Event::Refused { user, connection, thread, refusal } => {
                 (user, thread.as_ref(), Some(*connection), Verdict::Refused(*refusal))
             }
@@ -138,10 +144,36 @@ impl Decision {
         same_place && (self.verdict == next.verdict || (is_attach && was_admitted))
     }
 
+    /// Whoever is declared dead is closed in the next breath; that says nothing new.
+    fn follows_from(&self, earlier: &Self) -> bool {
+        let is_close = matches!(self.verdict, Verdict::Closed(EvictReason::Unresponsive | EvictReason::Slow));
+        is_close && matches!(earlier.verdict, Verdict::Dead(..)) && self.connection == earlier.connection
+    }
+
     /// What it takes beside its own record.
     fn bytes(&self) -> usize {
         let text = self.thread.as_ref().map_or(0, |thread| thread.as_str().len());
         text + self.verdict.boxed_bytes()
+    }
+}
+
+/// Whether a connection that was closed so was closed by us, and nothing else tells of it.
+fn is_ours(reason: EvictReason) -> bool {
+    match reason {
+        EvictReason::Unresponsive
+        | EvictReason::Slow
+        | EvictReason::TokenExpired
+        | EvictReason::MadeRoomForConnection
+        | EvictReason::ByAdmin
+        | EvictReason::LoggedOut
+        | EvictReason::Revoked
+        | EvictReason::Draining => true,
+        // The client did it, or what took its place was admitted.
+        EvictReason::Left
+        | EvictReason::ClientClosed
+        | EvictReason::LingerEnded
+        | EvictReason::Superseded
+        | EvictReason::MadeRoom => false,
     }
 }
 
@@ -194,6 +226,9 @@ impl Ledger {
             self.rings.insert(user.clone(), Ring::default());
         }
         let Some(ring) = self.rings.get_mut(&user) else { return };
+        if ring.decisions.iter().any(|earlier| decision.follows_from(earlier)) {
+            return;
+        }
         if let Some(last) = ring.decisions.last_mut()
             && last.is_said_again_by(&decision)
         {
@@ -248,96 +283,4 @@ fn user_bytes(user: &UserId) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::id::SessionKey;
-    use crate::reclaim::ReclaimLevel;
-
-    fn key(user: &str, thread: &str) -> SessionKey {
-        SessionKey::new(UserId::parse(user).unwrap(), ThreadId::parse(thread).unwrap())
-    }
-
-    fn evicted(user: &str, n: u64) -> Event {
-        let evidence = Evidence { missed_probes: 2, ..Evidence::default() };
-        Event::SessionEvicted {
-            key: key(user, &format!("t{n}")),
-            reason: EvictReason::Unresponsive,
-            eviction: Eviction { level: ReclaimLevel::Aggressive, evidence },
-        }
-    }
-
-    fn user(name: &str) -> UserId {
-        UserId::parse(name).unwrap()
-    }
-
-    #[test]
-    fn the_newest_decisions_are_kept_with_their_evidence_and_the_older_ones_are_counted() {
-        let mut ledger = Ledger::new(1 << 20, 7);
-        for n in 0..40 {
-            ledger.record(Time::from_micros(n), &evicted("ann", n));
-        }
-        let known = ledger.explain(&user("ann")).unwrap();
-        assert_eq!((known.decisions.len(), known.dropped), (DECISIONS_PER_USER, 8));
-        assert_eq!(known.decisions[0].thread.as_ref().map(ThreadId::as_str), Some("t8"));
-        let Verdict::Evicted(EvictReason::Unresponsive, eviction) = &known.decisions[31].verdict else {
-            panic!("an eviction: {:?}", known.decisions[31]);
-        };
-        assert_eq!((eviction.level, eviction.evidence.missed_probes), (ReclaimLevel::Aggressive, 2));
-    }
-
-    #[test]
-    fn within_its_budget_the_user_who_was_active_longest_ago_is_dropped_first_and_counted() {
-        let mut one = Ledger::new(1 << 20, 7);
-        one.record(Time::ZERO, &evicted("u0", 0));
-        let mut ledger = Ledger::new(one.bytes() * 3, 7);
-        for name in ["u0", "u1", "u2"] {
-            ledger.record(Time::ZERO, &evicted(name, 0));
-        }
-        assert_eq!(ledger.dropped_users(), 0);
-        ledger.record(Time::ZERO, &evicted("u0", 1));
-        assert_eq!(ledger.dropped_users(), 1);
-        let known: Vec<_> = ["u0", "u1", "u2"].map(|name| ledger.explain(&user(name)).is_some()).into();
-        assert_eq!(known, [true, false, true]);
-    }
-
-    #[test]
-    fn the_count_of_bytes_is_what_the_records_take_and_never_exceeds_the_budget() {
-        let budget = 40_000;
-        let mut ledger = Ledger::new(budget, 7);
-        for n in 0..2_000 {
-            ledger.record(Time::from_micros(n), &evicted(&format!("user-{}", n * 31 % 97), n));
-            assert!(ledger.bytes() <= budget);
-        }
-        let counted: usize = ledger.rings.iter().map(|(user, ring)| user_bytes(user) + ring.bytes()).sum();
-        assert_eq!(ledger.bytes(), counted);
-    }
-
-    #[test]
-    fn a_tab_that_opens_what_it_has_open_pushes_nothing_out() {
-        let mut ledger = Ledger::new(1 << 20, 7);
-        ledger.record(Time::ZERO, &evicted("ann", 0));
-        let attached =
-            |path| Event::SessionAttached { key: key("ann", "t1"), connection: ConnectionId::from_random(1), path };
-        ledger.record(Time::ZERO, &attached(AdmissionPath::Takeover));
-        for n in 0..100 {
-            ledger.record(Time::from_micros(n), &attached(AdmissionPath::Attach));
-        }
-        let known = ledger.explain(&user("ann")).unwrap();
-        assert_eq!((known.decisions.len(), known.dropped), (2, 0));
-        assert_eq!((known.decisions[1].at, known.decisions[1].again), (Time::from_micros(99), 100));
-    }
-
-    #[test]
-    fn what_is_no_decision_leaves_no_trace() {
-        let mut ledger = Ledger::new(1 << 20, 7);
-        ledger.record(Time::ZERO, &Event::SessionLingers { key: key("ann", "t1") });
-        assert_eq!((ledger.explain(&user("ann")), ledger.bytes()), (None, 0));
-    }
-
-    #[test]
-    fn a_budget_that_holds_nobody_holds_nobody() {
-        let mut ledger = Ledger::new(10, 7);
-        ledger.record(Time::ZERO, &evicted("ann", 1));
-        assert_eq!((ledger.explain(&user("ann")), ledger.bytes(), ledger.dropped_users()), (None, 0, 1));
-    }
-}
+mod tests;

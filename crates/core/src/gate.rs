@@ -13,6 +13,7 @@
 //!                     +-- audit     what does not hold is repaired --> check
 //! ```
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,7 @@ mod wait;
 mod tests;
 
 use io::{Input, Output};
-use operate::Lent;
+use operate::{Lent, Shelf, laid};
 
 /// Decides who may hold a session. See the crate's documentation for how to drive it.
 #[derive(Debug)]
@@ -100,12 +101,12 @@ impl Gate {
         self.clock.now = self.clock.now.max(now);
         match input {
             Input::Stalled { lag } => self.clock.stalled(lag),
-            Input::Drain { retry_in } => self.draining = Some(retry_in),
+            Input::Drain { retry_in } => self.on_drain(retry_in),
             Input::End { key, reason } => {
                 self.step(key.user(), Presence::Known, |step| step.on_end(key.thread(), reason));
             }
             Input::Reclaim { user, level } => self.step(&user, Presence::Known, |step| step.on_reclaim(level)),
-            Input::Lend { user, sessions, lasting } => self.on_lend(user, sessions, lasting),
+            Input::Lend { user, sessions, lasting } => self.on_lend(&user, sessions, lasting),
             Input::Connect { user, connection, prev, heartbeat, expires, plan } => {
                 self.step(&user, Presence::Made, |step| {
                     step.on_connect(connection, prev, heartbeat, expires, plan);
@@ -178,20 +179,26 @@ impl Gate {
     #[must_use]
     pub fn usage(&self, user: &UserId) -> Usage {
         match self.user(user) {
-            Some(known) => known.usage(&self.clock, self.limits(user)),
+            Some(known) => known.usage(&self.clock, &self.limits(user)),
             None => self.limits(user).usage(0),
         }
     }
 
-    /// The limits that hold for a user: those that an operator lent him, or those of the plan that his newest token names.
+    /// The limits that hold for a user: those of the plan that his newest token names, with what an operator lent him laid
+    /// over them.
     #[must_use]
-    pub fn limits(&self, user: &UserId) -> &Limits {
-        let of_plan = || self.plans.limits(self.user(user).map_or_else(PlanId::default, |user| user.plan));
-        self.lent.limits(user, self.clock.now).unwrap_or_else(of_plan)
+    pub fn limits(&self, user: &UserId) -> Cow<'_, Limits> {
+        self.limits_on(user, self.user(user).map_or_else(PlanId::default, |user| user.plan))
     }
 
-    pub(crate) fn limits_of(&self, user: &User) -> &Limits {
-        self.lent.limits(&user.id, self.clock.now).unwrap_or_else(|| self.plans.limits(user.plan))
+    pub(crate) fn limits_of(&self, user: &User) -> Cow<'_, Limits> {
+        self.limits_on(&user.id, user.plan)
+    }
+
+    fn limits_on(&self, user: &UserId, plan: PlanId) -> Cow<'_, Limits> {
+        let of_plan = self.plans.limits(plan);
+        let lent = self.lent.to(user, self.clock.now).and_then(|(sessions, _)| laid(of_plan, sessions));
+        lent.map_or(Cow::Borrowed(of_plan), Cow::Owned)
     }
 
     /// The plan that a token names; none for a name that no plan has.
@@ -219,7 +226,7 @@ impl Gate {
     pub fn worth(&self, user: &UserId, connection: ConnectionId) -> Option<Worth> {
         let user = self.user(user)?;
         let limits = self.limits_of(user);
-        user.connection(connection).map(|connection| user.worth(connection, &self.clock, limits))
+        user.connection(connection).map(|connection| user.worth(connection, &self.clock, &limits))
     }
 
     /// Whether a connection is attached to a session with a run in flight.
@@ -256,7 +263,7 @@ impl Gate {
             .flatten()
             .flat_map(|user| user.connections.iter().map(move |connection| (user, connection)))
             .filter(|(_, connection)| connection.id != spared)
-            .map(|(user, connection)| (user.worth(connection, &self.clock, self.limits_of(user)), user))
+            .map(|(user, connection)| (user.worth(connection, &self.clock, &self.limits_of(user)), user))
             .min_by_key(|(worth, _)| *worth)
             .map(|(worth, user)| (worth, user.id.clone()))
     }
@@ -295,7 +302,7 @@ impl Gate {
     /// The limit that was lent to a user, and for how long still.
     pub(crate) fn lent_to(&self, user: &UserId) -> Option<(usize, Duration)> {
         let now = self.clock.now;
-        self.lent.until(user, now).map(|(limits, until)| (limits.max_sessions_per_user, until.since(now)))
+        self.lent.to(user, now).map(|(sessions, until)| (sessions, until.since(now)))
     }
 
     pub(crate) fn user(&self, user: &UserId) -> Option<&User> {
@@ -328,10 +335,12 @@ impl Gate {
             return;
         };
         let held = check::Held::by(user);
-        let lent = self.lent.limits(&user.id, self.clock.now);
+        let lent = self.lent.to(&user.id, self.clock.now).map(|(sessions, _)| sessions);
+        let shelf = Shelf::default();
         let mut step = Step {
-            limits: lent.unwrap_or(self.plans.limits(user.plan)),
+            limits: shelf.lay(self.plans.limits(user.plan), lent),
             lent,
+            shelf: &shelf,
             user,
             plans: &self.plans,
             node: &self.node,
@@ -383,7 +392,8 @@ struct Step<'a> {
     user: &'a mut User,
     /// Those that hold: lent ones, or the plan's.
     limits: &'a Limits,
-    lent: Option<&'a Limits>,
+    lent: Option<usize>,
+    shelf: &'a Shelf,
     plans: &'a Plans,
     node: &'a NodeBreakers,
     clock: Clock,

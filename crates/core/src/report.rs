@@ -66,10 +66,13 @@ pub struct ConnectionReport {
 }
 
 impl Gate {
-    /// What is known of a user; none where nothing is.
+    /// What is known of a user, if only that a limit was lent to him; none where nothing is.
     #[must_use]
     pub fn report(&self, user: &UserId) -> Option<UserReport> {
-        self.user(user).map(|user| self.report_on(user))
+        match self.user(user) {
+            Some(known) => Some(self.report_on(known)),
+            None => self.lent_to(user).map(|_| self.report_on(&User::new(user.clone()))),
+        }
     }
 
     /// What is known of the users at `count` places from place `from` on, and the place to go on from; none at the end. A
@@ -84,7 +87,7 @@ impl Gate {
     }
 
     fn report_on(&self, user: &User) -> UserReport {
-        let (clock, limits) = (self.clock(), self.limits_of(user));
+        let (clock, limits) = (self.clock(), &*self.limits_of(user));
         let session = |session: &crate::session::Session| {
             let best = user.best_evidence(session, clock, limits);
             let unused_for = clock.now.since(session.last_used);

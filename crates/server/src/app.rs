@@ -12,26 +12,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use lychgate_core::{ConnectionId, Event, EvictReason, PingOutcome, SessionKey, UserId};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use lychgate_core::EvictReason;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::{Agent, Agents};
+use crate::agent::Agents;
 use crate::api::{self, Admin, Clients, Control, Health, Operations, Steered};
 use crate::auth::Doorkeeper;
 use crate::config::{self, Config, JournalKind, Liveness, Loaded, Server};
-use crate::driver::{Admitted, ConnectionBounds, Driver, Effects, Greeting, Reaper, Report, Vigil};
+use crate::driver::{ConnectionBounds, Driver, Greeting, Reaper, Report, Vigil};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::journal::memory::Memory;
 use crate::journal::sqlite::Sqlite;
 use crate::listener::{self, Listener, Pool, max_connections};
-use crate::outbox::Frame;
-use crate::run::{RunChange, Runs, Surroundings};
-use crate::session::{Attach, Sessions};
+use crate::run::Runs;
+use crate::session::Sessions;
 use crate::store::Store;
-use crate::telemetry::{Metrics, Population, logs};
+use crate::telemetry::{Metrics, Population};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
@@ -40,14 +39,21 @@ mod entrance;
 mod notify;
 mod operators;
 mod reload;
+mod signals;
+mod wiring;
 
 use drain::Exodus;
 use operators::Operators;
 use reload::InForce;
 pub use reload::Source;
+use signals::{Hurry, Signals};
+use wiring::{Around, Wiring};
 
-/// How long closes and terminal events may take at the end.
+/// How long closes and terminal events may take at the end, each.
 const LAST_ORDERS: Duration = Duration::from_secs(3);
+
+/// How long the end may take as a whole, once the node is empty.
+const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where the listeners ended up.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +81,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let vigil = reaper.vigil();
     let drain = CancellationToken::new();
     let control = node.control(&config, drain.clone());
-    let in_force = InForce::new(loaded, source, node.reloading(Arc::clone(&control)));
+    let in_force = InForce::new(loaded, config.clone(), source, node.reloading(Arc::clone(&control)));
     let journal = Arc::clone(&node.journal);
     let health =
         Arc::new(Health::new(move || vigil.trouble().map(|trouble| trouble.to_string()).or_else(|| journal.trouble())));
@@ -100,33 +106,33 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     ready(addresses);
     notify::ready();
 
-    tokio::select! {
-        () = signals.next() => {}
-        () = drain.cancelled() => {}
-    }
+    let mut hurry = tokio::select! {
+        () = signals.next() => Hurry { signals, heard_already: true },
+        () = drain.cancelled() => Hurry { signals, heard_already: false },
+    };
     health.on_drain();
     hangups.abort();
-    let drain_timeout = in_force.config().map_or(config.server.drain_timeout, |config| config.server.drain_timeout);
-    notify::stopping(drain_timeout + LAST_ORDERS * 3);
-    node.drain(drain_timeout, &mut signals).await;
-    stop.cancel();
-    // It bounds itself.
-    if users.await.is_err() {
-        tracing::error!("the listener for users ended by a panic");
-    }
-    operators.finish().await;
-    if timeout(LAST_ORDERS, join_all(kept)).await.is_err() {
-        tracing::error!("when logins were seen last was not kept in time");
-    }
-    // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
-    match timeout(LAST_ORDERS, node.journal.close()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "the journal was not closed in order"),
-        Err(_) => tracing::error!("the journal was not closed in time"),
+    let drain_timeout = in_force.config().server.drain_timeout;
+    notify::stopping(drain_timeout + END_WITHIN);
+    node.empty(drain_timeout, &mut hurry).await;
+    let end = node.end(Parts { stop, users, operators, kept });
+    tokio::select! {
+        ended = timeout(END_WITHIN, end) => if ended.is_err() {
+            tracing::error!("something did not end in time; it is left to the system");
+        },
+        () = hurry.signals.next() => tracing::warn!("told once more to stop: what is left is left to the system"),
     }
     watched.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What runs beside the node, and ends after it is empty.
+struct Parts {
+    stop: CancellationToken,
+    users: JoinHandle<()>,
+    operators: Operators,
+    kept: Vec<JoinHandle<()>>,
 }
 
 /// Tells systemd, where it wants to hear it, that we live: as long as this runtime runs and the reaper does.
@@ -269,68 +275,39 @@ impl Node {
         }
     }
 
-    /// Tells everybody to move, gives runs their time, ends those that are left, closes whoever is left with 4001.
-    async fn drain(&self, drain_timeout: Duration, signals: &mut Signals) {
+    /// Tells everybody to move and gives runs their time.
+    async fn empty(&self, drain_timeout: Duration, hurry: &mut Hurry) {
         let census = self.driver.census();
         tracing::info!(connections = census.connections, runs = census.runs, "draining");
         let mut exodus = Exodus::begin(&self.driver, drain_timeout);
         tokio::select! {
             () = exodus.pass() => {}
-            () = signals.next() => tracing::warn!("told a second time to stop: at once"),
+            () = hurry.wanted() => tracing::warn!("told a second time to stop: at once"),
         }
         let runs = self.driver.census().runs;
         if runs > 0 {
             tracing::warn!(runs, connections = exodus.left(), "runs are ended before their time");
         }
+    }
+
+    /// Ends the runs that are left, closes whoever is left with 4001, and then every part in its order.
+    async fn end(&self, parts: Parts) {
+        let Parts { stop, users, operators, kept } = parts;
         // Before the sockets: whoever still reads an answer is told how it ended (hazard R18).
         self.runs.shutdown(LAST_ORDERS).await;
         self.driver.close_all(EvictReason::Draining);
-    }
-}
-
-/// What runs know of agents, gate and sessions.
-struct Around {
-    agents: Agents,
-    driver: Arc<Driver>,
-    sessions: Arc<Sessions>,
-}
-
-impl Surroundings for Around {
-    fn agent(&self, name: Option<&str>) -> Option<(Arc<str>, Arc<dyn Agent>)> {
-        self.agents.named(name).ok()
-    }
-
-    fn max_runs(&self, user: &UserId) -> usize {
-        self.driver.max_runs(user)
-    }
-
-    fn changed(&self, change: RunChange) {
-        match change {
-            RunChange::Started { key, run } => self.driver.run_started(&key, &run),
-            RunChange::Ended { key, run } => self.driver.run_ended(&key, &run),
+        stop.cancel();
+        // It bounds itself.
+        if users.await.is_err() {
+            tracing::error!("the listener for users ended by a panic");
+        }
+        operators.finish().await;
+        join_all(kept).await;
+        // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
+        if let Err(error) = self.journal.close().await {
+            tracing::error!(%error, "the journal was not closed in order");
         }
     }
-
-    fn is_attended(&self, key: &SessionKey) -> bool {
-        self.sessions.is_attended(key)
-    }
-
-    fn tell(&self, key: &SessionKey, frame: &Frame) {
-        self.sessions.tell(key, frame);
-    }
-}
-
-/// What the doors remember lies beside the journal, and lives as long.
-fn store(journal: &config::Journal) -> Result<Arc<Store>, Error> {
-    let directory = match journal.kind {
-        JournalKind::Memory => None,
-        JournalKind::Sqlite => Some(journal.directory.as_path()),
-    };
-    Store::open(directory).map_err(failed)
-}
-
-fn failed(error: impl std::fmt::Display) -> Error {
-    Error::Failed(error.to_string())
 }
 
 /// Names the incarnation of a journal that is new.
@@ -348,56 +325,15 @@ fn connection_bounds(config: &Config) -> ConnectionBounds {
     }
 }
 
-/// What the driver causes outside of sockets.
-struct Wiring {
-    sessions: Arc<Sessions>,
-    metrics: Arc<Metrics>,
+/// What the doors remember lies beside the journal, and lives as long.
+fn store(journal: &config::Journal) -> Result<Arc<Store>, Error> {
+    let directory = match journal.kind {
+        JournalKind::Memory => None,
+        JournalKind::Sqlite => Some(journal.directory.as_path()),
+    };
+    Store::open(directory).map_err(failed)
 }
 
-impl Effects for Wiring {
-    fn attach(&self, admitted: Admitted) {
-        let Admitted { context, reference, resume, path: _, usage, line, heartbeat } = admitted;
-        self.sessions.attach(Attach {
-            key: context.key().clone(),
-            connection: context.connection(),
-            sink: line,
-            heartbeat,
-            resume,
-            reference,
-            usage,
-        });
-    }
-
-    fn detach(&self, key: &SessionKey, connection: ConnectionId) {
-        self.sessions.detach(key, connection);
-    }
-
-    fn pinged(&self, outcome: PingOutcome) {
-        self.metrics.on_ping(outcome);
-    }
-
-    fn event(&self, event: &Event) {
-        self.metrics.on_event(event);
-        logs::event(event);
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(|source| Error::System { what: "listen for signals", source });
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Failed(error.to_string())
 }

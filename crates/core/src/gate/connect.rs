@@ -44,7 +44,7 @@ impl Step<'_> {
     /// The newest token decides for the whole user. A limit that falls evicts nobody by itself.
     fn put_on_plan(&mut self, plan: PlanId) {
         self.user.plan = plan;
-        self.limits = self.lent.unwrap_or(self.plans.limits(plan));
+        self.limits = self.shelf.lay(self.plans.limits(plan), self.lent);
     }
 
     /// Moves the sessions and the waiting opens of `old` to `new` and closes `old`. The sessions keep their slots; each

@@ -1,71 +1,85 @@
 //! What an operator asks for: reclaim by hand, another limit for a while, other plans.
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
-
-use foldhash::quality::FixedState;
-use hashbrown::HashMap;
 
 use crate::breaker::ReclaimStep;
 use crate::gate::io::{Event, Manner, Output};
 use crate::gate::{Gate, Step};
 use crate::id::{ThreadId, UserId};
 use crate::limits::{LimitSpec, Limits};
-use crate::plans::Plans;
+use crate::plans::{PlanId, Plans};
 use crate::reclaim::{self, ReclaimLevel};
 use crate::refusal::EvictReason;
 use crate::session::Attachment;
 use crate::timer::Time;
 
-/// Users of one gate who may have a lent limit at a time; beyond it the one that ends first goes.
+/// Users of one gate who may have a lent limit at a time: memory is bounded.
 const MAX_LENT: usize = 1_024;
 
-/// Limits that hold for a user for a while, whatever his plan says.
-#[derive(Debug)]
-pub(super) struct Lent(HashMap<UserId, (Limits, Time), FixedState>);
-
-impl Default for Lent {
-    fn default() -> Self {
-        Self(HashMap::with_hasher(FixedState::default()))
-    }
-}
+/// Limits on sessions that operators lent, each for a while. Everything else that holds for the user is his plan's, as it
+/// is at the moment.
+#[derive(Debug, Default)]
+pub(super) struct Lent(BTreeMap<UserId, (usize, Time)>);
 
 impl Lent {
-    /// What was lent to this user and has not ended. Nothing wakes the gate at its end: whoever acts next finds it over.
-    pub(super) fn limits(&self, user: &UserId, now: Time) -> Option<&Limits> {
+    /// What was lent to this user and has not ended, and when it does. Nothing wakes the gate then: whoever acts next finds
+    /// it over.
+    pub(super) fn to(&self, user: &UserId, now: Time) -> Option<(usize, Time)> {
         if self.0.is_empty() {
             return None;
         }
-        self.until(user, now).map(|(limits, _)| limits)
-    }
-
-    pub(super) fn until(&self, user: &UserId, now: Time) -> Option<(&Limits, Time)> {
-        self.0.get(user).filter(|(_, until)| *until > now).map(|(limits, until)| (limits, *until))
-    }
-
-    fn lend(&mut self, user: UserId, limits: Limits, now: Time, until: Time) {
-        self.0.retain(|_, (_, until)| *until > now);
-        if self.0.len() >= MAX_LENT && !self.0.contains_key(&user) {
-            let first = self.0.iter().min_by_key(|(user, (_, until))| (*until, *user)).map(|(user, _)| user.clone());
-            first.map(|first| self.0.remove(&first));
-        }
-        self.0.insert(user, (limits, until));
+        self.0.get(user).copied().filter(|(_, until)| *until > now)
     }
 }
 
+/// Where limits lie for the length of a step that are no plan's own: those that the step begins with, and those after the
+/// user came to another plan in it.
+#[derive(Default)]
+pub(super) struct Shelf([OnceCell<Limits>; 2]);
+
+impl Shelf {
+    /// The limits of a plan with what was lent laid over them.
+    pub(super) fn lay<'a>(&'a self, of_plan: &'a Limits, lent: Option<usize>) -> &'a Limits {
+        let Some(sessions) = lent else { return of_plan };
+        let Some(place) = self.0.iter().find(|place| place.get().is_none()) else { return of_plan };
+        place.get_or_init(|| laid(of_plan, sessions).unwrap_or_else(|| of_plan.clone()))
+    }
+}
+
+/// A plan's limits with another number of sessions; none where the two contradict each other.
+pub(super) fn laid(of_plan: &Limits, sessions: usize) -> Option<Limits> {
+    Limits::new(LimitSpec { max_sessions_per_user: sessions, ..(**of_plan).clone() }).ok()
+}
+
 impl Gate {
-    pub(super) fn on_lend(&mut self, user: UserId, sessions: Option<usize>, lasting: Duration) {
+    pub(super) fn on_lend(&mut self, user: &UserId, sessions: Option<usize>, lasting: Duration) {
         let now = self.clock.now;
-        let of_plan = self.user(&user).map(|user| user.plan).unwrap_or_default();
-        let spec = LimitSpec { max_sessions_per_user: sessions.unwrap_or(1), ..(**self.plans.limits(of_plan)).clone() };
-        match (sessions, Limits::new(spec)) {
-            (None, _) => {
-                self.lent.0.remove(&user);
-            }
-            (Some(_), Ok(limits)) => self.lent.lend(user.clone(), limits, now, now + lasting),
-            (Some(_), Err(_)) => {}
+        let lent = &mut self.lent.0;
+        lent.retain(|_, (_, until)| *until > now);
+        let of_plan =
+            self.plans.limits(self.index.get(user).map_or_else(PlanId::default, |slot| {
+                self.users[*slot].as_ref().map(|user| user.plan).unwrap_or_default()
+            }));
+        match sessions {
+            None => drop(lent.remove(user)),
+            Some(sessions) if laid(of_plan, sessions).is_none() => {}
+            Some(_) if lent.len() >= MAX_LENT && !lent.contains_key(user) => {}
+            Some(sessions) => drop(lent.insert(user.clone(), (sessions, now + lasting))),
         }
         // Whoever waits may be served now, and whoever is here is told where he stands.
-        self.step(&user, super::Presence::Known, |_| {});
+        self.step(user, super::Presence::Known, |_| {});
+    }
+
+    /// Whoever waits for a slot is told at once that there will be none here.
+    pub(super) fn on_drain(&mut self, retry_in: Duration) {
+        self.draining = Some(retry_in);
+        for slot in 0..self.users.len() {
+            if self.users[slot].as_ref().is_some_and(|user| !user.waiting.is_empty()) {
+                self.step_at(slot, |_| {});
+            }
+        }
     }
 
     /// Puts other plans in force. A user keeps the plan of the same name; one whose plan is gone has everybody's limits

@@ -18,7 +18,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::catalogue::{Entry, Play, Written};
 use super::gateway::Gateway;
 use super::metrics::{Admin, Reclaims};
-use super::scene::Remains;
+use super::scene::{MOST_LOGINS, Remains};
 use super::script::{self, Silence, Venue, playable};
 use super::{Scene, drain, gateway_killed, golden_path, namespace, storm, twenty_zombies};
 use lychgate_core::LimitSpec;
@@ -173,6 +173,9 @@ pub(super) async fn play_on(
         let before = scene.taken().await?;
         let venue = Venue { scene: Arc::clone(&scene), process: Some(gateway.process()?), silence };
         let mut outcome = script::play(name, plan, &venue, bar).await?;
+        if scene.provider().is_some() && users(plan) > MOST_LOGINS {
+            outcome.note(format!("{MOST_LOGINS} of its {} users logged in, the others brought a token", users(plan)));
+        }
         if let Some(before) = before {
             outcome.leaked(scene.settle(before, silence.remains(plan)).await?);
         }

@@ -226,8 +226,10 @@ fn judge(outcome: &mut Outcome, gone: &[Left]) {
     outcome.note(format!("come back per tenth of the {} s of the drain: {came_back:?}", DRAIN.as_secs()));
     outcome.note(format!("closed per tenth: {closed:?}, and {} more when their runs had ended", RUNS));
     let most = gone.len() / 10 * UNEVEN;
-    if let Some(crowd) = came_back.iter().find(|crowd| **crowd > most) {
-        outcome.broke(format!("{crowd} of {} come back within a tenth of the drain", gone.len()));
+    for (what, tenths) in [("come back", came_back), ("are closed", closed)] {
+        if let Some(crowd) = tenths.iter().find(|crowd| **crowd > most) {
+            outcome.broke(format!("{crowd} of {} {what} within a tenth of the drain", gone.len()));
+        }
     }
 }
 

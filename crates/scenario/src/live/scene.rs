@@ -18,6 +18,9 @@ use crate::client::frame::{Limits, Welcome};
 use crate::client::token::Tokens;
 use crate::client::{Caller, Client, Credential, Heartbeat, Hello, Mishap};
 
+/// Users of one plan who log in, where users log in. A provider in one process signs some fifty of them in a second.
+pub(super) const MOST_LOGINS: usize = 500;
+
 /// A gateway and everything that is needed to talk to it as many users.
 #[derive(Debug)]
 pub struct Scene {
@@ -126,9 +129,17 @@ impl Scene {
     /// # Panics
     /// On a runtime of one thread, where users log in.
     pub fn user(&self, role: &str) -> anyhow::Result<User> {
+        self.nth_user(role, 0)
+    }
+
+    /// The same for the `n`th of a crowd, counted from 0: only the first 500 log in, the others bring a token.
+    ///
+    /// # Errors
+    /// As [`Self::user`].
+    pub fn nth_user(&self, role: &str, n: usize) -> anyhow::Result<User> {
         let name = format!("{}-{role}-{}", self.prefix, self.named.fetch_add(1, Ordering::Relaxed));
         let token = self.tokens.mint(&name)?;
-        let credential = match &self.provider {
+        let credential = match self.provider.as_ref().filter(|_| n < MOST_LOGINS) {
             None => Credential::Subprotocol(token.clone()),
             // Users are made before they are looked at: nobody's time is measured meanwhile.
             Some(provider) => {

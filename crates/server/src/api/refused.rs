@@ -54,6 +54,11 @@ impl Refused {
         self.status
     }
 
+    /// The word for programs.
+    pub(super) fn code(&self) -> &str {
+        &self.code
+    }
+
     /// Whether the same request would be refused again.
     pub(super) fn is_final(&self) -> bool {
         self.status.is_client_error() && self.retry_in.is_none()

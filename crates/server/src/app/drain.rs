@@ -22,6 +22,9 @@ use crate::driver::Driver;
 /// How often the next ones are told.
 const STEP: Duration = Duration::from_millis(20);
 
+/// How often it is asked who still shows a run: everybody who does costs a look into his shard.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// A crowd of n needs n times this, at most: nobody waits out a whole drain for three browsers.
 const PER_CONNECTION: Duration = Duration::from_millis(20);
 
@@ -42,6 +45,8 @@ pub(super) struct Exodus<'a> {
     untold: VecDeque<(Duration, (UserId, ConnectionId))>,
     /// When each is closed.
     told: VecDeque<(Duration, (UserId, ConnectionId))>,
+    /// Those whose time had come while they showed a run.
+    readers: Vec<(UserId, ConnectionId)>,
 }
 
 impl<'a> Exodus<'a> {
@@ -56,20 +61,39 @@ impl<'a> Exodus<'a> {
         let telling = window - window / SHARE_TO_MOVE;
         let untold = crowd.into_iter().enumerate();
         let untold = untold.map(|(n, who)| (telling.mul_f64(n as f64 / f64::from(count.max(1))), who)).collect();
-        Self { driver, begin: Instant::now(), drain_timeout, window, untold, told: VecDeque::new() }
+        Self {
+            driver,
+            begin: Instant::now(),
+            drain_timeout,
+            window,
+            untold,
+            told: VecDeque::new(),
+            readers: Vec::new(),
+        }
     }
 
     /// Runs until everybody has gone and no run is in flight, or the time is over. What is left then is for the caller.
     pub(super) async fn pass(&mut self) {
         let mut steps = interval(STEP);
         steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut next_look, mut was_empty) = (LOOK_EVERY, false);
         loop {
             steps.tick().await;
             let elapsed = self.begin.elapsed();
             self.tell(elapsed);
             self.close(elapsed);
-            let is_done = self.untold.is_empty() && self.told.is_empty() && self.driver.census().runs == 0;
-            if is_done || elapsed >= self.drain_timeout {
+            let nobody_waits = self.untold.is_empty() && self.told.is_empty();
+            let is_empty = nobody_waits && self.readers.is_empty();
+            if elapsed >= next_look || (is_empty && !was_empty) {
+                next_look = elapsed + LOOK_EVERY;
+                let Self { driver, readers, .. } = self;
+                readers.retain(|(user, connection)| !driver.send_away(user, *connection));
+                if nobody_waits && self.readers.is_empty() && self.driver.census().runs == 0 {
+                    return;
+                }
+            }
+            was_empty = is_empty;
+            if elapsed >= self.drain_timeout {
                 return;
             }
         }
@@ -77,7 +101,7 @@ impl<'a> Exodus<'a> {
 
     /// Connections that show a run still, or were not reached.
     pub(super) fn left(&self) -> usize {
-        self.untold.len() + self.told.len()
+        self.untold.len() + self.told.len() + self.readers.len()
     }
 
     fn tell(&mut self, elapsed: Duration) {
@@ -96,12 +120,12 @@ impl<'a> Exodus<'a> {
     }
 
     fn close(&mut self, elapsed: Duration) {
-        let Self { driver, told, .. } = self;
-        let mut earlier = true;
-        told.retain(|(at, (user, connection))| {
-            earlier = earlier && *at <= elapsed;
-            !(earlier && driver.send_away(user, *connection))
-        });
+        while self.told.front().is_some_and(|(at, _)| *at <= elapsed) {
+            let Some((_, (user, connection))) = self.told.pop_front() else { return };
+            if !self.driver.send_away(&user, connection) {
+                self.readers.push((user, connection));
+            }
+        }
     }
 }
 

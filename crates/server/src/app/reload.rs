@@ -6,7 +6,7 @@
 //!                                  the rest is named as waiting for a restart
 //! ```
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -22,23 +22,36 @@ pub type Source = Box<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
 /// What is in force, and where a newer configuration comes from.
 pub(super) struct InForce {
     source: Source,
+    /// Held while files are read, which may take for ever.
     loaded: Mutex<Arc<Loaded>>,
+    /// Held for an exchange alone: whoever stops the node must not wait for a file.
+    config: RwLock<Arc<Config>>,
     apply: Box<dyn Fn(&Config) + Send + Sync>,
 }
 
+/// Why nothing of a newer configuration holds.
+enum Refused {
+    /// It is none.
+    Wrong(ConfigError),
+    /// It is right, but what holds at once does not go together with what is in force until a restart.
+    NeedsRestart(ConfigError),
+}
+
 impl InForce {
-    /// `apply` puts in force what can be at once, all of it each time.
+    /// `config` is what `loaded` comes to. `apply` puts in force what can be at once, all of it each time.
     pub(super) fn new(
         loaded: Arc<Loaded>,
+        config: Config,
         source: Source,
         apply: impl Fn(&Config) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { source, loaded: Mutex::new(loaded), apply: Box::new(apply) })
+        let (loaded, config) = (Mutex::new(loaded), RwLock::new(Arc::new(config)));
+        Arc::new(Self { source, loaded, config, apply: Box::new(apply) })
     }
 
-    /// The configuration in force, checked.
-    pub(super) fn config(&self) -> Result<Config, ConfigError> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).check()
+    /// The configuration in force. Does not block.
+    pub(super) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads and compares; blocks on the files.
@@ -48,25 +61,31 @@ impl InForce {
             Ok((newer, config)) => {
                 (self.apply)(&config);
                 *loaded = Arc::new(newer);
+                *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 tracing::info!("configuration read again, secrets and keys included");
             }
-            Err(error) => tracing::error!(%error, "the new configuration is wrong; the old one stays in force"),
+            Err(Refused::Wrong(error)) => {
+                tracing::error!(%error, "the new configuration is wrong; the old one stays in force");
+            }
+            Err(Refused::NeedsRestart(error)) => tracing::error!(
+                %error,
+                "the new configuration is right, but what changed needs a restart to hold; the old one stays in force"
+            ),
         }
     }
 
-    fn next(&self, old: &Loaded) -> Result<(Loaded, Config), ConfigError> {
-        let said = (self.source)()?;
+    fn next(&self, old: &Loaded) -> Result<(Loaded, Config), Refused> {
+        let said = (self.source)().map_err(Refused::Wrong)?;
         // As a whole, so that a mistake in what waits for a restart is told now and not at that restart.
-        said.check()?;
-        let changes = old.changes(&said);
-        let newer = old.reloaded(&said)?;
-        let config = newer.check()?;
-        for change in &changes {
+        said.check().map_err(Refused::Wrong)?;
+        for change in old.changes(&said) {
             match change.is_at_once() {
                 true => tracing::info!(%change, "configuration changed"),
                 false => tracing::warn!(%change, "this change of the configuration needs a restart"),
             }
         }
+        let newer = old.reloaded(&said).map_err(Refused::NeedsRestart)?;
+        let config = newer.check().map_err(Refused::NeedsRestart)?;
         Ok((newer, config))
     }
 

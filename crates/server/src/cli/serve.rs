@@ -2,12 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{ServeArgs, argument, runtime};
 use crate::app;
 use crate::config::{Argument, Sources, load};
 use crate::error::Error;
 use crate::telemetry::logs;
+
+/// How long what still waits for a disk may take when everything else has ended.
+const LEFTOVERS: Duration = Duration::from_millis(500);
 
 pub(super) fn run(args: ServeArgs) -> Result<(), Error> {
     let mut sources = Sources::of_process(args.file.config);
@@ -32,6 +36,9 @@ pub(super) fn until_stopped(sources: Sources, ready: impl FnOnce(app::Ready) + S
     let loaded = Arc::new(load(sources.clone())?);
     logs::install(&loaded.check()?.log).map_err(|error| Error::Failed(error.to_string()))?;
     let source = Box::new(move || load(sources.clone()));
-    let served = runtime()?.block_on(app::serve(Arc::clone(&loaded), source, ready));
+    let runtime = runtime()?;
+    let served = runtime.block_on(app::serve(Arc::clone(&loaded), source, ready));
+    // A thread that waits for a disk must not keep the process.
+    runtime.shutdown_timeout(LEFTOVERS);
     served.map_err(|error| error.located(|key| loaded.place(key)))
 }

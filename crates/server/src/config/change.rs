@@ -7,8 +7,10 @@ use super::Loaded;
 use super::value::MASK;
 
 /// What a reload puts in force; everything else is read at start alone. A name with a dot at its end is a section.
-pub const AT_ONCE: [&str; 8] =
-    ["limits.", "plans.", "auth.", "login.", "admin.", "server.drain_timeout", "server.tls.", "log.level"];
+pub const AT_ONCE: [&str; 7] = ["limits.", "plans.", "auth.", "login.", "admin.", "server.drain_timeout", "log.level"];
+
+/// What a reload does not put in force although its section is.
+const AT_START: [&str; 1] = ["admin.public_url"];
 
 /// One key that is said otherwise than before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +44,11 @@ impl fmt::Display for Change {
 }
 
 fn is_at_once(key: &str) -> bool {
-    AT_ONCE.iter().any(|name| match name.ends_with('.') {
-        true => key.starts_with(name),
+    let is_named = |name: &&str| match name.ends_with('.') {
+        true => key.starts_with(*name),
         false => key == *name,
-    })
+    };
+    AT_ONCE.iter().any(is_named) && !AT_START.contains(&key)
 }
 
 /// Compares key by key what is in force with what is said now.
@@ -145,12 +148,12 @@ mod tests {
     fn what_needs_a_restart_stays_as_it_was_and_the_rest_is_new() {
         let old = loaded("plans.pro.max_sessions_per_user = 30");
         let new = loaded(
-            "server.listen = \"127.0.0.1:1\"\nliveness.ping_interval = \"1m\"\nserver.drain_timeout = \"1s\"\n\
+            "server.listen = \"127.0.0.1:1\"\nadmin.public_url = \"https://ops.example.org\"\nliveness.ping_interval = \"1m\"\nserver.drain_timeout = \"1s\"\n\
              plans.team.max_sessions_per_user = 50",
         );
         let restart: Vec<_> =
             old.changes(&new).into_iter().filter(|change| !change.is_at_once()).map(|change| change.key).collect();
-        assert_eq!(restart, ["liveness.ping_interval", "server.listen"]);
+        assert_eq!(restart, ["admin.public_url", "liveness.ping_interval", "server.listen"]);
         let in_force = old.reloaded(&new).unwrap().check().unwrap();
         assert_eq!(in_force.server.listen.port(), 8787);
         assert_eq!(in_force.limits.ping_interval.as_secs(), 20);

@@ -12,58 +12,15 @@ use super::change::{self, Change};
 use super::error::{Contradiction, Fault};
 use super::reference;
 use super::secret::Outside;
+use super::sources::Sources;
+use super::tls::Occasion;
 use super::{
     Config, ConfigError, Journal, Place, admin, agents, auth, journal, limits, log, login, runs, server, websocket,
 };
 
-/// The file that is read where `--config` names none.
-const USUAL_FILE: &str = "lychgate.toml";
 const ENVIRONMENT_PREFIX: &str = "LYCHGATE__";
 /// A configuration has a few hundred lines; what is larger is another file, named by mistake.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
-
-/// Where configuration comes from, besides the defaults.
-#[derive(Clone, Default)]
-pub struct Sources {
-    /// A file that must exist.
-    pub file: Option<PathBuf>,
-    /// The environment: `LYCHGATE__SECTION__KEY`, and the variables that `secret_env` and `api_key_env` name.
-    pub environment: BTreeMap<OsString, OsString>,
-    /// What the command line says; it wins.
-    pub arguments: Vec<Argument>,
-    /// Whether a name alone logs in, without a password: for `lychgate demo`, and on loopback alone.
-    pub is_demo: bool,
-}
-
-impl fmt::Debug for Sources {
-    /// The file alone: the environment holds the secrets of every program that was started with it, and an argument may be
-    /// an address with a key in its query.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sources").field("file", &self.file).finish_non_exhaustive()
-    }
-}
-
-/// A key that was set by an argument of the command line.
-#[derive(Clone, Debug)]
-pub struct Argument {
-    /// The argument, for error messages, for example `--listen`.
-    pub flag: &'static str,
-    /// The key with its sections, for example `server.listen`.
-    pub key: String,
-    /// Its value, spelled as in the environment.
-    pub value: String,
-}
-
-impl Sources {
-    /// What this process was started with: `config`, or else `lychgate.toml` in the working directory if it is there,
-    /// and the environment.
-    #[must_use]
-    pub fn of_process(config: Option<PathBuf>) -> Self {
-        let usual = || Some(PathBuf::from(USUAL_FILE)).filter(|path| path.exists());
-        let file = config.or_else(usual);
-        Self { file, environment: std::env::vars_os().collect(), ..Self::default() }
-    }
-}
 
 /// Reads all layers and merges them. What this returns has known keys and right types; [`Loaded::check`] does the rest.
 ///
@@ -115,7 +72,16 @@ impl Loaded {
     /// # Errors
     /// [`ConfigError::Value`] and [`ConfigError::Contradiction`], of the first fault that is found.
     pub fn check(&self) -> Result<Config, ConfigError> {
-        self.raw.check(&self.environment).map_err(|fault| self.located(fault))
+        self.raw.check(&self.environment, Occasion::Start).map_err(|fault| self.located(fault))
+    }
+
+    /// As [`Self::check`], for a process that serves already: a certificate whose time is over, or has not come, is a
+    /// warning in the log, because the one in force stays.
+    ///
+    /// # Errors
+    /// As [`Self::check`], that one excepted.
+    pub fn check_again(&self) -> Result<Config, ConfigError> {
+        self.raw.check(&self.environment, Occasion::Reload).map_err(|fault| self.located(fault))
     }
 
     /// The section `[journal]` alone, for whoever works on its files and needs no secret.
@@ -219,9 +185,9 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    fn check(&self, environment: &BTreeMap<OsString, OsString>) -> Result<Config, Fault> {
+    fn check(&self, environment: &BTreeMap<OsString, OsString>, occasion: Occasion) -> Result<Config, Fault> {
         let outside = Outside { environment };
-        let server = self.server.check()?;
+        let server = self.server.check(occasion)?;
         let interval = server.environment.reclaim_interval();
         let (limits, plans) = limits::check(&self.limits, &self.liveness, &self.plans, (interval, self.auth.grace()?))?;
         let login = self.login.check(&server, &outside)?;

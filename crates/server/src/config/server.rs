@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Fault, in_range, not_zero};
-use super::tls::{RawAdminTls, RawTls, Tls};
+use super::tls::{Occasion, RawAdminTls, RawTls, Tls};
 use super::value::Span;
 
 /// The longest chain of certificates and the slowest honest client need less.
@@ -164,7 +164,7 @@ pub(super) struct RawServer {
 }
 
 impl RawServer {
-    pub(super) fn check(&self) -> Result<Server, Fault> {
+    pub(super) fn check(&self, occasion: Occasion) -> Result<Server, Fault> {
         let listen = address("server.listen", &self.listen)?;
         let admin_listen = address("server.admin_listen", &self.admin_listen)?;
         if listen == admin_listen && listen.port() != 0 {
@@ -190,8 +190,8 @@ impl RawServer {
             proxy_protocol: self.proxy_protocol,
             trusted_proxies,
             forwarded_header: self.forwarded_header,
-            tls: self.tls.check()?,
-            admin_tls: self.admin_tls.check()?,
+            tls: self.tls.check(occasion)?,
+            admin_tls: self.admin_tls.check(occasion)?,
         })
     }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  certificate_file, key_file, client_ca_file --read--> do they fit, are they in time? --> rustls::ServerConfig
-//!       at start: a mistake ends it, with the key's name      later: the listener looks again, and keeps what it has
+//!       at start: a mistake ends it, with the key's name      later: the listener looks again, and keeps what it has;
+//!                                                             a time that is over keeps nothing else from being read
 //! ```
 
 use std::fmt;
@@ -89,6 +90,13 @@ impl Tls {
     /// # Errors
     /// A file is not PEM, key and certificate do not belong together, or the certificate's time is over or has not come.
     pub fn build(&self, files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsFault> {
+        let config = self.assemble(files)?;
+        self.in_time(files)?;
+        Ok(config)
+    }
+
+    /// Everything but the time.
+    fn assemble(&self, files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsFault> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certified = self.certified(files, &provider)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -113,9 +121,6 @@ impl Tls {
 
     fn certified(&self, files: &TlsFiles, provider: &rustls::crypto::CryptoProvider) -> Result<CertifiedKey, TlsFault> {
         let chain = certificates(&files.certificate).map_err(|what| self.fault("certificate_file", what))?;
-        for certificate in &chain {
-            in_time(certificate).map_err(|what| self.fault("certificate_file", what))?;
-        }
         let key = PrivateKeyDer::from_pem_slice(&files.key)
             .map_err(|error| self.fault("key_file", format!("holds no private key in PEM: {error}")))?;
         CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
@@ -125,6 +130,15 @@ impl Tls {
             // The rest is about one of the two, and the list of what it may be is open.
             error => self.fault("key_file", format!("cannot be used with certificate_file: {error}")),
         })
+    }
+
+    /// The server's own certificate alone: clients look for another way past an old one further up in the chain, which
+    /// authorities leave there for the sake of old clients.
+    fn in_time(&self, files: &TlsFiles) -> Result<(), TlsFault> {
+        let chain = certificates(&files.certificate);
+        chain
+            .and_then(|chain| chain.first().map_or(Ok(()), in_time))
+            .map_err(|what| self.fault("certificate_file", what))
     }
 
     fn read_file(&self, name: &str, path: &Path) -> Result<Vec<u8>, TlsFault> {
@@ -187,21 +201,32 @@ pub(super) struct RawAdminTls {
 }
 
 impl RawTls {
-    pub(super) fn check(&self) -> Result<Option<Tls>, Fault> {
-        check("server.tls", self.certificate_file.as_ref(), self.key_file.as_ref(), None)
+    pub(super) fn check(&self, occasion: Occasion) -> Result<Option<Tls>, Fault> {
+        check(occasion, "server.tls", self.certificate_file.as_ref(), self.key_file.as_ref(), None)
     }
 }
 
 impl RawAdminTls {
-    pub(super) fn check(&self) -> Result<Option<Tls>, Fault> {
+    pub(super) fn check(&self, occasion: Occasion) -> Result<Option<Tls>, Fault> {
         let client_ca = self.client_ca_file.as_ref();
-        check("server.admin_tls", self.certificate_file.as_ref(), self.key_file.as_ref(), client_ca)
+        check(occasion, "server.admin_tls", self.certificate_file.as_ref(), self.key_file.as_ref(), client_ca)
     }
 }
 
+/// When a configuration is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// Before anything is in force.
+    Start,
+    /// Something is in force already.
+    Reload,
+}
+
 /// None where no file is named. Files that are named have to make a TLS now: a server that starts without it would serve
-/// in the clear what was meant to be secret.
+/// in the clear what was meant to be secret. On a reload the time of a certificate is a warning: the listener keeps what it
+/// has, and a renewal that failed must not keep a limit from being changed.
 fn check(
+    occasion: Occasion,
     section: &'static str,
     certificate_file: Option<&PathBuf>,
     key_file: Option<&PathBuf>,
@@ -218,10 +243,15 @@ fn check(
         (None, None) => return Ok(None),
     };
     let tls = Tls { section, certificate_file, key_file, client_ca_file: client_ca_file.cloned() };
-    match tls.read().and_then(|files| tls.build(&files)) {
-        Ok(_) => Ok(Some(tls)),
-        Err(TlsFault { key, what }) => Err(Fault::value(key, what, HOW_TO_GET_ONE)),
+    let wrong = |TlsFault { key, what }| Fault::value(key, what, HOW_TO_GET_ONE);
+    let files = tls.read().map_err(wrong)?;
+    tls.assemble(&files).map_err(wrong)?;
+    match (tls.in_time(&files), occasion) {
+        (Err(fault), Occasion::Start) => return Err(wrong(fault)),
+        (Err(fault), Occasion::Reload) => tracing::warn!(%fault, "what is in force stays; renew the certificate"),
+        (Ok(()), Occasion::Start | Occasion::Reload) => {}
     }
+    Ok(Some(tls))
 }
 
 #[cfg(test)]

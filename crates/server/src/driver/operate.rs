@@ -24,14 +24,13 @@ pub struct Place {
 }
 
 impl Driver {
-    /// What is known of a user on this node; none where nothing is.
+    /// What is known of a user on this node, if only that a limit was lent to him; none where nothing is.
     #[must_use]
     pub fn report(&self, user: &UserId) -> Option<UserReport> {
         self.shard(user).gate.report(user)
     }
 
-    /// What is known of the next users from a place on, some more or fewer than `count` of them, and where to go on; none
-    /// at the end. One shard is locked at a time and for a few users only (hazard R13); whoever is here all the time
+    /// What is known of the next users from a place on, at most `count` of them, and where to go on; none at the end. One shard is locked at a time and for a few users only (hazard R13); whoever is here all the time
     /// is met exactly once.
     #[must_use]
     pub fn reports(&self, from: Place, count: usize) -> (Vec<UserReport>, Option<Place>) {
@@ -41,7 +40,7 @@ impl Driver {
             if found.len() >= count {
                 return (found, Some(at));
             }
-            let (reports, next) = lock(shard).gate.reports(at.slot, USERS_PER_LOOK.min(count.max(1)));
+            let (reports, next) = lock(shard).gate.reports(at.slot, USERS_PER_LOOK.min(count - found.len()));
             found.extend(reports);
             at = match next {
                 Some(slot) => Place { slot, ..at },

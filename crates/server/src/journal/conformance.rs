@@ -272,13 +272,13 @@ async fn an_append_that_nobody_waits_for_is_whole_or_not_there(journal: Arc<dyn 
         // Polled once: it is on its way, and whoever asked for it goes.
         assert!(append.now_or_never().is_none_or(|done| done.is_ok()));
     }
-    // Acknowledged after all of those, so their fate is decided.
-    let last = key("bob", "t");
-    journal.append(&last, vec![content("m", "x")]).await.unwrap();
     for round in 0..50 {
         let key = key("ann", &format!("t{round}"));
+        // Acknowledged after what came before it on this thread, whose fate is decided then: threads wait for each other in
+        // no order.
+        journal.append(&key, vec![content("m", "x")]).await.unwrap();
         let offsets: Vec<u64> = journal.read(&key, 0, 10).await.unwrap().iter().map(|entry| entry.offset).collect();
-        assert!(matches!(offsets.len(), 0 | 3), "{offsets:?}");
+        assert!(matches!(offsets.len(), 1 | 4), "{offsets:?}");
         let heard = heard.0.lock().unwrap();
         let heard: Vec<u64> = heard.iter().filter(|(of, _)| *of == key).map(|(_, offset)| *offset).collect();
         assert_eq!(heard, offsets, "what is written is told");

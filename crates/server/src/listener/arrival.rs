@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::forwarded;
 use super::pool::Seat;
-use super::proxy::{ProxyFault, read_header};
+use super::proxy::{OnBehalfOf, ProxyFault, read_header};
 use super::rates::Rates;
 use super::stream::Stream;
 use super::tls::Certificates;
@@ -70,24 +70,34 @@ enum Unready {
 /// One connection: who is on it now.
 struct Visit {
     threshold: Arc<Threshold>,
-    /// Whom the socket is from, or whom the PROXY header named.
-    peer: SocketAddr,
+    party: Party,
     seat: Seat,
     /// Behind a proxy each request may be somebody else's.
     visitor: Mutex<Option<Visitor>>,
 }
 
+/// Who is at the other end, before any request.
+#[derive(Clone, Copy)]
+struct Party {
+    /// Whom the socket is from, or whom the PROXY header named.
+    address: SocketAddr,
+    /// It is a proxy of ours, whose requests may be for others.
+    speaks_for_others: bool,
+}
+
 /// Serves one connection to its end, or until an upgrade takes it away.
 pub(super) async fn serve(threshold: Arc<Threshold>, socket: TcpStream, from: SocketAddr, seat: Seat) {
     let ready = tokio::select! {
-        ready = timeout(threshold.server.handshake_timeout, make_ready(&threshold, socket, from)) => ready,
+        ready = timeout(threshold.server.handshake_timeout, make_ready(&threshold, socket, from, &seat)) => ready,
         () = threshold.stop.cancelled() => return,
     };
     match ready {
-        Ok(Ok((stream, peer))) => serve_http(Visit::new(threshold, peer, seat), stream).await,
+        Ok(Ok((stream, party))) => serve_http(Visit::new(threshold, party, seat), stream).await,
+        Ok(Err(fault @ (Unready::Tls(_) | Unready::Proxy(ProxyFault::Silent)))) => {
+            tracing::debug!(peer = %from, %fault, "closed before HTTP");
+        }
         // A trusted proxy that does not speak as it was configured to keeps all of its clients out.
         Ok(Err(Unready::Proxy(fault))) => tracing::warn!(peer = %from, %fault, "a connection of a proxy was closed"),
-        Ok(Err(fault @ Unready::Tls(_))) => tracing::debug!(peer = %from, %fault, "closed before HTTP"),
         Err(_) => tracing::debug!(peer = %from, "closed: the handshake took too long"),
     }
 }
@@ -97,11 +107,21 @@ async fn make_ready(
     threshold: &Threshold,
     mut socket: TcpStream,
     from: SocketAddr,
-) -> Result<(Stream, SocketAddr), Unready> {
-    let peer = match threshold.server.proxy_protocol && threshold.server.trusts(from.ip()) {
-        true => read_header(&mut socket).await?.unwrap_or(from),
-        false => from,
+    seat: &Seat,
+) -> Result<(Stream, Party), Unready> {
+    let server = &threshold.server;
+    let party = |address: SocketAddr| Party { address, speaks_for_others: server.trusts(address.ip()) };
+    let party = match server.proxy_protocol && server.trusts(from.ip()) {
+        true => match read_header(&mut socket).await? {
+            OnBehalfOf::Itself => party(from),
+            OnBehalfOf::Client(address) => party(address),
+            // All of them are one crowd, and what their requests say of their origin is their own word.
+            OnBehalfOf::Somebody => Party { address: from, speaks_for_others: false },
+        },
+        false => party(from),
     };
+    // At once, or all who are in their TLS handshake would be the balancer's one crowd.
+    seat.comes_from(party.address.ip());
     let stream = match &threshold.certificates {
         None => Stream::Plain(socket),
         // A future of several kilobytes, for nodes with TLS alone.
@@ -109,12 +129,12 @@ async fn make_ready(
             Stream::Tls(Box::new(Box::pin(certificates.acceptor().accept(socket)).await.map_err(Unready::Tls)?))
         }
     };
-    Ok((stream, peer))
+    Ok((stream, party))
 }
 
 async fn serve_http(visit: Visit, stream: Stream) {
     let threshold = Arc::clone(&visit.threshold);
-    let peer = visit.peer;
+    let peer = visit.party.address;
     let router = TowerToHyperService::new(threshold.router.clone());
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         let visitor = visit.visitor(request.headers());
@@ -139,21 +159,21 @@ async fn serve_http(visit: Visit, stream: Stream) {
 }
 
 impl Visit {
-    fn new(threshold: Arc<Threshold>, peer: SocketAddr, seat: Seat) -> Self {
-        let visit = Self { threshold, peer, seat, visitor: Mutex::new(None) };
+    fn new(threshold: Arc<Threshold>, party: Party, seat: Seat) -> Self {
+        let visit = Self { threshold, party, seat, visitor: Mutex::new(None) };
         // Whoever speaks for others is looked at when he says for whom.
-        if !visit.threshold.server.trusts(peer.ip()) {
-            *visit.lock() = Some(visit.greet(peer.ip()));
+        if !party.speaks_for_others {
+            *visit.lock() = Some(visit.greet(party.address.ip()));
         }
         visit
     }
 
     /// Whose request this is.
     fn visitor(&self, headers: &HeaderMap) -> Visitor {
-        let server = &self.threshold.server;
-        let address = match server.trusts(self.peer.ip()) {
-            true => forwarded::client(headers, server).unwrap_or(self.peer.ip()),
-            false => self.peer.ip(),
+        let own = self.party.address.ip();
+        let address = match self.party.speaks_for_others {
+            true => forwarded::client(headers, &self.threshold.server).unwrap_or(own),
+            false => own,
         };
         let mut last = self.lock();
         match &*last {
@@ -165,7 +185,7 @@ impl Visit {
     /// Counts a connect. A proxy of ours is no crowd, however many clients it has.
     fn greet(&self, address: IpAddr) -> Visitor {
         self.seat.comes_from(address);
-        let retry_in = match self.threshold.server.trusts(address) {
+        let retry_in = match self.party.speaks_for_others && self.threshold.server.trusts(address) {
             true => None,
             false => self.threshold.rates.connect(address),
         };

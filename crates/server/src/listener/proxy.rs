@@ -22,9 +22,23 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The longest header that is read, the fixed part included: every address family and room for extensions (hazard R31).
 pub const MAX_HEADER_BYTES: usize = 536;
 
+/// For whom a proxy opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnBehalfOf {
+    /// For itself, as for a health check (command LOCAL).
+    Itself,
+    /// For the client at this address.
+    Client(SocketAddr),
+    /// For somebody whom it does not name (command PROXY, and no address of TCP): anybody who could reach it.
+    Somebody,
+}
+
 /// Why a connection of a proxy is closed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProxyFault {
+    /// It ended before it began, as that of a balancer which only looks whether the port is open.
+    #[error("the connection ended before it said anything")]
+    Silent,
     /// It begins with something else.
     #[error("the connection does not begin with a PROXY header, version 2")]
     Missing,
@@ -39,15 +53,18 @@ pub(super) enum ProxyFault {
     Cut(#[from] io::Error),
 }
 
-/// Reads the header and not one byte more. Answers for whom the connection is: none if for the proxy itself, as its
-/// health checks are (command LOCAL, or an address that is not TCP's).
-pub(super) async fn read_header<S>(stream: &mut S) -> Result<Option<SocketAddr>, ProxyFault>
+/// Reads the header and not one byte more. Answers for whom the connection is.
+pub(super) async fn read_header<S>(stream: &mut S) -> Result<OnBehalfOf, ProxyFault>
 where
     S: AsyncRead + Unpin,
 {
     let mut bytes = [0; MAX_HEADER_BYTES];
     // First the signature alone: who begins with something else may have said all that he has to say.
-    stream.read_exact(&mut bytes[..SIGNATURE.len()]).await?;
+    let begun = match stream.read(&mut bytes[..SIGNATURE.len()]).await {
+        Ok(0) | Err(_) => return Err(ProxyFault::Silent),
+        Ok(begun) => begun,
+    };
+    stream.read_exact(&mut bytes[begun..SIGNATURE.len()]).await?;
     if bytes[..SIGNATURE.len()] != *SIGNATURE {
         return Err(ProxyFault::Missing);
     }
@@ -58,16 +75,17 @@ where
     parse_header(&bytes[..FIXED_BYTES + length]).map_err(ProxyFault::Malformed)
 }
 
-/// Whom a whole header names; none if the proxy speaks for itself.
+/// Whom a whole header names.
 ///
 /// # Errors
 /// It is no header.
-pub fn parse_header(bytes: &[u8]) -> Result<Option<SocketAddr>, ppp::v2::ParseError> {
+pub fn parse_header(bytes: &[u8]) -> Result<OnBehalfOf, ppp::v2::ParseError> {
     let header = Header::try_from(bytes)?;
     Ok(match (header.command, header.addresses) {
-        (Command::Proxy, Addresses::IPv4(ip)) => Some((ip.source_address, ip.source_port).into()),
-        (Command::Proxy, Addresses::IPv6(ip)) => Some((ip.source_address, ip.source_port).into()),
-        (Command::Local, _) | (Command::Proxy, Addresses::Unix(_) | Addresses::Unspecified) => None,
+        (Command::Local, _) => OnBehalfOf::Itself,
+        (Command::Proxy, Addresses::IPv4(ip)) => OnBehalfOf::Client((ip.source_address, ip.source_port).into()),
+        (Command::Proxy, Addresses::IPv6(ip)) => OnBehalfOf::Client((ip.source_address, ip.source_port).into()),
+        (Command::Proxy, Addresses::Unix(_) | Addresses::Unspecified) => OnBehalfOf::Somebody,
     })
 }
 

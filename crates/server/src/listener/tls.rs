@@ -1,9 +1,9 @@
 //! The certificate in force, and the next one.
 //!
 //! ```text
-//!  every 2 s, and when told to: files --same as last seen--> nothing
-//!                                 |--make a TLS------------> in force for whoever comes next
-//!                                 '--broken----------------> said once; what was in force stays
+//!  every 2 s, and when told to: files --those in force--> nothing
+//!                                 |--make a TLS---------> in force for whoever comes next
+//!                                 '--make none----------> said once; what was in force stays; the next look tries again
 //! ```
 //!
 //! Connections that are open go on: a certificate matters in a handshake alone.
@@ -25,18 +25,19 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 pub struct Certificates {
     tls: Tls,
     in_force: RwLock<Arc<ServerConfig>>,
-    /// What the files held when they were last looked at, good or not.
-    seen: Mutex<Result<TlsFiles, TlsFault>>,
+    /// What the last look came to: the files that are in force, or why they make no TLS. Such a reason may pass although
+    /// the files stay as they are: the time of a certificate comes.
+    last: Mutex<Result<TlsFiles, TlsFault>>,
 }
 
 /// What a look at the files came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reloaded {
-    /// They are as they were at the last look.
+    /// They are in force already.
     Same,
     /// The new ones are in force for whoever connects from now on.
     New,
-    /// They changed, and make no TLS: what was in force stays.
+    /// They make no TLS now: what was in force stays.
     Kept(TlsFault),
 }
 
@@ -54,7 +55,7 @@ impl Certificates {
     pub(super) fn new(tls: Tls) -> Result<Arc<Self>, TlsFault> {
         let files = tls.read()?;
         let in_force = RwLock::new(tls.build(&files)?);
-        Ok(Arc::new(Self { tls, in_force, seen: Mutex::new(Ok(files)) }))
+        Ok(Arc::new(Self { tls, in_force, last: Mutex::new(Ok(files)) }))
     }
 
     /// For the next handshake.
@@ -62,23 +63,27 @@ impl Certificates {
         TlsAcceptor::from(Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Looks at the files now, and takes them up if they changed and make a TLS. Blocks while it reads them; logs every
-    /// change once.
+    /// Looks at the files now, and takes them up if they are new and make a TLS. Blocks while it reads them; logs every
+    /// change once, and a fault again only when it is another one.
     pub fn reload(&self) -> Reloaded {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let files = self.tls.read();
-        if *seen == files {
+        if last.is_ok() && *last == files {
             return Reloaded::Same;
         }
-        seen.clone_from(&files);
-        match files.and_then(|files| self.tls.build(&files)) {
-            Ok(config) => {
+        match files.and_then(|files| Ok((self.tls.build(&files)?, files))) {
+            Ok((config, files)) => {
                 *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = config;
+                *last = Ok(files);
                 tracing::info!(tls = ?self.tls, "a new certificate is in force");
                 Reloaded::New
             }
             Err(fault) => {
-                tracing::error!(%fault, "the new certificate is not used, the old one stays in force");
+                let outcome = Err(fault.clone());
+                if *last != outcome {
+                    tracing::error!(%fault, "the new certificate is not used, the old one stays in force");
+                    *last = outcome;
+                }
                 Reloaded::Kept(fault)
             }
         }
@@ -97,3 +102,6 @@ impl Certificates {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

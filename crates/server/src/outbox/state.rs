@@ -102,7 +102,9 @@ impl State {
 
     /// See [`super::Outbox::backlog`].
     pub(super) fn backlog(&mut self) -> Backlog {
-        let waiting = u32::try_from(self.waiting()).unwrap_or(u32::MAX);
+        // What the kernel has of an encrypted batch it counts itself.
+        let left = self.socket.as_ref().map_or(0, Transport::left);
+        let waiting = u32::try_from(self.waiting().saturating_sub(left)).unwrap_or(u32::MAX);
         let look = self.socket.as_ref().and_then(|socket| kernel::look(socket.socket()));
         let now = Instant::now();
         self.unacked_since = match (look, self.unacked_since) {
@@ -254,13 +256,17 @@ impl State {
 
     /// Writes from the queue until the kernel takes no more. Answers whether it took any.
     fn flush(&mut self, cx: &mut Context<'_>) -> bool {
-        let before = self.accepted;
+        let mut moved = false;
         while let (Some(queue), Some(socket)) = (&mut self.queue, &mut self.socket) {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = queue.slices(&mut slices);
-            match socket.try_write_vectored(&slices[..count]) {
+            let before = socket.moved();
+            let result = socket.try_write_vectored(&slices[..count]);
+            moved |= socket.moved() > before;
+            match result {
                 Ok(0) => self.tear_down(),
                 Ok(count) => {
+                    moved = true;
                     self.ping_written |= queue.advance(count);
                     self.accepted += count as u64;
                     if queue.bytes() == 0 {
@@ -281,7 +287,7 @@ impl State {
         {
             self.tear_down();
         }
-        self.accepted > before
+        moved
     }
 
     /// Reads into `buffer`; 0 means that the peer will send nothing more, or that the socket is gone.

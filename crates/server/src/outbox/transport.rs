@@ -7,7 +7,8 @@
 //! ```
 //!
 //! So everything above can count on it: a ping is written when the kernel has it (hazard R30), what waits is counted once,
-//! and an idle connection holds neither its frames nor their ciphertext.
+//! and an idle connection holds neither its frames nor their ciphertext. What the kernel took of a batch that is not all
+//! there is told apart: a slow link that moves is not one that stands.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
@@ -39,6 +40,10 @@ pub struct Tls {
     session: ServerConnection,
     /// Of what is offered next, so many bytes are encrypted already and wait for the kernel.
     owed: usize,
+    /// Ciphertext that the kernel has taken since the beginning.
+    moved: u64,
+    /// How much of it before that of `owed`.
+    moved_before: u64,
 }
 
 impl From<TcpStream> for Transport {
@@ -52,7 +57,7 @@ impl Transport {
     #[must_use]
     pub fn tls(socket: TcpStream, mut session: ServerConnection) -> Self {
         session.set_buffer_limit(Some(ENCRYPTED_BYTES));
-        Self::Tls(Box::new(Tls { socket, session, owed: 0 }))
+        Self::Tls(Box::new(Tls { socket, session, owed: 0, moved: 0, moved_before: 0 }))
     }
 
     pub(super) fn socket(&self) -> &TcpStream {
@@ -67,6 +72,23 @@ impl Transport {
         match self {
             Self::Plain(_) => 0,
             Self::Tls(tls) => tls.owed,
+        }
+    }
+
+    /// Of those bytes, how many the kernel has all the same, as nearly as can be said of ciphertext.
+    pub(super) fn left(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(tls) => usize::try_from(tls.moved - tls.moved_before).unwrap_or(usize::MAX).min(tls.owed),
+        }
+    }
+
+    /// Grows whenever the kernel takes bytes, also of what cannot be told as taken yet; where there is no such thing it
+    /// stays.
+    pub(super) fn moved(&self) -> u64 {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(tls) => tls.moved,
         }
     }
 
@@ -127,24 +149,20 @@ impl Transport {
 impl Tls {
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.flush()?;
-        if self.owed > 0 {
-            return Ok(std::mem::take(&mut self.owed));
+        if self.owed == 0 {
+            self.moved_before = self.moved;
+            self.owed = self.session.writer().write_vectored(slices)?;
+            self.flush()?;
         }
-        let taken = self.session.writer().write_vectored(slices)?;
-        match self.flush() {
-            Ok(()) => Ok(taken),
-            Err(error) => {
-                self.owed = taken;
-                Err(error)
-            }
-        }
+        Ok(std::mem::take(&mut self.owed))
     }
 
     /// Hands what is encrypted to the kernel; `WouldBlock` if it does not take all of it.
     fn flush(&mut self) -> io::Result<()> {
         while self.session.wants_write() {
-            if self.session.write_tls(&mut Kernel(&self.socket))? == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+            match self.session.write_tls(&mut Kernel(&self.socket))? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => self.moved += count as u64,
             }
         }
         Ok(())
@@ -195,3 +213,6 @@ impl Write for Kernel<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Publications and refused attempts are *routine*: they have a share of their own, so that whoever causes many of them
-//! pushes nothing out that an operator did.
+//! pushes nothing out that an operator did. What became of a publication reaches the disk with whatever is written next,
+//! so that it waits for the disk once and not twice; if the machine fails before that, its entry is `unknown`.
 
 use std::borrow::Cow;
 
@@ -59,6 +60,8 @@ pub struct Keep {
 /// What is about to be done.
 #[derive(Clone, Debug)]
 pub struct Deed {
+    /// Whether it is one of many that push out nothing but each other.
+    pub routine: bool,
     /// The request, as in its log line and its answer.
     pub request: String,
     /// `key:NAME` or `user:ID`; `nobody` where he proved nothing.
@@ -147,7 +150,7 @@ impl Store {
             {
                 return Ok(known);
             }
-            let id = insert(&transaction, deed, Outcome::Begun, None, false, now_ms, keep)?;
+            let id = insert(&transaction, deed, Outcome::Begun, None, now_ms, keep)?;
             if let Some(claim) = claim {
                 answers::claim(&transaction, claim, id, now_ms)?;
             }
@@ -170,15 +173,27 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.with(|connection| {
             let transaction = connection.unchecked_transaction()?;
-            transaction
-                .prepare_cached("UPDATE audit SET outcome = ?2, result = ?3 WHERE id = ?1")?
-                .execute(params![id, outcome.as_str(), bounded(result)])?;
+            conclude(&transaction, id, outcome, result)?;
             answers::settle(&transaction, id, answer)?;
             transaction.commit()
         })
     }
 
-    /// Writes down a routine entry that is over.
+    /// Writes down what became of a routine deed: in the file when this returns, on the disk with whatever is written next.
+    /// It outlives the process, and is `unknown` if the machine fails before.
+    ///
+    /// # Errors
+    /// The file cannot be written; the entry stays `begun`.
+    pub fn finish_routine(&self, id: u64, outcome: Outcome, result: &str) -> Result<(), StoreError> {
+        self.with(|connection| {
+            connection.pragma_update(None, "synchronous", "NORMAL")?;
+            let concluded = conclude(connection, id, outcome, result);
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            concluded
+        })
+    }
+
+    /// Writes down an entry that is over.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -192,7 +207,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.with(|connection| {
             let transaction = connection.unchecked_transaction()?;
-            insert(&transaction, deed, outcome, result, true, now_ms, keep)?;
+            insert(&transaction, deed, outcome, result, now_ms, keep)?;
             transaction.commit()
         })
     }
@@ -219,6 +234,15 @@ impl Store {
             statement.query_map(params![bound, limit, user], entry)?.collect()
         })
     }
+}
+
+fn conclude(connection: &Connection, id: u64, outcome: Outcome, result: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE audit SET outcome = ?2, result = ?3 WHERE id = ?1")?.execute(params![
+        id,
+        outcome.as_str(),
+        bounded(result)
+    ])?;
+    Ok(())
 }
 
 fn as_id(id: u64) -> i64 {
@@ -260,11 +284,10 @@ fn insert(
     deed: &Deed,
     outcome: Outcome,
     result: Option<&str>,
-    routine: bool,
     now_ms: u64,
     keep: Keep,
 ) -> rusqlite::Result<u64> {
-    let Deed { request, operator, action, user, thread, parameters } = deed;
+    let Deed { routine, request, operator, action, user, thread, parameters } = deed;
     connection
         .prepare_cached(
             "INSERT INTO audit (at, request, operator, action, user, thread, parameters, outcome, result, routine) \

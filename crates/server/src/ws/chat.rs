@@ -83,7 +83,7 @@ pub enum Introduction {
     Failed(AuthError),
     /// It names subprotocols, but none of ours.
     WrongVersion,
-    /// Too many like it came from there; when to come back.
+    /// It failed from there too often; when to come back.
     TooMany(Duration),
 }
 
@@ -276,7 +276,11 @@ impl Chat {
                 let verified = self.services.verify(token);
                 verified.inspect_err(|error| visitor.failed(credential, error)).map_err(Dismissal::Token)
             }
-            (None, None) => Err(Dismissal::NoToken),
+            // Too many connect from his network, and he proves nothing. Who does is served all the same (hazard R20).
+            (None, None) => match visitor.retry_in() {
+                Some(retry_in) => return self.turn_away(retry_in),
+                None => Err(Dismissal::NoToken),
+            },
         };
         let identity = match identity {
             Ok(identity) => identity,
@@ -493,7 +497,14 @@ impl Handler for Chat {
     }
 
     fn on_hello_timeout(&mut self) {
-        self.dismiss(&Close::HelloTimeout.closing());
+        let retry_in = match &self.standing {
+            Standing::Stranger(stranger) => stranger.visitor.retry_in(),
+            Standing::Guest(_) | Standing::Dismissed => None,
+        };
+        match retry_in {
+            Some(retry_in) => self.turn_away(retry_in),
+            None => self.dismiss(&Close::HelloTimeout.closing()),
+        }
     }
 
     fn on_end(&mut self, ending: Ending) {

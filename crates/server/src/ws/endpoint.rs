@@ -69,7 +69,7 @@ async fn introduce(services: &Services, shown: Shown<'_>, visitor: &Visitor) -> 
         return Introduction::TooMany(retry_in);
     }
     match services.doorkeeper.identify(shown).await {
-        Ok(None) => visitor.retry_in().map_or(Introduction::ByHello, Introduction::TooMany),
+        Ok(None) => Introduction::ByHello,
         Ok(Some(identity)) => Introduction::Proven(Box::<Identity>::new(identity)),
         Err(error) => {
             visitor.failed(credential, &error);

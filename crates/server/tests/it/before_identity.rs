@@ -165,9 +165,9 @@ const SLOWEST: &str = "server.connects_per_second_per_address = 1";
 async fn exhaust(gateway: &Doors) -> Value {
     loop {
         let mut stranger = Call::without_token().dial(gateway).await.unwrap();
-        stranger.say(json!({"type": "ack"})).await;
+        stranger.say(json!({"type": "hello"})).await;
         match stranger.hear().await {
-            Heard::Frame(_) => {}
+            Heard::Frame(error) => assert_eq!(error["code"], "unauthorized"),
             Heard::Close(4006, reason) => return serde_json::from_str(&reason).unwrap(),
             end @ (Heard::Close(..) | Heard::End) => panic!("{end:?}"),
         }
@@ -193,6 +193,15 @@ async fn beyond_its_rate_an_address_is_told_when_to_come_back_and_a_valid_token_
     let mut tab = Call::without_token().header("sec-websocket-protocol", &protocols).dial(&gateway).await.unwrap();
     tab.say(json!({"type": "hello"})).await;
     tab.expect("hello").await;
+    // So does one that comes in `hello`, and one that is bad is told so there, too (hazard R20).
+    let mut tab = Call::without_token().dial(&gateway).await.unwrap();
+    tab.say(json!({"type": "hello", "token": gateway.token("ann")})).await;
+    tab.expect("hello").await;
+    let mut stale = Call::without_token().dial(&gateway).await.unwrap();
+    stale
+        .say(json!({"type": "hello", "token": sign(&claims("ann"), "another secret, that is long enough as well")}))
+        .await;
+    stale.expect_error("unauthorized").await;
     // Over HTTP the same.
     let (status, head) = get(&gateway, "").await;
     assert_eq!(status, 429, "{head}");
@@ -202,6 +211,14 @@ async fn beyond_its_rate_an_address_is_told_when_to_come_back_and_a_valid_token_
     let mut elsewhere = Call::without_token().from(Ipv4Addr::new(127, 0, 1, 9)).dial(&gateway).await.unwrap();
     elsewhere.say(json!({"type": "hello", "token": gateway.token("bob")})).await;
     elsewhere.expect("hello").await;
+}
+
+#[tokio::test]
+async fn beyond_its_rate_an_address_that_never_says_hello_is_told_when_to_come_back() {
+    let gateway = Gateway::start(&[SLOWEST, r#"websocket.hello_timeout = "200ms""#]).await;
+    soon(exhaust(&gateway)).await;
+    let told = Call::without_token().dial(&gateway).await.unwrap().expect_close(4006).await;
+    assert!(told["retry_in"].as_u64().is_some_and(|pause| pause > 0), "{told}");
 }
 
 /// `GET /v1/threads` with these header lines: status, and all that was said.

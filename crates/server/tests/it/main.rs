@@ -8,6 +8,7 @@ mod before_identity;
 mod check_config;
 mod gateway;
 mod golden_path;
+mod googles_id;
 mod http;
 mod http_limits;
 mod http_routes;

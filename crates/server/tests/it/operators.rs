@@ -1,9 +1,11 @@
 //! What operators see, and do, on the listener that is theirs.
 
 mod audit;
+mod examples;
 mod keys;
 mod list;
 mod openapi;
+mod publish;
 mod steer;
 
 use std::sync::{Arc, mpsc};

@@ -102,6 +102,21 @@ async fn an_issuer_that_is_new_lets_its_users_in_and_one_that_went_does_not() {
 }
 
 #[tokio::test]
+async fn what_is_right_only_after_a_restart_is_told_as_such_and_not_as_wrong() {
+    let mut gateway = Gateway::start(&["limits.max_sessions_per_user = 3"]).await;
+    let provider = [
+        "limits.max_sessions_per_user = 4",
+        r#"server.public_url = "https://chat.example.org""#,
+        r#"login.providers.p.issuer_url = "https://login.example.org""#,
+        r#"login.providers.p.client_id = "lychgate""#,
+    ];
+    rewrite(&mut gateway, &provider);
+    gateway.process.line_with("server.public_url: (not set)").await;
+    gateway.process.line_with("is right, but what changed needs a restart").await;
+    assert_eq!(limit_of(&gateway, "ann").await, 3);
+}
+
+#[tokio::test]
 async fn a_secret_that_changed_is_not_in_the_log() {
     let mut gateway = Gateway::start(&[]).await;
     rewrite(&mut gateway, &[r#"auth.jwt.secret = "hunter2-hunter2-hunter2-hunter2-hunter2""#]);

@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::gateway::{Call, Gateway, Heard, Process, configuration};
+use crate::http::client::Ask;
 
 #[tokio::test]
 async fn a_stop_with_nobody_there_is_an_exit_with_zero() {
@@ -97,6 +98,41 @@ async fn a_second_signal_waits_for_no_run() {
     gateway.process.signal(Signal::TERM);
     client.expect_close(4001).await;
     assert_eq!(gateway.process.end().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn a_signal_after_a_drain_by_the_api_is_no_hurry_and_the_next_one_is() {
+    let mut gateway = Gateway::start(&[r#"server.drain_timeout = "1h""#]).await;
+    let mut client = gateway.connect("ann").await;
+    client.open("t1").await;
+    client.run("t1", "r1", "stall").await;
+    client.expect_event("TEXT_MESSAGE_CONTENT").await;
+    let asked = Ask::post("/v1/admin/drain", &json!({})).by_operator().send_to_admin(&gateway).await;
+    assert_eq!(asked.status / 100, 2, "{}", asked.head);
+    assert_eq!(client.expect("notice").await["code"], "reconnect");
+    gateway.process.signal(Signal::TERM);
+    gateway.process.line_with("as the node does already").await;
+    client.say(json!({"type": "ack"})).await;
+    client.expect_nothing().await;
+    gateway.process.signal(Signal::TERM);
+    client.expect_close(4001).await;
+    assert_eq!(gateway.process.end().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn a_reload_that_waits_for_a_file_for_ever_keeps_nobody_from_stopping_the_node() {
+    let path = std::env::temp_dir().join(format!("lychgate-secret-{}", std::process::id()));
+    std::fs::write(&path, crate::gateway::SECRET).unwrap();
+    let file = format!("auth.issuers.slow.secret_file = {:?}", path.to_str().unwrap());
+    let keys = [&file, r#"auth.issuers.slow.issuer = "slow""#, r#"auth.issuers.slow.audience = "a""#];
+    let mut gateway = Gateway::start(&keys).await;
+    std::fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    gateway.process.signal(Signal::HUP);
+    gateway.process.signal(Signal::TERM);
+    let (code, said) = gateway.process.end().await;
+    assert_eq!(code, Some(0), "{said}");
+    std::fs::remove_file(&path).unwrap();
 }
 
 #[tokio::test]

@@ -140,6 +140,38 @@ fn other_plans_keep_their_users_by_name() {
 }
 
 #[test]
+fn a_limit_that_is_lent_changes_nothing_else_of_the_plan_that_the_user_comes_to() {
+    let limits = |max_sessions_per_user, max_runs_per_user| {
+        Limits::new(LimitSpec { max_sessions_per_user, max_runs_per_user, ..LimitSpec::default() }).unwrap()
+    };
+    let mut world = World::new();
+    world.gate = Gate::new(Plans::new(limits(20, 64)).with("pro", limits(30, 500)), 7);
+    world.lend(Some(40), SECOND * 3_600);
+    let plan = world.gate.plan("pro").unwrap();
+    let (heartbeat, expires) = (Heartbeat::Protocol, None);
+    world.input(Input::Connect { user: user(), connection: socket(1), prev: None, heartbeat, expires, plan });
+    let in_force = world.gate.limits(&user()).into_owned();
+    assert_eq!((in_force.max_sessions_per_user, in_force.max_runs_per_user), (40, 500));
+    world.gate.replace_plans(world.now, Plans::new(limits(20, 64)).with("pro", limits(30, 900)));
+    world.drain();
+    let in_force = world.gate.limits(&user()).into_owned();
+    assert_eq!((in_force.max_sessions_per_user, in_force.max_runs_per_user), (40, 900));
+}
+
+#[test]
+fn whoever_waits_for_a_slot_is_told_of_a_drain_at_once() {
+    let mut world = World::with(LimitSpec { max_sessions_per_user: 1, reserve_sessions: 0, ..LimitSpec::default() });
+    world.connect(1);
+    world.open(1, Some("a"), None);
+    world.input(Input::RunStarted { key: key("a"), run: RunId::parse("r").unwrap() });
+    world.connect(2);
+    world.open(2, Some("b"), None);
+    assert_eq!(world.refused(), 0);
+    world.input(Input::Drain { retry_in: SECOND });
+    assert_eq!(world.refused(), 1);
+}
+
+#[test]
 fn a_report_says_who_is_attached_how_healthy_and_what_runs() {
     let mut world = World::new();
     world.fill(2);

@@ -69,7 +69,7 @@ impl Actor {
         connections: Connections,
         sightings: Sightings,
     ) -> anyhow::Result<Self> {
-        let user = scene.user(&format!("u{number}"))?;
+        let user = scene.nth_user(&format!("u{number}"), number as usize)?;
         let shared = Arc::new(Shared::new(sightings));
         Ok(Self {
             number,

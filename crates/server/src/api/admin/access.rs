@@ -3,17 +3,16 @@
 //! ```text
 //!  Authorization: Bearer lychgate_... ─► Keys ──────────────────────────────► role of the key     (never from a page)
 //!  Authorization: Bearer <token>      ─► Doorkeeper ─► groups of the identity ─► read, write, or neither
-//!  login cookie, Origin is ours       ─► Doorkeeper ─'
+//!  cookie of an operator's login      ─► Entrance ───'                            (its rule says which pages may use it)
 //! ```
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{FromRequestParts, MatchedPath};
-use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::header::{AUTHORIZATION, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use lychgate_core::{RequestId, UserId};
 
 use super::Control;
@@ -42,7 +41,7 @@ pub(super) struct Rules {
     keys: Keys,
     group: Option<Box<str>>,
     write_group: Option<Box<str>>,
-    /// Pages that may act by a cookie, beside our own.
+    /// Pages that may ask by a token or an operator's cookie, beside our own.
     origins: Box<[String]>,
     pub(super) metrics_need_key: bool,
     pub(super) keep: Keep,
@@ -156,6 +155,11 @@ impl Access {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Rules::of(config));
     }
 
+    /// The pages where operators log in; none without `admin.public_url`.
+    fn own_origins(&self) -> &[String] {
+        self.entrance.as_ref().map_or(&[], |entrance| &entrance.own_origins)
+    }
+
     /// Who sent a request, if he is an operator.
     async fn identify(&self, method: &Method, headers: &HeaderMap) -> Result<(Who, Role), Denied> {
         let rules = self.rules();
@@ -174,7 +178,9 @@ impl Access {
                 // Neither tickets nor anything else in an address: addresses are written into logs.
                 let shown = Shown { access: method.into(), headers, query: None, subprotocol: None };
                 let identified = match (proof, &self.entrance) {
-                    (Some(_), _) if !rules.is_from_here(headers) => Err(AuthError::ForeignPage),
+                    (Some(_), _) if !may_ask(headers, self.own_origins(), &rules.origins) => {
+                        Err(AuthError::ForeignPage)
+                    }
                     (Some(_), _) => self.doorkeeper.identify(shown).await,
                     // A cookie comes along with whatever page asks: the entrance looks which one it is.
                     (None, Some(entrance)) => entrance.identify(shown, &rules.origins),
@@ -216,40 +222,15 @@ impl Rules {
             (false, false) => Err(Denied::NotInGroup(identity.user)),
         }
     }
-
-    /// Whether a request comes from a page of ours or from no page at all. A browser sends a cookie along whichever page
-    /// asks, so that whoever changes something by one has to say where from (cross-site request forgery). An empty list of
-    /// origins lets every page connect with a token, which it must have; here it means none but our own.
-    fn is_from_here(&self, headers: &HeaderMap) -> bool {
-        let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("(not text)"));
-        match origin {
-            // A program with a token is no page.
-            None => true,
-            Some(origin) => {
-                is_same_host(origin, headers) || self.origins.iter().any(|known| known.eq_ignore_ascii_case(origin))
-            }
-        }
-    }
 }
 
-/// Whether a page was loaded from the address that it asks: over TLS, or from this machine.
-fn is_same_host(origin: &str, headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
-    match (origin.strip_prefix("https://"), origin.strip_prefix("http://")) {
-        (Some(from), _) => from.eq_ignore_ascii_case(host),
-        (None, Some(from)) => from.eq_ignore_ascii_case(host) && is_this_machine(host),
-        (None, None) => false,
-    }
-}
-
-fn is_this_machine(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next(),
-        None => host.split(':').next(),
+/// Whether no page asks, or one that may: from where operators log in, or one of those that are listed. An empty list lets
+/// every page connect as a user with a token, which it must have; here it means none but our own.
+fn may_ask(headers: &HeaderMap, own: &[String], listed: &[String]) -> bool {
+    let is_known = |origin: &HeaderValue| {
+        own.iter().chain(listed).any(|known| known.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
     };
-    name.is_some_and(|name| {
-        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    })
+    headers.get_all(ORIGIN).iter().all(is_known)
 }
 
 impl Control {

@@ -3,6 +3,7 @@
 //! ```text
 //!  Order (body, Idempotency-Key) ─► act ─► Store::begin ─► work ─► Store::finish ─► answer
 //!                                            │ known: the first answer again (Idempotency-Replayed), 409 or 422
+//!  publication (its own key) ─► act_routinely ─► the same, in a share of its own
 //! ```
 //!
 //! Whoever hangs up does not stop it: it goes on in a task of its own to its end.
@@ -23,7 +24,7 @@ use lychgate_core::{RequestId, ThreadId, UserId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -47,7 +48,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a request to change something brings beside who asks. Extract it after the operator: it reads the body.
 #[derive(Debug)]
@@ -108,8 +109,9 @@ pub(super) struct What {
 }
 
 impl What {
-    fn by(&self, operator: &Operator) -> Deed {
+    fn by(&self, operator: &Operator, routine: bool) -> Deed {
         Deed {
+            routine,
             request: operator.request.to_string(),
             operator: operator.who.to_string(),
             action: self.action.into(),
@@ -117,6 +119,35 @@ impl What {
             thread: self.thread.as_ref().map(|thread| thread.as_str().to_owned()),
             parameters: self.parameters.to_string(),
         }
+    }
+}
+
+/// What became of a deed: what whoever asked is answered, and what the audit log keeps.
+#[derive(Debug)]
+pub(super) struct Became {
+    status: StatusCode,
+    answer: String,
+    /// Where the audit log says more than the answer.
+    result: Option<String>,
+    outcome: Outcome,
+    /// Whether the same request gets the same answer.
+    keeps: bool,
+}
+
+impl<T: Serialize> From<Result<T, Refused>> for Became {
+    fn from(done: Result<T, Refused>) -> Self {
+        let (status, answer, outcome, keeps) = match done {
+            Ok(done) => (StatusCode::OK, to_json(&done), Outcome::Done, true),
+            Err(refused) => (refused.status(), refused.to_frame().to_json(), Outcome::Failed, refused.is_final()),
+        };
+        Self { status, answer, result: None, outcome, keeps }
+    }
+}
+
+impl Became {
+    /// With another result in the audit log than the answer.
+    pub(super) fn noted_as(self, result: &Value) -> Self {
+        Self { result: Some(result.to_string()), ..self }
     }
 }
 
@@ -147,15 +178,44 @@ impl Control {
     /// answered.
     pub(super) async fn act<T, F>(self: Arc<Self>, operator: Operator, what: What, order: Order, work: F) -> Response
     where
-        T: Serialize + Send,
-        F: Future<Output = Result<T, Refused>> + Send + 'static,
+        T: Into<Became>,
+        F: Future<Output = T> + Send + 'static,
     {
-        let request = operator.request;
-        let Ok(permit) = Arc::clone(&self.deeds).try_acquire_owned() else {
+        let deed = what.by(&operator, false);
+        let turn = Arc::clone(&self.deeds).try_acquire_owned();
+        self.act_in_turn(operator.request, deed, order.once, work, turn).await
+    }
+
+    /// Does what many ask for, and what is harmless when it is done again, so that it has no `Idempotency-Key`: with an
+    /// entry as [`Self::act`], and with turns of its own, so that no flood of it keeps an operator from acting.
+    pub(super) async fn act_routinely<T, F>(self: Arc<Self>, operator: Operator, what: What, work: F) -> Response
+    where
+        T: Into<Became>,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let deed = what.by(&operator, true);
+        let turn = Arc::clone(&self.publications).try_acquire_owned();
+        self.act_in_turn(operator.request, deed, None, work, turn).await
+    }
+
+    async fn act_in_turn<T, F>(
+        self: Arc<Self>,
+        request: RequestId,
+        deed: Deed,
+        once: Option<(String, [u8; 32])>,
+        work: F,
+        turn: Result<OwnedSemaphorePermit, TryAcquireError>,
+    ) -> Response
+    where
+        T: Into<Became>,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let Ok(turn) = turn else {
             return identified(request, Refused::from(ErrorCode::RateLimited).into_response());
         };
         let done = tokio::spawn(async move {
-            let answer = self.act_once(&operator, what, order, work, permit).await;
+            let answer = self.act_once(deed, once, work).await;
+            drop(turn);
             answer.unwrap_or_else(IntoResponse::into_response)
         });
         let response = match timeout(ANSWERED_WITHIN, done).await {
@@ -169,20 +229,12 @@ impl Control {
         identified(request, response)
     }
 
-    async fn act_once<T, F>(
-        self: &Arc<Self>,
-        operator: &Operator,
-        what: What,
-        order: Order,
-        work: F,
-        _permit: OwnedSemaphorePermit,
-    ) -> Result<Response, Refused>
+    async fn act_once<T, F>(&self, deed: Deed, once: Option<(String, [u8; 32])>, work: F) -> Result<Response, Refused>
     where
-        T: Serialize,
-        F: Future<Output = Result<T, Refused>>,
+        T: Into<Became>,
+        F: Future<Output = T>,
     {
-        let deed = what.by(operator);
-        let claim = order.once.map(|(key, fingerprint)| Claim { operator: deed.operator.clone(), key, fingerprint });
+        let claim = once.map(|(key, fingerprint)| Claim { operator: deed.operator.clone(), key, fingerprint });
         let running = match &claim {
             Some(claim) => Some(self.running.enter(claim).ok_or_else(being_done)?),
             None => None,
@@ -192,10 +244,7 @@ impl Control {
             Begun::New(id) => id,
             known @ (Begun::Answered { .. } | Begun::Other | Begun::Unanswered(_)) => return again(known),
         };
-        let (status, body, outcome, keeps) = match work.await {
-            Ok(done) => (StatusCode::OK, to_json(&done), Outcome::Done, true),
-            Err(refused) => (refused.status(), refused.to_frame().to_json(), Outcome::Failed, refused.is_final()),
-        };
+        let Became { status, answer, result, outcome, keeps } = work.await.into();
         tracing::info!(
             request = deed.request,
             operator = deed.operator,
@@ -206,33 +255,24 @@ impl Control {
             parameters = deed.parameters,
             "an operator acted"
         );
-        let (store, answer) = (Arc::clone(&self.store), body.clone());
-        let finish = move || store.finish(id, outcome, &answer, keeps.then_some((status.as_u16(), answer.as_bytes())));
+        let (store, body) = (Arc::clone(&self.store), answer.clone());
+        let finish = move || {
+            let result = result.as_deref().unwrap_or(&answer);
+            match deed.routine {
+                true => store.finish_routine(id, outcome, result),
+                false => store.finish(id, outcome, result, keeps.then_some((status.as_u16(), answer.as_bytes()))),
+            }
+        };
         self.stored(finish).await?;
         drop(running);
         Ok(json(status, body))
-    }
-
-    /// Writes down a publication, which is done once by a key of its own.
-    pub(super) async fn note_done(&self, operator: &Operator, what: What, result: String) -> Result<(), Refused> {
-        let deed = what.by(operator);
-        tracing::info!(
-            request = deed.request,
-            operator = deed.operator,
-            action = &*deed.action,
-            user = deed.user,
-            thread = deed.thread,
-            parameters = deed.parameters,
-            "an operator acted"
-        );
-        let (store, keep) = (Arc::clone(&self.store), self.access.rules().keep);
-        self.stored(move || store.note(&deed, Outcome::Done, Some(&result), unix_ms(), keep)).await
     }
 
     /// Writes down an attempt that was refused. Nobody waits for it.
     pub(super) fn note_refused(&self, request: RequestId, operator: String, action: String, why: &str, untold: u64) {
         let parameters = serde_json::json!({"why": why, "untold_before": untold}).to_string();
         let deed = Deed {
+            routine: true,
             request: request.to_string(),
             operator,
             action: action.into(),
@@ -309,7 +349,7 @@ fn json(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
 }
 
 /// Says by which name the audit log and the log know this request.
-pub(super) fn identified(request: RequestId, mut response: Response) -> Response {
+fn identified(request: RequestId, mut response: Response) -> Response {
     if let Ok(value) = HeaderValue::from_str(&request.to_string()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use lychgate_core::explain::{self, Verdict};
-use lychgate_core::{AdmissionPath, Refusal};
+use lychgate_core::{AdmissionPath, EvictReason, Refusal};
 
 use super::Control;
 use super::access::Reader;
@@ -71,7 +71,7 @@ fn verdict(verdict: &Verdict) -> Decision {
         Verdict::Refused(refusal) => refused(*refusal),
         Verdict::Released(reason) => Decision {
             reason: Some(reason.as_str().to_owned()),
-            ..named("released", format!("The session ended on its own account ({}).", reason.as_str()))
+            ..named("released", format!("The session ended: {}.", because(*reason)))
         },
         Verdict::Evicted(reason, eviction) => Decision {
             reason: Some(reason.as_str().to_owned()),
@@ -100,6 +100,10 @@ fn verdict(verdict: &Verdict) -> Decision {
             evidence: Some(Evidence::from(&**evidence)),
             ..named("dead", format!("The connection was declared dead ({}).", kind.as_str()))
         },
+        Verdict::Closed(reason) => Decision {
+            reason: Some(reason.as_str().to_owned()),
+            ..named("closed", format!("The connection was closed: {}.", because(*reason)))
+        },
         Verdict::Breaker(step, state) => Decision {
             reason: Some(step.as_str().to_owned()),
             ..named("breaker", format!("The breaker round {} is {}.", step.as_str(), state.as_str()))
@@ -108,6 +112,25 @@ fn verdict(verdict: &Verdict) -> Decision {
             reason: Some((*broken).to_owned()),
             ..named("repaired", format!("A broken record was repaired: {broken}."))
         },
+    }
+}
+
+/// Why a session or a connection ended, as the end of a sentence.
+fn because(reason: EvictReason) -> &'static str {
+    match reason {
+        EvictReason::Left => "the client left it",
+        EvictReason::ClientClosed => "the client closed its socket",
+        EvictReason::LingerEnded => "no connection came back to it in time",
+        EvictReason::Unresponsive => "the client did not answer",
+        EvictReason::Slow => "the client took nothing for too long",
+        EvictReason::TokenExpired => "the client's token expired",
+        EvictReason::Superseded => "a newer connection of the same tab took over",
+        EvictReason::MadeRoom => "it made room for a newer session of the same user",
+        EvictReason::MadeRoomForConnection => "it made room for a newer connection",
+        EvictReason::ByAdmin => "an operator ended it by hand",
+        EvictReason::LoggedOut => "the user was logged out, by himself or by an operator",
+        EvictReason::Revoked => "what had let the user in was revoked",
+        EvictReason::Draining => "this node is being drained",
     }
 }
 
@@ -165,7 +188,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use lychgate_core::{EvictReason, Eviction, ReclaimLevel};
+    use lychgate_core::{Eviction, ReclaimLevel};
 
     fn says(wanted: &Verdict) -> Decision {
         verdict(wanted)
@@ -182,6 +205,16 @@ mod tests {
         let evidence = told.evidence.unwrap();
         assert_eq!((evidence.missed_probes, evidence.silent_for), (2, 61_000));
         assert!(told.text.contains("unresponsive") && told.text.contains("aggressive"), "{}", told.text);
+    }
+
+    #[test]
+    fn whatever_ended_says_who_or_what_ended_it() {
+        let ended = |reason| says(&Verdict::Released(reason)).text;
+        assert_eq!(ended(EvictReason::ByAdmin), "The session ended: an operator ended it by hand.");
+        assert_eq!(ended(EvictReason::LingerEnded), "The session ended: no connection came back to it in time.");
+        let told = says(&Verdict::Closed(EvictReason::Revoked));
+        assert_eq!((told.verdict.as_str(), told.reason.as_deref()), ("closed", Some("revoked")));
+        assert_eq!(told.text, "The connection was closed: what had let the user in was revoked.");
     }
 
     #[test]

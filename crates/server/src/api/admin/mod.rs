@@ -52,6 +52,9 @@ pub(super) use openapi::describe;
 /// What may be changed at a time; one more is told to come back.
 const MAX_DEEDS: usize = 16;
 
+/// What backends may publish at a time, each up to 1 MiB; one more is told to come back.
+const MAX_PUBLICATIONS: usize = 64;
+
 /// What may be looked at in the driver at a time.
 const MAX_LOOKS: usize = 2;
 
@@ -67,6 +70,7 @@ pub struct Control {
     access: Access,
     running: Arc<Running>,
     deeds: Arc<Semaphore>,
+    publications: Arc<Semaphore>,
     looks: Arc<Semaphore>,
     probe_deadline: Duration,
     drain: Box<dyn Fn(&str) + Send + Sync>,
@@ -103,6 +107,7 @@ impl Control {
             doorkeeper,
             running: Arc::default(),
             deeds: Arc::new(Semaphore::new(MAX_DEEDS)),
+            publications: Arc::new(Semaphore::new(MAX_PUBLICATIONS)),
             looks: Arc::new(Semaphore::new(MAX_LOOKS)),
             probe_deadline: config.limits.probe_deadline,
             drain,

@@ -4,9 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures_util::future::join_all;
 use lychgate_core::id::MAX_ID_BYTES;
 use lychgate_core::{SessionKey, ThreadId};
@@ -15,12 +14,13 @@ use tokio::time::timeout;
 
 use super::Control;
 use super::access::Writer;
-use super::deed::{What, identified};
+use super::deed::{Became, What};
 use crate::api::caller::read_body;
 use crate::api::refused::Refused;
 use crate::close::ErrorCode;
 use crate::run::{self, PublishError, Runs};
 use crate::wire::admin::{Error, PublishBody};
+use crate::wire::event::Event;
 use crate::wire::http::{Publish, Published, PublishedOn};
 
 /// Of one request.
@@ -36,7 +36,7 @@ const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
     responses(
         (status = 200, body = Published),
         (status = 400, body = Error), (status = 401, body = Error), (status = 403, body = Error),
-        (status = 409, body = Error), (status = 413, body = Error), (status = 503, body = Error)
+        (status = 409, body = Error), (status = 413, body = Error), (status = 429, body = Error), (status = 503, body = Error)
     )
 )]
 pub(super) async fn publish(
@@ -57,28 +57,47 @@ pub(super) async fn publish(
     }
     let thread = thread.map(|thread| ThreadId::parse(&thread)).transpose();
     let thread = thread.map_err(|error| Refused::bad_id("thread", &error))?;
-    let keys = match thread.clone() {
-        Some(thread) => vec![SessionKey::new(user.clone(), thread)],
-        None => {
-            let user = user.clone();
-            control.look(move |driver| driver.sessions_of(&user)).await?
-        }
+    let parameters = json!({"key": once, "events": events.len()});
+    let what = What { action: "publish", user: Some(user.clone()), thread: thread.clone(), parameters };
+    let writer = Arc::clone(&control);
+    let work = async move {
+        let keys = match thread {
+            Some(thread) => vec![SessionKey::new(user, thread)],
+            None => match writer.look(move |driver| driver.sessions_of(&user)).await {
+                Ok(keys) => keys,
+                Err(refused) => return Became::from(Err::<Published, _>(refused)),
+            },
+        };
+        write_all(&writer.runs, keys, &once, &events).await
     };
-    let what =
-        What { action: "publish", user: Some(user), thread, parameters: json!({"key": once, "events": events.len()}) };
-    // All at once, so that a thread that cannot be written costs the others none of their time; and written they are all
-    // the same: whoever asks again finds them done.
-    let written = keys.into_iter().map(|key| async {
+    Ok(control.act_routinely(operator, what, work).await)
+}
+
+/// All at once, so that a thread that cannot be written costs the others none of their time; and written they are all the
+/// same: whoever asks again finds them done. The audit log knows which were.
+async fn write_all(runs: &Runs, keys: Vec<SessionKey>, once: &str, events: &[Event]) -> Became {
+    let written = join_all(keys.into_iter().map(|key| async {
         let thread = key.thread().as_str().to_owned();
-        let publish = run::Publish { key, once: once.as_str().into(), events: events.clone() };
-        let head = write(&control.runs, publish).await?;
-        Ok(PublishedOn { thread, head })
-    });
-    let threads = join_all(written).await.into_iter().collect::<Result<_, Refused>>()?;
-    let published = Published { threads };
-    // Its own key makes a repetition harmless: whoever is not answered, because this failed, asks again.
-    control.note_done(&operator, what, json!(published).to_string()).await?;
-    Ok(identified(operator.request, Json(published).into_response()))
+        let publish = run::Publish { key, once: once.into(), events: events.to_vec() };
+        match write(runs, publish).await {
+            Ok(head) => Ok(PublishedOn { thread, head }),
+            Err(refused) => Err((thread, refused)),
+        }
+    }));
+    let (mut threads, mut failed) = (Vec::new(), Vec::new());
+    for thread in written.await {
+        match thread {
+            Ok(thread) => threads.push(thread),
+            Err(thread) => failed.push(thread),
+        }
+    }
+    let told: Vec<_> =
+        failed.iter().map(|(thread, refused)| json!({"thread": thread, "code": refused.code()})).collect();
+    let noted = json!({"threads": threads, "failed": told});
+    match failed.into_iter().next() {
+        None => Became::from(Ok(Published { threads })),
+        Some((_, refused)) => Became::from(Err::<Published, _>(refused)).noted_as(&noted),
+    }
 }
 
 /// The offset of the last event; none where it was there already.
@@ -98,7 +117,7 @@ async fn write(runs: &Runs, publish: run::Publish) -> Result<Option<u64>, Refuse
         }
         Err(_) => {
             tracing::warn!(%key, "a publication was not written in time");
-            Err(ErrorCode::Internal.into())
+            Err(Refused::saying(ErrorCode::Internal, "It was not written in time, and may be written yet."))
         }
     }
 }

@@ -8,7 +8,7 @@
 //! One shard is locked at a time, for a few users (hazard R13). Places and user ids stand still while others come and go, so
 //! that whoever is here all the time is met exactly once; a user whose pressure changes may be met twice or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use axum::Json;
@@ -91,11 +91,29 @@ impl Filter {
         is_named && is_in_health
     }
 
-    /// The user with the sessions that are wanted; none where there is none of them.
+    /// Whether nothing is left out.
+    fn wants_all(&self) -> bool {
+        self.health.is_none() && self.search.is_none()
+    }
+
+    /// The user with the sessions that are wanted and with the connections that show them; none where there is none of
+    /// them.
     fn pick(&self, mut user: UserReport) -> Option<UserReport> {
         let sessions = std::mem::take(&mut user.sessions);
         user.sessions = sessions.into_iter().filter(|session| self.wants(&user, session)).collect();
+        // Of a user with a thousand connections, one session was asked for: the others are not told.
+        let shown: HashSet<_> = user.sessions.iter().flat_map(|session| session.attached.iter().copied()).collect();
+        user.connections.retain(|connection| shown.contains(&connection.connection));
         (!user.sessions.is_empty()).then_some(user)
+    }
+
+    /// What is known of one user who was asked for by name: also whoever holds no session, but connections, opens that
+    /// wait or a lent limit, unless certain sessions are wanted.
+    fn pick_one(&self, user: UserReport) -> Option<UserReport> {
+        match self.wants_all() {
+            true => Some(user),
+            false => self.pick(user),
+        }
     }
 }
 
@@ -103,7 +121,7 @@ impl Filter {
 #[utoipa::path(
     get, path = "/v1/admin/sessions", tag = "operators", security(("key" = [])),
     params(
-        ("user" = Option<String>, Query, description = "Only this user's."),
+        ("user" = Option<String>, Query, description = "This user alone, also without a session."),
         ("health" = Option<String>, Query, description = "Only `alive`, `suspect`, `zombie` or `detached` ones, or those whose score is at most this number."),
         ("search" = Option<String>, Query, description = "Only where the id of user or thread holds this text."),
         ("sort" = Option<String>, Query, description = "`user`, or `pressure` (fullest first); in no order where it is not given, which costs least."),
@@ -129,7 +147,9 @@ pub(super) async fn list(
     let cursor = Cursor::of(asked.text("sort"), asked.text("after"))?;
     let (users, next) = control
         .look(move |driver| match (user, cursor) {
-            (Some(user), _) => (driver.report(&user).and_then(|user| filter.pick(user)).into_iter().collect(), None),
+            (Some(user), _) => {
+                (driver.report(&user).and_then(|user| filter.pick_one(user)).into_iter().collect(), None)
+            }
             (None, Cursor::Place(place)) => walk(driver, place, limit, &filter),
             (None, Cursor::After(order, after)) => sorted(driver, order, after.as_ref(), limit, &filter),
         })

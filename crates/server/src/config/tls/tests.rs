@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::config::Loaded;
 
 /// A directory of its own, removed with what is in it.
 struct Folder(PathBuf);
@@ -35,7 +36,7 @@ fn pair(years: std::ops::Range<i32>) -> (String, String) {
 }
 
 fn checked(certificate: &Path, key: &Path) -> Result<Option<Tls>, Fault> {
-    check("server.tls", Some(&certificate.to_owned()), Some(&key.to_owned()), None)
+    check(Occasion::Start, "server.tls", Some(&certificate.to_owned()), Some(&key.to_owned()), None)
 }
 
 #[test]
@@ -44,7 +45,7 @@ fn a_good_pair_makes_tls_and_no_file_makes_none() {
     let (certificate, key) = pair(2020..2100);
     let tls = checked(&folder.file("chain.pem", &certificate), &folder.file("key.pem", &key)).unwrap().unwrap();
     assert_eq!(tls.build(&tls.read().unwrap()).unwrap().alpn_protocols, [b"http/1.1"]);
-    assert_eq!(check("server.tls", None, None, None).unwrap(), None);
+    assert_eq!(check(Occasion::Start, "server.tls", None, None, None).unwrap(), None);
 }
 
 #[test]
@@ -88,8 +89,48 @@ fn one_file_without_the_other_is_told_so() {
         (None, None, Some(&some), "certificate_file"),
     ] {
         assert_eq!(
-            check("server.admin_tls", certificate, key, ca).unwrap_err().key,
+            check(Occasion::Start, "server.admin_tls", certificate, key, ca).unwrap_err().key,
             format!("server.admin_tls.{missing}")
         );
     }
+}
+
+#[test]
+fn on_a_reload_the_time_of_a_certificate_keeps_nothing_else_from_being_read() {
+    let folder = Folder::new("reload");
+    let (key_file, chain_file) = (folder.0.join("key.pem"), folder.0.join("chain.pem"));
+    let lines = |limit: u32| {
+        format!(
+            "auth.jwt.secret = \"0123456789abcdef0123456789abcdef\"\nlimits.max_sessions_per_user = {limit}\n\
+             server.tls.certificate_file = {:?}\nserver.tls.key_file = {:?}",
+            chain_file.display().to_string(),
+            key_file.display().to_string(),
+        )
+    };
+    for (years, why) in [(2000..2001, "expired at 2001"), (2098..2099, "not valid before 2098")] {
+        let (certificate, key) = pair(years);
+        folder.file("chain.pem", &certificate);
+        folder.file("key.pem", &key);
+        let loaded = Loaded::from_toml(&lines(7)).unwrap();
+        let error = loaded.check().unwrap_err().to_string();
+        assert!(error.contains("server.tls.certificate_file") && error.contains(why), "{error}");
+        assert_eq!(loaded.check_again().unwrap().limits.max_sessions_per_user, 7);
+        // Every other mistake is one.
+        let error = Loaded::from_toml(&lines(0)).unwrap().check_again().unwrap_err().to_string();
+        assert!(error.contains("max_sessions_per_user"), "{error}");
+        folder.file("key.pem", &pair(2020..2100).1);
+        let error = loaded.check_again().unwrap_err().to_string();
+        assert!(error.contains("server.tls.key_file"), "{error}");
+    }
+}
+
+#[test]
+fn the_time_of_the_servers_own_certificate_counts_and_of_no_other_in_the_chain() {
+    let folder = Folder::new("chain");
+    let ((good, good_key), (expired, expired_key)) = (pair(2020..2100), pair(2000..2001));
+    let chain = |first: &str, second: &str| folder.file("chain.pem", &format!("{first}{second}"));
+    let tls = checked(&chain(&good, &expired), &folder.file("key.pem", &good_key)).unwrap().unwrap();
+    assert!(tls.build(&tls.read().unwrap()).is_ok());
+    let fault = checked(&chain(&expired, &good), &folder.file("key.pem", &expired_key)).unwrap_err();
+    assert!(fault.what.contains("expired at 2001"), "{}", fault.what);
 }

@@ -148,6 +148,18 @@ async fn an_ipv6_customer_counts_as_one_however_many_addresses_he_uses() {
 }
 
 #[tokio::test]
+async fn an_attacker_with_a_whole_ipv6_site_pushes_out_himself_and_no_honest_nat() {
+    let pool = Pool::new(100, 1_000);
+    let office: Vec<_> = (0..10).map(|_| pool.take_seat(address("203.0.113.9")).unwrap()).collect();
+    let home: Vec<_> = (0..3).map(|host| pool.take_seat(address(&format!("2001:db8:2:1::{host}"))).unwrap()).collect();
+    let flood: Vec<_> =
+        (0..10_000).map(|network| pool.take_seat(address(&format!("2001:db8:1:{network:x}::1"))).unwrap()).collect();
+    let keeps = |seat: &Seat| pool.lock().strangers.contains(seat.0.number);
+    assert!(office.iter().chain(&home).all(keeps));
+    assert_eq!(flood.iter().filter(|seat| keeps(seat)).count(), 87);
+}
+
+#[tokio::test]
 async fn whom_a_proxy_speaks_for_counts_where_he_comes_from() {
     let pool = Pool::new(3, 100);
     let proxied: Vec<_> = (0..3).map(|_| pool.take_seat(HERE).unwrap()).collect();

@@ -10,7 +10,7 @@ fn header(command: u8, family: u8, length: u16, rest: &[u8]) -> Vec<u8> {
 /// From 203.0.113.9, port 4660, to 10.0.0.1.
 const FOUR: [u8; 12] = [203, 0, 113, 9, 10, 0, 0, 1, 0x12, 0x34, 1, 187];
 
-async fn read(bytes: &[u8]) -> (Result<Option<SocketAddr>, ProxyFault>, usize) {
+async fn read(bytes: &[u8]) -> (Result<OnBehalfOf, ProxyFault>, usize) {
     let mut rest = bytes;
     (read_header(&mut rest).await, bytes.len() - rest.len())
 }
@@ -19,19 +19,28 @@ async fn read(bytes: &[u8]) -> (Result<Option<SocketAddr>, ProxyFault>, usize) {
 async fn a_header_names_the_client_and_takes_not_a_byte_of_what_follows() {
     let v4 = header(0x21, 0x11, 12, &FOUR);
     let (named, taken) = read(&[&v4[..], b"GET / HTTP/1.1"].concat()).await;
-    assert_eq!((named.unwrap(), taken), (Some("203.0.113.9:4660".parse().unwrap()), v4.len()));
+    assert_eq!((named.unwrap(), taken), (OnBehalfOf::Client("203.0.113.9:4660".parse().unwrap()), v4.len()));
     let mut six = [0; 36];
     six[..16].copy_from_slice(&"2001:db8::7".parse::<std::net::Ipv6Addr>().unwrap().octets());
     six[32..34].copy_from_slice(&7_u16.to_be_bytes());
     let (named, _) = read(&header(0x21, 0x21, 36, &six)).await;
-    assert_eq!(named.unwrap(), Some("[2001:db8::7]:7".parse().unwrap()));
+    assert_eq!(named.unwrap(), OnBehalfOf::Client("[2001:db8::7]:7".parse().unwrap()));
 }
 
 #[tokio::test]
-async fn a_proxy_that_speaks_for_itself_names_nobody() {
-    for bytes in [header(0x20, 0x00, 0, &[]), header(0x20, 0x11, 12, &FOUR), header(0x21, 0x00, 0, &[])] {
-        assert_eq!(read(&bytes).await.0.unwrap(), None);
+async fn a_proxy_speaks_for_itself_by_local_alone_and_without_an_address_for_somebody() {
+    for bytes in [header(0x20, 0x00, 0, &[]), header(0x20, 0x11, 12, &FOUR)] {
+        assert_eq!(read(&bytes).await.0.unwrap(), OnBehalfOf::Itself);
     }
+    for bytes in [header(0x21, 0x00, 0, &[]), header(0x21, 0x31, 216, &[7; 216])] {
+        assert_eq!(read(&bytes).await.0.unwrap(), OnBehalfOf::Somebody);
+    }
+}
+
+#[tokio::test]
+async fn whoever_ends_before_his_first_byte_cut_nothing_short() {
+    assert!(matches!(read(b"").await.0, Err(ProxyFault::Silent)));
+    assert!(matches!(read(b"\r").await.0, Err(ProxyFault::Cut(_))));
 }
 
 #[tokio::test]
@@ -42,7 +51,7 @@ async fn what_is_no_header_is_refused_and_a_long_one_is_not_read() {
     };
     let longest = header(0x21, 0x11, 520, &extension(508));
     assert_eq!(longest.len(), MAX_HEADER_BYTES);
-    assert!(read(&longest).await.0.unwrap().is_some());
+    assert!(matches!(read(&longest).await.0, Ok(OnBehalfOf::Client(_))));
     let (fault, taken) = read(&header(0x21, 0x11, 521, &extension(509))).await;
     assert!(matches!(fault, Err(ProxyFault::TooLong(521))));
     assert_eq!(taken, FIXED_BYTES);

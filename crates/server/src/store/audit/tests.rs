@@ -5,6 +5,7 @@ const KEEP: Keep = Keep { entries: 1_000, for_ms: 1_000_000 };
 
 fn deed(user: &str) -> Deed {
     Deed {
+        routine: false,
         request: "req_1".to_owned(),
         operator: "key:ops".to_owned(),
         action: "evict".into(),
@@ -59,8 +60,11 @@ fn pages_go_back_from_the_newest_or_forward_from_a_place() {
 fn what_is_routine_pushes_out_routine_alone_and_nothing_grows_without_end() {
     let store = memory();
     let id = new(store.begin(&deed("ann"), None, 1, KEEP).unwrap());
-    for _ in 0..3_000 {
-        store.note(&deed("eve"), Outcome::Refused, None, 1, KEEP).unwrap();
+    let routine = Deed { routine: true, ..deed("eve") };
+    for _ in 0..1_500 {
+        store.note(&routine, Outcome::Refused, None, 1, KEEP).unwrap();
+        let id = new(store.begin(&routine, None, 1, KEEP).unwrap());
+        store.finish_routine(id, Outcome::Done, "{}").unwrap();
     }
     let entries = store.audit(&Wanted::Newest(None), None, 10_000).unwrap();
     assert!(entries.len() <= KEEP.entries + 1 + PRUNE_EVERY as usize, "{}", entries.len());
@@ -136,4 +140,24 @@ fn what_is_too_long_for_an_entry_is_left_out_of_it() {
     store.note(&Deed { parameters: long, ..deed("ann") }, Outcome::Done, None, 1, KEEP).unwrap();
     let entries = store.audit(&Wanted::Newest(None), None, 1).unwrap();
     assert_eq!(entries[0].parameters.get(), r#""too long for the audit log""#);
+}
+
+/// SQLite's word for a commit that waits for the disk.
+const FULL: i64 = 2;
+
+#[test]
+fn what_became_of_routine_waits_for_no_disk_and_everything_else_does() {
+    let directory = std::env::temp_dir().join(format!("lychgate-audit-{}", uuid::Uuid::now_v7()));
+    std::fs::create_dir(&directory).unwrap();
+    let store = Store::open(Some(&directory)).unwrap();
+    let waits = || -> Result<i64, StoreError> {
+        store.with(|connection| connection.pragma_query_value(None, "synchronous", |row| row.get(0)))
+    };
+    let id = new(store.begin(&Deed { routine: true, ..deed("ann") }, None, 1, KEEP).unwrap());
+    store.finish_routine(id, Outcome::Failed, r#"{"failed":[]}"#).unwrap();
+    assert_eq!(waits().unwrap(), FULL, "whatever is written next");
+    let reopened = Store::open(Some(&directory)).unwrap();
+    let entries = reopened.audit(&Wanted::Newest(None), None, 10).unwrap();
+    assert_eq!((entries[0].id, entries[0].outcome.as_str()), (id, "failed"), "it outlives the process");
+    std::fs::remove_dir_all(&directory).unwrap();
 }

@@ -31,7 +31,7 @@ pub struct Explained {
 pub struct Decision {
     /// When; the last time, where it was decided several times in a row.
     pub at: String,
-    /// `admitted`, `waits`, `queued`, `refused`, `released`, `evicted`, `would_evict`, `would_wait`, `dead`, `breaker`, or `repaired`.
+    /// `admitted`, `waits`, `queued`, `refused`, `released`, `evicted`, `would_evict`, `would_wait`, `dead`, `closed`, `breaker`, or `repaired`.
     pub verdict: String,
     /// The conversation that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,9 +3,11 @@
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
 
 use super::{SLOWEST, connect_from, soon};
 use crate::gateway::{Call, Gateway};
+use crate::tls::authority::Authority;
 
 /// A PROXY header for a client at this address.
 fn header(client: [u8; 4]) -> Vec<u8> {
@@ -61,6 +63,78 @@ async fn a_proxy_header_is_required_of_trusted_proxies_and_taken_from_nobody_els
     assert_eq!(status(&answer), "400", "from a stranger it is a bad request: {answer}");
     assert_eq!(status(&ask(from(2).await, b"", "").await), "401", "and nothing is asked of him");
     gateway.serves_others().await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_names_nobody_makes_one_crowd_of_its_clients_and_their_headers_count_for_nothing() {
+    let keys = [SLOWEST, "server.proxy_protocol = true", r#"server.trusted_proxies = ["127.0.1.1"]"#];
+    let gateway = Gateway::start(&keys).await;
+    let from_proxy = async |before: &[u8], client: u8| {
+        let stream = connect_from(1, gateway.address).await.unwrap();
+        status(&ask(stream, before, &format!("X-Forwarded-For: 203.0.113.{client}\r\n")).await).to_owned()
+    };
+    let unspecified = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0";
+    let unix = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8"[..], &[7; 216]].concat();
+    let mut told = Vec::new();
+    for client in 0..13 {
+        told.push(from_proxy(unspecified, 2 * client).await);
+        told.push(from_proxy(&unix, 2 * client + 1).await);
+    }
+    assert_eq!((told[0].as_str(), told[25].as_str()), ("401", "429"), "{told:?}");
+    // The proxy itself has no rate, and its word counts.
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    assert_eq!(from_proxy(local, 99).await, "401");
+}
+
+#[tokio::test]
+async fn a_balancer_that_looks_whether_the_port_is_open_is_no_warning() {
+    let keys = ["server.proxy_protocol = true", r#"server.trusted_proxies = ["127.0.1.1"]"#, r#"log.level = "debug""#];
+    let gateway = Gateway::start(&keys).await;
+    drop(connect_from(1, gateway.address).await.unwrap());
+    let line = gateway.process.line_with("ended before it said anything").await;
+    assert!(line.contains("DEBUG"), "{line}");
+    assert_eq!(gateway.process.count("a connection of a proxy was closed"), 0);
+    let cut = connect_from(1, gateway.address).await.unwrap();
+    assert_eq!(cut.try_write(b"\r\n").unwrap(), 2);
+    drop(cut);
+    let line = gateway.process.line_with("a connection of a proxy was closed").await;
+    assert!(line.contains("WARN"), "{line}");
+}
+
+#[tokio::test]
+async fn whoever_is_in_his_tls_handshake_behind_a_balancer_counts_where_he_comes_from() {
+    let authority = Authority::new();
+    let [certificate, key] = authority.keys("server.tls");
+    let keys = [
+        &certificate,
+        &key,
+        "server.proxy_protocol = true",
+        r#"server.trusted_proxies = ["127.0.1.1"]"#,
+        "server.max_unidentified = 3",
+        r#"server.handshake_timeout = "60s""#,
+    ];
+    let gateway = Gateway::start(&keys).await;
+    let begin = async |client: [u8; 4]| {
+        let name = std::net::IpAddr::from([127, 0, 0, 1]).into();
+        let mut session =
+            rustls::ClientConnection::new(std::sync::Arc::clone(authority.connector(false).config()), name).unwrap();
+        let mut said = header(client);
+        session.write_tls(&mut said).unwrap();
+        let mut stream = connect_from(1, gateway.address).await.unwrap();
+        soon(stream.write_all(&said)).await.unwrap();
+        // The gateway answers when it has read both, and waits for the rest of the handshake.
+        assert_eq!(soon(stream.peek(&mut [0])).await.unwrap(), 1);
+        (session, stream)
+    };
+    let (mut session, stream) = begin([203, 0, 113, 9]).await;
+    let mut crowd = Vec::new();
+    for _ in 0..6 {
+        crowd.push(begin([203, 0, 113, 10]).await);
+    }
+    let mut stream = stream.into_std().unwrap();
+    stream.set_nonblocking(false).unwrap();
+    let ended = spawn_blocking(move || session.complete_io(&mut stream).map(|_| ()));
+    soon(ended).await.unwrap().expect("the crowd is elsewhere, and pushes out itself");
 }
 
 #[tokio::test]

@@ -134,11 +134,36 @@ async fn the_same_idempotency_key_does_it_once_and_stands_for_one_request() {
 
 #[tokio::test]
 async fn a_failure_that_may_pass_is_not_kept_as_the_answer_and_one_that_does_not_is() {
-    let gateway = Gateway::start(&[]).await;
-    let evict = || Ask::new("DELETE", "/v1/admin/sessions/ann%3At1").header("idempotency-key", "k").by_operator();
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("passing-{}", std::process::id()));
+    let place = format!("journal.directory = {directory:?}");
+    let gateway = Gateway::start(&[r#"journal.kind = "sqlite""#, &place]).await;
+    let send = async |ask: Ask| {
+        let mut answer = ask.header("idempotency-key", "k").by_operator().send_to_admin(&gateway).await;
+        (answer.status, answer.header("idempotency-replayed").is_some(), answer.json().await)
+    };
+    // The deed can be written down and not be done: the table that it needs takes nothing.
+    let doors = rusqlite::Connection::open(directory.join("doors.db")).unwrap();
+    let broken = "CREATE TRIGGER broken BEFORE INSERT ON revocations BEGIN SELECT RAISE(ABORT, 'no room'); END";
+    doors.execute_batch(broken).unwrap();
+    let revoke = || Ask::post("/v1/admin/revocations", &json!({"user": "ann"}));
+    for _ in 0..2 {
+        let (status, is_replayed, error) = send(revoke()).await;
+        assert_eq!((status, is_replayed, &error["code"]), (500, false, &json!("internal")), "it is tried again");
+    }
+    doors.execute_batch("DROP TRIGGER broken").unwrap();
+    let (status, is_replayed, done) = send(revoke()).await;
+    assert_eq!((status, is_replayed), (200, false), "what failed for a while stands in nobody's way: {done}");
+    assert_eq!(send(revoke()).await, (200, true, done));
+    let entries = audit(&gateway, "user=ann&after=0").await;
+    let outcomes: Vec<_> = entries.iter().map(|entry| entry["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["failed", "failed", "done"]);
+
+    let evict = || Ask::new("DELETE", "/v1/admin/sessions/ann%3At1").header("idempotency-key", "k2").by_operator();
     assert_eq!(evict().send_to_admin(&gateway).await.status, 404);
     let again = evict().send_to_admin(&gateway).await;
     assert_eq!((again.status, again.header("idempotency-replayed")), (404, Some("true")));
+    drop(gateway);
+    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 #[tokio::test]

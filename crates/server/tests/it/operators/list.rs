@@ -124,6 +124,26 @@ async fn what_was_asked_for_alone_is_listed() {
 }
 
 #[tokio::test]
+async fn whoever_is_asked_for_by_name_is_shown_without_a_session_too() {
+    let gateway = Gateway::start(&[]).await;
+    let tab = gateway.connect("ann").await;
+    let ann = list(&gateway, "user=ann").await;
+    assert_eq!((users(&ann), &ann["users"][0]["sessions"]), (vec!["ann"], &json!([])));
+    assert_eq!(ann["users"][0]["connections"][0]["connection"], tab.hello["connection"], "a connection and no session");
+    let lend = Ask::new("PUT", "/v1/admin/users/bob/limits").body(r#"{"max_sessions":30,"for":"1h"}"#);
+    assert_eq!(ask(&gateway, lend).await.0, 200);
+    let bob = list(&gateway, "user=bob").await;
+    assert_eq!(
+        (&bob["users"][0]["lent"]["max_sessions"], &bob["users"][0]["limit"]),
+        (&json!(30), &json!(30)),
+        "{bob}"
+    );
+    for query in ["", "user=ann&health=alive", "user=ann&search=ann", "user=nobody"] {
+        assert_eq!(users(&list(&gateway, query).await), [""; 0], "{query}");
+    }
+}
+
+#[tokio::test]
 async fn a_question_that_is_none_is_refused_with_what_is_wrong() {
     let gateway = Gateway::start(&[]).await;
     for (query, says) in [

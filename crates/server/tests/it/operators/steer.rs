@@ -158,6 +158,34 @@ async fn a_limit_for_a_while_holds_at_once_is_listed_and_can_be_taken_back() {
 }
 
 #[tokio::test]
+async fn explain_says_who_ended_what_was_ended_by_hand_or_by_a_revocation() {
+    let gateway = Gateway::start(&[]).await;
+    let explained = async |user: &str| {
+        let told = ask(&gateway, Ask::get(format!("/v1/admin/users/{user}/explain"))).await.1;
+        let decisions = told["decisions"].as_array().unwrap().iter().skip(1);
+        decisions.map(|told| told["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for (user, deed, because) in [
+        ("ann", Ask::new("DELETE", "/v1/admin/sessions/ann%3At1"), "an operator ended it by hand"),
+        (
+            "bob",
+            Ask::new("DELETE", "/v1/admin/users/bob/sessions"),
+            "the user was logged out, by himself or by an operator",
+        ),
+        ("eve", Ask::post("/v1/admin/revocations", &json!({"user": "eve"})), "what had let the user in was revoked"),
+    ] {
+        let mut tab = gateway.connect(user).await;
+        tab.open("t1").await;
+        assert_eq!(ask(&gateway, deed).await.0, 200);
+        gateway.metric_becomes("lychgate_sessions", |count| count == 0.0).await;
+        let mut told = explained(user).await;
+        told.sort_unstable();
+        let expected = [format!("The connection was closed: {because}."), format!("The session ended: {because}.")];
+        assert_eq!(told, expected);
+    }
+}
+
+#[tokio::test]
 async fn explain_says_who_had_to_go_at_twenty_of_twenty_for_whom_and_on_what_evidence() {
     let gateway = Gateway::start(&[]).await;
     let mut tab = gateway.connect(GOOGLE).await;

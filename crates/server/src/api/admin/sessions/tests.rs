@@ -119,6 +119,22 @@ fn pages(driver: &Driver, sort: Option<&str>, filter: &Filter, look: impl Fn(&[U
     }
 }
 
+#[test]
+fn a_page_has_no_more_users_than_were_asked_for() {
+    let (driver, _connections) = crowd();
+    for limit in [1, 2, 63, 64, 65, 199, 200] {
+        let mut cursor = Some(Place::default());
+        while let Some(place) = cursor {
+            let (users, next) = walk(&driver, place, limit, &Filter::default());
+            assert!(users.len() <= limit, "{} users instead of {limit}", users.len());
+            cursor = next.map(|next| match next {
+                Cursor::Place(place) => place,
+                Cursor::After(..) => panic!("a walk goes on at a place"),
+            });
+        }
+    }
+}
+
 fn is_bounded(users: &[UserReport]) {
     let sessions: usize = users.iter().map(|user| user.sessions.len()).sum();
     assert!(users.len() <= MAX_LIMIT && sessions < MAX_SESSIONS + BATCH * SESSIONS_OF_EACH, "{sessions} sessions");

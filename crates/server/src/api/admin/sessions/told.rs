@@ -1,7 +1,5 @@
 //! What is known of a user, as JSON.
 
-use std::collections::HashSet;
-
 use lychgate_core::health::Reason;
 use lychgate_core::report::{ConnectionReport, SessionReport, UserReport};
 use lychgate_core::{Heartbeat, Liveness, SessionKey, UserId, ZombieKind};
@@ -10,9 +8,6 @@ use crate::api::refused::millis;
 use crate::wire::admin::{Connection, Evidence, HealthReason, LentLimit, Session, User};
 
 pub(super) fn user(user: &UserReport) -> User {
-    // Of a user with a thousand connections, one session was asked for: the others are not told.
-    let shown: HashSet<_> = user.sessions.iter().flat_map(|session| session.attached.iter().copied()).collect();
-    let connections = user.connections.iter().filter(|connection| shown.contains(&connection.connection));
     User {
         user: user.user.as_str().to_owned(),
         used: user.usage.used,
@@ -22,7 +17,7 @@ pub(super) fn user(user: &UserReport) -> User {
         lent: user.lent.map(|(max_sessions, left)| LentLimit { max_sessions, ends_in: millis(left) }),
         waiting: user.waiting,
         sessions: user.sessions.iter().map(|report| session(&user.user, report)).collect(),
-        connections: connections.map(connection).collect(),
+        connections: user.connections.iter().map(connection).collect(),
     }
 }
 

@@ -1,0 +1,83 @@
+//! What the rooms of the middle know of each other: seams, filled in.
+//!
+//! ```text
+//!  driver --Effects--> Wiring -> sessions, metrics, logs
+//!  runs --Surroundings--> Around -> agents, driver, sessions
+//! ```
+
+use std::sync::Arc;
+
+use lychgate_core::{ConnectionId, Event, PingOutcome, SessionKey, UserId};
+
+use crate::agent::{Agent, Agents};
+use crate::driver::{Admitted, Driver, Effects};
+use crate::outbox::Frame;
+use crate::run::{RunChange, Surroundings};
+use crate::session::{Attach, Sessions};
+use crate::telemetry::{Metrics, logs};
+
+/// What the driver causes outside of sockets.
+pub(super) struct Wiring {
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Effects for Wiring {
+    fn attach(&self, admitted: Admitted) {
+        let Admitted { context, reference, resume, path: _, usage, line, heartbeat } = admitted;
+        self.sessions.attach(Attach {
+            key: context.key().clone(),
+            connection: context.connection(),
+            sink: line,
+            heartbeat,
+            resume,
+            reference,
+            usage,
+        });
+    }
+
+    fn detach(&self, key: &SessionKey, connection: ConnectionId) {
+        self.sessions.detach(key, connection);
+    }
+
+    fn pinged(&self, outcome: PingOutcome) {
+        self.metrics.on_ping(outcome);
+    }
+
+    fn event(&self, event: &Event) {
+        self.metrics.on_event(event);
+        logs::event(event);
+    }
+}
+
+/// What runs know of agents, gate and sessions.
+pub(super) struct Around {
+    pub(super) agents: Agents,
+    pub(super) driver: Arc<Driver>,
+    pub(super) sessions: Arc<Sessions>,
+}
+
+impl Surroundings for Around {
+    fn agent(&self, name: Option<&str>) -> Option<(Arc<str>, Arc<dyn Agent>)> {
+        self.agents.named(name).ok()
+    }
+
+    fn max_runs(&self, user: &UserId) -> usize {
+        self.driver.max_runs(user)
+    }
+
+    fn changed(&self, change: RunChange) {
+        match change {
+            RunChange::Started { key, run } => self.driver.run_started(&key, &run),
+            RunChange::Ended { key, run } => self.driver.run_ended(&key, &run),
+        }
+    }
+
+    fn is_attended(&self, key: &SessionKey) -> bool {
+        self.sessions.is_attended(key)
+    }
+
+    fn tell(&self, key: &SessionKey, frame: &Frame) {
+        self.sessions.tell(key, frame);
+    }
+}
