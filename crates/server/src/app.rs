@@ -92,7 +92,10 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let admin = Admin::new(Arc::clone(&health), Arc::clone(&node.metrics), node.population(listener.pool()));
     let door = Door { services: node.services(&config), bounds: Arc::new(config.websocket.clone()) };
     let stop = CancellationToken::new();
-    let keep = |login: &Arc<Operations>| tokio::spawn(entrance::keep(Arc::clone(&login.entrance.logins), stop.clone()));
+    let keep = |login: &Arc<Operations>| {
+        let (logins, driver) = (Arc::clone(&login.entrance.logins), Arc::clone(&node.driver));
+        tokio::spawn(entrance::keep(logins, driver, stop.clone()))
+    };
     let kept: Vec<_> = [&node.login, &node.operators].into_iter().flatten().map(keep).collect();
     let for_users = routes(door).merge(api::user(node.clients(&config), node.login.clone()));
     let users = tokio::spawn(listener.serve(for_users, stop.clone(), LAST_ORDERS));
@@ -185,10 +188,11 @@ impl Node {
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
         let store = store(&config.journal)?;
         let entrance = entrance::open(config, listen, &store)?;
-        let operations = |entrance| entrance::operations(config, entrance, &driver).map(Arc::new);
-        let login = entrance.clone().map(operations).transpose()?;
+        let doorkeeper = Doorkeeper::new(&config.auth, Arc::clone(&store), entrance.clone()).map_err(failed)?;
+        let operations =
+            |entrance| entrance::operations(config, entrance, &driver, &doorkeeper, &metrics).map(Arc::new);
+        let login = entrance.map(operations).transpose()?;
         let operators = entrance::open_for_operators(config, &store)?.map(operations).transpose()?;
-        let doorkeeper = Doorkeeper::new(&config.auth, Arc::clone(&store), entrance).map_err(failed)?;
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
         Ok(Self { driver, sessions, runs, journal, doorkeeper, store, login, operators, metrics })

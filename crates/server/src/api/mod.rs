@@ -29,6 +29,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method};
+use lychgate_core::{Proof, UserId};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -104,6 +105,15 @@ impl Clients {
                 Err(Refused::from(&error.closing()))
             }
         }
+    }
+
+    /// Whether what let somebody in still does, asked once his body is read: he may have taken his time over it.
+    fn recheck(&self, user: &UserId, proof: Proof) -> Result<(), Refused> {
+        self.doorkeeper.recheck(user, proof).map_err(|error| {
+            tracing::debug!(%error, "token refused");
+            self.metrics.on_auth_failure(error.as_str());
+            Refused::from(&error.closing())
+        })
     }
 }
 

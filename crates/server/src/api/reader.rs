@@ -26,7 +26,6 @@ use super::line::{HttpLine, News};
 use super::refused::Refused;
 use super::response::{Gone, Outlet, response};
 use super::sse;
-use crate::auth::AuthError;
 use crate::close::ErrorCode;
 use crate::driver::{Arrival, Registration, random_bits};
 use crate::listener::Known;
@@ -166,10 +165,8 @@ impl Reader {
             line: Arc::clone(&line) as Arc<dyn Line>,
         });
         registration.ended(End::ClientClosed);
-        // From here on a revocation finds the connection; one that came while the body was read has not.
-        if clients.doorkeeper.is_revoked(&user, proof) {
-            return Err(Refused::from(&AuthError::Revoked.closing()));
-        }
+        // From here on a revocation or a logout finds the connection; one that came while the body was read has not.
+        clients.recheck(&user, proof)?;
         // Counted by the driver from now on.
         let known = seat.hold();
         drop(asking);

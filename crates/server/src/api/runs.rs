@@ -37,7 +37,8 @@ pub(super) async fn start(
     let run = RunId::parse(&run).map_err(|error| Refused::bad_id("run", &error))?;
     let (said, says) = oneshot::channel();
     let reply = Arc::new(Reply(Mutex::new(Some(said))));
-    let Identity { plan, agents, .. } = caller.identity;
+    let Identity { user, plan, agents, proof, .. } = caller.identity;
+    clients.recheck(&user, proof)?;
     clients.runs.start(run::StartRun { key: key.clone(), plan, agents, run: run.clone(), input, agent, reply });
     let position = match says.await {
         Ok(frame) => Some(position(&frame)?),

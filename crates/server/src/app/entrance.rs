@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use lychgate_core::{EvictReason, Proof};
+use lychgate_core::{EvictReason, Proof, UserId};
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Operations;
-use crate::auth::{Entrance, Logins, Providers, Realm};
+use crate::auth::{Doorkeeper, Entrance, Logins, Providers, Realm};
 use crate::config::{Config, PublicUrl};
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::store::Store;
+use crate::telemetry::Metrics;
 
 /// Between two looks at which logins have expired.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
@@ -42,34 +44,49 @@ pub(super) fn open_for_operators(config: &Config, store: &Arc<Store>) -> Result<
 }
 
 /// What the routes of logins need.
-pub(super) fn operations(config: &Config, entrance: Entrance, driver: &Arc<Driver>) -> Result<Operations, Error> {
+pub(super) fn operations(
+    config: &Config,
+    entrance: Entrance,
+    driver: &Arc<Driver>,
+    doorkeeper: &Arc<Doorkeeper>,
+    metrics: &Arc<Metrics>,
+) -> Result<Operations, Error> {
     let origin = entrance.own_origins.first().and_then(|origin| PublicUrl::parse(origin));
     let origin = origin.ok_or_else(|| Error::Failed("logins have no address to come back to".to_owned()))?;
     let providers = Providers::new(&config.login.providers, origin);
     let driver = Arc::clone(driver);
-    let expel = move |ended: &[Proof]| {
-        if !ended.is_empty() {
-            driver.expel(EvictReason::LoggedOut, |_, proof| ended.iter().any(|ended| ended.id == proof.id));
+    let expel = move |ended: &[(UserId, Proof)]| {
+        for (user, ended) in ended {
+            driver.expel_user(user, EvictReason::LoggedOut, |proof| proof.id == ended.id);
         }
     };
     Ok(Operations {
         entrance,
+        doorkeeper: Arc::clone(doorkeeper),
         providers: providers.map_err(|error| Error::Failed(error.to_string()))?,
         listed_origins: RwLock::new(config.auth.origins.clone()),
         is_demo: config.login.is_demo,
         expel: Box::new(expel),
+        metrics: Arc::clone(metrics),
     })
 }
 
-/// Keeps the logins tidy until `stop`, and once more then: when they were seen last has to be in the store.
-pub(super) async fn keep(logins: Arc<Logins>, stop: CancellationToken) {
+/// Keeps the logins tidy until `stop`, and once more then: when they were seen last has to be in the store. Whose socket is
+/// open is in use, though no request says so.
+pub(super) async fn keep(logins: Arc<Logins>, driver: Arc<Driver>, stop: CancellationToken) {
     let mut ticks = interval(TIDY_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = ticks.tick() => logins.tidy().await,
-            () = stop.cancelled() => break,
+        let is_last = tokio::select! {
+            _ = ticks.tick() => false,
+            () = stop.cancelled() => true,
+        };
+        let (logins, driver) = (Arc::clone(&logins), Arc::clone(&driver));
+        if spawn_blocking(move || logins.tidy(&driver.proofs())).await.is_err() {
+            tracing::error!("logins were not kept tidy: that ended by a panic");
+        }
+        if is_last {
+            return;
         }
     }
-    logins.tidy().await;
 }

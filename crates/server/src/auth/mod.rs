@@ -34,7 +34,9 @@ pub use entrance::Entrance;
 pub use issuers::Issuers;
 #[cfg(fuzzing)]
 pub use jwks::key_set;
-pub use login::{Begun, Callback, Ended, Listed, LoginError, Logins, PENDING_LIFETIME, Providers, Realm, Visitor};
+pub use login::{
+    Begun, Callback, DEMO, Ended, Listed, LoginError, Logins, PENDING_LIFETIME, Providers, Realm, Vouched,
+};
 pub use opaque::Opaque;
 pub use origin::{OriginError, check_origin};
 pub use revocations::{Revocation, Revocations, RevokeError, Revoked};

@@ -207,6 +207,7 @@ impl Raw {
             auth: self.auth.check(&outside, !self.login.is_empty())?,
         };
         auth::are_told_apart(&config.auth, &config.login)?;
+        config.login.outlives_no_revocation(&config.auth)?;
         Ok(config)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::auth::check_prefix;
+use super::auth::{Auth, check_prefix};
 use super::error::{Fault, in_range, not_zero};
 use super::secret::Outside;
 use super::server::Server;
@@ -16,12 +16,15 @@ use super::value::{Secret, Span};
 /// The longest name of a provider: it is part of addresses.
 const MAX_NAME_BYTES: usize = 32;
 
+/// An open socket keeps its login in use, which is noted each minute: less would log out whoever chats.
+const LEAST_IDLE: Duration = Duration::from_secs(120);
+
 /// `[login]`
 #[derive(Clone, Debug)]
 pub struct Login {
-    /// From a login to its end. Default 168 h.
+    /// From a login to its end. Default 168 h, at most `auth.keep_revocations`.
     pub lifetime: Duration,
-    /// A login that nobody uses for so long ends. Default 72 h, at most `lifetime`.
+    /// A login that nobody uses for so long ends. Default 72 h, at least 2 min, at most `lifetime`.
     pub idle_timeout: Duration,
     /// Logins of one user (browsers); the newest wins. Default 16, at least 1.
     pub max_logins_per_user: usize,
@@ -121,7 +124,13 @@ impl RawLogin {
 
     pub(super) fn check(&self, server: &Server, outside: &Outside<'_>) -> Result<Login, Fault> {
         not_zero("login.lifetime", self.lifetime.0)?;
-        not_zero("login.idle_timeout", self.idle_timeout.0)?;
+        if self.idle_timeout.0 < LEAST_IDLE {
+            return Err(Fault::value(
+                "login.idle_timeout",
+                "is shorter than two minutes; whether a login is in use is looked at each minute",
+                "Set it to \"2m\" or more, or leave it out for the default.",
+            ));
+        }
         if self.idle_timeout.0 > self.lifetime.0 {
             return Err(Fault::against("login.idle_timeout", "must not be longer than", "login.lifetime"));
         }
@@ -153,6 +162,17 @@ impl RawLogin {
             providers,
             is_demo: self.is_demo,
         })
+    }
+}
+
+impl Login {
+    /// A revocation that is forgotten before the logins that it hits have ended would let them in again.
+    pub(super) fn outlives_no_revocation(&self, auth: &Auth) -> Result<(), Fault> {
+        let can_log_in = self.is_demo || !self.providers.is_empty();
+        match can_log_in && self.lifetime > auth.keep_revocations {
+            true => Err(Fault::against("login.lifetime", "must not be longer than", "auth.keep_revocations")),
+            false => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What operators, and whoever revokes, ask of the gates; and what a node does that stops.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use lychgate_core::{
@@ -105,6 +106,34 @@ impl Driver {
             }
         }
         closed
+    }
+
+    /// The same for the connections of one user: nobody else is looked at (hazard R13).
+    pub fn expel_user(&self, user: &UserId, reason: EvictReason, is_hit: impl Fn(Proof) -> bool) -> usize {
+        let hit: Vec<ConnectionId> = {
+            let shard = self.shard(user);
+            let his = shard.gate.report(user).into_iter().flat_map(|report| report.connections);
+            let is_hit = |connection: &ConnectionId| {
+                shard.links.get(connection).is_some_and(|link| link.proofs(reason).any(&is_hit))
+            };
+            his.map(|report| report.connection).filter(is_hit).collect()
+        };
+        for connection in &hit {
+            self.input(user, Input::Expel { user: user.clone(), connection: *connection, reason });
+        }
+        hit.len()
+    }
+
+    /// The ids of all proofs that hold a connection open. One shard is locked at a time.
+    #[must_use]
+    pub fn proofs(&self) -> HashSet<u64> {
+        let mut proofs = HashSet::new();
+        for shard in &self.shards {
+            proofs.extend(
+                lock(shard).links.values().flat_map(|link| link.proofs(EvictReason::LoggedOut)).map(|proof| proof.id),
+            );
+        }
+        proofs
     }
 
     /// Admits nobody new any more; whoever asks is told to come back, elsewhere, after about `retry_in`.

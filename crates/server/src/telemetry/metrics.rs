@@ -99,6 +99,8 @@ const PATHS: [AdmissionPath; 10] = [
 ];
 const KINDS: [ZombieKind; 5] =
     [ZombieKind::HalfOpen, ZombieKind::Stalled, ZombieKind::Ghost, ZombieKind::Orphan, ZombieKind::StaleLease];
+/// What becomes of a login.
+const LOGINS: [&str; 2] = ["done", "failed"];
 const REFUSALS: [Refusal; 4] = [
     Refusal::Draining { retry_in: Duration::ZERO },
     Refusal::Overload { retry_in: Duration::ZERO },
@@ -134,6 +136,7 @@ pub struct Metrics {
     close_unconfirmed: Counter,
     heartbeat_misses: Counter,
     auth_failures: Family<Reason, Counter>,
+    logins: Family<Outcome, Counter>,
     turned_away: Counter,
     reaper_lag: Seconds,
     runtime_lag: Seconds,
@@ -179,6 +182,7 @@ impl Metrics {
         let close_unconfirmed = list.counter("close_unconfirmed", "Sockets torn down because no close was confirmed");
         let heartbeat_misses = list.counter("heartbeat_misses", "Unanswered heartbeats and probe pings of connections found dead");
         let auth_failures = list.family("auth_failures", "Tokens that proved nothing, by reason");
+        let logins = list.family("logins", "Logins with a browser, by what became of them");
         let turned_away = list.counter("turned_away", "Strangers who were told to come back later, because of their address or an overload");
         let reaper_lag = list.seconds("reaper_lag", "How late the reaper thread last ran");
         let runtime_lag = list.seconds("runtime_lag", "How late the asynchronous runtime last ran");
@@ -196,6 +200,9 @@ impl Metrics {
         for outcome in [PingOutcome::Written, PingOutcome::Queued, PingOutcome::Failed] {
             let _ = pings.get_or_create(&Outcome { outcome: outcome_word(outcome) });
         }
+        for outcome in LOGINS {
+            let _ = logins.get_or_create(&Outcome { outcome });
+        }
         for reason in REFUSALS {
             let _ = refusals.get_or_create(&Reason { reason: refusal_word(reason) });
         }
@@ -203,7 +210,7 @@ impl Metrics {
             registry: list.0,
             sessions, connections, runs, unidentified, explained_bytes, explained_dropped, admissions, admission_wait, waits, lockouts_prevented,
             sessions_ended, evictions, shadow, queued, breakers, repairs, pressure, zombies, connects, disconnects, refusals, close_unconfirmed,
-            heartbeat_misses, auth_failures, turned_away, reaper_lag, runtime_lag, runtime_stuck, pings, events_sent, bytes_sent,
+            heartbeat_misses, auth_failures, logins, turned_away, reaper_lag, runtime_lag, runtime_stuck, pings, events_sent, bytes_sent,
         }
     }
 
@@ -272,6 +279,12 @@ impl Metrics {
     /// A token proved nothing; `reason` is the fixed word of `AuthError::as_str`.
     pub fn on_auth_failure(&self, reason: &'static str) {
         count(&self.auth_failures, Reason { reason });
+    }
+
+    /// Somebody logged in with a browser, or failed to.
+    pub fn on_login(&self, has_succeeded: bool) {
+        let [done, failed] = LOGINS;
+        count(&self.logins, Outcome { outcome: if has_succeeded { done } else { failed } });
     }
 
     /// Somebody new was told to come back later: too many came from where he comes from, or the node is overloaded.

@@ -42,6 +42,11 @@ async fn refused_hello(call: Call, doors: &Doors) {
     client.expect_close(4501).await;
 }
 
+/// A `POST` of the demo's own page that ends the login.
+fn log_out(demo: &Demo) -> Ask {
+    Ask::new("POST", "/v1/logout").header("origin", demo.origin())
+}
+
 /// A `POST` that asks for a ticket.
 fn ticket() -> Ask {
     Ask::new("POST", "/v1/tickets")
@@ -100,11 +105,17 @@ async fn the_cookie_opens_a_socket_for_the_gateways_own_page_and_for_no_other() 
 #[tokio::test]
 async fn a_cookie_of_yesterday_does_not_lock_a_good_token_out() {
     let demo = Demo::start().await;
-    let stale = format!("{LOGIN}={}", "A".repeat(43));
-    let call = Call::without_token().header("origin", &demo.origin()).header("cookie", &stale);
-    let mut client = call.dial(&demo.doors).await.unwrap();
-    client.say(json!({"type": "hello", "token": demo.token})).await;
-    assert_eq!(client.expect("hello").await["user"], "demo");
+    let mut browser = demo.browser("ann").await;
+    let logged_out = browser.cookie_line();
+    browser.send(log_out(&demo), &demo.doors).await;
+    let never_ours = format!("{LOGIN}={}", "A".repeat(43));
+    // One that was revoked needs an operator: see `peer::operators`.
+    for stale in [never_ours, logged_out] {
+        let call = Call::without_token().header("origin", &demo.origin()).header("cookie", &stale);
+        let mut client = call.dial(&demo.doors).await.unwrap();
+        client.say(json!({"type": "hello", "token": demo.token})).await;
+        assert_eq!(client.expect("hello").await["user"], "demo");
+    }
 }
 
 #[tokio::test]
@@ -270,6 +281,76 @@ async fn a_login_that_ends_between_handshake_and_hello_lets_nobody_in() {
     browser.send(Ask::new("POST", "/v1/logout").header("origin", demo.origin()), &demo.doors).await;
     client.say(json!({"type": "hello"})).await;
     client.expect_close(4513).await;
+}
+
+#[tokio::test]
+async fn a_login_that_ends_while_a_body_is_on_its_way_starts_nothing() {
+    let demo = Demo::start().await;
+    let input = json!({"messages": [{"id": "m1", "role": "user", "content": "hello"}]});
+    let run = json!({"run": "r1", "input": input}).to_string();
+    let agui = json!({"threadId": "t1", "runId": "r1", "messages": [{"id": "m1", "role": "user", "content": "hello"}],
+        "tools": [], "context": [], "state": {}, "forwardedProps": {}})
+    .to_string();
+    for (path, body) in [("/v1/threads/t1/runs", run), ("/v1/agui", agui)] {
+        let mut browser = demo.browser("ann").await;
+        let ask = Ask::new("POST", path)
+            .header("origin", demo.origin())
+            .header("cookie", browser.cookie_line())
+            .header("content-type", "application/json")
+            .header("content-length", body.len().to_string())
+            .header("expect", "100-continue");
+        let mut answer = ask.start(&demo.doors).await;
+        answer.catch_up().await;
+        assert_eq!(answer.status, 100, "who he is has been looked at, and the body is waited for");
+        browser.send(log_out(&demo), &demo.doors).await;
+        answer.send_more(body.as_bytes()).await;
+        answer.catch_up().await;
+        assert_eq!(answer.status, 401, "{path}: {}", answer.head);
+    }
+}
+
+#[tokio::test]
+async fn whoever_logs_in_again_keeps_his_other_tabs_until_he_logs_out() {
+    let demo = Demo::start().await;
+    let mut browser = demo.browser("ann").await;
+    let first = browser.clone();
+    let mut tab = greeted(socket(&browser, &demo.origin()), &demo.doors).await;
+    let mut late = socket(&browser, &demo.origin()).dial(&demo.doors).await.unwrap();
+    demo.log_in(&mut browser, "ann").await;
+    tab.open("t1").await;
+    late.say(json!({"type": "hello"})).await;
+    late.expect("hello").await;
+    refused_hello(socket(&first, &demo.origin()), &demo.doors).await;
+    browser.send(log_out(&demo), &demo.doors).await;
+    tab.expect_close(4513).await;
+    late.expect_close(4513).await;
+}
+
+#[tokio::test]
+async fn a_login_of_another_user_closes_the_tabs_of_the_one_before() {
+    let demo = Demo::start().await;
+    let mut browser = demo.browser("ann").await;
+    let mut tab = greeted(socket(&browser, &demo.origin()), &demo.doors).await;
+    demo.log_in(&mut browser, "bob").await;
+    tab.expect_close(4513).await;
+}
+
+#[tokio::test]
+async fn no_more_logins_are_begun_from_a_network_than_it_may_connect() {
+    let rate = "server.connects_per_second_per_address = 1";
+    let gateway = Gateway::start(&[rate, &format!("server.public_url = {ORIGIN:?}")]).await;
+    let mut told = 0;
+    for path in ["/v1/login", "/v1/login/peer", "/v1/login/peer/callback"].repeat(200) {
+        let answer = Ask::get(path).send(&gateway).await;
+        if answer.status == 429 {
+            assert!(answer.header("retry-after").is_some(), "{}", answer.head);
+            told += 1;
+        }
+        if told == 6 {
+            return;
+        }
+    }
+    panic!("600 attempts, and {told} of them too many");
 }
 
 #[tokio::test]

@@ -142,6 +142,11 @@ impl Access {
         Self { rules: RwLock::new(Arc::new(Rules::of(config))), doorkeeper, entrance, attempts: Attempts::new() }
     }
 
+    /// The way in for operators with a browser.
+    pub(super) fn entrance(&self) -> Option<&Entrance> {
+        self.entrance.as_ref()
+    }
+
     pub(super) fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }

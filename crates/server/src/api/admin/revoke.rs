@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
-use lychgate_core::{EvictReason, UserId};
+use lychgate_core::{EvictReason, Proof, UserId};
 use serde_json::json;
 
 use super::Control;
@@ -15,7 +15,7 @@ use super::access::Writer;
 use super::deed::{Order, What};
 use crate::api::caller::Named;
 use crate::api::refused::Refused;
-use crate::auth::{Revocation, RevokeError, Revoked as Hit};
+use crate::auth::{Ended, Revocation, RevokeError, Revoked as Hit};
 use crate::close::ErrorCode;
 use crate::wire::admin::{Error, Revoke, Revoked};
 
@@ -116,13 +116,37 @@ impl Control {
     ) -> Result<Revoked, Refused> {
         self.doorkeeper.revoke(revocation).await.map_err(|error| refused(&error))?;
         let doorkeeper = Arc::clone(&self.doorkeeper);
-        self.steer(move |driver| {
-            let closed = driver.expel(reason, |user, proof| doorkeeper.is_revoked(user, proof));
-            let left = all_of.iter().flat_map(|user| driver.sessions_of(user));
-            let ended = left.filter(|key| driver.end(key, reason)).map(|key| key.to_string()).collect();
-            Revoked { closed, ended }
-        })
-        .await
+        // His logins end, too, rather than look good until the revocation is forgotten.
+        let logins: Vec<Ended> = all_of.iter().flat_map(|user| self.end_logins(user)).collect();
+        let (revoked, kept) = self
+            .steer(move |driver| {
+                let has_ended = |proof: Proof| {
+                    logins.iter().flat_map(|ended| &ended.sockets).any(|(_, ended)| ended.id == proof.id)
+                };
+                let closed = match &all_of {
+                    Some(user) => {
+                        let is_hit = |proof| doorkeeper.is_revoked(user, proof) || has_ended(proof);
+                        driver.expel_user(user, reason, is_hit)
+                    }
+                    None => driver.expel(reason, |user, proof| doorkeeper.is_revoked(user, proof)),
+                };
+                let left = all_of.iter().flat_map(|user| driver.sessions_of(user));
+                let ended = left.filter(|key| driver.end(key, reason)).map(|key| key.to_string()).collect();
+                (Revoked { closed, ended }, logins.iter().try_for_each(Ended::keep))
+            })
+            .await?;
+        match kept {
+            Ok(()) => Ok(revoked),
+            Err(error) => {
+                tracing::error!(%error, "logins that were revoked could not be forgotten; they let nobody in");
+                Err(ErrorCode::Internal.into())
+            }
+        }
+    }
+
+    fn end_logins(&self, user: &UserId) -> impl Iterator<Item = Ended> {
+        let realms = [self.doorkeeper.entrance(), self.access.entrance()];
+        realms.into_iter().flatten().map(|entrance| entrance.logins.end_all(user))
     }
 }
 

@@ -9,12 +9,17 @@
 //! GET  /                             who is logged in, or how to
 //! ```
 //!
-//! They stand on the listener for users and, with another realm, on the one for operators.
+//! They stand on the listener for users, and on the one for operators where that has a `public_url`: the same providers
+//! there, with logins and cookies of a realm of its own. Neither counts on the other listener.
+//!
+//! What ends a login is done in a task that runs to its end, whoever hangs up meanwhile: sockets first, then the disk, then
+//! the answer.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -22,16 +27,19 @@ use http::header::{CACHE_CONTROL, LOCATION, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lychgate_core::{Proof, UserId};
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 
 use super::caller::{Asked, Named, read_body};
 use super::refused::Refused;
 use crate::auth::{
-    Access, Callback, Ended, Entrance, LoginError, Opaque, PENDING_LIFETIME, Providers, Visitor, clear_cookie,
-    is_own_page, read_cookie, set_cookie,
+    Access, Callback, DEMO, Doorkeeper, Ended, Entrance, Identity, LoginError, Opaque, PENDING_LIFETIME, Providers,
+    Vouched, clear_cookie, is_own_page, read_cookie, set_cookie,
 };
 use crate::close::ErrorCode;
 use crate::config::Config;
+use crate::listener::Visitor;
 use crate::store::StoreError;
+use crate::telemetry::Metrics;
 
 mod page;
 
@@ -39,12 +47,14 @@ mod page;
 const MAX_BYTES: usize = 4096;
 
 /// Closes the sockets that these let in.
-pub type Expel = Box<dyn Fn(&[Proof]) + Send + Sync>;
+pub type Expel = Box<dyn Fn(&[(UserId, Proof)]) + Send + Sync>;
 
 /// What the routes of a realm share.
 pub struct Operations {
     /// Who is logged in, and which pages may use that.
     pub entrance: Entrance,
+    /// Who knows what was revoked.
+    pub doorkeeper: Arc<Doorkeeper>,
     /// Who vouches for users.
     pub providers: Providers,
     /// Pages of other origins that may use a login, too (`auth.origins`).
@@ -53,6 +63,8 @@ pub struct Operations {
     pub is_demo: bool,
     /// Closes the sockets that ended logins let in.
     pub expel: Expel,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for Operations {
@@ -68,6 +80,7 @@ pub fn routes(operations: Arc<Operations>) -> Router {
         .route("/v1/login/demo", post(demo))
         .route("/v1/login/{provider}", get(depart))
         .route("/v1/login/{provider}/callback", get(come_back))
+        .route_layer(from_fn_with_state(Arc::clone(&operations), not_too_many))
         .route("/v1/logout", post(log_out))
         .with_state(operations)
 }
@@ -80,13 +93,29 @@ pub(super) fn front_page(operations: Arc<Operations>) -> Router {
 type Shared = State<Arc<Operations>>;
 
 impl Operations {
-    /// From now on this configuration counts; whoever is logged in stays so.
+    /// From now on this configuration counts. Whoever is logged in stays so, unless his provider is gone. Waits for the
+    /// disk then.
     pub fn reload(&self, config: &Config) {
         if let Err(error) = self.providers.reload(&config.login.providers) {
             tracing::error!(%error, "the providers of logins stay as they were");
         }
-        self.entrance.logins.reload(&config.login);
+        let ended = self.entrance.logins.reload(&config.login);
+        if let Err(error) = self.close(&ended) {
+            tracing::error!(%error, "logins of providers that are gone were ended, and may come back with the next start");
+        }
         self.listed_origins.write().unwrap_or_else(PoisonError::into_inner).clone_from(&config.auth.origins);
+    }
+
+    /// Closes the sockets of ended logins, then keeps their end. Waits for locks and the disk.
+    fn close(&self, ended: &Ended) -> Result<(), StoreError> {
+        (self.expel)(&ended.sockets);
+        ended.keep()
+    }
+
+    /// Who is logged in with the browser that sent this, if that still counts.
+    fn identity(&self, headers: &HeaderMap) -> Option<Identity> {
+        let identity = self.entrance.logins.identity(&read_cookie(headers, self.cookie())?)?;
+        (!self.doorkeeper.is_revoked(&identity.user, identity.proof)).then_some(identity)
     }
 
     fn cookie(&self) -> &'static str {
@@ -103,14 +132,51 @@ impl Operations {
     }
 
     /// Gives the browser its login; the one that it had before ends, and what made room.
-    async fn log_in(&self, headers: &HeaderMap, visitor: Visitor, then: Response) -> Result<Response, StoreError> {
-        let begun = self.entrance.logins.begin(visitor).await?;
-        let mut ended = begun.ended;
-        if let Some(before) = read_cookie(headers, self.cookie()) {
-            ended.extend(self.entrance.logins.end(&before).await.proofs);
+    async fn log_in(self: Arc<Self>, headers: &HeaderMap, vouched: Vouched, then: Response) -> Response {
+        let before = read_cookie(headers, self.cookie());
+        let this = Arc::clone(&self);
+        let begin = move || {
+            let begun = this.entrance.logins.begin(vouched, before.as_ref())?;
+            if let Err(error) = this.close(&begun.ended) {
+                tracing::error!(%error, "a login that made room may come back with the next start");
+            }
+            Ok(begun)
+        };
+        let begun = in_background(begin).await;
+        self.metrics.on_login(begun.is_ok());
+        match begun {
+            Ok(begun) => with_cookie(then, set_cookie(self.cookie(), &begun.token, begun.lifetime)),
+            Err(error) => not_stored(headers, &error),
         }
-        (self.expel)(&ended);
-        Ok(with_cookie(then, set_cookie(self.cookie(), &begun.token, begun.lifetime)))
+    }
+
+    fn came_to_nothing(&self, headers: &HeaderMap, provider: &str, error: &LoginError) -> Response {
+        self.metrics.on_login(false);
+        refuse(headers, provider, error)
+    }
+}
+
+/// Where it may wait for locks and the disk. Once it is begun it goes on to its end, though nobody waits for it.
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    spawn_blocking(work).await.unwrap_or_else(|_| Err(StoreError::interrupted()))
+}
+
+/// Whoever logs in proves nothing before he has done so: as many may try as may connect (R20 holds for those who are known).
+async fn not_too_many(State(operations): Shared, request: Request, next: Next) -> Response {
+    let visitor = request.extensions().get::<Visitor>();
+    match visitor.and_then(Visitor::retry_in) {
+        None => next.run(request).await,
+        Some(retry_in) => {
+            operations.metrics.on_turned_away();
+            let refused = Refused::from(ErrorCode::RateLimited).after(retry_in);
+            answer(
+                request.headers(),
+                refused,
+                "Too many logins come from your network at the moment. Please try again.",
+            )
+        }
     }
 }
 
@@ -118,9 +184,7 @@ async fn front(State(operations): Shared, headers: HeaderMap) -> Response {
     if operations.providers.list().is_empty() && !operations.is_demo {
         return super::front_page().await.into_response();
     }
-    let token = read_cookie(&headers, operations.cookie());
-    let identity = token.and_then(|token| operations.entrance.logins.identity(&token));
-    page::front(&operations, identity.as_ref())
+    page::front(&operations, operations.identity(&headers).as_ref())
 }
 
 async fn list(State(operations): Shared) -> Response {
@@ -161,7 +225,7 @@ async fn depart(
         Ok(address) => {
             with_cookie(redirect(StatusCode::FOUND, &address), set_cookie(cookie, &browser, PENDING_LIFETIME))
         }
-        Err(error) => refuse(&headers, &provider, &error),
+        Err(error) => operations.came_to_nothing(&headers, &provider, &error),
     }
 }
 
@@ -175,11 +239,11 @@ async fn come_back(
     let callback = Callback { code: said("code"), state: said("state"), iss: said("iss"), error: said("error") };
     let browser = read_cookie(&headers, operations.departure_cookie());
     match operations.providers.come_back(&provider, callback, browser.as_ref()).await {
-        Ok((visitor, return_to)) => {
+        Ok((vouched, return_to)) => {
             let then = redirect(StatusCode::SEE_OTHER, &return_to);
-            operations.log_in(&headers, visitor, then).await.unwrap_or_else(|error| not_stored(&headers, &error))
+            operations.log_in(&headers, vouched, then).await
         }
-        Err(error) => refuse(&headers, &provider, &error),
+        Err(error) => operations.came_to_nothing(&headers, &provider, &error),
     }
 }
 
@@ -202,9 +266,9 @@ async fn demo(State(operations): Shared, request: Request) -> Response {
     let Some(user) = name_of(&body).and_then(|name| UserId::parse(name.trim()).ok()) else {
         return refused(ErrorCode::BadFrame, "Send a name: a form with `name`, or {\"name\": \"ann\"}.");
     };
-    let visitor = Visitor { user, provider: "demo".into(), plan: None, groups: Vec::new() };
+    let vouched = Vouched { user, provider: DEMO.into(), plan: None, groups: Vec::new() };
     let then = done(&headers);
-    operations.log_in(&headers, visitor, then).await.unwrap_or_else(|error| not_stored(&headers, &error))
+    operations.log_in(&headers, vouched, then).await
 }
 
 /// `{"name": ...}`, or a form with a field `name`.
@@ -226,17 +290,16 @@ async fn log_out(State(operations): Shared, asked: Asked, headers: HeaderMap) ->
         return answer(&headers, Refused::saying(ErrorCode::Forbidden, sentence), sentence);
     }
     let logins = &operations.entrance.logins;
-    let token = read_cookie(&headers, operations.cookie());
-    let ended = match (token, asked.text("everywhere")) {
-        (None, _) => Ended { proofs: Vec::new(), kept: Ok(()) },
-        (Some(token), Some("true")) => match logins.identity(&token) {
-            Some(identity) => logins.end_all(&identity.user).await,
-            None => logins.end(&token).await,
+    let ended = match (read_cookie(&headers, operations.cookie()), asked.text("everywhere")) {
+        (None, _) => None,
+        (Some(token), Some("true")) => match operations.identity(&headers) {
+            Some(identity) => Some(logins.end_all(&identity.user)),
+            None => Some(logins.end(&token)),
         },
-        (Some(token), Some(_) | None) => logins.end(&token).await,
+        (Some(token), Some(_) | None) => Some(logins.end(&token)),
     };
-    (operations.expel)(&ended.proofs);
-    let then = match ended.kept {
+    let this = Arc::clone(&operations);
+    let then = match in_background(move || ended.map_or(Ok(()), |ended| this.close(&ended))).await {
         Ok(()) => done(&headers),
         Err(error) => not_stored(&headers, &error),
     };
@@ -311,7 +374,55 @@ fn with_cookie(mut response: Response, cookie: HeaderValue) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use axum::extract::FromRequestParts;
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::auth::{Logins, Realm};
+    use crate::config::PublicUrl;
+    use crate::store::Store;
+
+    /// The routes of a demo; what they close comes out of the other end.
+    fn operations() -> (Arc<Operations>, mpsc::Receiver<(UserId, Proof)>) {
+        let mut config = Config::from_toml("auth.jwt.secret = 'a secret of the tests, long enough for HS256'").unwrap();
+        config.login.is_demo = true;
+        let store = Store::open(None).unwrap();
+        let logins = Logins::open(Realm::Users, &config.login, Arc::clone(&store)).unwrap();
+        let entrance = Entrance { logins, own_origins: vec![ORIGIN_OF_OURS.to_owned()] };
+        let (closed, closes) = mpsc::channel();
+        let operations = Operations {
+            entrance: entrance.clone(),
+            doorkeeper: Doorkeeper::new(&config.auth, store, Some(entrance)).unwrap(),
+            providers: Providers::new(&config.login.providers, PublicUrl::parse(ORIGIN_OF_OURS).unwrap()).unwrap(),
+            listed_origins: RwLock::default(),
+            is_demo: true,
+            expel: Box::new(move |ended| ended.iter().cloned().for_each(|socket| closed.send(socket).unwrap())),
+            metrics: Arc::new(Metrics::new()),
+        };
+        (Arc::new(operations), closes)
+    }
+
+    const ORIGIN_OF_OURS: &str = "https://chat.example.org";
+
+    #[tokio::test]
+    async fn a_logout_whose_sender_hangs_up_closes_the_sockets_all_the_same() {
+        let (operations, closes) = operations();
+        let user = UserId::parse("ann").unwrap();
+        let vouched = Vouched { user: user.clone(), provider: DEMO.into(), plan: None, groups: Vec::new() };
+        let token = operations.entrance.logins.begin(vouched, None).unwrap().token;
+        let request = http::Request::post("/v1/logout")
+            .header(ORIGIN, ORIGIN_OF_OURS)
+            .header(http::header::COOKIE, format!("{}={}", operations.cookie(), token.as_str()));
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let asked = Asked::from_request_parts(&mut parts, &()).await.unwrap();
+        // Begun, and dropped at the first wait.
+        drop(log_out(State(Arc::clone(&operations)), asked, parts.headers).now_or_never());
+        let closed = closes.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+        assert_eq!(closed.0, user);
+        assert_eq!(operations.entrance.logins.identity(&token), None);
+    }
 
     #[test]
     fn a_name_is_read_from_a_form_and_from_json() {

@@ -3,7 +3,7 @@
 use lychgate_core::UserId;
 use serde_json::{Map, Value};
 
-use super::{LoginError, Visitor};
+use super::{LoginError, Vouched};
 use crate::config;
 
 /// The longest name of a plan or group that is looked at, in bytes.
@@ -32,14 +32,14 @@ pub(super) fn is_anything_missing(provider: &config::Provider, claims: &Claims) 
 ///
 /// # Errors
 /// [`LoginError::NotAllowed`], [`LoginError::BadUser`], or [`LoginError::Rejected`] where a claim is missing.
-pub(super) fn visitor(name: &str, provider: &config::Provider, claims: &Claims) -> Result<Visitor, LoginError> {
+pub(super) fn visitor(name: &str, provider: &config::Provider, claims: &Claims) -> Result<Vouched, LoginError> {
     admit(provider, claims)?;
     let claim = &provider.user_claim;
     // An address that nobody verified may be anybody's: it must not become a user id.
     let is_proven = claim != "email" || is_verified(claims);
     let own = text(claims, claim).filter(|_| is_proven);
     let own = own.ok_or_else(|| LoginError::Rejected(format!("there is no usable claim {claim:?}")))?;
-    Ok(Visitor {
+    Ok(Vouched {
         user: UserId::parse(&format!("{}{own}", provider.user_prefix)).map_err(LoginError::BadUser)?,
         provider: name.into(),
         plan: provider.plan_claim.as_ref().and_then(|claim| short(text(claims, claim)?)),
@@ -119,7 +119,7 @@ mod tests {
         value.as_object().unwrap().clone()
     }
 
-    fn enters(keys: &str, value: Value) -> Result<Visitor, LoginError> {
+    fn enters(keys: &str, value: Value) -> Result<Vouched, LoginError> {
         visitor("p", &provider(keys), &claims(value))
     }
 

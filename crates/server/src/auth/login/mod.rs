@@ -26,7 +26,7 @@ mod provider;
 mod providers;
 mod rows;
 
-pub use logins::{Begun, Ended, Logins, Visitor};
+pub use logins::{Begun, DEMO, Ended, Logins, Vouched};
 pub use pending::PENDING_LIFETIME;
 pub use providers::{Callback, Listed, Providers};
 

@@ -1,9 +1,10 @@
 //! In place of OpenID Connect, in a program that is built without the feature `oidc`: there is no provider.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LoginError, Visitor};
+use super::{LoginError, Vouched};
 use crate::auth::opaque::Opaque;
 use crate::config;
 
@@ -24,15 +25,11 @@ impl Provider {
         match self.0 {}
     }
 
-    pub(super) async fn ready(&self) -> Result<(), LoginError> {
+    pub(super) async fn address(self: &Arc<Self>, _: String, _: &Opaque, _: &Opaque) -> Result<String, LoginError> {
         match self.0 {}
     }
 
-    pub(super) async fn address(&self, _: &Opaque, _: &Opaque, _: &Opaque) -> Result<String, LoginError> {
-        match self.0 {}
-    }
-
-    pub(super) async fn redeem(&self, _: String, _: &Opaque, _: &Opaque) -> Result<Visitor, LoginError> {
+    pub(super) async fn redeem(self: &Arc<Self>, _: String, _: &Opaque, _: &Opaque) -> Result<Vouched, LoginError> {
         match self.0 {}
     }
 

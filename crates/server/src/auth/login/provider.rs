@@ -1,8 +1,9 @@
 //! One OpenID Connect provider: its metadata and keys, the way to it, and what it says on the way back.
 //!
 //! ```text
-//!  known(): cache ──fresh──► metadata, keys                                 (asked for when somebody logs in first)
-//!             └─ old, or a key is missing ──► discovery, keys: one at a time, 10 s apart for a missing key (R32)
+//!  known(): cache ──fresh, or old──► metadata, keys                         (asked for when somebody logs in first)
+//!             ├─ old ──► and discovery in the background, while the old ones are used
+//!             └─ none, or a key is missing ──► discovery, keys: one at a time, 10 s apart for a missing key (R32)
 //!  redeem(): code ──POST token──► ID token ──signature, iss, aud, exp, nonce──► claims ──(missing some: userinfo)──► visitor
 //! ```
 
@@ -27,14 +28,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::claims::{self, Claims};
 use super::http::{Http, NoAnswer};
-use super::{LoginError, Visitor};
+use super::{LoginError, Vouched};
 use crate::auth::opaque::Opaque;
 use crate::config;
 
-/// How long metadata and keys are used before they are asked for again.
+/// How long metadata and keys are used before they are asked for again, in the background.
 const FRESH: Duration = Duration::from_secs(60 * 60);
 
-/// How long they are used while the provider does not answer.
+/// How long they are used at most, while the provider does not answer.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Between two questions for keys because one is missing (hazard R32).
@@ -67,8 +68,9 @@ pub(super) struct Provider {
     issuer: IssuerUrl,
     redirect: RedirectUrl,
     http: Http,
+    known: RwLock<Option<Known>>,
     /// Held while it is asked, so that only one asks.
-    known: Mutex<Option<Known>>,
+    asking: Mutex<()>,
     /// Until when it is left alone.
     down_until: RwLock<Option<Instant>>,
 }
@@ -97,7 +99,8 @@ impl Provider {
             issuer,
             redirect: RedirectUrl::new(redirect).map_err(bad)?,
             config: config.clone(),
-            known: Mutex::new(None),
+            known: RwLock::new(None),
+            asking: Mutex::new(()),
             down_until: RwLock::new(None),
         })
     }
@@ -118,22 +121,17 @@ impl Provider {
         down_until.map(|until| until.duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
-    /// Whether somebody can be sent there.
-    pub(super) async fn ready(&self) -> Result<(), LoginError> {
-        self.known(None).await.map(drop)
-    }
-
     /// Where to send a browser (OpenID Connect Core 1.0, section 3.1.2.1; RFC 7636).
     pub(super) async fn address(
-        &self,
-        state: &Opaque,
+        self: &Arc<Self>,
+        state: String,
         nonce: &Opaque,
         verifier: &Opaque,
     ) -> Result<String, LoginError> {
         let known = self.known(None).await?;
         let challenge =
             PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.as_str().to_owned()));
-        let (state, nonce) = (state.as_str().to_owned(), nonce.as_str().to_owned());
+        let nonce = nonce.as_str().to_owned();
         let mut request = known
             .client
             .authorize_url(CoreAuthenticationFlow::AuthorizationCode, || CsrfToken::new(state), || Nonce::new(nonce))
@@ -150,7 +148,12 @@ impl Provider {
     }
 
     /// Exchanges the code for whom the provider vouches for.
-    pub(super) async fn redeem(&self, code: String, nonce: &Opaque, verifier: &Opaque) -> Result<Visitor, LoginError> {
+    pub(super) async fn redeem(
+        self: &Arc<Self>,
+        code: String,
+        nonce: &Opaque,
+        verifier: &Opaque,
+    ) -> Result<Vouched, LoginError> {
         let known = self.known(None).await?;
         let answer = self.exchange(&known, code, verifier).await?;
         let missing = || LoginError::Rejected("the answer has no ID token".to_owned());
@@ -215,24 +218,47 @@ impl Provider {
         Ok(())
     }
 
-    /// What the provider says of itself: read now, if what is known is too old, or not newer than `than`.
-    async fn known(&self, than: Option<Instant>) -> Result<Known, LoginError> {
-        let mut known = self.known.lock().await;
-        let now = Instant::now();
+    /// What the provider says of itself, newer than `than`. What is old goes on being used while one task asks anew, so
+    /// that a provider that hangs stops nobody whose key is known; only who finds nothing known waits.
+    async fn known(self: &Arc<Self>, than: Option<Instant>) -> Result<Known, LoginError> {
+        if let Some(known) = self.usable(than) {
+            if known.read_at.elapsed() >= FRESH && self.retry_in().is_none() {
+                let this = Arc::clone(self);
+                tokio::spawn(async move { this.refresh().await });
+            }
+            return Ok(known);
+        }
+        let _asking = self.asking.lock().await;
+        // Whoever asked before has perhaps brought it.
+        match (self.usable(than), self.retry_in()) {
+            (Some(known), _) => Ok(known),
+            (None, Some(retry_in)) => {
+                Err(LoginError::Unavailable { why: "it did not answer lately".to_owned(), retry_in })
+            }
+            (None, None) => self.ask().await,
+        }
+    }
+
+    fn usable(&self, than: Option<Instant>) -> Option<Known> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let is_newer = |known: &&Known| than.is_none_or(|than| known.read_at > than);
-        if let Some(known) = known.as_ref().filter(is_newer).filter(|known| now < known.read_at + FRESH) {
-            return Ok(known.clone());
+        known.as_ref().filter(is_newer).filter(|known| known.read_at.elapsed() < STALE).cloned()
+    }
+
+    /// Asks, unless somebody does already or did a moment ago.
+    async fn refresh(&self) {
+        let Ok(_asking) = self.asking.try_lock() else { return };
+        if self.usable(None).is_none_or(|known| known.read_at.elapsed() >= FRESH) && self.retry_in().is_none() {
+            // That it is not available was told where it was found out.
+            let _ = self.ask().await;
         }
-        let answer = match self.retry_in() {
-            Some(retry_in) => Err(LoginError::Unavailable { why: "it did not answer lately".to_owned(), retry_in }),
-            None => self.discover().await,
-        };
-        match (answer, known.as_ref().filter(is_newer)) {
-            (Ok(client), _) => Ok(known.insert(Known { client: Arc::new(client), read_at: Instant::now() }).clone()),
-            // What is known goes on being used while the provider is down.
-            (Err(_), Some(old)) if now < old.read_at + STALE => Ok(old.clone()),
-            (Err(error), _) => Err(error),
-        }
+    }
+
+    /// To be called by whoever holds `asking`.
+    async fn ask(&self) -> Result<Known, LoginError> {
+        let known = Known { client: Arc::new(self.discover().await?), read_at: Instant::now() };
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
+        Ok(known)
     }
 
     async fn discover(&self) -> Result<Client, LoginError> {
@@ -279,5 +305,67 @@ fn because(error: DiscoveryError<NoAnswer>) -> String {
         DiscoveryError::Validation(error) => format!("its metadata: {error}"),
         // The library's list is open.
         _ => "its metadata cannot be used".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers with its metadata and an empty list of keys, once, and hangs from then on.
+    async fn answers_once(listener: TcpListener, issuer: String) {
+        let metadata = format!(
+            r#"{{"issuer":"{issuer}","authorization_endpoint":"{issuer}/auth","token_endpoint":"{issuer}/token","jwks_uri":"{issuer}/jwks",
+            "response_types_supported":["code"],"subject_types_supported":["public"],"id_token_signing_alg_values_supported":["RS256"]}}"#
+        );
+        let mut held = Vec::new();
+        for answer in [Some(metadata), Some(r#"{"keys":[]}"#.to_owned()), None] {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 8192]).await;
+            if let Some(body) = answer {
+                let head = format!("content-type: application/json\r\ncontent-length: {}", body.len());
+                let whole = format!("HTTP/1.1 200 OK\r\n{head}\r\nconnection: close\r\n\r\n{body}");
+                socket.write_all(whole.as_bytes()).await.unwrap();
+            } else {
+                held.push(socket);
+            }
+        }
+        std::future::pending().await
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_hangs_keeps_nobody_waiting_whose_keys_are_known() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let peer = tokio::spawn(answers_once(listener, issuer.clone()));
+        let text = format!(
+            "server.public_url = 'https://chat.example.org'\nauth.jwt.secret = '{}'\n\
+             login.providers.p = {{ issuer_url = '{issuer}', client_id = 'c' }}",
+            "s".repeat(32)
+        );
+        let config = config::Config::from_toml(&text).unwrap().login.providers.remove("p").unwrap();
+        let provider = Arc::new(Provider::new("p", &config, "https://chat.example.org/back".to_owned()).unwrap());
+        let first = provider.known(None).await.unwrap();
+        tokio::time::pause();
+        tokio::time::advance(FRESH).await;
+        let asked_at = Instant::now();
+        for _ in 0..3 {
+            assert_eq!(provider.known(None).await.unwrap().read_at, first.read_at);
+        }
+        assert_eq!(Instant::now(), asked_at, "nobody waited for it");
+        for _ in 0..1000 {
+            if provider.retry_in().is_some() {
+                break;
+            }
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        assert!(provider.retry_in().is_some(), "the question in the background is given up");
+        assert_eq!(provider.known(None).await.unwrap().read_at, first.read_at, "nor for one that is known to be down");
+        tokio::time::advance(STALE).await;
+        assert!(provider.known(None).await.is_err(), "what is too old counts no more");
+        peer.abort();
     }
 }

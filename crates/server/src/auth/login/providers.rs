@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::pending::{Departure, Pending};
 use super::provider::Provider;
-use super::{LoginError, Visitor};
+use super::{LoginError, Vouched};
 use crate::auth::opaque::Opaque;
 use crate::config::{self, PublicUrl};
 
@@ -127,10 +127,8 @@ impl Providers {
             verifier: verifier.clone(),
             return_to,
         };
-        // A provider that is down is told of before anything is remembered.
-        provider.ready().await?;
-        let state = self.pending.depart(departure);
-        provider.address(&state, &nonce, &verifier).await
+        let state = self.pending.depart(&departure);
+        provider.address(state, &nonce, &verifier).await
     }
 
     /// Whom the provider vouches for, and the path to go on with.
@@ -142,7 +140,7 @@ impl Providers {
         name: &str,
         callback: Callback,
         browser: Option<&Opaque>,
-    ) -> Result<(Visitor, String), LoginError> {
+    ) -> Result<(Vouched, String), LoginError> {
         let provider = self.named(name)?;
         let departure = self.pending.come_back(callback.state.as_deref().unwrap_or_default(), browser)?;
         if *departure.provider != *name {
@@ -155,8 +153,9 @@ impl Providers {
             (Some(error), _) => Err(LoginError::Declined(error.chars().take(MAX_WORD).collect())),
             (None, None) => Err(LoginError::Rejected("the answer has no code".to_owned())),
             (None, Some(code)) => {
-                let visitor = provider.redeem(code, &departure.nonce, &departure.verifier).await?;
-                Ok((visitor, departure.return_to))
+                let vouched = provider.redeem(code, &departure.nonce, &departure.verifier).await?;
+                self.pending.arrived(&departure)?;
+                Ok((vouched, departure.return_to))
             }
         }
     }

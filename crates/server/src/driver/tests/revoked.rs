@@ -75,3 +75,24 @@ async fn a_logout_closes_a_connection_of_its_login_that_brought_a_token_since_an
     other.renew(None, None, Proof { id: 5, issued: 5 });
     assert_eq!(node.driver.expel(EvictReason::Revoked, by(5)), 1);
 }
+
+#[tokio::test]
+async fn a_logout_finds_the_connections_of_its_user_and_nobody_elses() {
+    let mut node = Node::start(LimitSpec::default(), wide()).await;
+    let identity = |name: &str, id| Identity {
+        user: user(name),
+        expires: None,
+        plan: None,
+        agents: None,
+        groups: Vec::new().into(),
+        proof: Proof { id, issued: 1 },
+    };
+    let _first = node.let_in(identity("ann", 7), 1).await;
+    let _second = node.let_in(identity("ann", 8), 2).await;
+    let _other = node.let_in(identity("bob", 7), 3).await;
+    assert_eq!(node.driver.proofs(), [7, 8].into());
+    assert_eq!(node.driver.expel_user(&user("ann"), EvictReason::LoggedOut, |proof| proof.id == 7), 1);
+    node.read_until(0, "logged_out").await;
+    assert_eq!(node.driver.expel_user(&user("carl"), EvictReason::LoggedOut, |_| true), 0);
+    assert_eq!(node.driver.census().connections, 2);
+}

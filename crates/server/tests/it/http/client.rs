@@ -139,6 +139,11 @@ impl Answer {
         self.head.lines().find(|line| value(line)).and_then(|line| line.split_once(": ")).map(|(_, value)| value)
     }
 
+    /// Sends more of the body.
+    pub(crate) async fn send_more(&mut self, bytes: &[u8]) {
+        soon(self.socket.write_all(bytes)).await.unwrap();
+    }
+
     /// Reads the head of an answer that was only started.
     pub(crate) async fn catch_up(&mut self) {
         self.read_head().await;

@@ -54,6 +54,12 @@ impl Demo {
     /// A browser in which this user has logged in.
     pub(crate) async fn browser(&self, user: &str) -> Browser {
         let mut browser = Browser::default();
+        self.log_in(&mut browser, user).await;
+        browser
+    }
+
+    /// Logs somebody in, with whatever cookies the browser has.
+    pub(crate) async fn log_in(&self, browser: &mut Browser, user: &str) {
         let form = Ask::new("POST", "/v1/login/demo")
             .header("content-type", "application/x-www-form-urlencoded")
             .header("accept", "text/html")
@@ -61,7 +67,6 @@ impl Demo {
             .body(format!("name={user}"));
         let answer = browser.send(form, &self.doors).await;
         assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{}", answer.head);
-        browser
     }
 }
 

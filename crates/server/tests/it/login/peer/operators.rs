@@ -1,12 +1,14 @@
 //! Operators log in on their own listener, and users' logins are none there.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
 use super::{at_provider_for, gateway, log_in, provider};
-use crate::gateway::Doors;
+use crate::gateway::{Call, Doors};
 use crate::http::client::Ask;
-use crate::login::ORIGIN;
 use crate::login::browser::Browser;
+use crate::login::{ORIGIN, greeted, socket};
 
 /// Where browsers of operators reach the admin listener.
 const OPERATIONS: &str = "https://ops.example.test";
@@ -62,4 +64,37 @@ async fn an_operator_of_the_group_looks_and_changes_and_nobody_else_does() {
     assert_eq!(operator.send(out, &admin).await.status, 204);
     assert_eq!(operator.send(sessions(), &admin).await.status, 401);
     println!("checked: an operator who logged out is none");
+}
+
+#[tokio::test]
+async fn a_user_whom_an_operator_logs_out_is_out_and_his_cookie_locks_no_token_out() {
+    let Some(url) = provider() else { return };
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("logged-out-{}", std::process::id()));
+    let kept = format!("journal.directory = {:?}", directory.display().to_string());
+    let gateway = gateway(&url, &[r#"journal.kind = "sqlite""#, &kept]).await;
+    for (ask, code) in [
+        (Ask::new("DELETE", "/v1/admin/users/ann/sessions"), 4513),
+        (Ask::post("/v1/admin/revocations", &json!({"user": "ann"})), 4501),
+    ] {
+        let mut browser = Browser::default();
+        // Of a second that the revocation before did not take.
+        while log_in(&mut browser, &gateway, &url, "ann").await.status == 303
+            && browser.send(Ask::get("/v1/me"), &gateway).await.status != 200
+        {}
+        let mut client = greeted(socket(&browser, ORIGIN), &gateway).await;
+        assert!(browser.visit("/", &gateway).await.rest().await.contains("logged in as"));
+        assert_eq!(ask.by_operator().send_to_admin(&gateway).await.status, 200);
+        client.expect_close(code).await;
+        assert!(!browser.visit("/", &gateway).await.rest().await.contains("logged in as"));
+        let call = Call::without_token().header("origin", ORIGIN).header("cookie", &browser.cookie_line());
+        let mut client = call.dial(&gateway).await.unwrap();
+        client.say(json!({"type": "hello", "token": gateway.token("bob")})).await;
+        assert_eq!(client.expect("hello").await["user"], "bob");
+        let doors = rusqlite::Connection::open(directory.join("doors.db")).unwrap();
+        let left: u64 = doors.query_row("SELECT count(*) FROM logins", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "no restart brings the login back");
+    }
+    drop(gateway);
+    std::fs::remove_dir_all(directory).unwrap();
+    println!("checked: an operator's log out ends logins, and their cookies stand in nobody's way");
 }
