@@ -43,7 +43,7 @@ static GATE: LazyLock<Gate> = LazyLock::new(|| {
     let own = auth.jwt.as_ref().expect("a secret");
     let user = UserId::parse("ann").expect("a user");
     let good = jwt::mint(own, &user, std::time::Duration::from_secs(24 * 3600)).expect("a token");
-    let doorkeeper = Doorkeeper::new(&auth, Store::open(None).expect("memory")).expect("memory");
+    let doorkeeper = Doorkeeper::new(&auth, Store::open(None).expect("memory"), None).expect("memory");
     Gate { doorkeeper, good, published }
 });
 

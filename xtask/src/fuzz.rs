@@ -30,7 +30,7 @@ const EXPOSED: [&str; 2] = ["handshake", "token"];
 const EXPOSED_SECONDS: u64 = 60;
 const SECONDS: u64 = 20;
 
-const BUILD_WITHIN: Duration = Duration::from_secs(20 * 60);
+const BUILD_WITHIN: Duration = Duration::from_secs(40 * 60);
 /// Beyond the time for fuzzing: to load the corpus, and to end.
 const MARGIN: Duration = Duration::from_secs(120);
 
