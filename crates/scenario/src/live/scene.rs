@@ -1,12 +1,11 @@
 //! A gateway, and users who were never seen before, each with a token and a source address of his own.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::{Instant, sleep};
@@ -142,9 +141,7 @@ impl Scene {
         let credential = match self.provider.as_ref().filter(|_| n < MOST_LOGINS) {
             None => Credential::Subprotocol(token.clone()),
             // Users are made before they are looked at: nobody's time is measured meanwhile.
-            Some(provider) => {
-                block_in_place(|| Handle::current().block_on(provider.log_in(self.endpoint.address(), &name)))?
-            }
+            Some(provider) => block_in_place(|| log_in_apart(provider, self.endpoint.address(), &name))?,
         };
         let caller = Caller { source: self.address(), credential };
         let user = User { name, caller, token, endpoint: self.endpoint.clone() };
@@ -233,6 +230,18 @@ impl Scene {
             sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// Logs in on a thread and a runtime of their own: waiting for it on this thread, inside of whatever waits here already,
+/// would swallow the wake-ups of the others.
+fn log_in_apart(provider: &Provider, gateway: SocketAddr, name: &str) -> anyhow::Result<Credential> {
+    std::thread::scope(|scope| {
+        let login = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(provider.log_in(gateway, name))
+        });
+        login.join().map_err(|_| anyhow::anyhow!("the login of {name} panicked"))?
+    })
 }
 
 impl User {

@@ -232,7 +232,7 @@ mod tests {
 
     fn config() -> config::Login {
         let text = format!(
-            "server.public_url = 'https://chat.example.org'\nauth.jwt.secret = '{}'\n\
+            "server.public_url = 'https://chat.example.org'\nauth.shared_users = true\nauth.jwt.secret = '{}'\n\
              login.providers.p = {{ issuer_url = 'https://issuer.example', client_id = 'c' }}",
             "s".repeat(32)
         );

@@ -342,7 +342,7 @@ mod tests {
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let peer = tokio::spawn(answers_once(listener, issuer.clone()));
         let text = format!(
-            "server.public_url = 'https://chat.example.org'\nauth.jwt.secret = '{}'\n\
+            "server.public_url = 'https://chat.example.org'\nauth.shared_users = true\nauth.jwt.secret = '{}'\n\
              login.providers.p = {{ issuer_url = '{issuer}', client_id = 'c' }}",
             "s".repeat(32)
         );
