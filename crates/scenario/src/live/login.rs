@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::pending;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::client::Credential;
+use crate::client::endpoint::Endpoint;
 
 /// Where browsers reach every gateway.
 pub const ORIGIN: &str = "https://chat.example.test";
@@ -76,23 +77,23 @@ impl Provider {
         ]
     }
 
-    /// The whole way of one user; what he shows from then on.
+    /// The whole way of one user, who comes from this address; what he shows from then on.
     ///
     /// # Errors
     /// When he is not logged in at its end, with where it went wrong.
-    pub async fn log_in(&self, gateway: SocketAddr, user: &str) -> anyhow::Result<Credential> {
-        let way = timeout(PATIENCE, self.go(gateway, user)).await;
+    pub async fn log_in(&self, gateway: &Endpoint, source: Option<Ipv4Addr>, user: &str) -> anyhow::Result<Credential> {
+        let way = timeout(PATIENCE, self.go(gateway, source, user)).await;
         way.context("no login within 30 s").and_then(|way| way).with_context(|| format!("{user} could not log in"))
     }
 
-    async fn go(&self, gateway: SocketAddr, user: &str) -> anyhow::Result<Credential> {
+    async fn go(&self, gateway: &Endpoint, source: Option<Ipv4Addr>, user: &str) -> anyhow::Result<Credential> {
         let (mut ours, mut theirs) = (Cookies::default(), Cookies::default());
-        let away = get(gateway, &format!("/v1/login/{NAME}"), &mut ours).await?;
+        let away = get(gateway.dial(source).await?, &format!("/v1/login/{NAME}"), &mut ours).await?;
         let mut next = format!("{}&login_hint={}", path(&away), encoded(user));
         for _ in 0..MAX_REDIRECTS {
-            let to = get(self.address, &next, &mut theirs).await?;
+            let to = get(TcpStream::connect(self.address).await?, &next, &mut theirs).await?;
             if let Some(back) = to.strip_prefix(ORIGIN) {
-                get(gateway, back, &mut ours).await?;
+                get(gateway.dial(source).await?, back, &mut ours).await?;
                 ensure!(ours.0.contains_key("__Host-lychgate"), "the way back gave no login");
                 return Ok(Credential::Cookie { line: ours.line(), origin: ORIGIN.to_owned() });
             }
@@ -119,8 +120,8 @@ impl Cookies {
 }
 
 /// Asks for a page that has to be a redirect; where to.
-async fn get(address: SocketAddr, path: &str, cookies: &mut Cookies) -> anyhow::Result<String> {
-    let stream = TcpStream::connect(address).await?;
+async fn get(stream: TcpStream, path: &str, cookies: &mut Cookies) -> anyhow::Result<String> {
+    let address = stream.peer_addr()?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let mut request = Request::get(path).header(HOST, address.to_string()).header("connection", "close");
     if !cookies.0.is_empty() {

@@ -1,6 +1,6 @@
 //! A gateway, and users who were never seen before, each with a token and a source address of his own.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -138,12 +138,13 @@ impl Scene {
     pub fn nth_user(&self, role: &str, n: usize) -> anyhow::Result<User> {
         let name = format!("{}-{role}-{}", self.prefix, self.named.fetch_add(1, Ordering::Relaxed));
         let token = self.tokens.mint(&name)?;
+        let source = self.address();
         let credential = match self.provider.as_ref().filter(|_| n < MOST_LOGINS) {
             None => Credential::Subprotocol(token.clone()),
             // Users are made before they are looked at: nobody's time is measured meanwhile.
-            Some(provider) => block_in_place(|| log_in_apart(provider, self.endpoint.address(), &name))?,
+            Some(provider) => block_in_place(|| log_in_apart(provider, &self.endpoint, source, &name))?,
         };
-        let caller = Caller { source: self.address(), credential };
+        let caller = Caller { source, credential };
         let user = User { name, caller, token, endpoint: self.endpoint.clone() };
         self.users.lock().unwrap_or_else(PoisonError::into_inner).push(user.clone());
         Ok(user)
@@ -234,11 +235,16 @@ impl Scene {
 
 /// Logs in on a thread and a runtime of their own: waiting for it on this thread, inside of whatever waits here already,
 /// would swallow the wake-ups of the others.
-fn log_in_apart(provider: &Provider, gateway: SocketAddr, name: &str) -> anyhow::Result<Credential> {
+fn log_in_apart(
+    provider: &Provider,
+    gateway: &Endpoint,
+    source: Option<Ipv4Addr>,
+    name: &str,
+) -> anyhow::Result<Credential> {
     std::thread::scope(|scope| {
         let login = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(provider.log_in(gateway, name))
+            runtime.block_on(provider.log_in(gateway, source, name))
         });
         login.join().map_err(|_| anyhow::anyhow!("the login of {name} panicked"))?
     })
