@@ -220,8 +220,9 @@ impl Oracle {
 
     fn event(&mut self, now: Moment, event: &Event) {
         match event {
-            Event::SessionCreated { key, path, .. } => {
+            Event::SessionCreated { key, path, was_full, .. } => {
                 let Some(user) = user_number(key.user()) else { return };
+                self.prevents_a_lockout(now, user, key.thread(), *was_full);
                 self.created(now, user, key.thread(), *path);
             }
             Event::SessionReleased { key, reason } => {
@@ -254,6 +255,9 @@ impl Oracle {
             Event::CloseUnconfirmed { connection, .. } => self.unconfirmed(now, *connection),
             Event::SessionAttached { .. }
             | Event::SessionLingers { .. }
+            | Event::Reclaimed { .. }
+            | Event::ProbeFailed { .. }
+            | Event::VerdictDisproved { .. }
             | Event::Disconnected { .. }
             | Event::Pressure { .. }
             | Event::Waiting { .. }

@@ -218,7 +218,8 @@ impl Metrics {
     pub fn on_event(&self, event: &Event) {
         match event {
             Event::SessionCreated { path, waited, .. } => self.admitted(*path, *waited),
-            Event::SessionAttached { path, .. } => self.admitted(*path, Duration::ZERO),
+            Event::SessionAttached { path, waited, .. } => self.admitted(*path, *waited),
+            Event::Reclaimed { .. } | Event::ProbeFailed { .. } | Event::VerdictDisproved { .. } => {}
             Event::SessionLingers { .. } => {}
             Event::SessionReleased { reason, .. } => count(&self.sessions_ended, Reason::of(*reason)),
             Event::SessionEvicted { reason, eviction, .. } => {

@@ -87,11 +87,11 @@ fn no_metric_names_a_user_or_a_thread() {
     let connection = ConnectionId::from_random(0xabc);
     for event in [
         Event::SessionReleased { key: key.clone(), reason: EvictReason::Left },
-        Event::SessionAttached { key: key.clone(), connection, path: AdmissionPath::Attach },
+        Event::SessionAttached { key: key.clone(), connection, path: AdmissionPath::Attach, waited: Duration::ZERO },
         Event::Waiting { key, connection },
         Event::Pressure { user: user.clone(), usage: Limits::default().usage(20) },
         Event::Disconnected { user: user.clone(), connection, reason: Some(EvictReason::Slow) },
-        Event::Refused { user, connection, thread: None, refusal: Refusal::NotConnected },
+        Event::Refused { user, connection, thread: None, refusal: Refusal::NotConnected, waited: Duration::ZERO },
     ] {
         metrics.on_event(&event);
     }
