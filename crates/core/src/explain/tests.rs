@@ -14,6 +14,7 @@ fn evicted(user: &str, n: u64) -> Event {
         key: key(user, &format!("t{n}")),
         reason: EvictReason::Unresponsive,
         eviction: Eviction { level: ReclaimLevel::Aggressive, evidence },
+        cause: Cause::Pressure,
     }
 }
 
@@ -30,9 +31,10 @@ fn the_newest_decisions_are_kept_with_their_evidence_and_the_older_ones_are_coun
     let known = ledger.explain(&user("ann")).unwrap();
     assert_eq!((known.decisions.len(), known.dropped), (DECISIONS_PER_USER, 8));
     assert_eq!(known.decisions[0].thread.as_ref().map(ThreadId::as_str), Some("t8"));
-    let Verdict::Evicted(EvictReason::Unresponsive, eviction) = &known.decisions[31].verdict else {
+    let Verdict::Evicted(EvictReason::Unresponsive, reclaimed) = &known.decisions[31].verdict else {
         panic!("an eviction: {:?}", known.decisions[31]);
     };
+    let eviction = reclaimed.eviction;
     assert_eq!((eviction.level, eviction.evidence.missed_probes), (ReclaimLevel::Aggressive, 2));
 }
 

@@ -10,7 +10,7 @@
 
 use crate::admission::{self, Decision};
 use crate::gate::Step;
-use crate::gate::io::{AdmissionPath, Event, Eviction};
+use crate::gate::io::{AdmissionPath, Cause, Event, Eviction};
 use crate::id::{ConnectionId, SessionKey};
 use crate::limits::Force;
 use crate::liveness::{Liveness, ZombieKind};
@@ -71,11 +71,12 @@ impl Step<'_> {
         }
     }
 
-    /// Evicts one session that `level` reaches; the level that it took.
+    /// Evicts one session that `level` reaches for the first who waits; the level that it took.
     fn reclaim_one(&mut self, level: ReclaimLevel) -> Option<ReclaimLevel> {
         let pick = *self.plan_one(level).first()?;
+        let newcomer = Cause::Newcomer(self.user.waiting.first()?.thread().clone());
         let thread = self.user.sessions[pick.index].thread.clone();
-        self.evict(&thread, pick.level);
+        self.evict(&thread, pick.level, newcomer);
         Some(pick.level)
     }
 

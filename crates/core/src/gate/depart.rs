@@ -3,7 +3,7 @@
 
 use crate::breaker::ReclaimStep;
 use crate::gate::Step;
-use crate::gate::io::{End, Event, Eviction, Manner, Output};
+use crate::gate::io::{Cause, End, Event, Eviction, Manner, Output};
 use crate::id::{ConnectionId, ThreadId};
 use crate::liveness::{Evidence, Liveness, ZombieKind};
 use crate::queue::Asker;
@@ -182,7 +182,7 @@ impl Step<'_> {
 
     /// Reclaims a session: tells its connections, frees the slot, and closes those sockets that are dead or serve
     /// nothing else.
-    pub(super) fn evict(&mut self, thread: &ThreadId, level: ReclaimLevel) {
+    pub(super) fn evict(&mut self, thread: &ThreadId, level: ReclaimLevel, cause: Cause) {
         let Some(index) = self.user.session_index(thread) else {
             return;
         };
@@ -196,7 +196,7 @@ impl Step<'_> {
         let evidence = best.map_or_else(Evidence::default, |(_, evidence)| evidence);
         let key = self.user.key(thread);
         let eviction = Eviction { level, evidence };
-        self.tell(Event::SessionEvicted { key: key.clone(), reason, eviction });
+        self.tell(Event::SessionEvicted { key: key.clone(), reason, eviction, cause });
         self.efforts.freed(level);
         for attachment in session.attached {
             let connection = attachment.connection;

@@ -308,6 +308,17 @@ pub struct Eviction {
     pub evidence: Evidence,
 }
 
+/// What a session was reclaimed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A session of the same user on this thread, which needed the slot.
+    Newcomer(ThreadId),
+    /// The user was above a watermark; nobody waited for the slot.
+    Pressure,
+    /// An operator, or a rule of his, ordered it.
+    Order,
+}
+
 /// One thing to do or to tell. Effects may fail; the decision stands.
 #[derive(Clone, Debug)]
 pub enum Output {
@@ -475,6 +486,8 @@ pub enum Event {
         reason: EvictReason,
         /// At which level, and on what evidence.
         eviction: Eviction,
+        /// For whom.
+        cause: Cause,
     },
     /// Reclaim went to work on a user at one level: inside an admission, in the background, or by hand. Told once for each
     /// step of the gate and level, when the step ends; for [`ReclaimLevel::Aggressive`] that is when everybody has answered,

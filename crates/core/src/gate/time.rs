@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::connection::{Ping, jittered};
 use crate::gate::Step;
-use crate::gate::io::{Manner, Output};
+use crate::gate::io::{Cause, Manner, Output};
 use crate::id::ConnectionId;
 use crate::limits::{Mode, Pressure};
 use crate::liveness::Liveness;
@@ -153,7 +153,7 @@ impl Step<'_> {
             Mode::Enforce => {
                 self.efforts.tried(ReclaimLevel::Conservative);
                 self.efforts.tried(ReclaimLevel::Moderate);
-                victims.into_iter().for_each(|(thread, level)| self.evict(&thread, level));
+                victims.into_iter().for_each(|(thread, level)| self.evict(&thread, level, Cause::Pressure));
             }
             Mode::Shadow => plan.iter().for_each(|pick| self.tell_would_evict(pick.index, pick.level)),
         }

@@ -3,7 +3,7 @@
 
 use crate::admission::{self, Degradation, Dilemma};
 use crate::gate::Step;
-use crate::gate::io::{AdmissionPath, Event, Output};
+use crate::gate::io::{AdmissionPath, Cause, Event, Output};
 use crate::limits::{Mode, Pressure, Usage};
 use crate::queue::{Reserve, Waiter};
 use crate::reclaim::{self, ReclaimLevel};
@@ -82,7 +82,8 @@ impl Step<'_> {
                 // It waits while its own admission evicts, as on the ladder: its socket is wanted.
                 if let Some(pick) = reclaim::takeover(&facts) {
                     let thread = self.user.sessions[pick.index].thread.clone();
-                    self.evict(&thread, pick.level);
+                    let newcomer = Cause::Newcomer(self.user.waiting[0].thread().clone());
+                    self.evict(&thread, pick.level, newcomer);
                 }
                 let askers = self.user.waiting.remove(0).askers;
                 self.create(askers, AdmissionPath::Queue);

@@ -99,7 +99,7 @@ pub fn event(event: &Event) {
             user = %key.user(), thread = %key.thread(), isolation_key = %key,
             reason = reason.as_str(), "a session ended"
         ),
-        Event::SessionEvicted { key, reason, eviction } => info!(
+        Event::SessionEvicted { key, reason, eviction, .. } => info!(
             user = %key.user(), thread = %key.thread(), isolation_key = %key, level = eviction.level.as_str(),
             reason = reason.as_str(), evidence = %Proof(&eviction.evidence), "a session was reclaimed"
         ),

@@ -1,7 +1,7 @@
 //! What a mutant says: less, twice, something else, or to somebody else.
 
 use lychgate_core::{
-    AdmissionPath, BreakerState, Event, EvictReason, Eviction, Evidence, Input, Manner, Output, ReclaimLevel,
+    AdmissionPath, BreakerState, Cause, Event, EvictReason, Eviction, Evidence, Input, Manner, Output, ReclaimLevel,
 };
 
 use super::{Fault, Mutant};
@@ -47,7 +47,8 @@ impl Mutant {
             }
             (Fault::EvictsWhenALimitFalls, Output::Event(Event::SessionReleased { key, .. })) if self.falls => {
                 let eviction = Eviction { level: ReclaimLevel::Force, evidence: Evidence::default() };
-                Some(Output::Event(Event::SessionEvicted { key, reason: EvictReason::MadeRoom, eviction }))
+                let cause = Cause::Pressure;
+                Some(Output::Event(Event::SessionEvicted { key, reason: EvictReason::MadeRoom, eviction, cause }))
             }
             (
                 Fault::GuessesLockouts,

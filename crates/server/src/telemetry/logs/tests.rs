@@ -65,6 +65,7 @@ fn every_event() -> Vec<Event> {
             key: key.clone(),
             reason: EvictReason::MadeRoom,
             eviction: Eviction { level: ReclaimLevel::Force, evidence },
+            cause: lychgate_core::Cause::Pressure,
         },
         Event::WouldEvict { key: key.clone(), eviction: Eviction { level: ReclaimLevel::Force, evidence } },
         Event::WouldWait { key: key.clone() },

@@ -35,6 +35,7 @@ fn evictions_and_zombies_are_counted_by_level_reason_and_kind() {
         key: key(),
         reason: EvictReason::MadeRoom,
         eviction: lychgate_core::Eviction { level: ReclaimLevel::Force, evidence: Evidence::default() },
+        cause: lychgate_core::Cause::Pressure,
     });
     metrics.on_event(&Event::Zombie {
         user: key().user().clone(),
