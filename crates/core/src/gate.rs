@@ -272,7 +272,10 @@ impl Gate {
     #[must_use]
     pub fn census(&self) -> Census {
         let mut census = Census::default();
-        self.users.iter().flatten().for_each(|user| census.count(user));
+        for user in self.users.iter().flatten() {
+            let full_in = self.plans.foretell().then(|| user.full_in(&self.clock, &self.limits_of(user))).flatten();
+            census.count(user, full_in);
+        }
         census
     }
 
@@ -338,6 +341,7 @@ impl Gate {
         let lent = self.lent.to(&user.id, self.clock.now).map(|(sessions, _)| sessions);
         let shelf = Shelf::default();
         let mut step = Step {
+            held: user.sessions.len(),
             limits: shelf.lay(self.plans.limits(user.plan), lent),
             lent,
             shelf: &shelf,
@@ -358,6 +362,7 @@ impl Gate {
         step.serve_waiters();
         step.note_reserve();
         step.tell_positions();
+        step.note_trend();
         step.note_pressure();
         let (user, limits) = (&mut *step.user, step.limits);
         if cfg!(debug_assertions)
@@ -390,6 +395,8 @@ enum Presence {
 /// One change of one user: the record, what it may read, and where its outputs go.
 struct Step<'a> {
     user: &'a mut User,
+    /// Sessions that he held before.
+    held: usize,
     /// Those that hold: lent ones, or the plan's.
     limits: &'a Limits,
     lent: Option<usize>,
