@@ -90,14 +90,24 @@ impl Trend {
     /// while it does not rise, in a year or more, and before there were enough changes.
     #[must_use]
     pub fn full_in(&self, now: Time, (used, limit): (usize, usize), foresight: &Foresight) -> Option<Duration> {
-        if used >= limit {
-            return Some(Duration::ZERO);
+        match limit.saturating_sub(used) {
+            0 => Some(Duration::ZERO),
+            left => self.rises_by(now, left, foresight),
         }
+    }
+
+    /// Whether the count rises, and reaches `limit` within the horizon. One that is at its limit and rises no more does not.
+    #[must_use]
+    pub fn is_in_sight(&self, now: Time, (used, limit): (usize, usize), foresight: &Foresight) -> bool {
+        self.rises_by(now, limit.saturating_sub(used), foresight).is_some_and(|after| after <= foresight.horizon)
+    }
+
+    fn rises_by(&self, now: Time, left: usize, foresight: &Foresight) -> Option<Duration> {
         if self.samples < foresight.min_samples {
             return None;
         }
         let slope = self.slope(now, foresight.smoothing);
-        let after = (limit - used) as f32 / slope;
+        let after = left as f32 / slope;
         (slope > 0.0 && after < NEVER).then(|| Duration::from_secs_f32(after))
     }
 

@@ -113,10 +113,10 @@ impl User {
         self.trend.full_in(clock.now, (self.sessions.len(), limits.max_sessions_per_user), foresight)
     }
 
-    /// Whether that is within the horizon.
+    /// Whether he rises to it within the horizon.
     pub(crate) fn is_limit_in_sight(&self, clock: &Clock, limits: &Limits) -> bool {
-        let horizon = limits.forecast.map(|foresight| foresight.horizon);
-        horizon.is_some_and(|horizon| self.full_in(clock, limits).is_some_and(|after| after <= horizon))
+        let count = (self.sessions.len(), limits.max_sessions_per_user);
+        limits.forecast.is_some_and(|foresight| self.trend.is_in_sight(clock.now, count, &foresight))
     }
 
     pub(crate) fn key(&self, thread: &ThreadId) -> SessionKey {

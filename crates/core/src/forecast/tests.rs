@@ -91,8 +91,10 @@ fn nothing_is_foretold_from_too_few_changes_or_without_a_rise() {
 }
 
 #[test]
-fn who_is_at_the_limit_is_there_now() {
+fn who_is_at_the_limit_is_there_now_and_it_is_in_sight_only_while_he_rises() {
     assert_eq!(Trend::default().full_in(at(0.0), (20, 20), &FORESIGHT), Some(Duration::ZERO));
+    assert!(!Trend::default().is_in_sight(at(0.0), (20, 20), &FORESIGHT));
+    assert!(trend(&one_a_minute(20)).is_in_sight(at(1200.0), (20, 20), &FORESIGHT));
 }
 
 #[test]
