@@ -111,6 +111,16 @@ impl Trend {
         (slope > 0.0 && after < NEVER).then(|| Duration::from_secs_f32(after))
     }
 
+    /// By how much the count rises within the horizon, at the present trend: negative where it falls, nothing before there
+    /// were enough changes.
+    #[must_use]
+    pub fn rise_ahead(&self, now: Time, foresight: &Foresight) -> f32 {
+        match self.samples < foresight.min_samples {
+            true => 0.0,
+            false => self.slope(now, foresight.smoothing) * foresight.horizon.as_secs_f32(),
+        }
+    }
+
     /// What becomes of it while the count holds.
     fn at(&self, now: Time, smoothing: Duration) -> Self {
         // Half a tick at least, so that nothing is divided by nothing.
