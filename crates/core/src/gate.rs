@@ -293,7 +293,8 @@ impl Gate {
         let mut census = Census::default();
         for user in self.users[range].iter().flatten() {
             let limits = self.limits_at(&user.id, user.plan, now);
-            census.count(user, limits.pressure(user.sessions.len()), now);
+            let full_in = self.plans.foretell().then(|| user.full_in(now, &limits)).flatten();
+            census.count(user, limits.pressure(user.sessions.len()), full_in, now);
         }
         (census, places.end < self.users.len())
     }
@@ -360,6 +361,7 @@ impl Gate {
         let lent = self.lent.to(&user.id, self.clock.now).map(|(sessions, _)| sessions);
         let shelf = Shelf::default();
         let mut step = Step {
+            held: user.sessions.len(),
             limits: shelf.lay(self.plans.limits(user.plan), lent),
             lent,
             shelf: &shelf,
@@ -381,6 +383,7 @@ impl Gate {
         step.serve_waiters();
         step.note_reserve();
         step.tell_positions();
+        step.note_trend();
         step.note_pressure();
         step.tell_efforts();
         let (user, limits) = (&mut *step.user, step.limits);
@@ -414,6 +417,8 @@ enum Presence {
 /// One change of one user: the record, what it may read, and where its outputs go.
 struct Step<'a> {
     user: &'a mut User,
+    /// Sessions that he held before.
+    held: usize,
     /// Those that hold: lent ones, or the plan's.
     limits: &'a Limits,
     lent: Option<usize>,

@@ -10,10 +10,12 @@ use lychgate_core::{
     ConnectionId, Heartbeat, Limits, Mode, PlanId, Plans, Pressure, Sign, ThreadId, Time, Usage, UserId,
 };
 
+mod forecast;
 mod queue;
 mod reserve;
 mod session;
 
+pub use forecast::Moves;
 pub use queue::{Ask, Place};
 pub use reserve::Reserve;
 pub use session::{Attachment, Claim, Session, Unsettled};
@@ -133,6 +135,8 @@ pub struct User {
     pub pressed_since: Option<(Moment, bool)>,
     /// The turn in which he came to his plan.
     pub plan_since: u64,
+    /// How his number of sessions moved since he last held none.
+    pub moves: Moves,
 }
 
 impl User {
@@ -254,6 +258,14 @@ impl Model {
         (limits.usage(self.users[user].held()), is_open)
     }
 
+    /// Whether a user's limit was in sight when this turn began, or by what happened in it.
+    #[must_use]
+    pub fn is_limit_in_sight(&self, user: usize, now: Moment) -> bool {
+        let limits = self.limits(user);
+        let foresight = limits.forecast.as_ref();
+        foresight.is_some_and(|it| self.users[user].moves.is_in_sight(now.at, limits.max_sessions_per_user, it))
+    }
+
     /// The user, who is known from now on.
     pub fn user(&mut self, number: usize) -> &mut User {
         if self.users.len() <= number {
@@ -321,6 +333,7 @@ impl Model {
         let limits = plans.limits(user.plan);
         let held = user.held();
         user.connections.retain(|it| connections[*it].is_registered());
+        user.moves.note(now.at, held);
         user.reserve.take_if(|it| it.is_over(now.at, limits.reserve_window));
         if let Some(reserve) = &mut user.reserve {
             reserve.note(held > limits.max_sessions_per_user, now.at);

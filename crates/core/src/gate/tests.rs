@@ -183,6 +183,7 @@ impl World {
 
 mod degradation;
 mod expiry;
+mod forecast;
 mod lockouts;
 mod operate;
 

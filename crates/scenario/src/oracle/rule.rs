@@ -43,7 +43,8 @@ pub enum Rule {
     /// `force = "never"` takes no live session, a limit in shadow mode takes none at all and tells what it would have
     /// done.
     Policy,
-    /// M11: background reclaim starts within a second, repeats each interval and stops below its mark.
+    /// M11: background reclaim starts within a second, repeats each interval and stops below its mark, which is one band
+    /// lower while the limit is in sight (M27) and nowhere else.
     Background,
     /// M12: a breaker moves only along its three states, and an open one skips.
     Breaker,

@@ -14,6 +14,7 @@ pub mod agents;
 mod auth;
 pub mod change;
 mod error;
+mod forecast;
 mod journal;
 mod limits;
 mod load;
@@ -52,6 +53,8 @@ pub struct Config {
     pub limits: lychgate_core::Limits,
     /// The same, and those of users whose token names a plan (`[plans.NAME]`).
     pub plans: lychgate_core::Plans,
+    /// How far ahead the node looks (`[forecast]`; of each user it stands in the limits); none: not at all.
+    pub forecast: Option<lychgate_core::Foresight>,
     /// The keys of `[liveness]` that the gate knows nothing of.
     pub liveness: Liveness,
     /// Bounds of the WebSocket layer.
