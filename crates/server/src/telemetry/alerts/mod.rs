@@ -15,31 +15,16 @@ use lychgate_core::UserId;
 
 pub mod catalogue;
 pub mod condition;
+mod history;
+pub mod rules;
+mod sample;
+mod users;
+mod watch;
 
-pub use catalogue::Alert;
-
-/// How much an alert matters. Ordered: [`Severity::Critical`] is the greatest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// Worth knowing; the gateway deals with it by itself.
-    Info,
-    /// Somebody should look at it in working hours.
-    Warning,
-    /// Somebody should look at it now.
-    Critical,
-}
-
-impl Severity {
-    /// The word in rules, messages and configuration.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-}
+pub use crate::config::Severity;
+pub use catalogue::{ALERTS, Alert};
+pub use users::Users;
+pub use watch::Watch;
 
 /// Where an alert stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,3 +69,6 @@ pub trait Listener: Send + Sync {
     /// or from the one that evaluates: it must not block, and must not call back into a gate.
     fn changed(&self, change: &Change);
 }
+
+#[cfg(test)]
+mod tests;
