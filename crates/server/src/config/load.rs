@@ -15,8 +15,8 @@ use super::secret::Outside;
 use super::sources::Sources;
 use super::tls::Occasion;
 use super::{
-    Config, ConfigError, Journal, Place, admin, agents, auth, forecast, journal, limits, log, login, runs, server,
-    websocket,
+    Config, ConfigError, Journal, Place, admin, agents, alerts, auth, forecast, journal, limits, log, login, runs,
+    server, websocket,
 };
 
 const ENVIRONMENT_PREFIX: &str = "LYCHGATE__";
@@ -183,6 +183,7 @@ pub(super) struct Raw {
     agents: agents::RawAgents,
     runs: runs::RawRuns,
     journal: journal::RawJournal,
+    alerts: alerts::RawAlerts,
     log: log::RawLog,
 }
 
@@ -208,6 +209,7 @@ impl Raw {
             journal: self.journal.check()?,
             admin: self.admin.check()?,
             agents: self.agents.check(&outside)?,
+            alerts: self.alerts.check(&outside)?,
             // The secret comes last: whoever has none yet hears of every other mistake first.
             auth: self.auth.check(&outside, !self.login.is_empty())?,
         };

@@ -11,6 +11,7 @@
 
 mod admin;
 pub mod agents;
+mod alerts;
 mod auth;
 pub mod change;
 mod error;
@@ -30,6 +31,7 @@ pub(crate) mod value;
 mod websocket;
 
 pub use admin::{Admin, AdminKey, Role};
+pub use alerts::{Alerts, Severity, Webhook, WebhookKind};
 pub use auth::{Algorithm, Auth, ClaimNames, Issuer, Jwt, KeySource, MIN_SECRET_BYTES, PublicKey};
 pub use error::{ConfigError, Contradiction, Place};
 pub use journal::{Durability, Journal, JournalKind};
@@ -71,6 +73,8 @@ pub struct Config {
     pub runs: Runs,
     /// Where events are kept.
     pub journal: Journal,
+    /// Who is told when something is wrong.
+    pub alerts: Alerts,
     /// What is written to standard error.
     pub log: Log,
 }
