@@ -55,7 +55,8 @@ pub use context::{Entropy, Origin, SessionContext, WebSocketRequest};
 pub use explain::{Explanation, Feed, Ledger};
 pub use gate::Gate;
 pub use gate::io::{
-    AdmissionPath, Cause, End, Event, Eviction, Heartbeat, Input, Manner, Output, PingOutcome, Resume, Sign, WriteProgress,
+    AdmissionPath, Cause, End, Event, Eviction, Heartbeat, Input, Manner, Output, PingOutcome, Resume, Sign,
+    WriteProgress,
 };
 pub use health::Health;
 pub use id::{ClientId, ConnectionId, IdError, Proof, RequestId, RunId, SessionKey, ThreadId, UserId};

@@ -73,10 +73,9 @@ impl Verdict {
         match self {
             Self::Admitted { path, .. } => match path {
                 AdmissionPath::Attach | AdmissionPath::Takeover | AdmissionPath::Free => false,
-                AdmissionPath::Reclaimed(_)
-                | AdmissionPath::Reserve
-                | AdmissionPath::Queue
-                | AdmissionPath::Shadow => true,
+                AdmissionPath::Reclaimed(_) | AdmissionPath::Reserve | AdmissionPath::Queue | AdmissionPath::Shadow => {
+                    true
+                }
             },
             Self::Released(reason) => match reason {
                 EvictReason::Left | EvictReason::ClientClosed | EvictReason::LingerEnded => false,
@@ -109,8 +108,10 @@ impl Verdict {
     pub fn sentence(&self) -> String {
         match self {
             Self::Admitted { path, waited_ms } => admitted(*path, Duration::from_millis(u64::from(*waited_ms))),
-            Self::Waits => "No slot is free: the open waits while every connection of the user is asked for a sign of life."
-                .to_owned(),
+            Self::Waits => {
+                "No slot is free: the open waits while every connection of the user is asked for a sign of life."
+                    .to_owned()
+            }
             Self::Queued(position) => {
                 format!("Every session is protected and the reserve is taken: the open waits at position {position}.")
             }
@@ -137,7 +138,9 @@ impl Verdict {
             }
             Self::Closed(reason) => format!("The connection was closed: {}.", because(*reason)),
             Self::Breaker(step, state) => breaker(*step, *state),
-            Self::Repaired(broken) => format!("A broken record was repaired, which is a defect of the gateway: {broken}."),
+            Self::Repaired(broken) => {
+                format!("A broken record was repaired, which is a defect of the gateway: {broken}.")
+            }
         }
     }
 }
@@ -149,9 +152,14 @@ fn admitted(path: AdmissionPath, waited: Duration) -> String {
         AdmissionPath::Takeover => "The connection took over what the one before it held.".to_owned(),
         AdmissionPath::Free => "The session was opened: a slot was free.".to_owned(),
         AdmissionPath::Reclaimed(level) => {
-            format!("The session was opened after {waited}, in the slot that was reclaimed for it ({}).", level.as_str())
+            format!(
+                "The session was opened after {waited}, in the slot that was reclaimed for it ({}).",
+                level.as_str()
+            )
         }
-        AdmissionPath::Reserve => format!("The session was opened after {waited}, in the reserve: every other is protected."),
+        AdmissionPath::Reserve => {
+            format!("The session was opened after {waited}, in the reserve: every other is protected.")
+        }
         AdmissionPath::Queue => format!("The session was opened after {waited} in the queue."),
         AdmissionPath::Shadow => "Shadow mode: the session was opened beyond the limit.".to_owned(),
     }
@@ -164,7 +172,10 @@ fn evicted(reason: EvictReason, reclaimed: &Reclaimed) -> String {
         (EvictReason::Unresponsive, _) => format!("{}; so its session was closed as dead", seen(evidence)),
         (EvictReason::Slow, _) => format!("{}; so its session was closed as stalled", seen(evidence)),
         (_, ReclaimLevel::Force) => {
-            format!("no dead session was left to take, and this live one was the first to give way ({})", seen(evidence))
+            format!(
+                "no dead session was left to take, and this live one was the first to give way ({})",
+                seen(evidence)
+            )
         }
         (_, ReclaimLevel::Conservative | ReclaimLevel::Moderate | ReclaimLevel::Aggressive) if is_unseen(evidence) => {
             "no connection showed the session any more, so it was closed".to_owned()

@@ -150,7 +150,9 @@ impl Step<'_> {
         let victims: Vec<_> =
             plan.iter().map(|pick| (self.user.sessions[pick.index].thread.clone(), pick.level)).collect();
         match self.limits.mode {
-            Mode::Enforce => victims.into_iter().for_each(|(thread, level)| self.evict(&thread, level, Cause::Pressure)),
+            Mode::Enforce => {
+                victims.into_iter().for_each(|(thread, level)| self.evict(&thread, level, Cause::Pressure))
+            }
             Mode::Shadow => plan.iter().for_each(|pick| self.tell_would_evict(pick.index, pick.level)),
         }
         if self.limits.pressure(self.user.sessions.len()) >= Pressure::High {

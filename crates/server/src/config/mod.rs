@@ -14,6 +14,7 @@ pub mod agents;
 mod auth;
 pub mod change;
 mod error;
+mod explain;
 mod journal;
 mod limits;
 mod load;
@@ -31,6 +32,7 @@ mod websocket;
 pub use admin::{Admin, AdminKey, Role};
 pub use auth::{Algorithm, Auth, ClaimNames, Issuer, Jwt, KeySource, MIN_SECRET_BYTES, PublicKey};
 pub use error::{ConfigError, Contradiction, Place};
+pub use explain::Explain;
 pub use journal::{Durability, Journal, JournalKind};
 pub use limits::Liveness;
 pub use load::{Loaded, load};
@@ -70,6 +72,8 @@ pub struct Config {
     pub journal: Journal,
     /// What is written to standard error.
     pub log: Log,
+    /// What is remembered of decisions.
+    pub explain: Explain,
 }
 
 impl Config {
