@@ -21,7 +21,7 @@ use crate::agent::Agents;
 use crate::api::{self, Admin, Clients, Control, Health, Operations, Steered};
 use crate::auth::Doorkeeper;
 use crate::config::{self, Config, JournalKind, Liveness, Loaded, Server};
-use crate::driver::{ConnectionBounds, Driver, Greeting, Reaper, Report, Vigil};
+use crate::driver::{ConnectionBounds, Driver, Greeting, Memory as Remembered, Reaper, Report, Vigil};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::journal::memory::Memory;
@@ -36,6 +36,7 @@ use crate::ws::endpoint::{Door, routes};
 
 mod drain;
 mod entrance;
+mod loopback;
 mod notify;
 mod operators;
 mod reload;
@@ -43,6 +44,7 @@ mod signals;
 mod wiring;
 
 use drain::Exodus;
+use loopback::Loopback;
 use operators::Operators;
 use reload::InForce;
 pub use reload::Source;
@@ -82,10 +84,12 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let drain = CancellationToken::new();
     let control = node.control(&config, drain.clone());
     let in_force = InForce::new(loaded, config.clone(), source, node.reloading(Arc::clone(&control)));
-    let journal = Arc::clone(&node.journal);
-    let health =
-        Arc::new(Health::new(move || vigil.trouble().map(|trouble| trouble.to_string()).or_else(|| journal.trouble())));
+    let loopback = node.loopback(&config);
+    let health = Arc::new(Health::new(node.watched(vigil, Arc::clone(&loopback))));
     let mut signals = Signals::listen()?;
+    // Whoever hears that we serve may come at once, and find that we can.
+    loopback.attempt().await;
+    let trials = tokio::spawn(loopback.keep());
 
     let addresses = Ready { listen: address(&user_socket)?, admin: address(&admin_socket)? };
     let listener = listen(user_socket, &config.server, &config.liveness)?;
@@ -111,6 +115,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
         () = drain.cancelled() => Hurry { signals, heard_already: false },
     };
     health.on_drain();
+    trials.abort();
     hangups.abort();
     let drain_timeout = in_force.config().server.drain_timeout;
     notify::stopping(drain_timeout + END_WITHIN);
@@ -185,7 +190,9 @@ impl Node {
         journal.follow(Arc::clone(&sessions) as Arc<dyn crate::journal::Follower>);
         let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
-        let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
+        let explain = Remembered { ledger_bytes: config.explain.ledger_bytes, feed_bytes: config.explain.feed_bytes };
+        let bounds = connection_bounds(config);
+        let driver = Driver::remembering(config.plans.clone(), bounds, greeting, Arc::new(effects), explain);
         let store = store(&config.journal)?;
         let entrance = entrance::open(config, listen, &store)?;
         let doorkeeper = Doorkeeper::new(&config.auth, Arc::clone(&store), entrance.clone()).map_err(failed)?;
@@ -196,6 +203,24 @@ impl Node {
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
         Ok(Self { driver, sessions, runs, journal, doorkeeper, store, login, operators, metrics })
+    }
+
+    fn loopback(&self, config: &Config) -> Arc<Loopback> {
+        let (every, within) = (config.server.readiness_interval, config.liveness.runtime_stuck_after);
+        Loopback::new(Arc::clone(&self.driver), Arc::clone(&self.journal), every, within)
+    }
+
+    /// What keeps this node from delivering, the most telling first.
+    fn watched(
+        &self,
+        vigil: Arc<Vigil>,
+        loopback: Arc<Loopback>,
+    ) -> impl Fn() -> Option<String> + Send + Sync + 'static {
+        let journal = Arc::clone(&self.journal);
+        move || {
+            let stuck = vigil.trouble().map(|trouble| trouble.to_string());
+            stuck.or_else(|| journal.trouble()).or_else(|| loopback.trouble())
+        }
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {

@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use lychgate_core::{
-    AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat, Input, Ledger,
+    AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Feed, Gate, Heartbeat, Input, Ledger,
     NodeBreakers, PingOutcome, PlanId, Plans, Proof, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time,
     Until, Usage, UserId, WriteProgress, ZombieKind,
 };
@@ -26,7 +26,9 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Instant, Mutex, MutexGuard, RandomState};
 
 mod bounds;
+mod decisions;
 mod drain;
+mod loopback;
 mod operate;
 mod overload;
 mod reaper;
@@ -39,6 +41,7 @@ mod schedules;
 mod tests;
 
 pub use bounds::{ConnectionBounds, network};
+pub use decisions::{Decisions, Memory};
 pub use operate::Place;
 pub use overload::{Overload, come_back_after, jittered};
 pub use reaper::{Lag, Reaper, Report};
@@ -49,9 +52,6 @@ const SHARDS: usize = if cfg!(all(test, feature = "shuttle")) { 2 } else { 64 };
 
 /// Users of a shard who are counted under one lock.
 const CENSUS_USERS: usize = 512;
-
-/// What the node remembers of its decisions, in bytes.
-const EXPLAIN_BYTES: usize = 64 * 1024 * 1024;
 
 /// What an admitted open brings to the session.
 #[derive(Debug)]
@@ -166,6 +166,17 @@ struct Shard {
 }
 
 impl Shard {
+    fn new(gate: Gate, ledger: Ledger) -> Self {
+        Self {
+            gate,
+            links: HashMap::new(),
+            ledger,
+            credited_until: Time::ZERO,
+            buried: Vec::new(),
+            disproved: Vec::new(),
+        }
+    }
+
     /// A token that names a plan which is not configured says nothing about limits: those of everybody hold, because a
     /// mistake between two systems must not lock a user out. Asked under the lock: plans may be replaced.
     fn plan(&self, name: Option<&str>) -> PlanId {
@@ -186,6 +197,15 @@ impl Shard {
 /// Owns the gates.
 pub struct Driver {
     shards: Box<[Mutex<Shard>]>,
+    /// For the gateway itself, when it tries out whether it can deliver. It is among nobody's, so that whatever counts,
+    /// lists or tells of users finds nothing of it.
+    own: Mutex<Shard>,
+    /// Everybody's decisions. Locked within a shard's lock, for as long as one is written.
+    feed: Mutex<Feed>,
+    /// The number of the newest one, for whoever waits.
+    heard: AtomicU64,
+    /// Names this life of the node in the cursors of its feed.
+    epoch: u64,
     hasher: RandomState,
     origin: Instant,
     sequence: AtomicU64,
@@ -215,17 +235,34 @@ impl Driver {
         greeting: Greeting,
         effects: Arc<dyn Effects>,
     ) -> Arc<Self> {
+        Self::remembering(plans, bounds, greeting, effects, Memory::default())
+    }
+
+    /// The same, which remembers so much of its decisions.
+    #[must_use]
+    pub fn remembering(
+        plans: impl Into<Plans>,
+        bounds: ConnectionBounds,
+        greeting: Greeting,
+        effects: Arc<dyn Effects>,
+        memory: Memory,
+    ) -> Arc<Self> {
         let plans = plans.into();
         let hasher = RandomState::new();
         let breakers = Arc::<NodeBreakers>::default();
         let shard = |n: usize| {
             let gate = Gate::of_node(plans.clone(), hasher.hash_one(n), Arc::clone(&breakers));
-            let ledger = Ledger::new(EXPLAIN_BYTES / SHARDS, hasher.hash_one((n, "ledger")));
-            let (buried, disproved) = (Vec::new(), Vec::new());
-            Mutex::new(Shard { gate, links: HashMap::new(), ledger, credited_until: Time::ZERO, buried, disproved })
+            let ledger = Ledger::new(memory.ledger_bytes / SHARDS, hasher.hash_one((n, "ledger")));
+            Mutex::new(Shard::new(gate, ledger))
         };
+        // Breakers of its own: what becomes of a trial must not open or close those of users.
+        let own = Gate::of_node(plans.clone(), hasher.hash_one("own"), Arc::default());
         Arc::new(Self {
             shards: (0..SHARDS).map(shard).collect(),
+            own: Mutex::new(Shard::new(own, Ledger::new(0, 0))),
+            feed: Mutex::new(Feed::new(memory.feed_bytes)),
+            heard: AtomicU64::new(0),
+            epoch: random_bits() as u64,
             hasher,
             origin: Instant::now(),
             sequence: AtomicU64::new(0),
@@ -297,22 +334,6 @@ impl Driver {
         self.shard(user).gate.session_keys(user)
     }
 
-    /// What was decided about a user lately, and on what evidence; none when nothing is known, or no longer.
-    #[must_use]
-    pub fn explain(&self, user: &UserId) -> Option<Explanation> {
-        self.shard(user).ledger.explain(user)
-    }
-
-    /// What the record of decisions holds: bytes, and users who were dropped to stay within its budget.
-    #[must_use]
-    pub fn explained(&self) -> (usize, u64) {
-        let ledgers = self.shards.iter().map(|shard| {
-            let shard = lock(shard);
-            (shard.ledger.bytes(), shard.ledger.dropped_users())
-        });
-        ledgers.fold((0, 0), |(bytes, users), (more, dropped)| (bytes + more, users + dropped))
-    }
-
     /// What the node holds, recounted; takes time in proportion to the number of users. No lock is held for longer than
     /// [`CENSUS_USERS`] take: whoever counts must not keep admissions waiting (hazard R13).
     #[must_use]
@@ -358,6 +379,9 @@ impl Driver {
     }
 
     fn shard_of(&self, user: &UserId) -> &Mutex<Shard> {
+        if user.is_gateway() {
+            return &self.own;
+        }
         let place = self.hasher.hash_one(user) as usize % self.shards.len();
         &self.shards[place]
     }
@@ -395,12 +419,18 @@ impl Driver {
 
     /// The one place where a gate changes: lock, act, drain, unlock, tell; answers what happened.
     fn act(&self, shard: &Mutex<Shard>, act: impl FnOnce(&mut Shard, Time)) -> Vec<Event> {
+        let is_own = std::ptr::eq(shard, &raw const self.own);
         let (events, deadline) = {
             let mut shard = lock(shard);
             let now = self.now();
             self.credit_overslept(&mut shard, now);
             act(&mut shard, now);
             let events = self.drain_outputs(&mut shard, now);
+            if is_own {
+                // A trial is over before any deadline, and nobody is told of it.
+                return events;
+            }
+            events.iter().for_each(|event| self.note(&mut shard, now, event));
             (events, shard.gate.poll_timeout())
         };
         if let Some(deadline) = deadline {

@@ -41,6 +41,12 @@ impl Health {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Whether this node can deliver and is not being drained.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.trouble().is_none()
+    }
+
     /// Why this node is not ready; none when it is.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {

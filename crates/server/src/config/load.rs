@@ -15,8 +15,8 @@ use super::secret::Outside;
 use super::sources::Sources;
 use super::tls::Occasion;
 use super::{
-    Config, ConfigError, Journal, Place, admin, agents, alerts, auth, forecast, journal, limits, log, login, runs,
-    server, websocket,
+    Config, ConfigError, Journal, Place, admin, agents, alerts, auth, explain, forecast, journal, limits, log, login,
+    runs, server, websocket,
 };
 
 const ENVIRONMENT_PREFIX: &str = "LYCHGATE__";
@@ -185,6 +185,7 @@ pub(super) struct Raw {
     journal: journal::RawJournal,
     alerts: alerts::RawAlerts,
     log: log::RawLog,
+    explain: explain::RawExplain,
 }
 
 impl Raw {
@@ -205,6 +206,7 @@ impl Raw {
             plans,
             websocket: self.websocket.check()?,
             log: self.log.check()?,
+            explain: self.explain.check()?,
             runs: self.runs.check()?,
             journal: self.journal.check()?,
             admin: self.admin.check()?,

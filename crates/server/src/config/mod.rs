@@ -15,6 +15,7 @@ mod alerts;
 mod auth;
 pub mod change;
 mod error;
+mod explain;
 mod forecast;
 mod journal;
 mod limits;
@@ -34,6 +35,7 @@ pub use admin::{Admin, AdminKey, Role};
 pub use alerts::{Alerts, Severity, Webhook, WebhookKind};
 pub use auth::{Algorithm, Auth, ClaimNames, Issuer, Jwt, KeySource, MIN_SECRET_BYTES, PublicKey};
 pub use error::{ConfigError, Contradiction, Place};
+pub use explain::Explain;
 pub use journal::{Durability, Journal, JournalKind};
 pub use limits::Liveness;
 pub use load::{Loaded, load};
@@ -77,6 +79,8 @@ pub struct Config {
     pub alerts: Alerts,
     /// What is written to standard error.
     pub log: Log,
+    /// What is remembered of decisions.
+    pub explain: Explain,
 }
 
 impl Config {

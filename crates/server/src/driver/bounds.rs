@@ -159,7 +159,7 @@ impl Driver {
             if let Some(link) = shard.links.get(&connection) {
                 link.line.close(&closing);
             }
-            shard.ledger.record(self.now(), &event);
+            self.note(&mut shard, now, &event);
         }
         // Nobody may be sent away without a line in the log, a count and an explanation (mission C10).
         self.effects.event(&event);

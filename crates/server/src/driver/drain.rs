@@ -11,15 +11,12 @@ use crate::sink::Line;
 use crate::wire::{self, Notice};
 
 impl Driver {
-    /// Acts on every output in order; the events are left for the caller, who tells them without the lock.
+    /// Acts on every output in order; the events are left for the caller, who notes them and tells them without the lock.
     pub(super) fn drain_outputs(&self, shard: &mut Shard, now: Time) -> Vec<Event> {
         let mut events = std::mem::take(&mut shard.disproved);
         while let Some(output) = shard.gate.poll_output() {
             match output {
-                Output::Event(event) => {
-                    shard.ledger.record(now, &event);
-                    events.push(event);
-                }
+                Output::Event(event) => events.push(event),
                 Output::Connected { user, connection, superseded: _, expires, usage } => {
                     let Some(link) = shard.links.get(&connection) else { continue };
                     let hello = wire::Server::Hello {

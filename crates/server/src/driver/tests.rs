@@ -73,9 +73,7 @@ impl Node {
     }
 
     async fn connect_after(&mut self, user: &str, n: u128, prev: Option<u128>) -> Registration {
-        let (ours, theirs) =
-            tokio::join!(self.sockets.accept(), TcpStream::connect(self.sockets.local_addr().unwrap()));
-        self.peers.push(theirs.unwrap());
+        let line = self.line().await;
         self.driver.connect(Arrival {
             user: UserId::parse(user).unwrap(),
             connection: ConnectionId::from_random(n),
@@ -85,8 +83,15 @@ impl Node {
             plan: None,
             proof: Proof::default(),
             address: Ipv4Addr::LOCALHOST.into(),
-            line: Outbox::new(ours.unwrap().0, 65_536),
+            line,
         })
+    }
+
+    async fn line(&mut self) -> Arc<Outbox> {
+        let (ours, theirs) =
+            tokio::join!(self.sockets.accept(), TcpStream::connect(self.sockets.local_addr().unwrap()));
+        self.peers.push(theirs.unwrap());
+        Outbox::new(ours.unwrap().0, 65_536)
     }
 
     fn open(&self, registration: &Registration, thread: &str) {

@@ -185,6 +185,11 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// Why nothing can be appended at the moment, in words for operators; none when all is well. Does not block.
     fn trouble(&self) -> Option<String>;
 
+    /// Goes the whole way of an append, through every queue to the medium and back to the follower, and leaves nothing in
+    /// the log: the follower is told of an entry above every other of a thread that nobody wrote to, and no read returns
+    /// it. For trying out whether an append would work.
+    fn rehearse<'a>(&'a self, key: &'a SessionKey, event: Event) -> JournalFuture<'a, ()>;
+
     /// Sets the one follower; called once, at assembly.
     fn follow(&self, follower: Arc<dyn Follower>);
 

@@ -168,7 +168,11 @@ impl Sqlite {
     }
 
     async fn submit(&self, key: &SessionKey, once: Option<&str>, events: Vec<Event>) -> Outcome {
-        let wanted = Wanted { key: key.clone(), once: once.map(str::to_owned), events };
+        let wanted = Wanted { key: key.clone(), once: once.map(str::to_owned), events, is_rehearsal: false };
+        self.hand_in(wanted).await
+    }
+
+    async fn hand_in(&self, wanted: Wanted) -> Outcome {
         // What is larger than the whole queue has it for itself.
         let weight = wanted.bytes() + wanted.events.len() * EVENT_WEIGHT;
         let weight = u32::try_from(weight).unwrap_or(u32::MAX).min(QUEUE_BYTES);
@@ -227,6 +231,11 @@ impl Journal for Sqlite {
         events: Vec<Event>,
     ) -> JournalFuture<'a, Option<Vec<Entry>>> {
         Box::pin(self.submit(key, Some(once), events))
+    }
+
+    fn rehearse<'a>(&'a self, key: &'a SessionKey, event: Event) -> JournalFuture<'a, ()> {
+        let wanted = Wanted { key: key.clone(), once: None, events: vec![event], is_rehearsal: true };
+        Box::pin(async move { self.hand_in(wanted).await.map(drop) })
     }
 
     fn read<'a>(&'a self, key: &'a SessionKey, after: u64, limit: usize) -> JournalFuture<'a, Vec<Entry>> {
