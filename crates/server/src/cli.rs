@@ -16,6 +16,9 @@ use crate::telemetry::alerts::{ALERTS, rules};
 mod admin_key;
 pub mod chat;
 mod demo;
+mod doctor;
+mod explain;
+mod operator;
 mod serve;
 mod threads;
 mod token;
@@ -46,6 +49,10 @@ enum Command {
     Alerts(AlertsArgs),
     /// Look at the threads of a gateway, export or delete them.
     Threads(threads::ThreadsArgs),
+    /// Why a user was let in, had to wait or lost a session: what a running gateway decided, in order.
+    Explain(explain::ExplainArgs),
+    /// Look over a running gateway, or a configuration and this machine: what is wrong, and the fix.
+    Doctor(doctor::DoctorArgs),
     /// Chat from a terminal. Lines from standard input are sent one by one.
     Chat(chat::ChatArgs),
 }
@@ -101,7 +108,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
     };
     match run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             if !matches!(error, Error::OutputClosed) {
                 let _ = writeln!(io::stderr(), "lychgate: {error}");
@@ -111,8 +118,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Error> {
-    match command {
+/// The exit code where nothing went wrong.
+fn run(command: Command) -> Result<u8, Error> {
+    let done = match command {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Token(args) => token::run(args),
@@ -122,8 +130,11 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Alerts(args) if args.rules => print(&rules::rules(&ALERTS)),
         Command::Alerts(_) => print(&rules::runbook(&ALERTS)),
         Command::Threads(args) => threads::run(args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Doctor(args) => return doctor::run(args),
         Command::Chat(args) => chat::main(args),
-    }
+    };
+    done.map(|()| 0)
 }
 
 fn config(args: ConfigArgs) -> Result<(), Error> {
