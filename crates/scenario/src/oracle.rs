@@ -222,8 +222,8 @@ impl Oracle {
         match event {
             Event::SessionCreated { key, path, was_full, .. } => {
                 let Some(user) = user_number(key.user()) else { return };
-                self.prevents_a_lockout(now, user, key.thread(), *was_full);
                 self.created(now, user, key.thread(), *path);
+                self.prevents_a_lockout(now, user, key.thread(), *was_full);
             }
             Event::SessionReleased { key, reason } => {
                 let Some(user) = user_number(key.user()) else { return };

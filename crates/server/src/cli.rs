@@ -12,6 +12,7 @@ use crate::config::value::parse_duration;
 use crate::config::{Argument, Sources, load, reference};
 use crate::error::Error;
 use crate::telemetry::alerts::{ALERTS, rules};
+use crate::telemetry::metrics;
 
 mod admin_key;
 pub mod chat;
@@ -47,6 +48,8 @@ enum Command {
     CheckConfig(FileArgs),
     /// Print the alerts: the rules for Prometheus, or what to do about each of them.
     Alerts(AlertsArgs),
+    /// Print the reference of all metrics, or a dashboard for Grafana that shows them.
+    Metrics(MetricsArgs),
     /// Look at the threads of a gateway, export or delete them.
     Threads(threads::ThreadsArgs),
     /// Why a user was let in, had to wait or lost a session: what a running gateway decided, in order.
@@ -96,6 +99,13 @@ struct AlertsArgs {
     runbook: bool,
 }
 
+#[derive(Debug, Args)]
+struct MetricsArgs {
+    /// Print the dashboard instead, to be imported: deploy/grafana/lychgate.json
+    #[arg(long)]
+    dashboard: bool,
+}
+
 /// Runs the program and says how it ended. Never panics on arguments; whatever is wrong is one message on standard
 /// error.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -129,6 +139,10 @@ fn run(command: Command) -> Result<u8, Error> {
         Command::CheckConfig(args) => check_config(args),
         Command::Alerts(args) if args.rules => print(&rules::rules(&ALERTS)),
         Command::Alerts(_) => print(&rules::runbook(&ALERTS)),
+        Command::Metrics(args) => print(&match args.dashboard {
+            true => metrics::dashboard::json(),
+            false => metrics::reference::markdown(),
+        }),
         Command::Threads(args) => threads::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Doctor(args) => return doctor::run(args),

@@ -66,7 +66,7 @@ impl Oracle {
         }
     }
 
-    /// An admission says whether its user was full when it was asked for: before it, because the place goes with it.
+    /// An admission says whether its user was full when it was asked for.
     pub(super) fn prevents_a_lockout(&mut self, now: Moment, user: usize, thread: &ThreadId, was_full: bool) {
         let place = self.model.users[user].places.iter().find(|place| place.thread == *thread);
         let truly = place.and_then(|place| place.asks.first()).map(|ask| ask.was_full);
