@@ -33,6 +33,10 @@ pub struct Population {
     pub explained_dropped: u64,
 }
 
+mod alerts;
+
+use alerts::Alerts;
+
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// How an open was admitted.
@@ -144,6 +148,7 @@ pub struct Metrics {
     pings: Family<Outcome, Counter>,
     events_sent: Counter,
     bytes_sent: Counter,
+    alerts: Alerts,
 }
 
 impl Default for Metrics {
@@ -190,6 +195,7 @@ impl Metrics {
         let pings = list.family("pings", "Questions whether somebody is there, by what became of them");
         let events_sent = list.counter("events_sent", "Events and answers to opens that outboxes took");
         let bytes_sent = list.counter("bytes_sent", "Bytes of frames that the kernel took");
+        let alerts = Alerts::register(&mut list);
         // A series that appears with its first event hides that event from `rate()`: those with few words start at zero.
         for path in PATHS {
             let _ = admissions.get_or_create(&Path { path: path.as_str() });
@@ -210,7 +216,7 @@ impl Metrics {
             registry: list.0,
             sessions, connections, runs, unidentified, explained_bytes, explained_dropped, admissions, admission_wait, waits, lockouts_prevented,
             sessions_ended, evictions, shadow, queued, breakers, repairs, pressure, zombies, connects, disconnects, refusals, close_unconfirmed,
-            heartbeat_misses, auth_failures, logins, turned_away, reaper_lag, runtime_lag, runtime_stuck, pings, events_sent, bytes_sent,
+            heartbeat_misses, auth_failures, logins, turned_away, reaper_lag, runtime_lag, runtime_stuck, pings, events_sent, bytes_sent, alerts,
         }
     }
 

@@ -13,18 +13,24 @@
 
 use lychgate_core::UserId;
 
+mod bell;
 pub mod catalogue;
 pub mod condition;
+mod desk;
 mod history;
+mod message;
 pub mod rules;
 mod sample;
 mod users;
 mod watch;
+mod webhook;
 
 pub use crate::config::Severity;
+pub use bell::Bell;
 pub use catalogue::{ALERTS, Alert};
 pub use users::Users;
 pub use watch::Watch;
+pub use webhook::Webhook;
 
 /// Where an alert stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
