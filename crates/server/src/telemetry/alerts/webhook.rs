@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::desk::Desk;
 use super::message::messages;
-use super::{Change, Listener};
+use super::{Change, Delivery, Listener};
 use crate::config::{Alerts, Webhook as Config};
 use crate::outbound;
 use crate::telemetry::Metrics;
@@ -133,17 +133,17 @@ impl Webhook {
         for attempt in 0..ATTEMPTS {
             let (why, wait) = match self.post(client, body).await {
                 Posted::Taken => {
-                    self.metrics.on_webhook("delivered");
+                    self.metrics.on_webhook(Delivery::Delivered);
                     return true;
                 }
                 Posted::NotNow(why, wait) if attempt + 1 < ATTEMPTS => (why, wait),
                 Posted::NotNow(why, _) | Posted::Refused(why) => {
-                    self.metrics.on_webhook("failed");
+                    self.metrics.on_webhook(Delivery::Failed);
                     tracing::warn!(webhook = self.name, why, "alerts were not told; they are part of the next message");
                     return false;
                 }
             };
-            self.metrics.on_webhook("retried");
+            self.metrics.on_webhook(Delivery::Retried);
             tracing::debug!(webhook = self.name, why, attempt, "trying again");
             sleep(wait.unwrap_or(self.pace.retry * (1 << attempt)).min(LONGEST_RETRY)).await;
         }
