@@ -18,6 +18,7 @@ mod install;
 mod lint;
 mod oidc_provider;
 mod peer;
+mod prometheus;
 mod pydantic_ai;
 mod run;
 mod schedules;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    aimock, autobahn, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, pydantic_ai, run, schedules, sim,
-    verifier,
+    aimock, autobahn, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, prometheus, pydantic_ai, run,
+    schedules, sim, verifier,
 };
 
 pub(crate) const HELP: &str = "\
@@ -33,14 +33,15 @@ struct Step {
 
 /// All steps, the cheap and telling ones first. A peer is a module with `run(root: &Path) -> anyhow::Result<()>` that
 /// installs what it needs, starts and stops its own processes, and stands after `e2e`.
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step { name: "lint", run: |root| lint::run(root, &[]) },
     Step { name: "unit and integration tests", run: tests },
     Step { name: "doc tests", run: doc_tests },
     Step { name: "schedules of the driver", run: |root| schedules::run(root, &[]) },
     Step { name: "simulation", run: |root| sim::run(root, &[]) },
     Step { name: "fuzz targets", run: |root| fuzz::run(root, &[]) },
-    Step { name: "live plans and third-party client", run: |root| e2e::run(root, &[]) },
+    Step { name: "rules of Prometheus (promtool)", run: prometheus::rules },
+    Step { name: "live plans under Prometheus, third-party client", run: |root| e2e::run(root, &[]) },
     Step { name: "peer: Autobahn (RFC 6455)", run: autobahn::run },
     Step { name: "peer: aimock (OpenAI protocol)", run: aimock::run },
     Step { name: "peer: HttpAgent (AG-UI)", run: http_agent::run },

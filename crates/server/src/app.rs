@@ -30,10 +30,12 @@ use crate::listener::{self, Listener, Pool, max_connections};
 use crate::run::Runs;
 use crate::session::Sessions;
 use crate::store::Store;
+use crate::telemetry::alerts::Bell;
 use crate::telemetry::{Metrics, Population};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
+mod alarm;
 mod drain;
 mod entrance;
 mod loopback;
@@ -44,6 +46,7 @@ mod reload;
 mod signals;
 mod wiring;
 
+use alarm::Alarm;
 use drain::Exodus;
 use loopback::Loopback;
 use operators::Operators;
@@ -95,6 +98,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let addresses = Ready { listen: address(&user_socket)?, admin: address(&admin_socket)? };
     let listener = listen(user_socket, &config.server, &config.liveness)?;
     let admin = Admin::new(Arc::clone(&health), Arc::clone(&node.metrics), node.population(listener.pool()));
+    let _alarm = node.alarm(&config, listener.pool())?;
     let door = Door { services: node.services(&config), bounds: Arc::new(config.websocket.clone()) };
     let stop = CancellationToken::new();
     let keep = |login: &Arc<Operations>| {
@@ -177,6 +181,7 @@ struct Node {
     /// Of operators, on their own listener.
     operators: Option<Arc<Operations>>,
     metrics: Arc<Metrics>,
+    bell: Arc<Bell>,
 }
 
 impl Node {
@@ -192,7 +197,9 @@ impl Node {
         let runtime = tokio::runtime::Handle::current();
         let sessions = Sessions::new(Arc::clone(&journal), runtime.clone(), config.websocket.window);
         journal.follow(Arc::clone(&sessions) as Arc<dyn crate::journal::Follower>);
-        let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
+        let bell = Arc::new(Bell::default());
+        let effects =
+            Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics), bell: Arc::clone(&bell) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let explain = Remembered { ledger_bytes: config.explain.ledger_bytes, feed_bytes: config.explain.feed_bytes };
         let bounds = connection_bounds(config);
@@ -211,7 +218,7 @@ impl Node {
             metrics: Arc::clone(&metrics),
         };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, agents, doorkeeper, store, login, operators, metrics })
+        Ok(Self { driver, sessions, runs, journal, agents, doorkeeper, store, login, operators, metrics, bell })
     }
 
     fn loopback(&self, config: &Config) -> Arc<Loopback> {
@@ -291,6 +298,13 @@ impl Node {
             }
             Report::RuntimeStuck => metrics.on_runtime_stuck(),
         }
+    }
+
+    /// Watches over what is scraped, from now on.
+    fn alarm(&self, config: &Config, pool: Arc<Pool>) -> Result<Alarm, Error> {
+        let (metrics, population) = (Arc::clone(&self.metrics), self.population(pool));
+        let scrape = move || metrics.encode(&population());
+        Alarm::start(&config.alerts, Arc::clone(&self.bell), &self.metrics, scrape)
     }
 
     fn population(&self, pool: Arc<Pool>) -> impl Fn() -> Population + Send + Sync + 'static {

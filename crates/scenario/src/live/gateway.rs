@@ -25,6 +25,7 @@ use tokio::time::{sleep, timeout};
 use super::Scene;
 use super::login::Provider;
 use super::metrics::Admin;
+use super::targets::{Notice, Targets};
 use crate::client::endpoint::Endpoint;
 use crate::client::token::Tokens;
 use crate::report::Outcome;
@@ -48,6 +49,8 @@ pub struct Gateway {
     secret: String,
     settings: Vec<(String, String)>,
     provider: Option<Provider>,
+    /// Where it can be scraped, while it runs.
+    notice: Option<Notice>,
     log: Arc<Mutex<Log>>,
 }
 
@@ -87,6 +90,15 @@ impl Gateway {
         let anywhere = Ready { listen: ANYWHERE, admin: ANYWHERE };
         let gateway = Self::launch(binary, secret, settings, anywhere).await?;
         Ok(Self { provider: provider.cloned(), ..gateway })
+    }
+
+    /// Tells whoever scrapes gateways where this one is, by the name of what is played on it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn announce(self, targets: Option<&Targets>, name: &str) -> anyhow::Result<Self> {
+        let notice = targets.map(|targets| targets.post(name, self.admin)).transpose()?;
+        Ok(Self { notice, ..self })
     }
 
     /// Kills the process, which is given no chance to tell anybody, and starts it again on the same ports.
@@ -165,9 +177,17 @@ impl Gateway {
         };
         let ready = timeout(PATIENCE, ready).await.unwrap_or_else(|_| bail!("it was not ready within {PATIENCE:?}"));
         match ready {
-            Ok((public, admin)) => {
-                Ok(Self { child, binary, endpoint: Endpoint::at(public), admin, secret, settings, provider: None, log })
-            }
+            Ok((public, admin)) => Ok(Self {
+                child,
+                binary,
+                endpoint: Endpoint::at(public),
+                admin,
+                secret,
+                settings,
+                provider: None,
+                notice: None,
+                log,
+            }),
             Err(error) => bail!("{} did not start: {error:#}\n{}", binary.display(), lock(&log).shown()),
         }
     }
@@ -217,6 +237,9 @@ impl Gateway {
     /// When the process cannot be signalled or waited for.
     pub async fn stop(mut self) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::new("the gateway");
+        if let Some(notice) = self.notice.take() {
+            notice.withdraw().await;
+        }
         match self.child.try_wait()? {
             Some(status) => outcome.broke(format!("it had ended before it was told to: {status}")),
             None => {

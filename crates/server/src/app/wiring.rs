@@ -1,7 +1,7 @@
 //! What the rooms of the middle know of each other: seams, filled in.
 //!
 //! ```text
-//!  driver --Effects--> Wiring -> sessions, metrics, logs
+//!  driver --Effects--> Wiring -> sessions, metrics, alerts of users, logs
 //!  runs --Surroundings--> Around -> agents, driver, sessions, metrics
 //! ```
 
@@ -15,6 +15,7 @@ use crate::driver::{Admitted, Driver, Effects};
 use crate::outbox::Frame;
 use crate::run::{RunChange, Surroundings};
 use crate::session::{Attach, Sessions};
+use crate::telemetry::alerts::Bell;
 use crate::telemetry::metrics::RunOutcome;
 use crate::telemetry::{Metrics, logs};
 
@@ -22,6 +23,7 @@ use crate::telemetry::{Metrics, logs};
 pub(super) struct Wiring {
     pub(super) sessions: Arc<Sessions>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) bell: Arc<Bell>,
 }
 
 impl Effects for Wiring {
@@ -48,6 +50,7 @@ impl Effects for Wiring {
 
     fn event(&self, event: &Event) {
         self.metrics.on_event(event);
+        self.bell.on_event(event);
         logs::event(event);
     }
 }

@@ -21,6 +21,7 @@ use prometheus_client::registry::Registry;
 
 use self::list::Instruments;
 
+mod alerts;
 pub mod dashboard;
 mod gate;
 mod instrument;

@@ -3,6 +3,7 @@
 
 mod agents;
 mod agents_peers;
+mod alerts;
 mod bad_input;
 mod before_identity;
 mod check_config;

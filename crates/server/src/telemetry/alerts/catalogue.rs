@@ -42,6 +42,17 @@ pub fn named(name: &str) -> Option<&'static Alert> {
     ALERTS.iter().find(|alert| alert.name == name)
 }
 
+/// The names of all alerts.
+pub(in crate::telemetry) const NAMES: [&str; ALERTS.len()] = {
+    let mut names = [""; ALERTS.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = ALERTS[index].name;
+        index += 1;
+    }
+    names
+};
+
 /// Those of users, from the lowest band on: 50, 60, 70 and 100 % of the limit of one user.
 pub const OF_USERS: [&str; 4] = ["LychgateUserAt50", "LychgateUserAt60", "LychgateUserAt70", "LychgateUserAt100"];
 
@@ -244,7 +255,7 @@ pub const ALERTS: [Alert; 17] = [
         meaning: "Nobody was served meanwhile. Nobody is called dead for it either: the reaper has a thread of its own and widens \
                   deadlines by the lag.",
         look_at: &[
-            "`lychgate_runtime_lag_seconds`, `process_cpu_seconds_total`: a busy machine, or a stopped one",
+            "`lychgate_runtime_lag_seconds`, `lychgate_process_cpu_seconds_total`: a busy machine, or a stopped one",
             CRITICAL_LOGS,
         ],
         press: &[
@@ -260,7 +271,7 @@ pub const ALERTS: [Alert; 17] = [
         summary: "The reaper runs more than a second late",
         meaning: "Dead sockets are found later, and background reclaim begins later. Admissions climb the ladder by themselves and \
                   lock nobody out.",
-        look_at: &["`lychgate_reaper_lag_seconds`, `process_cpu_seconds_total`", "the load of the machine"],
+        look_at: &["`lychgate_reaper_lag_seconds`, `lychgate_process_cpu_seconds_total`", "the load of the machine"],
         press: &["give the process more processors"],
     },
     Alert {
@@ -322,12 +333,17 @@ pub const ALERTS: [Alert; 17] = [
     Alert {
         name: "LychgateDescriptorsLow",
         severity: Severity::Critical,
-        condition: Above(Ratio(&Sum(Series::all("process_open_fds")), &Sum(Series::all("process_max_fds"))), 0.9),
+        condition: Above(
+            Ratio(&Sum(Series::all("lychgate_process_open_fds")), &Sum(Series::all("lychgate_process_max_fds"))),
+            0.9,
+        ),
         holds_for: TEN_SECONDS,
         summary: "More than nine tenths of the file descriptors are in use",
         meaning: "Sockets stop at `server.max_descriptor_percent` of the limit; what lies above it belongs to the journal, to agents \
                   and to operators, and something takes it.",
-        look_at: &["`process_open_fds`, `process_max_fds`, `lychgate_connections`, `lychgate_unidentified_sockets`"],
+        look_at: &[
+            "`lychgate_process_open_fds`, `lychgate_process_max_fds`, `lychgate_connections`, `lychgate_unidentified_sockets`",
+        ],
         press: &["raise the limit (`LimitNOFILE=` of systemd, `ulimit -n`) and start again", "add a node"],
     },
     Alert {

@@ -46,6 +46,28 @@ pub enum Condition {
     Both(&'static Self, &'static Self),
 }
 
+impl Value {
+    /// The series that it is made from, and how far back of each.
+    fn series(&self) -> Vec<(Series, Duration)> {
+        match self {
+            Self::Sum(series) | Self::Max(series) | Self::Min(series) => vec![(*series, Duration::ZERO)],
+            Self::Increase(series, window) => vec![(*series, *window)],
+            Self::Ratio(part, whole) => [part.series(), whole.series()].concat(),
+        }
+    }
+}
+
+impl Condition {
+    /// The series that it is about, and how far back it looks at each.
+    #[must_use]
+    pub fn series(&self) -> Vec<(Series, Duration)> {
+        match self {
+            Self::Above(value, _) | Self::Below(value, _) => value.series(),
+            Self::Both(one, other) => [one.series(), other.series()].concat(),
+        }
+    }
+}
+
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;

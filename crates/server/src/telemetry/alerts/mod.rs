@@ -13,18 +13,24 @@
 
 use lychgate_core::UserId;
 
+mod bell;
 pub mod catalogue;
 pub mod condition;
+mod desk;
 mod history;
+mod message;
 pub mod rules;
 mod sample;
 mod users;
 mod watch;
+mod webhook;
 
 pub use crate::config::Severity;
+pub use bell::Bell;
 pub use catalogue::{ALERTS, Alert};
 pub use users::Users;
 pub use watch::Watch;
+pub use webhook::Webhook;
 
 /// Where an alert stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,10 +44,39 @@ pub enum State {
 impl State {
     /// The word in messages and metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Firing => "firing",
             Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// The words of all states.
+pub(super) const STATES: [&str; 2] = [State::Firing.as_str(), State::Resolved.as_str()];
+
+/// What became of a request to a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It was taken.
+    Delivered,
+    /// It was not, and is sent again soon.
+    Retried,
+    /// It was not, and is given up; what it tells is part of the next one.
+    Failed,
+}
+
+impl Delivery {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Delivered, Self::Retried, Self::Failed];
+
+    /// The word in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retried => "retried",
+            Self::Failed => "failed",
         }
     }
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::catalogue::{OF_USERS, named};
 use super::rules::{RENEW_RULES, RENEW_RUNBOOK, annotations, quoted, rules, runbook};
 use super::{ALERTS, State, Watch};
+use crate::telemetry::{Metrics, Population};
 
 mod cases;
 
@@ -62,6 +63,27 @@ fn metrics_that_are_not_there_fire_nothing() {
         let now = Duration::from_secs(step * STEP);
         let text = "# EOF\nlychgate_users_of_another_kind{band=\"full\"} 3\n";
         assert_eq!(watch.look(now, Timestamp::UNIX_EPOCH, text), []);
+    }
+}
+
+/// A condition over a name that nobody counts would never fire.
+#[test]
+fn every_condition_asks_for_metrics_and_words_that_are_scraped() {
+    let scrape = Metrics::with_agents(["demo"]).encode(&Population::default());
+    for alert in &ALERTS {
+        for (series, _) in alert.condition.series() {
+            let has = |line: &str| {
+                let is_name = line.strip_prefix(series.name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+                let word = |label: &str, word: &str| line.contains(&format!("{label}=\"{word}\""));
+                is_name && series.labels.iter().all(|(label, words)| words.iter().any(|it| word(label, it)))
+            };
+            assert!(scrape.lines().any(has), "{}: {series} is not scraped", alert.name);
+            for (label, words) in series.labels {
+                for word in *words {
+                    assert!(scrape.contains(&format!("{label}=\"{word}\"")), "{}: no {label}={word}", alert.name);
+                }
+            }
+        }
     }
 }
 

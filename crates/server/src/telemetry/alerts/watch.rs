@@ -5,7 +5,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::catalogue::Alert;
-use super::condition::{Condition, Value};
 use super::history::History;
 use super::{Change, State};
 
@@ -32,38 +31,13 @@ impl Watch {
     /// Nothing fires yet.
     #[must_use]
     pub fn new(alerts: &'static [Alert]) -> Self {
-        let mut watch = Self {
+        let series: Vec<_> = alerts.iter().flat_map(|alert| alert.condition.series()).collect();
+        Self {
             alerts,
             standings: vec![Standing::Quiet; alerts.len()],
             history: History::default(),
-            keep: Duration::ZERO,
-            names: Vec::new(),
-        };
-        alerts.iter().for_each(|alert| watch.learn(&alert.condition));
-        watch
-    }
-
-    fn learn(&mut self, condition: &'static Condition) {
-        match condition {
-            Condition::Above(value, _) | Condition::Below(value, _) => self.learn_value(value),
-            Condition::Both(one, other) => {
-                self.learn(one);
-                self.learn(other);
-            }
-        }
-    }
-
-    fn learn_value(&mut self, value: &'static Value) {
-        match value {
-            Value::Sum(series) | Value::Max(series) | Value::Min(series) => self.names.push(series.name),
-            Value::Increase(series, window) => {
-                self.names.push(series.name);
-                self.keep = self.keep.max(*window);
-            }
-            Value::Ratio(part, whole) => {
-                self.learn_value(part);
-                self.learn_value(whole);
-            }
+            keep: series.iter().map(|(_, window)| *window).max().unwrap_or_default(),
+            names: series.iter().map(|(series, _)| series.name).collect(),
         }
     }
 

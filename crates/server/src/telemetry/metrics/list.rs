@@ -15,6 +15,8 @@ use super::words::{
     AGENT_OUTCOMES, APPENDS, AUTH_FAILURES, DISCONNECTS, EVICTION_REASONS, LOGINS, PATHS, PINGS, RUN_OUTCOMES, SCOPES,
     SHADOW_VERDICTS, words_of,
 };
+use crate::telemetry::alerts::catalogue::NAMES;
+use crate::telemetry::alerts::{Delivery, STATES};
 
 /// Upper bounds in seconds; 1.5 is the promise of an admission with dead sockets, 10 the one of invariant I3.
 const ADMISSION: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 1.5, 3.0, 5.0, 8.0, 10.0];
@@ -116,6 +118,10 @@ metrics! {
         turned_away: Counter = "Strangers who were told to come back later, because of their address or an overload";
         events_sent: Counter = "Events and answers to opens that were taken for sending";
         bytes_sent: Counter = "Bytes of frames that the kernel took";
+    }
+    "Alerts" {
+        alerts: Counter {alert: Values::Words(&NAMES), state: Values::Words(&STATES)} = "Alerts that began or ended, those of users one by one";
+        webhook_deliveries: Counter {outcome: Values::Words(words_of!(Delivery))} = "Requests to webhooks of alerts, by what became of them; failed: given up for this time";
     }
     "Node" {
         ready: Gauge = "1 while the node can deliver and is not being drained, else 0: what /readyz says";

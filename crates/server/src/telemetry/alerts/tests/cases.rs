@@ -297,19 +297,25 @@ pub(super) const CASES: &[Case] = &[
         "LychgateDescriptorsLow",
         "95 of 100",
         (60, FIRES),
-        &[("process_open_fds", Values(&[Flat(95.0, 10)])), ("process_max_fds", Values(&[Flat(100.0, 10)]))],
+        &[
+            ("lychgate_process_open_fds", Values(&[Flat(95.0, 10)])),
+            ("lychgate_process_max_fds", Values(&[Flat(100.0, 10)])),
+        ],
     ),
     case(
         "LychgateDescriptorsLow",
         "80 of 100 are the bound of sockets",
         (60, QUIET),
-        &[("process_open_fds", Values(&[Flat(80.0, 10)])), ("process_max_fds", Values(&[Flat(100.0, 10)]))],
+        &[
+            ("lychgate_process_open_fds", Values(&[Flat(80.0, 10)])),
+            ("lychgate_process_max_fds", Values(&[Flat(100.0, 10)])),
+        ],
     ),
     case(
         "LychgateDescriptorsLow",
         "a system that does not say",
         (60, QUIET),
-        &[("process_open_fds", Values(&[Flat(95.0, 10)]))],
+        &[("lychgate_process_open_fds", Values(&[Flat(95.0, 10)]))],
     ),
     case(
         "LychgateRepaired",
