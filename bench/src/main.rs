@@ -8,6 +8,7 @@
 //! bench journal   appends to the journals, side by side; this one needs no gateway
 //! bench fanout    one stream to 1,000 tabs: allocations per event, processor time per delivery
 //! bench doors     hello to opened among 10,000 silent sockets and 200 slow ones
+//! bench soak      memory after each of many storms of ever new users
 //! bench latency   from a byte of the agent to the same byte at the client, with the gateway and without
 //! ```
 
@@ -22,6 +23,7 @@ mod latency;
 mod machine;
 mod memory;
 mod runs;
+mod soak;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,7 +67,9 @@ enum Command {
     Doors(doors::Args),
     /// From a byte of the agent to the same byte at the client.
     Latency(latency::Args),
-    /// Everything, with its defaults.
+    /// Whether memory grows in a long storm of ever new users.
+    Soak(soak::Args),
+    /// Everything but `soak`, with its defaults.
     All,
     /// Holds sessions until it is silenced; part of `zombies`.
     #[command(name = hold::SUBCOMMAND, hide = true)]
@@ -91,6 +95,7 @@ async fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Fanout(args) => fanout::measure(gateway, args).await?,
         Command::Doors(args) => doors::measure(gateway, args).await?,
         Command::Latency(args) => latency::measure(gateway, args).await?,
+        Command::Soak(args) => soak::measure(gateway, args).await?,
         Command::Zombies { rounds } => return plans(gateway, &[Written::TwentyZombies], *rounds).await,
         Command::Storm => return plans(gateway, &[Written::Storm], 1).await,
         Command::Journal(args) => journal::measure(args).await?,

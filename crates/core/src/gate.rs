@@ -220,6 +220,12 @@ impl Gate {
             .map_or_else(Vec::new, |user| user.sessions.iter().map(|session| user.key(&session.thread)).collect())
     }
 
+    /// The user's connections.
+    #[must_use]
+    pub fn connections_of(&self, user: &UserId) -> Vec<ConnectionId> {
+        self.user(user).map_or_else(Vec::new, |user| user.connections.iter().map(|connection| connection.id).collect())
+    }
+
     /// How much would be lost with a connection; none when it is not known. Bounds that reach across users (address,
     /// node) compare these: the lowest goes first.
     #[must_use]

@@ -62,7 +62,7 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 pub struct Ready {
     /// For browsers.
     pub listen: SocketAddr,
-    /// Health and metrics.
+    /// For operators and what watches over the node: health, metrics, the routes of docs/admin.md.
     pub admin: SocketAddr,
 }
 
@@ -322,7 +322,7 @@ impl Node {
         self.runs.shutdown(LAST_ORDERS).await;
         self.driver.close_all(EvictReason::Draining);
         stop.cancel();
-        // It bounds itself.
+        // It gives its connections LAST_ORDERS and then ends by itself.
         if users.await.is_err() {
             tracing::error!("the listener for users ended by a panic");
         }

@@ -30,8 +30,8 @@ impl Driver {
         self.shard(user).gate.report(user)
     }
 
-    /// What is known of the next users from a place on, at most `count` of them, and where to go on; none at the end. One shard is locked at a time and for a few users only (hazard R13); whoever is here all the time
-    /// is met exactly once.
+    /// What is known of the next users from a place on, at most `count` of them, and where to go on; none at the end. One
+    /// shard is locked at a time and for a few users only (hazard R13); whoever is here all the time is met exactly once.
     #[must_use]
     pub fn reports(&self, from: Place, count: usize) -> (Vec<UserReport>, Option<Place>) {
         let mut found = Vec::new();
@@ -112,11 +112,9 @@ impl Driver {
     pub fn expel_user(&self, user: &UserId, reason: EvictReason, is_hit: impl Fn(Proof) -> bool) -> usize {
         let hit: Vec<ConnectionId> = {
             let shard = self.shard(user);
-            let his = shard.gate.report(user).into_iter().flat_map(|report| report.connections);
-            let is_hit = |connection: &ConnectionId| {
-                shard.links.get(connection).is_some_and(|link| link.proofs(reason).any(&is_hit))
-            };
-            his.map(|report| report.connection).filter(is_hit).collect()
+            let mut his = shard.gate.connections_of(user);
+            his.retain(|connection| shard.links.get(connection).is_some_and(|link| link.proofs(reason).any(&is_hit)));
+            his
         };
         for connection in &hit {
             self.input(user, Input::Expel { user: user.clone(), connection: *connection, reason });
