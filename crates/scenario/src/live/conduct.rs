@@ -215,7 +215,10 @@ fn needs_own_gateway(plan: &Plan) -> bool {
 /// What a plan wants otherwise than the defaults are, as variables of the gateway's environment.
 fn settings(plan: &Plan) -> Vec<(String, String)> {
     let variable = |section: &str, key: &str| format!("LYCHGATE__{section}__{}", key.to_uppercase());
-    let everybody = plan.settings().into_iter().map(|(key, value)| (variable("LIMITS", key), value));
+    let everybody = plan.settings().into_iter().map(|(key, value)| match key.strip_prefix("forecast_") {
+        Some(key) => (variable("FORECAST", key), value),
+        None => (variable("LIMITS", key), value),
+    });
     let named = plan.named_settings().into_iter().flat_map(|(name, keys)| {
         let section = format!("PLANS__{}", name.to_uppercase());
         keys.into_iter().map(move |(key, value)| (variable(&section, key), value)).collect::<Vec<_>>()

@@ -11,10 +11,12 @@
 
 mod admin;
 pub mod agents;
+mod alerts;
 mod auth;
 pub mod change;
 mod error;
 mod explain;
+mod forecast;
 mod journal;
 mod limits;
 mod load;
@@ -30,6 +32,7 @@ pub(crate) mod value;
 mod websocket;
 
 pub use admin::{Admin, AdminKey, Role};
+pub use alerts::{Alerts, Severity, Webhook, WebhookKind};
 pub use auth::{Algorithm, Auth, ClaimNames, Issuer, Jwt, KeySource, MIN_SECRET_BYTES, PublicKey};
 pub use error::{ConfigError, Contradiction, Place};
 pub use explain::Explain;
@@ -54,6 +57,8 @@ pub struct Config {
     pub limits: lychgate_core::Limits,
     /// The same, and those of users whose token names a plan (`[plans.NAME]`).
     pub plans: lychgate_core::Plans,
+    /// How far ahead the node looks (`[forecast]`; of each user it stands in the limits); none: not at all.
+    pub forecast: Option<lychgate_core::Foresight>,
     /// The keys of `[liveness]` that the gate knows nothing of.
     pub liveness: Liveness,
     /// Bounds of the WebSocket layer.
@@ -70,6 +75,8 @@ pub struct Config {
     pub runs: Runs,
     /// Where events are kept.
     pub journal: Journal,
+    /// Who is told when something is wrong.
+    pub alerts: Alerts,
     /// What is written to standard error.
     pub log: Log,
     /// What is remembered of decisions.

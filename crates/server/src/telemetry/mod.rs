@@ -5,7 +5,10 @@
 //!                      '--> Metrics::on_event --scrape: Population--> GET /metrics
 //! ```
 
+pub mod alerts;
+pub mod forecast;
 pub mod logs;
 pub mod metrics;
 
+pub use forecast::{NodeForecast, Outlook};
 pub use metrics::{Metrics, Population};
