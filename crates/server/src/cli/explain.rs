@@ -13,6 +13,8 @@ use super::{print, runtime};
 use crate::error::Error;
 use crate::wire::admin::{Decision, DecisionPage, Explained};
 
+const FEED: [&str; 3] = ["v1", "admin", "decisions"];
+
 /// How long the gateway holds one question while it has no news.
 const WAIT: Duration = Duration::from_secs(25);
 /// After a failure, while following.
@@ -87,28 +89,40 @@ async fn feed(args: &ExplainArgs, operator: &Operator) -> Result<(), Error> {
         None if !args.all => query.push(("interesting", "true".to_owned())),
         None => {}
     }
-    let path = ["v1", "admin", "decisions"];
-    let first = operator.json(&path, &query, Duration::ZERO).await.map_err(|failure| operator.error(&failure))?;
-    let mut page: DecisionPage = read(operator, first)?;
+    let first = operator.json(&FEED, &query, Duration::ZERO).await.map_err(|failure| operator.error(&failure))?;
+    let page: DecisionPage = read(operator, first)?;
     show(args, &page)?;
+    match args.follow {
+        true => follow(args, operator, query, page.next).await,
+        false if page.decisions.is_empty() && !args.json => {
+            print("Nothing that anybody would ask about was decided lately; --all shows everything.\n")
+        }
+        false => Ok(()),
+    }
+}
+
+/// What is decided from here on, until whoever reads has gone.
+async fn follow(
+    args: &ExplainArgs,
+    operator: &Operator,
+    mut query: Vec<(&str, String)>,
+    mut after: String,
+) -> Result<(), Error> {
     query.push(("wait", format!("{}s", WAIT.as_secs())));
-    while args.follow {
+    loop {
         let mut next = query.clone();
-        next.push(("after", page.next.clone()));
-        match operator.json(&path, &next, WAIT).await {
+        next.push(("after", after.clone()));
+        match operator.json(&FEED, &next, WAIT).await {
             Ok(answer) => {
-                page = read(operator, answer)?;
+                let page: DecisionPage = read(operator, answer)?;
                 show(args, &page)?;
+                after = page.next;
             }
             // A gateway that restarts comes back; the cursor says what was missed.
             Err(Failure::Unreachable(_) | Failure::Status(429 | 500..=599, _)) => sleep(AGAIN_AFTER).await,
             Err(failure) => return Err(operator.error(&failure)),
         }
     }
-    if page.decisions.is_empty() && !args.json {
-        return print("Nothing that anybody would ask about was decided lately; --all shows everything.\n");
-    }
-    Ok(())
 }
 
 fn show(args: &ExplainArgs, page: &DecisionPage) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! Whom a configuration names: agents and issuers. Are they there, do they know us, and is their clock ours?
+//! Whom a configuration names: agents, issuers, and who is told of alerts. Are they there, do they know us, and is their clock ours?
 
 use std::time::Duration;
 
@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{AUTHORIZATION, DATE, HeaderMap};
 use reqwest::{Response, Url};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::finding::Finding;
 use crate::config::agents::{AgentKind, Remote};
@@ -41,8 +43,30 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
         let url = format!("{}/.well-known/openid-configuration", provider.issuer_url.trim_end_matches('/'));
         findings.push(provider_answers(name, &url, &mut clocks).await);
     }
+    for (name, webhook) in &config.alerts.webhooks {
+        findings.push(webhook_is_there(name, &webhook.url).await);
+    }
     findings.extend(clock(&clocks));
     findings
+}
+
+/// Whether somebody listens there. Nothing is sent, because whatever is sent there calls somebody.
+async fn webhook_is_there(name: &str, url: &Url) -> Finding {
+    const CHECK: &str = "webhook";
+    let place =
+        (url.host_str().unwrap_or_default().trim_matches(['[', ']']), url.port_or_known_default().unwrap_or(443));
+    let why = match timeout(WITHIN, TcpStream::connect(place)).await {
+        Ok(Ok(_)) => return Finding::ok(CHECK, format!("{name} can be reached")),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it does not answer within 5 s".to_owned(),
+    };
+    Finding::wrong(
+        CHECK,
+        format!("{name}: it cannot be reached: {why}"),
+        format!(
+            "Mend its address in [alerts.webhooks.{name}], or let this machine through to it; nobody is called meanwhile."
+        ),
+    )
 }
 
 /// Who was asked, and how many seconds his clock is ahead of ours.

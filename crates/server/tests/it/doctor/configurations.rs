@@ -155,6 +155,18 @@ async fn an_issuer_whose_keys_cannot_be_had_is_found() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_nobody_listens_at_is_found_and_its_address_is_told_to_nobody() {
+    let mut plan = Plan::healthy("doctor-webhook").await;
+    let receiver = answering("200 OK".to_owned(), "").await;
+    plan.set("alerts.webhooks.ops.url", &format!("\"http://{receiver}/hook\""));
+    nothing(&plan.doctor().await);
+    plan.set("alerts.webhooks.ops.url", &format!("\"http://{}/a-secret-path\"", nobody()));
+    let said = plan.doctor().await;
+    only(&said, "webhook", "ops: it cannot be reached");
+    assert!(!said.out.contains("a-secret-path"), "{said:?}");
+}
+
+#[tokio::test]
 async fn a_clock_that_is_off_is_found() {
     let mut plan = Plan::healthy("doctor-clock").await;
     let early = answering(format!("200 OK\r\ndate: {}", date(3_600)), "{}").await;

@@ -8,7 +8,7 @@ use crate::gateway::{Gateway, READ_KEY, soon};
 use crate::http::client::Ask;
 
 async fn page(gateway: &Gateway, query: &str) -> Value {
-    let (status, page) = ask(gateway, Ask::get(&format!("/v1/admin/decisions?{query}"))).await;
+    let (status, page) = ask(gateway, Ask::get(format!("/v1/admin/decisions?{query}"))).await;
     assert_eq!(status, 200, "{page}");
     page
 }
@@ -56,7 +56,7 @@ async fn whoever_waits_is_told_when_something_is_decided() {
         client.open("t1").await;
         client
     };
-    let (page, _client) = soon(async { tokio::join!(waits, decides) }).await;
+    let (page, _client) = soon(Box::pin(async { tokio::join!(waits, decides) })).await;
     assert_eq!(threads(&page), ["t1"]);
     assert_eq!(page["decisions"][0]["user"], "ann");
 }
@@ -94,7 +94,7 @@ async fn what_was_dropped_is_counted_and_a_cursor_of_another_life_is_known() {
 #[tokio::test]
 async fn a_feed_is_for_readers_and_a_mistake_names_its_parameter() {
     let gateway = Gateway::start(&[]).await;
-    let reader = Ask::get("/v1/admin/decisions").header("authorization", &format!("Bearer {READ_KEY}"));
+    let reader = Ask::get("/v1/admin/decisions").header("authorization", format!("Bearer {READ_KEY}"));
     assert_eq!(reader.send_to_admin(&gateway).await.status, 200);
     assert_eq!(Ask::get("/v1/admin/decisions").send_to_admin(&gateway).await.status, 401);
     for (query, names) in [
@@ -108,7 +108,7 @@ async fn a_feed_is_for_readers_and_a_mistake_names_its_parameter() {
         ("wait=31s", "`wait`"),
         ("wait=5", "`wait`"),
     ] {
-        let (status, error) = ask(&gateway, Ask::get(&format!("/v1/admin/decisions?{query}"))).await;
+        let (status, error) = ask(&gateway, Ask::get(format!("/v1/admin/decisions?{query}"))).await;
         assert_eq!(status, 400, "{query}");
         assert!(error["message"].as_str().unwrap().contains(names), "{query}: {error}");
     }

@@ -39,7 +39,7 @@ fn the_defaults_on_a_machine_for_servers_need_no_doctor() {
 #[test]
 fn each_setting_that_is_legal_and_dangerous_is_found_by_itself() {
     let provider = "login.providers.x.issuer_url = \"https://login.example.org\"\nlogin.providers.x.client_id = \"c\"\n\
-                    login.providers.x.allow_all = true\nserver.public_url = \"https://chat.example.org\"\n\
+                    server.public_url = \"https://chat.example.org\"\n\
                     server.trusted_proxies = [\"10.0.0.0/8\"]\nauth.shared_users = true";
     for (lines, check, grade) in [
         ("server.admin_listen = \"0.0.0.0:8788\"", "admin listener", Grade::Wrong),
