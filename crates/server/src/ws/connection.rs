@@ -388,6 +388,60 @@ mod tests {
         fn on_end(&mut self, _ending: Ending) {}
     }
 
+    /// Remembers the last words.
+    struct Listens(Arc<std::sync::Mutex<Vec<Sign>>>);
+
+    impl Handler for Listens {
+        fn on_text(&mut self, text: &str) {
+            panic!("nobody acts on what a buried peer had said: {text}");
+        }
+        fn on_binary(&mut self, _bytes: &[u8]) {}
+        fn on_pulse(&mut self) {}
+        fn on_write(&mut self, _progress: lychgate_core::WriteProgress) {}
+        fn on_ping_written(&mut self) {}
+        fn on_last_words(&mut self, sign: Sign) {
+            self.0.lock().unwrap().push(sign);
+        }
+        fn is_identified(&self) -> bool {
+            true
+        }
+        fn on_hello_timeout(&mut self) {}
+        fn on_violation(&mut self, _violation: Violation) {}
+        fn on_end(&mut self, _ending: Ending) {}
+    }
+
+    /// What the task of a connection finds in these bytes, which its peer had sent before it was buried.
+    async fn last_words(bytes: &[u8]) -> Vec<Sign> {
+        let sockets = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (ours, peer) = tokio::join!(sockets.accept(), TcpStream::connect(sockets.local_addr().unwrap()));
+        let (ours, mut peer) = (ours.unwrap().0, peer.unwrap());
+        tokio::io::AsyncWriteExt::write_all(&mut peer, bytes).await.unwrap();
+        if !bytes.is_empty() {
+            ours.readable().await.unwrap();
+        }
+        let bounds = config::Config::from_toml("auth.jwt.secret = \"0123456789abcdef0123456789abcdef\"");
+        let outbox = Outbox::new(ours, 4_096);
+        let seat = Pool::new(10, 10).take_seat([127, 0, 0, 1].into()).unwrap();
+        let heard = Arc::default();
+        let (shared, bounds) = (Arc::clone(&outbox), Arc::new(bounds.unwrap().websocket));
+        let connection = Connection::new(shared, bounds, &[], seat, Listens(Arc::clone(&heard)));
+        outbox.bury();
+        connection.await;
+        let heard = heard.lock().unwrap();
+        heard.clone()
+    }
+
+    #[tokio::test]
+    async fn whole_frames_that_came_before_the_burial_are_signs_and_nothing_else_is() {
+        let text = [0x81, 0x82, 1, 2, 3, 4, b'h' ^ 1, b'i' ^ 2];
+        let pong = [0x8a, 0x80, 1, 2, 3, 4];
+        assert_eq!(last_words(&text).await, [Sign::Data]);
+        assert_eq!(last_words(&pong).await, [Sign::Pong], "a browser answers it for a frozen page, too");
+        assert_eq!(last_words(&[&pong[..], &text, &pong].concat()).await, [Sign::Data]);
+        assert_eq!(last_words(&text[..5]).await, [], "half a frame");
+        assert_eq!(last_words(&[]).await, []);
+    }
+
     #[test]
     fn an_idle_connection_is_small() {
         assert!(size_of::<Connection<Nothing>>() <= 96, "{}", size_of::<Connection<Nothing>>());

@@ -20,6 +20,7 @@ mod journal;
 mod limits;
 mod listener;
 mod login;
+mod metrics;
 mod operators;
 mod readiness;
 mod reload;
