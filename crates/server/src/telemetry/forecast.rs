@@ -49,7 +49,7 @@ impl NodeForecast {
         let Some(foresight) = kept.foresight else { return Outlook { full_in: None, load, load_ahead: load } };
         if connections != kept.held {
             let change = (kept.held, connections);
-            kept.trend.change(now, change, foresight.smoothing);
+            kept.trend.change(now, change, &foresight);
             kept.held = connections;
         }
         let rise = kept.trend.rise_ahead(now, &foresight);
