@@ -30,22 +30,28 @@ use crate::listener::{self, Listener, Pool, max_connections};
 use crate::run::Runs;
 use crate::session::Sessions;
 use crate::store::Store;
-use crate::telemetry::{Metrics, Population};
+use crate::store::audit::Keep;
+use crate::telemetry::alerts::Bell;
+use crate::telemetry::{Metrics, NodeForecast, Population};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
+mod alarm;
 mod drain;
 mod entrance;
 mod notify;
 mod operators;
 mod reload;
+mod remedy;
 mod signals;
 mod wiring;
 
+use alarm::Alarm;
 use drain::Exodus;
 use operators::Operators;
 use reload::InForce;
 pub use reload::Source;
+use remedy::{Hands, Remedies};
 use signals::{Hurry, Signals};
 use wiring::{Around, Wiring};
 
@@ -81,6 +87,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let vigil = reaper.vigil();
     let drain = CancellationToken::new();
     let control = node.control(&config, drain.clone());
+    let remedied = tokio::spawn(Arc::clone(&node.remedies).run(node.hands(&config, drain.clone())));
     let in_force = InForce::new(loaded, config.clone(), source, node.reloading(Arc::clone(&control)));
     let journal = Arc::clone(&node.journal);
     let health =
@@ -90,6 +97,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let addresses = Ready { listen: address(&user_socket)?, admin: address(&admin_socket)? };
     let listener = listen(user_socket, &config.server, &config.liveness)?;
     let admin = Admin::new(Arc::clone(&health), Arc::clone(&node.metrics), node.population(listener.pool()));
+    let _alarm = node.alarm(&config, listener.pool())?;
     let door = Door { services: node.services(&config), bounds: Arc::new(config.websocket.clone()) };
     let stop = CancellationToken::new();
     let keep = |login: &Arc<Operations>| {
@@ -123,6 +131,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
         () = hurry.signals.next() => tracing::warn!("told once more to stop: what is left is left to the system"),
     }
     watched.abort();
+    remedied.abort();
     tracing::info!("stopped");
     Ok(())
 }
@@ -170,12 +179,16 @@ struct Node {
     /// Of operators, on their own listener.
     operators: Option<Arc<Operations>>,
     metrics: Arc<Metrics>,
+    bell: Arc<Bell>,
+    agents: Arc<Agents>,
+    remedies: Arc<Remedies>,
+    outlook: Arc<NodeForecast>,
 }
 
 impl Node {
     fn assemble(config: &Config, listen: SocketAddr) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new());
-        let agents = Agents::new(&config.agents).map_err(|error| Error::Failed(error.to_string()))?;
+        let agents = Arc::new(Agents::new(&config.agents).map_err(failed)?);
         let journal: Arc<dyn Journal> = match config.journal.kind {
             JournalKind::Memory => Arc::new(Memory::new(&config.journal, &epoch())),
             JournalKind::Sqlite => Arc::new(Sqlite::open(&config.journal, &epoch())?),
@@ -183,7 +196,9 @@ impl Node {
         let runtime = tokio::runtime::Handle::current();
         let sessions = Sessions::new(Arc::clone(&journal), runtime.clone(), config.websocket.window);
         journal.follow(Arc::clone(&sessions) as Arc<dyn crate::journal::Follower>);
-        let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
+        let bell = Arc::new(Bell::default());
+        let effects =
+            Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics), bell: Arc::clone(&bell) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
         let store = store(&config.journal)?;
@@ -193,9 +208,27 @@ impl Node {
             |entrance| entrance::operations(config, entrance, &driver, &doorkeeper, &metrics).map(Arc::new);
         let login = entrance.map(operations).transpose()?;
         let operators = entrance::open_for_operators(config, &store)?.map(operations).transpose()?;
-        let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
+        let around =
+            Around { agents: Arc::clone(&agents), driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, doorkeeper, store, login, operators, metrics })
+        let remedies = Remedies::new(&config.remediation);
+        bell.listen(Arc::clone(&remedies) as _);
+        let outlook = Arc::new(NodeForecast::new(config.forecast));
+        Ok(Self {
+            driver,
+            sessions,
+            runs,
+            journal,
+            doorkeeper,
+            store,
+            login,
+            operators,
+            metrics,
+            bell,
+            agents,
+            remedies,
+            outlook,
+        })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -238,12 +271,15 @@ impl Node {
     /// What a newer configuration changes at once.
     fn reloading(&self, control: Arc<Control>) -> impl Fn(&Config) + Send + Sync + 'static {
         let (driver, doorkeeper) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper));
+        let (remedies, outlook) = (Arc::clone(&self.remedies), Arc::clone(&self.outlook));
         let logins = [self.login.clone(), self.operators.clone()];
         move |config| {
             control.renew(config);
             driver.replace_plans(&config.plans);
             doorkeeper.reload(&config.auth);
             logins.iter().flatten().for_each(|login| login.reload(config));
+            remedies.renew(&config.remediation);
+            outlook.renew(config.forecast);
             reload::relevel(config);
         }
     }
@@ -259,10 +295,31 @@ impl Node {
         }
     }
 
+    /// Watches over what is scraped, from now on.
+    fn alarm(&self, config: &Config, pool: Arc<Pool>) -> Result<Alarm, Error> {
+        let (metrics, population) = (Arc::clone(&self.metrics), self.population(pool));
+        let scrape = move || metrics.encode(population());
+        Alarm::start(&config.alerts, Arc::clone(&self.bell), &self.metrics, scrape)
+    }
+
+    /// What the rules of remediation act on.
+    fn hands(&self, config: &Config, drain: CancellationToken) -> Hands {
+        let age = u64::try_from(config.admin.audit_age.as_millis()).unwrap_or(u64::MAX);
+        Hands {
+            driver: Arc::clone(&self.driver),
+            agents: Arc::clone(&self.agents),
+            store: Arc::clone(&self.store),
+            metrics: Arc::clone(&self.metrics),
+            keep: Keep { entries: config.admin.audit_entries, for_ms: age },
+            drain,
+        }
+    }
+
     fn population(&self, pool: Arc<Pool>) -> impl Fn() -> Population + Send + Sync + 'static {
-        let driver = Arc::clone(&self.driver);
+        let (driver, outlook) = (Arc::clone(&self.driver), Arc::clone(&self.outlook));
         move || {
             let census = driver.census();
+            let node = outlook.look(driver.now(), census.connections, driver.most_connections());
             let (explained_bytes, explained_dropped) = driver.explained();
             Population {
                 explained_bytes,
@@ -271,6 +328,8 @@ impl Node {
                 connections: census.connections,
                 runs: census.runs,
                 unidentified: pool.occupancy().strangers,
+                users_forecast: census.by_forecast,
+                node,
             }
         }
     }

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::value::parse_duration;
 use crate::config::{Argument, Sources, load, reference};
 use crate::error::Error;
+use crate::telemetry::alerts::{ALERTS, rules};
 
 mod admin_key;
 pub mod chat;
@@ -41,6 +42,8 @@ enum Command {
     Config(ConfigArgs),
     /// Check the configuration and say what is wrong with it.
     CheckConfig(FileArgs),
+    /// Print the alerts: the rules for Prometheus, or what to do about each of them.
+    Alerts(AlertsArgs),
     /// Look at the threads of a gateway, export or delete them.
     Threads(threads::ThreadsArgs),
     /// Chat from a terminal. Lines from standard input are sent one by one.
@@ -75,6 +78,17 @@ struct ConfigArgs {
     reference: bool,
 }
 
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct AlertsArgs {
+    /// The rules for Prometheus: deploy/prometheus/lychgate.rules.yml
+    #[arg(long)]
+    rules: bool,
+    /// What each means and what to do about it: docs/alerts.md
+    #[arg(long)]
+    runbook: bool,
+}
+
 /// Runs the program and says how it ended. Never panics on arguments; whatever is wrong is one message on standard
 /// error.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -105,6 +119,8 @@ fn run(command: Command) -> Result<(), Error> {
         Command::AdminKey(args) => admin_key::run(args),
         Command::Config(args) => config(args),
         Command::CheckConfig(args) => check_config(args),
+        Command::Alerts(args) if args.rules => print(&rules::rules(&ALERTS)),
+        Command::Alerts(_) => print(&rules::runbook(&ALERTS)),
         Command::Threads(args) => threads::run(args),
         Command::Chat(args) => chat::main(args),
     }

@@ -40,7 +40,7 @@ mod tests;
 
 pub use bounds::{ConnectionBounds, network};
 pub use operate::Place;
-pub use overload::{Overload, come_back_after, jittered};
+pub use overload::{Overload, Shed, come_back_after, jittered};
 pub use reaper::{Lag, Reaper, Report};
 pub use vigil::{Trouble, Vigil};
 
@@ -177,6 +177,7 @@ pub struct Driver {
     bounds: bounds::Addresses,
     /// More than every connection of the node being somebody's last: nobody can be sent away for a newcomer.
     full: Overload,
+    shed: Shed,
     /// The runtime runs late.
     late: Overload,
     alarm: reaper::Alarm,
@@ -214,6 +215,7 @@ impl Driver {
             effects,
             bounds: bounds::Addresses::new(bounds),
             full: Overload::default(),
+            shed: Shed::default(),
             late: Overload::default(),
             alarm: reaper::Alarm::default(),
         })

@@ -1,7 +1,7 @@
 //! What the rooms of the middle know of each other: seams, filled in.
 //!
 //! ```text
-//!  driver --Effects--> Wiring -> sessions, metrics, logs
+//!  driver --Effects--> Wiring -> sessions, metrics, alerts of users, logs
 //!  runs --Surroundings--> Around -> agents, driver, sessions
 //! ```
 
@@ -14,12 +14,14 @@ use crate::driver::{Admitted, Driver, Effects};
 use crate::outbox::Frame;
 use crate::run::{RunChange, Surroundings};
 use crate::session::{Attach, Sessions};
+use crate::telemetry::alerts::Bell;
 use crate::telemetry::{Metrics, logs};
 
 /// What the driver causes outside of sockets.
 pub(super) struct Wiring {
     pub(super) sessions: Arc<Sessions>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) bell: Arc<Bell>,
 }
 
 impl Effects for Wiring {
@@ -46,13 +48,14 @@ impl Effects for Wiring {
 
     fn event(&self, event: &Event) {
         self.metrics.on_event(event);
+        self.bell.on_event(event);
         logs::event(event);
     }
 }
 
 /// What runs know of agents, gate and sessions.
 pub(super) struct Around {
-    pub(super) agents: Agents,
+    pub(super) agents: Arc<Agents>,
     pub(super) driver: Arc<Driver>,
     pub(super) sessions: Arc<Sessions>,
 }

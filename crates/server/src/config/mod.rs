@@ -11,6 +11,7 @@
 
 mod admin;
 pub mod agents;
+mod alerts;
 mod auth;
 pub mod change;
 mod error;
@@ -21,6 +22,7 @@ mod load;
 mod log;
 mod login;
 pub mod reference;
+mod remediation;
 mod runs;
 mod secret;
 mod server;
@@ -30,6 +32,7 @@ pub(crate) mod value;
 mod websocket;
 
 pub use admin::{Admin, AdminKey, Role};
+pub use alerts::{Alerts, Severity, Webhook, WebhookKind};
 pub use auth::{Algorithm, Auth, ClaimNames, Issuer, Jwt, KeySource, MIN_SECRET_BYTES, PublicKey};
 pub use error::{ConfigError, Contradiction, Place};
 pub use journal::{Durability, Journal, JournalKind};
@@ -37,6 +40,7 @@ pub use limits::Liveness;
 pub use load::{Loaded, load};
 pub use log::{Log, LogFormat};
 pub use login::{Login, Provider};
+pub use remediation::{ALERTS, Acting, Action, Remediation, Rule, USER_ALERTS};
 pub use runs::Runs;
 pub use server::{Environment, ForwardedHeader, PublicUrl, Server};
 pub use sources::{Argument, Sources};
@@ -53,6 +57,8 @@ pub struct Config {
     pub limits: lychgate_core::Limits,
     /// The same, and those of users whose token names a plan (`[plans.NAME]`).
     pub plans: lychgate_core::Plans,
+    /// What is done when an alert fires.
+    pub remediation: Remediation,
     /// How far ahead the node looks (`[forecast]`; of each user it stands in the limits); none: not at all.
     pub forecast: Option<lychgate_core::Foresight>,
     /// The keys of `[liveness]` that the gate knows nothing of.
@@ -71,6 +77,8 @@ pub struct Config {
     pub runs: Runs,
     /// Where events are kept.
     pub journal: Journal,
+    /// Who is told when something is wrong.
+    pub alerts: Alerts,
     /// What is written to standard error.
     pub log: Log,
 }

@@ -67,6 +67,8 @@ fn the_reference_lists_exactly_the_keys_that_are_accepted() {
     // A table below the section, whose names are free.
     sections.entry("admin".to_owned()).or_default().insert("keys".to_owned());
     sections.remove("admin.keys");
+    sections.entry("alerts".to_owned()).or_default().insert("webhooks".to_owned());
+    sections.remove("alerts.webhooks");
     // Providers are named, and all that [login] has below it.
     sections.remove("login.providers");
     sections.get_mut("login").unwrap().insert("providers".to_owned());

@@ -17,7 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 /// How many records there are, counted when the metrics are scraped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Population {
     /// Sessions of all users.
     pub sessions: usize,
@@ -31,7 +31,17 @@ pub struct Population {
     pub explained_bytes: usize,
     /// Users whose record of decisions was dropped to stay within its budget, since the start.
     pub explained_dropped: u64,
+    /// Users who reach their limit within each of [`lychgate_core::WITHIN`].
+    pub users_forecast: [usize; lychgate_core::WITHIN.len()],
+    /// Where the node's connections go.
+    pub node: super::Outlook,
 }
+
+mod alerts;
+mod forecast;
+
+use alerts::Alerts;
+use forecast::Forecasts;
 
 type Seconds = Gauge<f64, AtomicU64>;
 
@@ -144,6 +154,8 @@ pub struct Metrics {
     pings: Family<Outcome, Counter>,
     events_sent: Counter,
     bytes_sent: Counter,
+    alerts: Alerts,
+    forecasts: Forecasts,
 }
 
 impl Default for Metrics {
@@ -190,6 +202,8 @@ impl Metrics {
         let pings = list.family("pings", "Questions whether somebody is there, by what became of them");
         let events_sent = list.counter("events_sent", "Events and answers to opens that outboxes took");
         let bytes_sent = list.counter("bytes_sent", "Bytes of frames that the kernel took");
+        let alerts = Alerts::register(&mut list);
+        let forecasts = Forecasts::register(&mut list);
         // A series that appears with its first event hides that event from `rate()`: those with few words start at zero.
         for path in PATHS {
             let _ = admissions.get_or_create(&Path { path: path.as_str() });
@@ -210,7 +224,7 @@ impl Metrics {
             registry: list.0,
             sessions, connections, runs, unidentified, explained_bytes, explained_dropped, admissions, admission_wait, waits, lockouts_prevented,
             sessions_ended, evictions, shadow, queued, breakers, repairs, pressure, zombies, connects, disconnects, refusals, close_unconfirmed,
-            heartbeat_misses, auth_failures, logins, turned_away, reaper_lag, runtime_lag, runtime_stuck, pings, events_sent, bytes_sent,
+            heartbeat_misses, auth_failures, logins, turned_away, reaper_lag, runtime_lag, runtime_stuck, pings, events_sent, bytes_sent, alerts, forecasts,
         }
     }
 
@@ -332,6 +346,7 @@ impl Metrics {
         for (gauge, count) in gauges {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+        self.forecasts.set(&population);
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a String does not fail");
         text

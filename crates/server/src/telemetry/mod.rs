@@ -5,6 +5,7 @@
 //!                      '--> Metrics::on_event --scrape: Population--> GET /metrics
 //! ```
 
+pub mod alerts;
 pub mod forecast;
 pub mod logs;
 pub mod metrics;

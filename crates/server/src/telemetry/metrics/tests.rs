@@ -58,6 +58,7 @@ fn gauges_are_what_was_counted_when_they_were_scraped() {
         unidentified: 1,
         explained_bytes: 900,
         explained_dropped: 4,
+        ..Population::default()
     };
     assert!(metrics.encode(population).contains("lychgate_sessions 3\n"));
     let text = metrics.encode(Population::default());
