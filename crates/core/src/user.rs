@@ -12,7 +12,7 @@ use crate::limits::{Limits, Pressure, Usage};
 use crate::liveness::{Evidence, Liveness};
 use crate::plans::PlanId;
 use crate::queue::{Reserve, Round, Waiter};
-use crate::reclaim::{Facts, Standing};
+use crate::reclaim::{Facts, ReclaimLevel, Standing};
 use crate::session::{Mark, Session};
 use crate::timer::{Awake, Clock, Time};
 
@@ -24,6 +24,8 @@ pub(crate) struct Closing {
     pub(crate) deadline: Awake,
     /// Its end is that of a handshake: it says whether closes work.
     pub(crate) by_handshake: bool,
+    /// The level of reclaim that ordered it.
+    pub(crate) level: Option<ReclaimLevel>,
 }
 
 /// How much would be lost with a connection: dead ones first, then those without a session, then the least recently
@@ -108,9 +110,9 @@ impl User {
     }
 
     /// After how long he reaches his limit at the present trend; none where nobody forecasts, or it is not in sight at all.
-    pub(crate) fn full_in(&self, clock: &Clock, limits: &Limits) -> Option<Duration> {
+    pub(crate) fn full_in(&self, now: Time, limits: &Limits) -> Option<Duration> {
         let foresight = limits.forecast.as_ref()?;
-        self.trend.full_in(clock.now, (self.sessions.len(), limits.max_sessions_per_user), foresight)
+        self.trend.full_in(now, (self.sessions.len(), limits.max_sessions_per_user), foresight)
     }
 
     /// Whether he rises to it within the horizon.

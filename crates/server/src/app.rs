@@ -23,9 +23,9 @@ use crate::auth::Doorkeeper;
 use crate::config::{self, Config, JournalKind, Liveness, Loaded, Server};
 use crate::driver::{ConnectionBounds, Driver, Greeting, Reaper, Report, Vigil};
 use crate::error::Error;
-use crate::journal::Journal;
 use crate::journal::memory::Memory;
 use crate::journal::sqlite::Sqlite;
+use crate::journal::{Journal, Measured};
 use crate::listener::{self, Listener, Pool, max_connections};
 use crate::run::Runs;
 use crate::session::Sessions;
@@ -41,6 +41,7 @@ mod drain;
 mod entrance;
 mod notify;
 mod operators;
+mod population;
 mod reload;
 mod remedy;
 mod signals;
@@ -173,6 +174,7 @@ struct Node {
     sessions: Arc<Sessions>,
     runs: Arc<Runs>,
     journal: Arc<dyn Journal>,
+    agents: Arc<Agents>,
     doorkeeper: Arc<Doorkeeper>,
     store: Arc<Store>,
     login: Option<Arc<Operations>>,
@@ -180,19 +182,20 @@ struct Node {
     operators: Option<Arc<Operations>>,
     metrics: Arc<Metrics>,
     bell: Arc<Bell>,
-    agents: Arc<Agents>,
     remedies: Arc<Remedies>,
     outlook: Arc<NodeForecast>,
 }
 
 impl Node {
     fn assemble(config: &Config, listen: SocketAddr) -> Result<Self, Error> {
-        let metrics = Arc::new(Metrics::new());
-        let agents = Arc::new(Agents::new(&config.agents).map_err(failed)?);
+        let agents = Agents::new(&config.agents).map_err(|error| Error::Failed(error.to_string()))?;
+        let agents = Arc::new(agents);
+        let metrics = Arc::new(Metrics::with_agents(agents.names()));
         let journal: Arc<dyn Journal> = match config.journal.kind {
             JournalKind::Memory => Arc::new(Memory::new(&config.journal, &epoch())),
             JournalKind::Sqlite => Arc::new(Sqlite::open(&config.journal, &epoch())?),
         };
+        let journal: Arc<dyn Journal> = Arc::new(Measured::new(journal, Arc::clone(&metrics)));
         let runtime = tokio::runtime::Handle::current();
         let sessions = Sessions::new(Arc::clone(&journal), runtime.clone(), config.websocket.window);
         journal.follow(Arc::clone(&sessions) as Arc<dyn crate::journal::Follower>);
@@ -208,8 +211,12 @@ impl Node {
             |entrance| entrance::operations(config, entrance, &driver, &doorkeeper, &metrics).map(Arc::new);
         let login = entrance.map(operations).transpose()?;
         let operators = entrance::open_for_operators(config, &store)?.map(operations).transpose()?;
-        let around =
-            Around { agents: Arc::clone(&agents), driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
+        let around = Around {
+            agents: Arc::clone(&agents),
+            driver: Arc::clone(&driver),
+            sessions: Arc::clone(&sessions),
+            metrics: Arc::clone(&metrics),
+        };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
         let remedies = Remedies::new(&config.remediation);
         bell.listen(Arc::clone(&remedies) as _);
@@ -298,7 +305,7 @@ impl Node {
     /// Watches over what is scraped, from now on.
     fn alarm(&self, config: &Config, pool: Arc<Pool>) -> Result<Alarm, Error> {
         let (metrics, population) = (Arc::clone(&self.metrics), self.population(pool));
-        let scrape = move || metrics.encode(population());
+        let scrape = move || metrics.encode(&population());
         Alarm::start(&config.alerts, Arc::clone(&self.bell), &self.metrics, scrape)
     }
 
@@ -316,22 +323,9 @@ impl Node {
     }
 
     fn population(&self, pool: Arc<Pool>) -> impl Fn() -> Population + Send + Sync + 'static {
-        let (driver, outlook) = (Arc::clone(&self.driver), Arc::clone(&self.outlook));
-        move || {
-            let census = driver.census();
-            let node = outlook.look(driver.now(), census.connections, driver.most_connections());
-            let (explained_bytes, explained_dropped) = driver.explained();
-            Population {
-                explained_bytes,
-                explained_dropped,
-                sessions: census.sessions,
-                connections: census.connections,
-                runs: census.runs,
-                unidentified: pool.occupancy().strangers,
-                users_forecast: census.by_forecast,
-                node,
-            }
-        }
+        let (driver, journal, agents) = (Arc::clone(&self.driver), Arc::clone(&self.journal), Arc::clone(&self.agents));
+        let outlook = Arc::clone(&self.outlook);
+        move || population::count(&driver, &*journal, &agents, &pool, &outlook)
     }
 
     /// Tells everybody to move and gives runs their time.

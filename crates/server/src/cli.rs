@@ -12,6 +12,7 @@ use crate::config::value::parse_duration;
 use crate::config::{Argument, Sources, load, reference};
 use crate::error::Error;
 use crate::telemetry::alerts::{ALERTS, rules};
+use crate::telemetry::metrics;
 
 mod admin_key;
 pub mod chat;
@@ -44,6 +45,8 @@ enum Command {
     CheckConfig(FileArgs),
     /// Print the alerts: the rules for Prometheus, or what to do about each of them.
     Alerts(AlertsArgs),
+    /// Print the reference of all metrics, or a dashboard for Grafana that shows them.
+    Metrics(MetricsArgs),
     /// Look at the threads of a gateway, export or delete them.
     Threads(threads::ThreadsArgs),
     /// Chat from a terminal. Lines from standard input are sent one by one.
@@ -89,6 +92,13 @@ struct AlertsArgs {
     runbook: bool,
 }
 
+#[derive(Debug, Args)]
+struct MetricsArgs {
+    /// Print the dashboard instead, to be imported: deploy/grafana/lychgate.json
+    #[arg(long)]
+    dashboard: bool,
+}
+
 /// Runs the program and says how it ended. Never panics on arguments; whatever is wrong is one message on standard
 /// error.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -121,6 +131,10 @@ fn run(command: Command) -> Result<(), Error> {
         Command::CheckConfig(args) => check_config(args),
         Command::Alerts(args) if args.rules => print(&rules::rules(&ALERTS)),
         Command::Alerts(_) => print(&rules::runbook(&ALERTS)),
+        Command::Metrics(args) => print(&match args.dashboard {
+            true => metrics::dashboard::json(),
+            false => metrics::reference::markdown(),
+        }),
         Command::Threads(args) => threads::run(args),
         Command::Chat(args) => chat::main(args),
     }

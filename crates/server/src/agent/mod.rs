@@ -32,6 +32,7 @@ mod failure;
 mod guard;
 mod http;
 mod identity;
+mod observed;
 mod openai;
 mod reader;
 mod registry;
@@ -40,6 +41,7 @@ mod sse;
 
 pub use breaker::BreakerState;
 pub use http::BadUrl;
+pub use observed::Observed;
 pub use registry::{AgentHealth, Agents, AgentsError, UnknownAgent};
 
 /// Everything that an agent needs to answer.

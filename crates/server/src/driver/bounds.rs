@@ -52,6 +52,10 @@ impl Addresses {
         crowd
     }
 
+    pub(super) fn per_node(&self) -> usize {
+        self.bounds.per_node
+    }
+
     /// Nobody is held.
     #[cfg(all(test, feature = "shuttle"))]
     pub(super) fn is_empty(&self) -> bool {
@@ -172,7 +176,7 @@ impl Driver {
         self.full.measure(now, true);
         let refusal = Refusal::Overload { retry_in: come_back_after(self.full.lasting(now).unwrap_or_default()) };
         let closing = Closing::from(refusal);
-        let event = Event::Refused { user: user.clone(), connection, thread: None, refusal };
+        let event = Event::Refused { user: user.clone(), connection, thread: None, refusal, waited: Duration::ZERO };
         {
             let mut shard = self.shard(user);
             if let Some(link) = shard.links.get(&connection) {

@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use futures_util::{FutureExt, StreamExt};
 use lychgate_core::{RunId, SessionKey};
+use tokio::time::Instant;
 
 use super::attendance::Attendance;
 use super::claim::Held;
@@ -31,6 +32,8 @@ pub(super) struct Run<'a> {
     pub(super) id: RunId,
     /// The offset of its RUN_STARTED.
     pub(super) started_at: u64,
+    /// When it was accepted.
+    pub(super) began: Instant,
     pub(super) journal: &'a dyn Journal,
     /// What is open in the log.
     pub(super) open: OpenItems,
@@ -57,8 +60,8 @@ pub(super) async fn run(mut held: Held, mut start: StartRun, orders: Arc<Orders>
     let request = RunRequest { key: start.key, plan: start.plan, run: start.run, messages, input: start.input };
     drop(start.reply);
     let runs = Arc::clone(&held.runs);
-    let mut run =
-        Run { held: &held, id, started_at, journal: &*runs.journal, open: OpenItems::default(), ready: Vec::new() };
+    let (open, ready, began) = (OpenItems::default(), Vec::new(), Instant::now());
+    let mut run = Run { held: &held, id, started_at, began, journal: &*runs.journal, open, ready };
     let end = AssertUnwindSafe(run.drive(&*agent, request, &orders)).catch_unwind().await;
     run.finish(end.unwrap_or_else(|_| End::Failed(panicked()))).await;
 }

@@ -12,6 +12,7 @@ use crate::agent::AgentError;
 use crate::close::ErrorCode;
 use crate::journal::JournalError;
 use crate::outbox::Frame;
+use crate::telemetry::metrics::RunOutcome;
 use crate::wire::Server;
 use crate::wire::event::Event;
 
@@ -30,10 +31,24 @@ pub(super) enum End {
     JournalFailed(JournalError),
 }
 
+impl End {
+    fn outcome(&self) -> RunOutcome {
+        match self {
+            Self::Said(event) if event.kind() == "RUN_FINISHED" => RunOutcome::Finished,
+            Self::Said(_) | Self::Failed(_) => RunOutcome::Failed,
+            Self::Ordered(Why::Stopped) => RunOutcome::Stopped,
+            Self::Ordered(Why::Detached) => RunOutcome::Detached,
+            Self::Ordered(Why::GatewayStopping) => RunOutcome::GatewayStopping,
+            Self::JournalFailed(_) => RunOutcome::JournalFailed,
+        }
+    }
+}
+
 impl Run<'_> {
     /// Writes the end: what is ready, what closes the rest, the terminal event. Where the log does not take all of it,
     /// the end alone.
     pub(super) async fn finish(mut self, end: End) {
+        let outcome = end.outcome();
         let (terminal, ready) = match end {
             End::Said(event) => (events::with_our_ids(event, self.key(), self.id()), true),
             End::Failed(error) => {
@@ -56,6 +71,7 @@ impl Run<'_> {
         let closed = || self.open.closers().chain([events::failed(&unwritten())]).collect();
         let alone = || vec![events::failed(&unwritten())];
         let ended = self.try_end(whole).await || self.try_end(closed()).await || self.try_end(alone()).await;
+        self.held.runs.around.finished(outcome, self.began.elapsed());
         if !ended {
             self.owe_end([&closed, &alone]).await;
         }

@@ -86,8 +86,8 @@ where
 /// one [`SessionKey`] that the gate, the journal and the agent use too (M2, M26).
 pub fn event(event: &Event) {
     match event {
-        Event::SessionCreated { key, connection, path, waited } => created(key, connection, *path, *waited),
-        Event::SessionAttached { key, connection, path } => debug!(
+        Event::SessionCreated { key, connection, path, waited, .. } => created(key, connection, *path, *waited),
+        Event::SessionAttached { key, connection, path, .. } => debug!(
             user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
             path = path.as_str(), "a connection was attached to a session that was there"
         ),
@@ -126,6 +126,9 @@ pub fn event(event: &Event) {
         | Event::Refused { .. }
         | Event::Breaker { .. }
         | Event::Repaired { .. }
+        | Event::Reclaimed { .. }
+        | Event::ProbeFailed { .. }
+        | Event::VerdictDisproved { .. }
         | Event::CloseUnconfirmed { .. } => connection_event(event),
     }
 }
@@ -181,11 +184,20 @@ fn connection_event(event: &Event) {
                 "the user moved into another band of his limit"
             ),
         },
-        Event::Refused { user, connection, thread, refusal } => {
+        Event::Refused { user, connection, thread, refusal, .. } => {
             refused(user, connection, thread.as_ref(), *refusal);
         }
-        Event::CloseUnconfirmed { user, connection } => info!(
+        Event::CloseUnconfirmed { user, connection, .. } => info!(
             %user, %connection, "a close was not confirmed in time; the socket is torn down"
+        ),
+        Event::Reclaimed { user, level, freed } => {
+            debug!(%user, level = level.as_str(), freed, "reclaim went to work");
+        }
+        Event::ProbeFailed { user, connection } => {
+            debug!(%user, %connection, "a question of a probe could not be written");
+        }
+        Event::VerdictDisproved { user, connection, kind } => warn!(
+            %user, %connection, kind = kind.as_str(), "a connection was called dead, and had shown that it is not"
         ),
         Event::Breaker { user, step, state } => {
             let user = user.as_ref().map_or("(node)", |user| user.as_str());

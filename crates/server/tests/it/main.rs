@@ -18,6 +18,7 @@ mod listener;
 mod login;
 mod operators;
 mod reload;
+mod remediation;
 mod resume;
 mod runs;
 mod socket;

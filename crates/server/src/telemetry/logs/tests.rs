@@ -56,8 +56,9 @@ fn every_event() -> Vec<Event> {
             connection,
             path: AdmissionPath::Reclaimed(ReclaimLevel::Aggressive),
             waited: Duration::from_millis(1_040),
+            was_full: true,
         },
-        Event::SessionAttached { key: key.clone(), connection, path: AdmissionPath::Attach },
+        Event::SessionAttached { key: key.clone(), connection, path: AdmissionPath::Attach, waited: Duration::ZERO },
         Event::SessionLingers { key: key.clone() },
         Event::SessionReleased { key: key.clone(), reason: EvictReason::Left },
         Event::SessionEvicted {
@@ -78,10 +79,11 @@ fn every_event() -> Vec<Event> {
             connection,
             thread: None,
             refusal: Refusal::Overload { retry_in: Duration::from_secs(5) },
+            waited: Duration::ZERO,
         },
         Event::Breaker { user: Some(user.clone()), step: ReclaimStep::Probe, state: BreakerState::Open },
         Event::Repaired { user: user.clone(), broken: "one thread holds two slots" },
-        Event::CloseUnconfirmed { user, connection },
+        Event::CloseUnconfirmed { user, connection, level: None },
     ]
 }
 

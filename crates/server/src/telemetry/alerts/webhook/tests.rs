@@ -114,13 +114,13 @@ impl Told {
     async fn counted(&self, outcome: &str, wanted: usize) {
         let line = format!("lychgate_webhook_deliveries_total{{outcome=\"{outcome}\"}} {wanted}\n");
         let counted = async {
-            while !self.metrics.encode(Population::default()).contains(&line) {
+            while !self.metrics.encode(&Population::default()).contains(&line) {
                 sleep(Duration::from_millis(5)).await;
             }
         };
         timeout(PATIENCE, counted)
             .await
-            .unwrap_or_else(|_| panic!("{line}{}", self.metrics.encode(Population::default())));
+            .unwrap_or_else(|_| panic!("{line}{}", self.metrics.encode(&Population::default())));
     }
 }
 
