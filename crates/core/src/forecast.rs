@@ -36,13 +36,14 @@ pub struct Foresight {
     /// How long a change of the count is remembered: after so long its weight has passed its peak. Default 2 min, at least
     /// 1 s.
     pub smoothing: Duration,
-    /// Changes of the count before anything is forecast. Default 4.
+    /// Changes of the count that only say where it starts: a browser that restores ten tabs in a moment is no rise. Those
+    /// within about a second (2^20 microseconds) are one. Default 3.
     pub min_samples: u16,
 }
 
 impl Default for Foresight {
     fn default() -> Self {
-        Self { horizon: Duration::from_secs(600), smoothing: Duration::from_secs(120), min_samples: 4 }
+        Self { horizon: Duration::from_secs(600), smoothing: Duration::from_secs(120), min_samples: 3 }
     }
 }
 
@@ -58,7 +59,7 @@ pub struct Trend {
     slope: f32,
     /// When the count last changed, in ticks.
     at: u32,
-    /// How often it changed.
+    /// In how many seconds it changed.
     samples: u16,
 }
 
@@ -66,17 +67,21 @@ const _: () = assert!(size_of::<Trend>() <= 16);
 
 /// A tick is 2^16 microseconds, about a fifteenth of a second: 32 bits of them are nine years.
 const TICK_BITS: u32 = 16;
+const TICKS_PER_SAMPLE: u32 = 16;
 const TICK_SECS: f32 = (1u32 << TICK_BITS) as f32 / 1e6;
 
 impl Trend {
     /// The count was `from` until now, and is `to` from now on.
-    pub fn change(&mut self, now: Time, (from, to): (usize, usize), smoothing: Duration) {
-        let Self { ahead, slope, .. } = self.at(now, smoothing);
-        *self = Self {
-            ahead: ahead + to as f32 - from as f32,
-            slope,
-            at: ticks(now),
-            samples: self.samples.saturating_add(1),
+    pub fn change(&mut self, now: Time, (from, to): (usize, usize), foresight: &Foresight) {
+        let at = ticks(now);
+        let is_new = self.samples == 0 || at / TICKS_PER_SAMPLE != self.at / TICKS_PER_SAMPLE;
+        let samples = self.samples.saturating_add(u16::from(is_new));
+        *self = match samples <= foresight.min_samples {
+            true => Self { ahead: 0.0, slope: 0.0, at, samples },
+            false => {
+                let Self { ahead, slope, .. } = self.at(now, foresight.smoothing);
+                Self { ahead: ahead + to as f32 - from as f32, slope, at, samples }
+            }
         };
     }
 
@@ -87,7 +92,7 @@ impl Trend {
     }
 
     /// After how long a count that is `used` now reaches `limit`, at the present trend: zero if it has reached it, none
-    /// while it does not rise, in a year or more, and before there were enough changes.
+    /// while it does not rise, or in a year or more.
     #[must_use]
     pub fn full_in(&self, now: Time, (used, limit): (usize, usize), foresight: &Foresight) -> Option<Duration> {
         match limit.saturating_sub(used) {
@@ -103,22 +108,15 @@ impl Trend {
     }
 
     fn rises_by(&self, now: Time, left: usize, foresight: &Foresight) -> Option<Duration> {
-        if self.samples < foresight.min_samples {
-            return None;
-        }
         let slope = self.slope(now, foresight.smoothing);
         let after = left as f32 / slope;
         (slope > 0.0 && after < NEVER).then(|| Duration::from_secs_f32(after))
     }
 
-    /// By how much the count rises within the horizon, at the present trend: negative where it falls, nothing before there
-    /// were enough changes.
+    /// By how much the count rises within the horizon, at the present trend: negative where it falls.
     #[must_use]
     pub fn rise_ahead(&self, now: Time, foresight: &Foresight) -> f32 {
-        match self.samples < foresight.min_samples {
-            true => 0.0,
-            false => self.slope(now, foresight.smoothing) * foresight.horizon.as_secs_f32(),
-        }
+        self.slope(now, foresight.smoothing) * foresight.horizon.as_secs_f32()
     }
 
     /// What becomes of it while the count holds.

@@ -291,10 +291,11 @@ impl Gate {
         let now = self.clock.now.max(now);
         let range = places.start.min(self.users.len())..places.end.min(self.users.len());
         let mut census = Census::default();
+        let foretells = self.plans.foretell();
         for user in self.users[range].iter().flatten() {
             let limits = self.limits_at(&user.id, user.plan, now);
-            let full_in = self.plans.foretell().then(|| user.full_in(now, &limits)).flatten();
-            census.count(user, limits.pressure(user.sessions.len()), full_in, now);
+            let full_in = foretells.then(|| user.full_in(now, &limits)).flatten();
+            census.count(user, limits.pressure(user.sessions.len()), now, full_in);
         }
         (census, places.end < self.users.len())
     }

@@ -36,7 +36,7 @@ pub struct Census {
 
 impl Census {
     /// Counts a user. His band is not the one that he was last told: a limit that was lent may have ended since.
-    pub(crate) fn count(&mut self, user: &crate::user::User, band: Pressure, full_in: Option<Duration>, now: Time) {
+    pub(crate) fn count(&mut self, user: &crate::user::User, band: Pressure, now: Time, full_in: Option<Duration>) {
         self.users += 1;
         self.sessions += user.sessions.len();
         self.lingering += user.sessions.iter().filter(|session| session.lingers_until.is_some()).count();

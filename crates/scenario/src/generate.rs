@@ -81,7 +81,7 @@ fn foresight(seed: u64) -> Option<Foresight> {
     random.one_in(3).then(|| Foresight {
         horizon: Duration::from_secs(*random.pick(&[5, 30, 120])),
         smoothing: Duration::from_secs(*random.pick(&[1, 2, 10])),
-        min_samples: *random.pick(&[0, 2, 4]),
+        min_samples: *random.pick(&[0, 1, 3]),
     })
 }
 

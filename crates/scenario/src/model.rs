@@ -333,7 +333,9 @@ impl Model {
         let limits = plans.limits(user.plan);
         let held = user.held();
         user.connections.retain(|it| connections[*it].is_registered());
-        user.moves.note(now.at, held);
+        if let Some(foresight) = &limits.forecast {
+            user.moves.note(now.at, held, foresight);
+        }
         user.reserve.take_if(|it| it.is_over(now.at, limits.reserve_window));
         if let Some(reserve) = &mut user.reserve {
             reserve.note(held > limits.max_sessions_per_user, now.at);

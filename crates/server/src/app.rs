@@ -30,8 +30,9 @@ use crate::listener::{self, Listener, Pool, max_connections};
 use crate::run::Runs;
 use crate::session::Sessions;
 use crate::store::Store;
+use crate::store::audit::Keep;
 use crate::telemetry::alerts::Bell;
-use crate::telemetry::{Metrics, Population};
+use crate::telemetry::{Metrics, NodeForecast, Population};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
@@ -43,6 +44,7 @@ mod notify;
 mod operators;
 mod population;
 mod reload;
+mod remedy;
 mod signals;
 mod wiring;
 
@@ -52,6 +54,7 @@ use loopback::Loopback;
 use operators::Operators;
 use reload::InForce;
 pub use reload::Source;
+use remedy::{Hands, Remedies};
 use signals::{Hurry, Signals};
 use wiring::{Around, Wiring};
 
@@ -87,6 +90,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let vigil = reaper.vigil();
     let drain = CancellationToken::new();
     let control = node.control(&config, drain.clone());
+    let remedied = tokio::spawn(Arc::clone(&node.remedies).run(node.hands(&config, drain.clone())));
     let in_force = InForce::new(loaded, config.clone(), source, node.reloading(Arc::clone(&control)));
     let loopback = node.loopback(&config);
     let health = Arc::new(Health::new(node.watched(vigil, Arc::clone(&loopback))));
@@ -133,6 +137,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
         () = hurry.signals.next() => tracing::warn!("told once more to stop: what is left is left to the system"),
     }
     watched.abort();
+    remedied.abort();
     tracing::info!("stopped");
     Ok(())
 }
@@ -182,6 +187,8 @@ struct Node {
     operators: Option<Arc<Operations>>,
     metrics: Arc<Metrics>,
     bell: Arc<Bell>,
+    remedies: Arc<Remedies>,
+    outlook: Arc<NodeForecast>,
 }
 
 impl Node {
@@ -218,7 +225,24 @@ impl Node {
             metrics: Arc::clone(&metrics),
         };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, agents, doorkeeper, store, login, operators, metrics, bell })
+        let remedies = Remedies::new(&config.remediation);
+        bell.listen(Arc::clone(&remedies) as _);
+        let outlook = Arc::new(NodeForecast::new(config.forecast));
+        Ok(Self {
+            driver,
+            sessions,
+            runs,
+            journal,
+            doorkeeper,
+            store,
+            login,
+            operators,
+            metrics,
+            bell,
+            agents,
+            remedies,
+            outlook,
+        })
     }
 
     fn loopback(&self, config: &Config) -> Arc<Loopback> {
@@ -279,12 +303,15 @@ impl Node {
     /// What a newer configuration changes at once.
     fn reloading(&self, control: Arc<Control>) -> impl Fn(&Config) + Send + Sync + 'static {
         let (driver, doorkeeper) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper));
+        let (remedies, outlook) = (Arc::clone(&self.remedies), Arc::clone(&self.outlook));
         let logins = [self.login.clone(), self.operators.clone()];
         move |config| {
             control.renew(config);
             driver.replace_plans(&config.plans);
             doorkeeper.reload(&config.auth);
             logins.iter().flatten().for_each(|login| login.reload(config));
+            remedies.renew(&config.remediation);
+            outlook.renew(config.forecast);
             reload::relevel(config);
         }
     }
@@ -307,9 +334,23 @@ impl Node {
         Alarm::start(&config.alerts, Arc::clone(&self.bell), &self.metrics, scrape)
     }
 
+    /// What the rules of remediation act on.
+    fn hands(&self, config: &Config, drain: CancellationToken) -> Hands {
+        let age = u64::try_from(config.admin.audit_age.as_millis()).unwrap_or(u64::MAX);
+        Hands {
+            driver: Arc::clone(&self.driver),
+            agents: Arc::clone(&self.agents),
+            store: Arc::clone(&self.store),
+            metrics: Arc::clone(&self.metrics),
+            keep: Keep { entries: config.admin.audit_entries, for_ms: age },
+            drain,
+        }
+    }
+
     fn population(&self, pool: Arc<Pool>) -> impl Fn() -> Population + Send + Sync + 'static {
         let (driver, journal, agents) = (Arc::clone(&self.driver), Arc::clone(&self.journal), Arc::clone(&self.agents));
-        move || population::count(&driver, &*journal, &agents, &pool)
+        let outlook = Arc::clone(&self.outlook);
+        move || population::count(&driver, &*journal, &agents, &pool, &outlook)
     }
 
     /// Tells everybody to move and gives runs their time.

@@ -43,7 +43,7 @@ mod tests;
 pub use bounds::{ConnectionBounds, network};
 pub use decisions::{Decisions, Memory};
 pub use operate::Place;
-pub use overload::{Overload, come_back_after, jittered};
+pub use overload::{Overload, Shed, come_back_after, jittered};
 pub use reaper::{Lag, Reaper, Report};
 pub use vigil::{Trouble, Vigil};
 
@@ -215,6 +215,7 @@ pub struct Driver {
     breakers: Arc<NodeBreakers>,
     /// More than every connection of the node being somebody's last: nobody can be sent away for a newcomer.
     full: Overload,
+    shed: Shed,
     /// The runtime runs late.
     late: Overload,
     alarm: reaper::Alarm,
@@ -271,6 +272,7 @@ impl Driver {
             bounds: bounds::Addresses::new(bounds),
             breakers,
             full: Overload::default(),
+            shed: Shed::default(),
             late: Overload::default(),
             alarm: reaper::Alarm::default(),
         })

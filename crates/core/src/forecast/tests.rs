@@ -3,7 +3,7 @@
 use super::*;
 
 const SMOOTHING: Duration = Duration::from_secs(60);
-const FORESIGHT: Foresight = Foresight { horizon: Duration::from_secs(600), smoothing: SMOOTHING, min_samples: 2 };
+const FORESIGHT: Foresight = Foresight { horizon: Duration::from_secs(600), smoothing: SMOOTHING, min_samples: 0 };
 
 fn at(secs: f64) -> Time {
     Time::from_micros((secs * 1e6) as u64)
@@ -14,7 +14,7 @@ fn trend(changes: &[(f64, usize)]) -> Trend {
     let mut trend = Trend::default();
     let mut held = 0;
     for (secs, count) in changes {
-        trend.change(at(*secs), (held, *count), SMOOTHING);
+        trend.change(at(*secs), (held, *count), &FORESIGHT);
         held = *count;
     }
     trend
@@ -41,7 +41,7 @@ fn looking_more_often_changes_nothing() {
             // Nothing changes here: the record is brought up to date, as somebody who looks might.
             often = often.at(at(secs - 60.0 + f64::from(step) / 10.0), SMOOTHING);
         }
-        often.change(at(secs), (count - 1, count), SMOOTHING);
+        often.change(at(secs), (count - 1, count), &FORESIGHT);
     }
     let (rarely, often) = (rarely.slope(at(500.0), SMOOTHING), often.slope(at(500.0), SMOOTHING));
     assert!((rarely - often).abs() < 1e-3 * rarely, "{rarely} and {often}");
@@ -84,10 +84,21 @@ fn a_saw_of_reloads_is_no_rise() {
 }
 
 #[test]
-fn nothing_is_foretold_from_too_few_changes_or_without_a_rise() {
-    assert_eq!(trend(&[(1.0, 10)]).full_in(at(20.0), (10, 20), &FORESIGHT), None);
+fn nothing_is_foretold_without_a_rise() {
     assert_eq!(trend(&[(1.0, 10), (30.0, 2)]).full_in(at(300.0), (2, 20), &FORESIGHT), None);
-    assert_eq!(Trend::default().full_in(at(0.0), (0, 20), &Foresight { min_samples: 0, ..FORESIGHT }), None);
+    assert_eq!(Trend::default().full_in(at(0.0), (0, 20), &FORESIGHT), None);
+}
+
+#[test]
+fn tabs_that_are_restored_at_the_start_are_no_rise_and_what_follows_is() {
+    let foresight = Foresight { min_samples: 3, ..FORESIGHT };
+    let mut trend = Trend::default();
+    for tab in 0..11 {
+        trend.change(at(10.0 + f64::from(tab) * 0.2), (tab as usize, tab as usize + 1), &foresight);
+    }
+    assert_eq!(trend.full_in(at(60.0), (11, 20), &foresight), None);
+    trend.change(at(70.0), (11, 12), &foresight);
+    assert!(trend.full_in(at(80.0), (12, 20), &foresight).is_some());
 }
 
 #[test]
@@ -99,8 +110,9 @@ fn who_is_at_the_limit_is_there_now_and_it_is_in_sight_only_while_he_rises() {
 
 #[test]
 fn no_time_and_no_smoothing_divides_by_nothing() {
+    let none = Foresight { smoothing: Duration::ZERO, ..FORESIGHT };
     let mut trend = trend(&[(1.0, 1), (1.0, 2), (1.0, 3)]);
-    trend.change(at(0.5), (3, 4), Duration::ZERO);
-    trend.change(Time::from_micros(u64::MAX - 1), (4, 500), Duration::ZERO);
+    trend.change(at(0.5), (3, 4), &none);
+    trend.change(Time::from_micros(u64::MAX - 1), (4, 500), &none);
     assert!(trend.slope(Time::from_micros(u64::MAX - 1), Duration::ZERO).is_finite());
 }

@@ -192,7 +192,7 @@ impl Step<'_> {
         match (self.held, self.user.sessions.len()) {
             (_, 0) => self.user.trend = Trend::default(),
             (held, holds) if held == holds => {}
-            change => self.user.trend.change(self.clock.now, change, foresight.smoothing),
+            change => self.user.trend.change(self.clock.now, change, &foresight),
         }
     }
 }

@@ -12,16 +12,27 @@ const ROUNDING: f64 = 1.02;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Moves {
     held: usize,
+    /// Seconds in which it changed, and the last of them.
+    seconds: (u16, u64),
     changes: Vec<(Time, f64)>,
 }
 
 impl Moves {
     /// A turn ended with so many sessions.
-    pub fn note(&mut self, now: Time, held: usize) {
+    pub fn note(&mut self, now: Time, held: usize, foresight: &Foresight) {
+        // About a second: 2^20 microseconds.
+        let second = now.as_micros() >> 20;
         match held {
-            0 => self.changes.clear(),
+            0 => *self = Self::default(),
             held if held == self.held => {}
-            held => self.changes.push((now, held as f64 - self.held as f64)),
+            held => {
+                if self.seconds.0 == 0 || self.seconds.1 != second {
+                    self.seconds = (self.seconds.0.saturating_add(1), second);
+                }
+                if self.seconds.0 > foresight.min_samples {
+                    self.changes.push((now, held as f64 - self.held as f64));
+                }
+            }
         }
         self.held = held;
     }
@@ -42,7 +53,7 @@ impl Moves {
     pub fn is_in_sight(&self, now: Time, limit: usize, foresight: &Foresight) -> bool {
         let left = limit.saturating_sub(self.held) as f64;
         let reached = self.slope(now, foresight.smoothing) * foresight.horizon.as_secs_f64() * ROUNDING;
-        self.changes.len() >= usize::from(foresight.min_samples) && reached > 0.0 && reached >= left
+        reached > 0.0 && reached >= left
     }
 }
 
@@ -56,11 +67,12 @@ mod tests {
     fn the_sum_and_the_gates_recursion_agree() {
         let (mut trend, mut moves) = (Trend::default(), Moves::default());
         let smoothing = Duration::from_secs(7);
+        let foresight = Foresight { smoothing, min_samples: 1, ..Foresight::default() };
         let mut held = 0;
         for (secs, count) in [(1, 3), (2, 4), (9, 12), (10, 6), (31, 9), (32, 18)] {
             let now = Time::from_micros(secs * 1_000_000);
-            trend.change(now, (held, count), smoothing);
-            moves.note(now, count);
+            trend.change(now, (held, count), &foresight);
+            moves.note(now, count, &foresight);
             held = count;
         }
         for secs in [32, 33, 40, 70] {
@@ -73,9 +85,9 @@ mod tests {
     #[test]
     fn who_holds_nothing_has_no_trend() {
         let mut moves = Moves::default();
-        for (secs, held) in [(1, 5), (2, 9), (3, 0)] {
-            moves.note(Time::from_micros(secs * 1_000_000), held);
+        for (secs, held) in [(1, 5), (3, 9), (5, 7), (7, 9), (9, 12), (11, 0)] {
+            moves.note(Time::from_micros(secs * 1_000_000), held, &Foresight::default());
         }
-        assert!(moves.slope(Time::from_micros(4_000_000), Duration::from_secs(1)).abs() < f64::EPSILON);
+        assert!(moves.slope(Time::from_micros(14_000_000), Duration::from_secs(1)).abs() < f64::EPSILON);
     }
 }

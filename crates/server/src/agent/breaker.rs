@@ -105,6 +105,12 @@ impl Breaker {
         }
     }
 
+    /// Asks the backend again at once, as if it had never failed.
+    pub(super) fn restart(&mut self) {
+        self.state = State::Closed;
+        self.failures.clear();
+    }
+
     /// Takes a verdict. Once the breaker has opened, only the trial's counts: the others asked before.
     pub(super) fn hear(&mut self, leave: Leave, verdict: Verdict, now: Instant) {
         match (self.state, leave, verdict) {

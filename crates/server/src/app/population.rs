@@ -4,12 +4,18 @@ use crate::agent::{Agents, BreakerState};
 use crate::driver::Driver;
 use crate::journal::Journal;
 use crate::listener::Pool;
-use crate::telemetry::Population;
 use crate::telemetry::metrics::process::Descriptors;
+use crate::telemetry::{NodeForecast, Population};
 
 /// Counts. Takes time in proportion to the number of users, and asks the file system where the journal has a file: not for a
 /// thread that must not wait. Whether the node is ready is for others to say.
-pub(super) fn count(driver: &Driver, journal: &dyn Journal, agents: &Agents, pool: &Pool) -> Population {
+pub(super) fn count(
+    driver: &Driver,
+    journal: &dyn Journal,
+    agents: &Agents,
+    pool: &Pool,
+    outlook: &NodeForecast,
+) -> Population {
     let census = driver.census();
     let occupancy = pool.occupancy();
     let (explained_bytes, explained_dropped) = driver.explained();
@@ -20,11 +26,13 @@ pub(super) fn count(driver: &Driver, journal: &dyn Journal, agents: &Agents, poo
         BreakerState::Closed => true,
         BreakerState::Open | BreakerState::Probing => false,
     };
+    let load = of_connections.max(of_sockets).max(of_descriptors);
     Population {
         census,
         open_node_breakers: driver.open_node_breakers(),
         unidentified: occupancy.strangers,
-        load: of_connections.max(of_sockets).max(of_descriptors),
+        load,
+        outlook: outlook.look(driver.now(), load),
         is_ready: true,
         journal_bytes: journal.bytes(),
         journal_trouble: journal.trouble().is_some(),

@@ -28,7 +28,7 @@ impl RawForecast {
                 "Set it to \"1s\" or more, or leave it out for the default.",
             ));
         }
-        in_range("forecast.min_samples", self.min_samples, 1, 1_000)?;
+        in_range("forecast.min_samples", self.min_samples, 0, 1_000)?;
         let min_samples = u16::try_from(self.min_samples).unwrap_or(u16::MAX);
         Ok(self.enabled.then_some(Foresight { horizon: self.horizon.0, smoothing: self.smoothing.0, min_samples }))
     }

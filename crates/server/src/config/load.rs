@@ -16,7 +16,7 @@ use super::sources::Sources;
 use super::tls::Occasion;
 use super::{
     Config, ConfigError, Journal, Place, admin, agents, alerts, auth, explain, forecast, journal, limits, log, login,
-    runs, server, websocket,
+    remediation, runs, server, websocket,
 };
 
 const ENVIRONMENT_PREFIX: &str = "LYCHGATE__";
@@ -176,6 +176,7 @@ pub(super) struct Raw {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     plans: BTreeMap<String, limits::RawLimits>,
     forecast: forecast::RawForecast,
+    remediation: remediation::RawRemediation,
     websocket: websocket::RawWebSocket,
     auth: auth::RawAuth,
     admin: admin::RawAdmin,
@@ -197,6 +198,7 @@ impl Raw {
         let beside = limits::Beside { reclaim_interval: interval, expiry_grace: self.auth.grace()?, forecast };
         let (limits, plans) = limits::check(&self.limits, &self.liveness, &self.plans, beside)?;
         let login = self.login.check(&server, &outside)?;
+        let agents = self.agents.check(&outside)?;
         let config = Config {
             server,
             login,
@@ -210,7 +212,8 @@ impl Raw {
             runs: self.runs.check()?,
             journal: self.journal.check()?,
             admin: self.admin.check()?,
-            agents: self.agents.check(&outside)?,
+            remediation: self.remediation.check(&agents)?,
+            agents,
             alerts: self.alerts.check(&outside)?,
             // The secret comes last: whoever has none yet hears of every other mistake first.
             auth: self.auth.check(&outside, !self.login.is_empty())?,

@@ -23,6 +23,7 @@ mod load;
 mod log;
 mod login;
 pub mod reference;
+mod remediation;
 mod runs;
 mod secret;
 mod server;
@@ -41,6 +42,7 @@ pub use limits::Liveness;
 pub use load::{Loaded, load};
 pub use log::{Log, LogFormat};
 pub use login::{Login, Provider};
+pub use remediation::{ALERTS, Acting, Action, Remediation, Rule, USER_ALERTS};
 pub use runs::Runs;
 pub use server::{Environment, ForwardedHeader, PublicUrl, Server};
 pub use sources::{Argument, Sources};
@@ -57,6 +59,8 @@ pub struct Config {
     pub limits: lychgate_core::Limits,
     /// The same, and those of users whose token names a plan (`[plans.NAME]`).
     pub plans: lychgate_core::Plans,
+    /// What is done when an alert fires.
+    pub remediation: Remediation,
     /// How far ahead the node looks (`[forecast]`; of each user it stands in the limits); none: not at all.
     pub forecast: Option<lychgate_core::Foresight>,
     /// The keys of `[liveness]` that the gate knows nothing of.

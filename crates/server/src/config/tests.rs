@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lychgate_core::LimitSpec;
+use lychgate_core::{Foresight, LimitSpec};
 
 use super::agents::AgentKind;
 use super::*;
@@ -45,7 +45,7 @@ impl Drop for File {
 #[test]
 fn the_defaults_of_the_file_are_those_of_the_gate() {
     let config = with_secret("").unwrap();
-    assert_eq!(*config.limits, LimitSpec::default());
+    assert_eq!(*config.limits, LimitSpec { forecast: Some(Foresight::default()), ..LimitSpec::default() });
     assert_eq!(config.server.environment, Environment::Production);
     assert_eq!(config.liveness, Liveness::default());
     assert_eq!(config.websocket.window, 512);

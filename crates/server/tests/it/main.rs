@@ -24,6 +24,7 @@ mod metrics;
 mod operators;
 mod readiness;
 mod reload;
+mod remediation;
 mod resume;
 mod runs;
 mod socket;

@@ -4,7 +4,7 @@ use super::*;
 use crate::forecast::Foresight;
 
 fn foreseeing() -> LimitSpec {
-    LimitSpec { forecast: Some(Foresight::default()), ..LimitSpec::default() }
+    LimitSpec { forecast: Some(Foresight { min_samples: 0, ..Foresight::default() }), ..LimitSpec::default() }
 }
 
 /// One tab with one session every 40 s, and one of them is lost right before the last one comes.

@@ -77,7 +77,7 @@ const ASK_ABOUT_A_USER: &str = "`GET /v1/admin/users/USER/explain`: what was dec
 const CRITICAL_LOGS: &str = "the log, lines of level `error` and `warn` of the same minutes";
 
 /// Every alert, in the order of the runbook.
-pub const ALERTS: [Alert; 17] = [
+pub const ALERTS: [Alert; 19] = [
     Alert {
         name: OF_USERS[0],
         severity: Severity::Info,
@@ -147,6 +147,42 @@ pub const ALERTS: [Alert; 17] = [
             "`POST /v1/admin/users/USER/reclaim`: reclaim now, at the level of your choice",
             "`DELETE /v1/admin/sessions/SESSION`: end one session",
             "`PUT /v1/admin/users/USER/limits`: lend one user a higher limit for a while",
+        ],
+    },
+    Alert {
+        name: "LychgateLimitsInSight",
+        severity: Severity::Info,
+        condition: Above(Sum(Series { name: "lychgate_users_forecast", labels: &[("within", &["5m"])] }), 0.0),
+        holds_for: HALF_A_MINUTE,
+        summary: "Somebody will hold all of his sessions within five minutes, if he goes on like this",
+        meaning: "Nobody feels anything yet. Background reclaim of that user starts one band early (`[forecast]`); nobody is evicted \
+                  for a forecast alone.",
+        look_at: &[
+            "`lychgate_users_forecast{within}`: how many, and how soon",
+            "`GET /v1/admin/sessions?sort=pressure`: who is near his limit",
+            ASK_ABOUT_A_USER,
+        ],
+        press: &[
+            "nothing, where it is one user who opens many tabs",
+            "`PUT /v1/admin/users/USER/limits`: lend one user a higher limit for a while",
+            "`forecast.horizon`, `forecast.smoothing`: look less far ahead, or at a longer past",
+        ],
+    },
+    Alert {
+        name: "LychgateNodeFullSoon",
+        severity: Severity::Warning,
+        condition: Below(Min(Series::all("lychgate_node_full_in_seconds")), 600.0),
+        holds_for: HALF_A_MINUTE,
+        summary: "The node will be full within ten minutes, if it goes on like this",
+        meaning: "Nobody feels anything yet. A full node lets the least worthy connection go for a newcomer, and refuses newcomers \
+                  only where everybody else is the last reader of a running answer.",
+        look_at: &[
+            "`lychgate_node_load_ratio` and `lychgate_node_load_forecast_ratio`: how full it is, and how full it will be",
+            "`lychgate_connects_total`: whether they come all at once",
+        ],
+        press: &[
+            "add a node, or have an autoscaler do it: docs/forecast.md",
+            "`server.max_descriptor_percent`, `LimitNOFILE=`: room for more sockets on this one",
         ],
     },
     Alert {

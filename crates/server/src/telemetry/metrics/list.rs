@@ -12,8 +12,8 @@ use prometheus_client::registry::Registry;
 use super::instrument::{Counter, Gauge, Histogram, Level, Series, Sum};
 use super::spec::{Kind, Label, PREFIX, Spec, Values};
 use super::words::{
-    AGENT_OUTCOMES, APPENDS, AUTH_FAILURES, DISCONNECTS, EVICTION_REASONS, LOGINS, PATHS, PINGS, RUN_OUTCOMES, SCOPES,
-    SHADOW_VERDICTS, words_of,
+    AGENT_OUTCOMES, APPENDS, AUTH_FAILURES, DISCONNECTS, EVICTION_REASONS, HORIZONS, LOGINS, PATHS, PINGS, REMEDIES,
+    REMEDY_MODES, REMEDY_OUTCOMES, RUN_OUTCOMES, SCOPES, SHADOW_VERDICTS, words_of,
 };
 use crate::telemetry::alerts::catalogue::NAMES;
 use crate::telemetry::alerts::{Delivery, STATES};
@@ -66,6 +66,7 @@ metrics! {
         unidentified_sockets: Gauge = "Sockets that have not yet proven who they are";
         runs: Gauge = "Runs of agents in flight";
         users: Gauge {band: Values::Words(words_of!(Pressure))} = "Users with anything on this node, by the band of their limit that they are in now";
+        users_forecast: Gauge {within: Values::Words(&HORIZONS)} = "Users below their limit who reach it within this time at the present trend; whoever is counted within a short time is counted within a longer one";
         connects: Counter = "Connections that were registered";
         disconnects: Counter {reason: Values::Words(&DISCONNECTS)} = "Connections that left, by reason";
         pressure_changes: Counter {level: Values::Words(words_of!(Pressure))} = "Users that moved into a band of their limit, by band";
@@ -122,10 +123,13 @@ metrics! {
     "Alerts" {
         alerts: Counter {alert: Values::Words(&NAMES), state: Values::Words(&STATES)} = "Alerts that began or ended, those of users one by one";
         webhook_deliveries: Counter {outcome: Values::Words(words_of!(Delivery))} = "Requests to webhooks of alerts, by what became of them; failed: given up for this time";
+        remediations: Counter {action: Values::Words(&REMEDIES), mode: Values::Words(&REMEDY_MODES), outcome: Values::Words(&REMEDY_OUTCOMES)} = "Rules of remediation that were due, by what became of them; told: in a dry run; held: by their cooldown or another bound";
     }
     "Node" {
         ready: Gauge = "1 while the node can deliver and is not being drained, else 0: what /readyz says";
         node_load_ratio: Level = "How full the node is, from 0 to 1: the fullest of connections with an identity, sockets and file descriptors against their bounds";
+        node_full_in_seconds: Level = "After how long the node is full at the present trend of node_load_ratio; +Inf while that is not in sight, or nothing is forecast";
+        node_load_forecast_ratio: Level = "node_load_ratio as it is expected one forecast.horizon ahead, at the present trend; above 1 where there is no room for all who come";
         explain_bytes: Gauge = "Bytes of the record of decisions";
         explain_dropped_users: Gauge = "Users whose record of decisions was dropped to stay within its budget, since the start";
     }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use lychgate_core::{Census, Pressure};
+use lychgate_core::{Census, Pressure, WITHIN};
 
 use super::Metrics;
 use super::words::SCOPES;
+use crate::telemetry::Outlook;
 
 /// What the node holds and how it is, as of a scrape.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +19,8 @@ pub struct Population {
     pub unidentified: usize,
     /// How full the node is, from 0 to 1.
     pub load: f64,
+    /// Where that goes.
+    pub outlook: Outlook,
     /// Whether it can deliver and is not being drained.
     pub is_ready: bool,
     /// What the journal takes.
@@ -45,7 +48,7 @@ impl Metrics {
             waiting,
             by_pressure,
             open_breakers,
-            by_forecast: _,
+            by_forecast,
         } = population.census;
         to.sessions.set(sessions);
         to.sessions_lingering.set(lingering);
@@ -55,6 +58,9 @@ impl Metrics {
         to.waiters.set(waiting);
         for (band, users) in Pressure::ALL.into_iter().zip(by_pressure) {
             to.users.set_of(&[band.as_str()], users);
+        }
+        for ((_, within), users) in WITHIN.into_iter().zip(by_forecast) {
+            to.users_forecast.set_of(&[within], users);
         }
         for (scope, open) in SCOPES.into_iter().zip([open_breakers, population.open_node_breakers]) {
             to.breakers_open.set_of(&[scope], open);
@@ -66,6 +72,8 @@ impl Metrics {
         to.journal_trouble.set(usize::from(population.journal_trouble));
         to.ready.set(usize::from(population.is_ready));
         to.node_load_ratio.set(population.load);
+        to.node_load_forecast_ratio.set(population.outlook.load_ahead);
+        to.node_full_in_seconds.set(population.outlook.full_in.map_or(f64::INFINITY, |after| after.as_secs_f64()));
         to.explain_bytes.set(population.explained_bytes);
         to.explain_dropped_users.set(usize::try_from(population.explained_dropped).unwrap_or(usize::MAX));
     }

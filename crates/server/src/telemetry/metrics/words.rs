@@ -151,3 +151,14 @@ outcomes! {
 pub(super) const APPENDS: [&str; AppendOutcome::ALL.len()] = *words_of!(AppendOutcome);
 pub(super) const AGENT_OUTCOMES: [&str; AgentOutcome::ALL.len()] = *words_of!(AgentOutcome);
 pub(super) const RUN_OUTCOMES: [&str; RunOutcome::ALL.len()] = *words_of!(RunOutcome);
+
+/// How far ahead the limits of users are looked for: those of [`lychgate_core::WITHIN`].
+pub(super) const HORIZONS: [&str; lychgate_core::WITHIN.len()] = {
+    let [(_, short), (_, middle), (_, long)] = lychgate_core::WITHIN;
+    [short, middle, long]
+};
+
+/// What a rule does, whether it does it, and what becomes of it.
+pub(super) const REMEDIES: [&str; 5] = ["reclaim", "lend_limit", "shed", "drain", "restart_agent_breaker"];
+pub(super) const REMEDY_MODES: [&str; 2] = ["dry_run", "on"];
+pub(super) const REMEDY_OUTCOMES: [&str; 4] = ["done", "failed", "told", "held"];

@@ -72,6 +72,33 @@ pub(super) const CASES: &[Case] = &[
             (r#"lychgate_users{band="full"}"#, Values(&[Flat(1.0, 10)])),
         ],
     ),
+    case(
+        "LychgateLimitsInSight",
+        "one user reaches his limit soon",
+        (90, FIRES),
+        &[(r#"lychgate_users_forecast{within="5m"}"#, Values(&[Flat(0.0, 2), Flat(1.0, 8)]))],
+    ),
+    case(
+        "LychgateLimitsInSight",
+        "somebody does, and not so soon",
+        (90, QUIET),
+        &[
+            (r#"lychgate_users_forecast{within="5m"}"#, Values(&[Flat(0.0, 10)])),
+            (r#"lychgate_users_forecast{within="15m"}"#, Values(&[Flat(3.0, 10)])),
+        ],
+    ),
+    case(
+        "LychgateNodeFullSoon",
+        "in nine minutes",
+        (90, FIRES),
+        &[("lychgate_node_full_in_seconds", Values(&[Flat(540.0, 10)]))],
+    ),
+    case(
+        "LychgateNodeFullSoon",
+        "in eleven",
+        (90, QUIET),
+        &[("lychgate_node_full_in_seconds", Values(&[Flat(660.0, 10)]))],
+    ),
     case("LychgateUserAt50", "nobody is", (60, QUIET), &[(r#"lychgate_users{band="ok"}"#, Values(&[Flat(400.0, 10)]))]),
     case(
         "LychgateUserAt50",
