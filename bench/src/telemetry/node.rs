@@ -36,8 +36,7 @@ pub(super) enum Eyes {
 
 /// Log lines are made as JSON, and go where they cost nothing more.
 pub(super) fn log_to_nowhere() -> anyhow::Result<()> {
-    let config =
-        lychgate::config::Log { format: LogFormat::Json, level: "info".to_owned(), ..Config::from_toml(TOML)?.log };
+    let config = lychgate::config::Log { format: LogFormat::Json, ..Config::from_toml(TOML)?.log };
     tracing::subscriber::set_global_default(logs::subscriber(&config, std::io::sink)?)?;
     Ok(())
 }

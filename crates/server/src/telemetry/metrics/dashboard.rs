@@ -63,7 +63,7 @@ fn source() -> Value {
 fn variable(name: &str, label: &str, of: &str) -> Value {
     let query = format!("label_values({of}, {name})");
     json!({
-        "name": name, "label": label, "type": "query", "datasource": source(), "definition": query,
+        "name": name, "label": label, "type": "query", "datasource": source(),
         "query": { "query": query, "refId": format!("variable-{name}") },
         "refresh": 2, "sort": 1, "multi": true, "includeAll": true, "hide": 0, "regex": "",
         "current": { "selected": true, "text": ["All"], "value": ["$__all"] }, "options": [],
