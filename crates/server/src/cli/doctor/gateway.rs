@@ -135,7 +135,7 @@ struct Rule {
     fix: &'static str,
 }
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 9] = [
     Rule {
         check: "repairs",
         metric: "repairs_total",
@@ -183,14 +183,6 @@ const RULES: [Rule; 10] = [
         above: 0.0,
         what: "breakers round steps of reclaim are open: that step is skipped",
         fix: "`lychgate explain` shows which; sockets cannot be written or closed in time.",
-    },
-    Rule {
-        check: "journal",
-        metric: "journal_trouble",
-        is_wrong: true,
-        above: 0.0,
-        what: "means that the journal takes nothing",
-        fix: "Look at /readyz and at the disk of journal.directory.",
     },
     Rule {
         check: "memory of decisions",

@@ -158,6 +158,7 @@ async fn an_issuer_whose_keys_cannot_be_had_is_found() {
 async fn a_webhook_that_nobody_listens_at_is_found_and_its_address_is_told_to_nobody() {
     let mut plan = Plan::healthy("doctor-webhook").await;
     let receiver = answering("200 OK".to_owned(), "").await;
+    plan.set("alerts.webhooks.ops.kind", r#""generic""#);
     plan.set("alerts.webhooks.ops.url", &format!("\"http://{receiver}/hook\""));
     nothing(&plan.doctor().await);
     plan.set("alerts.webhooks.ops.url", &format!("\"http://{}/a-secret-path\"", nobody()));
