@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lychgate_core::LimitSpec;
+use lychgate_core::{Foresight, LimitSpec};
 
 use super::agents::AgentKind;
 use super::*;
@@ -348,7 +348,9 @@ fn the_printed_configuration_can_be_read_back() {
     let text = load(environment(&[])).unwrap().to_toml();
     let again = text.replace(&format!("secret = {:?}", value::MASK), "secret = \"0123456789abcdef0123456789abcdef\"");
     let config = Config::from_toml(&again).unwrap();
-    assert_eq!(*config.limits, LimitSpec::default());
+    let forecast = Some(Foresight::default());
+    assert_eq!(*config.limits, LimitSpec { forecast, ..LimitSpec::default() });
+    assert_eq!(config.forecast, forecast);
 }
 
 #[test]
