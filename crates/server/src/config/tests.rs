@@ -69,6 +69,8 @@ fn the_reference_lists_exactly_the_keys_that_are_accepted() {
     sections.remove("admin.keys");
     sections.entry("alerts".to_owned()).or_default().insert("webhooks".to_owned());
     sections.remove("alerts.webhooks");
+    sections.entry("remediation".to_owned()).or_default().insert("rules".to_owned());
+    sections.remove("remediation.rules");
     // Providers are named, and all that [login] has below it.
     sections.remove("login.providers");
     sections.get_mut("login").unwrap().insert("providers".to_owned());

@@ -233,7 +233,7 @@ fn no_label_can_carry_an_id_because_its_values_are_a_closed_list() {
             match label.values {
                 Values::Agents => assert_eq!(label.name, "agent"),
                 Values::Words(words) => {
-                    let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+                    let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
                     assert!(words.iter().all(is_word) && !words.is_empty() && words.len() <= 20, "{words:?}");
                     assert_eq!(words.iter().collect::<BTreeSet<_>>().len(), words.len(), "{words:?}");
                 }
