@@ -39,7 +39,11 @@ impl Scribe {
     }
 
     fn wait_about(&mut self, secs: u32) {
-        let millis = self.random.between(secs * 700, secs * 1_300);
+        self.wait_about_ms(secs * 1_000);
+    }
+
+    fn wait_about_ms(&mut self, millis: u32) {
+        let millis = self.random.between(millis * 7 / 10, millis * 13 / 10);
         self.steps.push(Step::Advance(Duration::from_millis(u64::from(millis))));
     }
 
@@ -114,14 +118,14 @@ fn storm() -> Vec<Step> {
     scribe.steps
 }
 
-/// A tab every three seconds or so, while the one before the last three is a lid that was closed: nothing tells the server.
-/// Six minutes of it, then half an hour of peace. Four times.
+/// A tab every two seconds or so, while the one before the last three is a lid that was closed: nothing tells the server.
+/// Four minutes of it, then half an hour of peace. Four times.
 fn dying_tabs() -> Vec<Step> {
     let mut scribe = Scribe::new(3);
     for _ in 0..4 {
         for _ in 0..120 {
             scribe.open();
-            scribe.wait_about(3);
+            scribe.wait_about_ms(2_200);
             if scribe.open.len() > 3 {
                 scribe.die();
             }

@@ -69,6 +69,8 @@ fn the_reference_lists_exactly_the_keys_that_are_accepted() {
     sections.remove("admin.keys");
     sections.entry("alerts".to_owned()).or_default().insert("webhooks".to_owned());
     sections.remove("alerts.webhooks");
+    sections.entry("remediation".to_owned()).or_default().insert("rules".to_owned());
+    sections.remove("remediation.rules");
     // Providers are named, and all that [login] has below it.
     sections.remove("login.providers");
     sections.get_mut("login").unwrap().insert("providers".to_owned());
@@ -348,7 +350,9 @@ fn the_printed_configuration_can_be_read_back() {
     let text = load(environment(&[])).unwrap().to_toml();
     let again = text.replace(&format!("secret = {:?}", value::MASK), "secret = \"0123456789abcdef0123456789abcdef\"");
     let config = Config::from_toml(&again).unwrap();
-    assert_eq!(*config.limits, LimitSpec::default());
+    let forecast = Some(Foresight::default());
+    assert_eq!(*config.limits, LimitSpec { forecast, ..LimitSpec::default() });
+    assert_eq!(config.forecast, forecast);
 }
 
 #[test]

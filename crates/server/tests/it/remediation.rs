@@ -56,7 +56,7 @@ async fn fill(gateway: &Gateway, user: &str) -> crate::gateway::Client {
 async fn limit(gateway: &Gateway, user: &str) -> u64 {
     let mut tab = gateway.connect(user).await;
     let opened = tab.open("t1").await;
-    opened["usage"]["limit"].as_u64().unwrap_or_else(|| panic!("{opened}"))
+    opened["limits"]["limit"].as_u64().unwrap_or_else(|| panic!("{opened}"))
 }
 
 #[tokio::test]
@@ -156,6 +156,7 @@ async fn a_rule_that_drains_ends_the_node_once_and_says_who_it_was() {
     let mut tab = gateway.connect("ann").await;
     tab.open("t1").await;
     tab.say(json!({"type": "open", "thread": "t2", "ref": "r"})).await;
+    tab.expect_error("no_slot").await;
     let (code, log) = gateway.process.end().await;
     assert_eq!(code, Some(0), "{log}");
     let acted = |outcome: &str| {
@@ -182,6 +183,7 @@ async fn a_node_that_sheds_turns_strangers_away_with_a_time_and_keeps_whoever_is
     let mut tab = gateway.connect("ann").await;
     tab.open("t1").await;
     tab.say(json!({"type": "open", "thread": "t2", "ref": "r"})).await;
+    tab.expect_error("no_slot").await;
     concluded(&gateway, 1).await;
     let mut stranger = Call::with_token(&gateway.token("bob")).dial(&gateway).await.unwrap();
     stranger.say(json!({"type": "hello"})).await;
