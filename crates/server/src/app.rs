@@ -30,7 +30,7 @@ use crate::listener::{self, Listener, Pool, max_connections};
 use crate::run::Runs;
 use crate::session::Sessions;
 use crate::store::Store;
-use crate::telemetry::{Metrics, Population};
+use crate::telemetry::{Metrics, Population, Traces, logs};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
@@ -102,7 +102,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let operators = Operators::start(admin_socket, &config, admin, control, node.operators.clone())?;
     let hangups = in_force.listen()?;
     let watched = tokio::spawn(watch(reaper.vigil()));
-    tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
+    tracing::info!(event = "gateway.serving", listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
     notify::ready();
 
@@ -123,7 +123,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
         () = hurry.signals.next() => tracing::warn!("told once more to stop: what is left is left to the system"),
     }
     watched.abort();
-    tracing::info!("stopped");
+    tracing::info!(event = "gateway.stopped", "stopped");
     Ok(())
 }
 
@@ -170,11 +170,13 @@ struct Node {
     /// Of operators, on their own listener.
     operators: Option<Arc<Operations>>,
     metrics: Arc<Metrics>,
+    traces: Arc<Traces>,
 }
 
 impl Node {
     fn assemble(config: &Config, listen: SocketAddr) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::new());
+        let traces = Traces::start(&config.traces).map_err(failed)?;
         let agents = Agents::new(&config.agents).map_err(|error| Error::Failed(error.to_string()))?;
         let journal: Arc<dyn Journal> = match config.journal.kind {
             JournalKind::Memory => Arc::new(Memory::new(&config.journal, &epoch())),
@@ -182,8 +184,9 @@ impl Node {
         };
         let runtime = tokio::runtime::Handle::current();
         let sessions = Sessions::new(Arc::clone(&journal), runtime.clone(), config.websocket.window);
-        journal.follow(Arc::clone(&sessions) as Arc<dyn crate::journal::Follower>);
-        let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
+        journal.follow(wiring::follower(&sessions, &traces));
+        let effects =
+            Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics), traces: Arc::clone(&traces) };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
         let store = store(&config.journal)?;
@@ -195,7 +198,7 @@ impl Node {
         let operators = entrance::open_for_operators(config, &store)?.map(operations).transpose()?;
         let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, doorkeeper, store, login, operators, metrics })
+        Ok(Self { driver, sessions, runs, journal, doorkeeper, store, login, operators, metrics, traces })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -205,6 +208,7 @@ impl Node {
             runs: Arc::clone(&self.runs),
             doorkeeper: Arc::clone(&self.doorkeeper),
             metrics: Arc::clone(&self.metrics),
+            traces: Arc::clone(&self.traces),
             max_bad_frames: config.websocket.max_bad_frames,
         })
     }
@@ -216,6 +220,7 @@ impl Node {
             runs: Arc::clone(&self.runs),
             doorkeeper: Arc::clone(&self.doorkeeper),
             metrics: Arc::clone(&self.metrics),
+            traces: Arc::clone(&self.traces),
             bounds: config.websocket.clone(),
         })
     }
@@ -252,6 +257,8 @@ impl Node {
         let metrics = Arc::clone(&self.metrics);
         move |report| match report {
             Report::Measured(lag) => {
+                // This thread wakes a few times a second, whatever becomes of the runtime.
+                logs::tell_dropped();
                 metrics.set_reaper_lag(lag.reaper);
                 metrics.set_runtime_lag(lag.runtime);
             }
@@ -278,7 +285,7 @@ impl Node {
     /// Tells everybody to move and gives runs their time.
     async fn empty(&self, drain_timeout: Duration, hurry: &mut Hurry) {
         let census = self.driver.census();
-        tracing::info!(connections = census.connections, runs = census.runs, "draining");
+        tracing::info!(event = "gateway.draining", connections = census.connections, runs = census.runs, "draining");
         let mut exodus = Exodus::begin(&self.driver, drain_timeout);
         tokio::select! {
             () = exodus.pass() => {}
@@ -303,6 +310,11 @@ impl Node {
         }
         operators.finish().await;
         join_all(kept).await;
+        let traces = Arc::clone(&self.traces);
+        // It waits for its thread, which delivers what is left.
+        if tokio::task::spawn_blocking(move || traces.close(LAST_ORDERS)).await.is_err() {
+            tracing::error!("the last spans were not delivered, which ended by a panic");
+        }
         // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
         if let Err(error) = self.journal.close().await {
             tracing::error!(%error, "the journal was not closed in order");

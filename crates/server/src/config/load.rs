@@ -15,7 +15,8 @@ use super::secret::Outside;
 use super::sources::Sources;
 use super::tls::Occasion;
 use super::{
-    Config, ConfigError, Journal, Place, admin, agents, auth, journal, limits, log, login, runs, server, websocket,
+    Config, ConfigError, Journal, Place, admin, agents, auth, journal, limits, log, login, runs, server, traces,
+    websocket,
 };
 
 const ENVIRONMENT_PREFIX: &str = "LYCHGATE__";
@@ -182,6 +183,7 @@ pub(super) struct Raw {
     runs: runs::RawRuns,
     journal: journal::RawJournal,
     log: log::RawLog,
+    traces: traces::RawTraces,
 }
 
 impl Raw {
@@ -199,6 +201,7 @@ impl Raw {
             plans,
             websocket: self.websocket.check()?,
             log: self.log.check()?,
+            traces: self.traces.check(&outside)?,
             runs: self.runs.check()?,
             journal: self.journal.check()?,
             admin: self.admin.check()?,

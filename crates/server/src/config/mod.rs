@@ -25,6 +25,7 @@ mod secret;
 mod server;
 mod sources;
 mod tls;
+mod traces;
 pub(crate) mod value;
 mod websocket;
 
@@ -34,12 +35,13 @@ pub use error::{ConfigError, Contradiction, Place};
 pub use journal::{Durability, Journal, JournalKind};
 pub use limits::Liveness;
 pub use load::{Loaded, load};
-pub use log::{Log, LogFormat};
+pub use log::{Log, LogFormat, Storm};
 pub use login::{Login, Provider};
 pub use runs::Runs;
 pub use server::{Environment, ForwardedHeader, PublicUrl, Server};
 pub use sources::{Argument, Sources};
 pub use tls::{Tls, TlsFault, TlsFiles};
+pub use traces::{Collector, Parents, Traces};
 pub use value::Address;
 pub use websocket::WebSocket;
 
@@ -70,6 +72,8 @@ pub struct Config {
     pub journal: Journal,
     /// What is written to standard error.
     pub log: Log,
+    /// Where traces go.
+    pub traces: Traces,
 }
 
 impl Config {
