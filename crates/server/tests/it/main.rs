@@ -24,5 +24,6 @@ mod socket;
 mod stop;
 mod tls;
 mod tokens;
+mod traces;
 mod ws;
 mod zombies;
