@@ -19,6 +19,7 @@ mod lint;
 mod oidc_provider;
 mod peer;
 mod pydantic_ai;
+mod rotel;
 mod run;
 mod schedules;
 mod sim;

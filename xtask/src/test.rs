@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    aimock, autobahn, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, pydantic_ai, run, schedules, sim,
-    verifier,
+    aimock, autobahn, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, pydantic_ai, rotel, run,
+    schedules, sim, verifier,
 };
 
 pub(crate) const HELP: &str = "\
@@ -33,7 +33,7 @@ struct Step {
 
 /// All steps, the cheap and telling ones first. A peer is a module with `run(root: &Path) -> anyhow::Result<()>` that
 /// installs what it needs, starts and stops its own processes, and stands after `e2e`.
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step { name: "lint", run: |root| lint::run(root, &[]) },
     Step { name: "unit and integration tests", run: tests },
     Step { name: "doc tests", run: doc_tests },
@@ -45,6 +45,7 @@ const STEPS: [Step; 15] = [
     Step { name: "peer: aimock (OpenAI protocol)", run: aimock::run },
     Step { name: "peer: HttpAgent (AG-UI)", run: http_agent::run },
     Step { name: "peer: pydantic-ai (AG-UI)", run: pydantic_ai::run },
+    Step { name: "peer: OTLP collector (rotel)", run: rotel::run },
     Step { name: "peer: AG-UI verifier", run: verifier::run },
     Step { name: "peer: oidc-provider", run: oidc_provider::run },
     Step { name: "live plans, users logged in at oidc-provider", run: e2e::logged_in },

@@ -95,12 +95,13 @@ impl Decision {
     /// The user and the decision that an event tells of; none where it tells of none.
     fn of(now: Time, event: &Event) -> Option<(UserId, Self)> {
         let (user, thread, connection, verdict) = match event {
-            Event::SessionCreated { key, connection, path, waited } => {
+            Event::SessionCreated { key, connection, path, waited, was_full: _ } => {
                 let waited_ms = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
                 (key.user(), Some(key.thread()), Some(*connection), Verdict::Admitted { path: *path, waited_ms })
             }
-            Event::SessionAttached { key, connection, path } => {
-                let verdict = Verdict::Admitted { path: *path, waited_ms: 0 };
+            Event::SessionAttached { key, connection, path, waited } => {
+                let waited_ms = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
+                let verdict = Verdict::Admitted { path: *path, waited_ms };
                 (key.user(), Some(key.thread()), Some(*connection), verdict)
             }
             Event::SessionReleased { key, reason } => {
@@ -121,12 +122,15 @@ impl Decision {
             Event::Disconnected { user, connection, reason: Some(reason) } if is_ours(*reason) => {
                 (user, None, Some(*connection), Verdict::Closed(*reason))
             }
-            Event::Refused { user, connection, thread, refusal } => {
+            Event::Refused { user, connection, thread, refusal, waited: _ } => {
                 (user, thread.as_ref(), Some(*connection), Verdict::Refused(*refusal))
             }
             Event::Breaker { user: Some(user), step, state } => (user, None, None, Verdict::Breaker(*step, *state)),
             Event::Repaired { user, broken } => (user, None, None, Verdict::Repaired(broken)),
             Event::SessionLingers { .. }
+            | Event::Reclaimed { .. }
+            | Event::ProbeFailed { .. }
+            | Event::VerdictDisproved { .. }
             | Event::Connected { .. }
             | Event::Disconnected { .. }
             | Event::Pressure { .. }

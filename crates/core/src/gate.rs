@@ -15,6 +15,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ mod audit;
 mod climb;
 mod connect;
 mod depart;
+mod efforts;
 pub mod io;
 mod open;
 mod operate;
@@ -45,6 +47,7 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
+use efforts::Efforts;
 use io::{Input, Output};
 use operate::{Lent, Shelf, laid};
 
@@ -188,16 +191,17 @@ impl Gate {
     /// over them.
     #[must_use]
     pub fn limits(&self, user: &UserId) -> Cow<'_, Limits> {
-        self.limits_on(user, self.user(user).map_or_else(PlanId::default, |user| user.plan))
+        let plan = self.user(user).map_or_else(PlanId::default, |user| user.plan);
+        self.limits_at(user, plan, self.clock.now)
     }
 
     pub(crate) fn limits_of(&self, user: &User) -> Cow<'_, Limits> {
-        self.limits_on(&user.id, user.plan)
+        self.limits_at(&user.id, user.plan, self.clock.now)
     }
 
-    fn limits_on(&self, user: &UserId, plan: PlanId) -> Cow<'_, Limits> {
+    fn limits_at(&self, user: &UserId, plan: PlanId, now: Time) -> Cow<'_, Limits> {
         let of_plan = self.plans.limits(plan);
-        let lent = self.lent.to(user, self.clock.now).and_then(|(sessions, _)| laid(of_plan, sessions));
+        let lent = self.lent.to(user, now).and_then(|(sessions, _)| laid(of_plan, sessions));
         lent.map_or(Cow::Borrowed(of_plan), Cow::Owned)
     }
 
@@ -271,9 +275,21 @@ impl Gate {
     /// What the gate holds, recounted; takes time in proportion to the number of users.
     #[must_use]
     pub fn census(&self) -> Census {
+        self.census_of(0..usize::MAX, self.clock.now).0
+    }
+
+    /// As [`Gate::census`] at this time, of the users at some places, and whether there are places after them. Users keep
+    /// their places, so that a gate with many of them can be counted a few at a time, and serve others in between.
+    #[must_use]
+    pub fn census_of(&self, places: Range<usize>, now: Time) -> (Census, bool) {
+        let now = self.clock.now.max(now);
+        let range = places.start.min(self.users.len())..places.end.min(self.users.len());
         let mut census = Census::default();
-        self.users.iter().flatten().for_each(|user| census.count(user));
-        census
+        for user in self.users[range].iter().flatten() {
+            let limits = self.limits_at(&user.id, user.plan, now);
+            census.count(user, limits.pressure(user.sessions.len()), now);
+        }
+        (census, places.end < self.users.len())
     }
 
     /// Recounts every invariant.
@@ -347,6 +363,7 @@ impl Gate {
             clock: self.clock,
             draining: self.draining,
             told: SmallVec::new(),
+            efforts: Efforts::default(),
             out: &mut self.outputs,
             random: &mut self.random,
         };
@@ -359,6 +376,7 @@ impl Gate {
         step.note_reserve();
         step.tell_positions();
         step.note_pressure();
+        step.tell_efforts();
         let (user, limits) = (&mut *step.user, step.limits);
         if cfg!(debug_assertions)
             && let Err(broken) = check::check(user).and_then(|()| check::check_rise(user, held, &self.clock, limits))
@@ -400,6 +418,8 @@ struct Step<'a> {
     draining: Option<Duration>,
     /// Who was told in passing where his user stands: it may be otherwise when the step ends.
     told: SmallVec<[(ConnectionId, Usage); 2]>,
+    /// What reclaim tried.
+    efforts: Efforts,
     out: &'a mut VecDeque<Output>,
     random: &'a mut u64,
 }

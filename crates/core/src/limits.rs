@@ -265,9 +265,12 @@ pub enum Pressure {
 }
 
 impl Pressure {
+    /// Every band, from the lowest on.
+    pub const ALL: [Self; 5] = [Self::Ok, Self::Watch, Self::Warn, Self::High, Self::Full];
+
     /// The word on the wire, in logs and in metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Watch => "watch",

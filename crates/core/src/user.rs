@@ -10,7 +10,7 @@ use crate::limits::{Limits, Pressure, Usage};
 use crate::liveness::{Evidence, Liveness};
 use crate::plans::PlanId;
 use crate::queue::{Reserve, Round, Waiter};
-use crate::reclaim::{Facts, Standing};
+use crate::reclaim::{Facts, ReclaimLevel, Standing};
 use crate::session::{Mark, Session};
 use crate::timer::{Awake, Clock, Time};
 
@@ -22,6 +22,8 @@ pub(crate) struct Closing {
     pub(crate) deadline: Awake,
     /// Its end is that of a handshake: it says whether closes work.
     pub(crate) by_handshake: bool,
+    /// The level of reclaim that ordered it.
+    pub(crate) level: Option<ReclaimLevel>,
 }
 
 /// How much would be lost with a connection: dead ones first, then those without a session, then the least recently

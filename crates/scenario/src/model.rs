@@ -215,6 +215,20 @@ impl Model {
         self.plans.limits(self.users.get(user).map_or_else(PlanId::default, |user| user.plan))
     }
 
+    /// Whether whoever only checks and refuses would refuse this user a session of this thread.
+    #[must_use]
+    pub fn is_full_for(&self, user: usize, thread: &ThreadId) -> bool {
+        let limits = self.limits(user);
+        let known = self.users.get(user);
+        let held = known.map_or(0, User::held);
+        let acts = match limits.mode {
+            Mode::Enforce => true,
+            Mode::Shadow => held >= limits.ceiling(),
+        };
+        let is_there = known.and_then(|known| known.session(thread)).is_some_and(|session| session.held);
+        acts && held >= limits.max_sessions_per_user && !is_there
+    }
+
     /// Whether a user's reserve takes newcomers now, or would open for one.
     #[must_use]
     pub fn reserve_admits(&self, user: usize, now: Moment) -> bool {

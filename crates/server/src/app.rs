@@ -23,9 +23,9 @@ use crate::auth::Doorkeeper;
 use crate::config::{self, Config, JournalKind, Liveness, Loaded, Server};
 use crate::driver::{ConnectionBounds, Driver, Greeting, Reaper, Report, Vigil};
 use crate::error::Error;
-use crate::journal::Journal;
 use crate::journal::memory::Memory;
 use crate::journal::sqlite::Sqlite;
+use crate::journal::{Journal, Measured};
 use crate::listener::{self, Listener, Pool, max_connections};
 use crate::run::Runs;
 use crate::session::Sessions;
@@ -38,6 +38,7 @@ mod drain;
 mod entrance;
 mod notify;
 mod operators;
+mod population;
 mod reload;
 mod signals;
 mod wiring;
@@ -164,6 +165,7 @@ struct Node {
     sessions: Arc<Sessions>,
     runs: Arc<Runs>,
     journal: Arc<dyn Journal>,
+    agents: Arc<Agents>,
     doorkeeper: Arc<Doorkeeper>,
     store: Arc<Store>,
     login: Option<Arc<Operations>>,
@@ -175,13 +177,15 @@ struct Node {
 
 impl Node {
     fn assemble(config: &Config, listen: SocketAddr) -> Result<Self, Error> {
-        let metrics = Arc::new(Metrics::new());
         let traces = Traces::start(&config.traces).map_err(failed)?;
         let agents = Agents::new(&config.agents).map_err(|error| Error::Failed(error.to_string()))?;
+        let agents = Arc::new(agents);
+        let metrics = Arc::new(Metrics::with_agents(agents.names()));
         let journal: Arc<dyn Journal> = match config.journal.kind {
             JournalKind::Memory => Arc::new(Memory::new(&config.journal, &epoch())),
             JournalKind::Sqlite => Arc::new(Sqlite::open(&config.journal, &epoch())?),
         };
+        let journal: Arc<dyn Journal> = Arc::new(Measured::new(journal, Arc::clone(&metrics)));
         let runtime = tokio::runtime::Handle::current();
         let sessions = Sessions::new(Arc::clone(&journal), runtime.clone(), config.websocket.window);
         journal.follow(wiring::follower(&sessions, &traces));
@@ -196,9 +200,14 @@ impl Node {
             |entrance| entrance::operations(config, entrance, &driver, &doorkeeper, &metrics).map(Arc::new);
         let login = entrance.map(operations).transpose()?;
         let operators = entrance::open_for_operators(config, &store)?.map(operations).transpose()?;
-        let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
+        let around = Around {
+            agents: Arc::clone(&agents),
+            driver: Arc::clone(&driver),
+            sessions: Arc::clone(&sessions),
+            metrics: Arc::clone(&metrics),
+        };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, doorkeeper, store, login, operators, metrics, traces })
+        Ok(Self { driver, sessions, runs, journal, agents, doorkeeper, store, login, operators, metrics, traces })
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -267,17 +276,14 @@ impl Node {
     }
 
     fn population(&self, pool: Arc<Pool>) -> impl Fn() -> Population + Send + Sync + 'static {
-        let driver = Arc::clone(&self.driver);
+        let (driver, journal, agents) = (Arc::clone(&self.driver), Arc::clone(&self.journal), Arc::clone(&self.agents));
+        let tally = Arc::clone(self.traces.tally());
         move || {
-            let census = driver.census();
-            let (explained_bytes, explained_dropped) = driver.explained();
+            let unwritten = logs::dropped();
             Population {
-                explained_bytes,
-                explained_dropped,
-                sessions: census.sessions,
-                connections: census.connections,
-                runs: census.runs,
-                unidentified: pool.occupancy().strangers,
+                unwritten_lines: [unwritten.left_out, unwritten.lost],
+                spans: [tally.delivered(), tally.dropped(), tally.failed()],
+                ..population::count(&driver, &*journal, &agents, &pool)
             }
         }
     }

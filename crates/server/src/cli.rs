@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::value::parse_duration;
 use crate::config::{Argument, Sources, load, reference};
 use crate::error::Error;
+use crate::telemetry::metrics;
 
 mod admin_key;
 pub mod chat;
@@ -41,6 +42,8 @@ enum Command {
     Config(ConfigArgs),
     /// Check the configuration and say what is wrong with it.
     CheckConfig(FileArgs),
+    /// Print the reference of all metrics, or a dashboard for Grafana that shows them.
+    Metrics(MetricsArgs),
     /// Look at the threads of a gateway, export or delete them.
     Threads(threads::ThreadsArgs),
     /// Chat from a terminal. Lines from standard input are sent one by one.
@@ -75,6 +78,13 @@ struct ConfigArgs {
     reference: bool,
 }
 
+#[derive(Debug, Args)]
+struct MetricsArgs {
+    /// Print the dashboard instead, to be imported: deploy/grafana/lychgate.json
+    #[arg(long)]
+    dashboard: bool,
+}
+
 /// Runs the program and says how it ended. Never panics on arguments; whatever is wrong is one message on standard
 /// error.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -105,6 +115,10 @@ fn run(command: Command) -> Result<(), Error> {
         Command::AdminKey(args) => admin_key::run(args),
         Command::Config(args) => config(args),
         Command::CheckConfig(args) => check_config(args),
+        Command::Metrics(args) => print(&match args.dashboard {
+            true => metrics::dashboard::json(),
+            false => metrics::reference::markdown(),
+        }),
         Command::Threads(args) => threads::run(args),
         Command::Chat(args) => chat::main(args),
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use lychgate_core::{
     AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat, Input, Ledger,
     NodeBreakers, PingOutcome, PlanId, Plans, Proof, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time,
-    Until, Usage, UserId, WriteProgress,
+    Until, Usage, UserId, WriteProgress, ZombieKind,
 };
 
 use crate::sink::Line;
@@ -46,6 +46,9 @@ pub use vigil::{Trouble, Vigil};
 
 /// Shards per node: enough that two cores seldom meet on one lock.
 const SHARDS: usize = if cfg!(all(test, feature = "shuttle")) { 2 } else { 64 };
+
+/// Users of a shard who are counted under one lock.
+const CENSUS_USERS: usize = 512;
 
 /// What the node remembers of its decisions, in bytes.
 const EXPLAIN_BYTES: usize = 64 * 1024 * 1024;
@@ -156,6 +159,10 @@ struct Shard {
     ledger: Ledger,
     /// Every moment of a stall is credited once.
     credited_until: Time,
+    /// Connections that were called dead and whose tasks have not ended: nobody, most of the time.
+    buried: Vec<(ConnectionId, ZombieKind)>,
+    /// Verdicts that turned out to be wrong, until somebody tells them.
+    disproved: Vec<Event>,
 }
 
 impl Shard {
@@ -163,6 +170,16 @@ impl Shard {
     /// mistake between two systems must not lock a user out. Asked under the lock: plans may be replaced.
     fn plan(&self, name: Option<&str>) -> PlanId {
         name.and_then(|name| self.gate.plan(name)).unwrap_or_default()
+    }
+
+    /// A connection spoke. Had it been called dead, it did so before its socket was gone: what its task reads afterwards
+    /// had come before, so that silence was the wrong verdict (hazard R7).
+    fn on_words(&mut self, user: &UserId, connection: ConnectionId, heartbeat: Heartbeat, sign: Sign) {
+        let is_life = heartbeat == Heartbeat::Protocol || sign != Sign::Pong;
+        let place = self.buried.iter().position(|(buried, _)| *buried == connection).filter(|_| is_life);
+        if let Some((connection, kind)) = place.map(|place| self.buried.swap_remove(place)) {
+            self.disproved.push(Event::VerdictDisproved { user: user.clone(), connection, kind });
+        }
     }
 }
 
@@ -175,6 +192,7 @@ pub struct Driver {
     greeting: Greeting,
     effects: Arc<dyn Effects>,
     bounds: bounds::Addresses,
+    breakers: Arc<NodeBreakers>,
     /// More than every connection of the node being somebody's last: nobody can be sent away for a newcomer.
     full: Overload,
     /// The runtime runs late.
@@ -203,7 +221,8 @@ impl Driver {
         let shard = |n: usize| {
             let gate = Gate::of_node(plans.clone(), hasher.hash_one(n), Arc::clone(&breakers));
             let ledger = Ledger::new(EXPLAIN_BYTES / SHARDS, hasher.hash_one((n, "ledger")));
-            Mutex::new(Shard { gate, links: HashMap::new(), ledger, credited_until: Time::ZERO })
+            let (buried, disproved) = (Vec::new(), Vec::new());
+            Mutex::new(Shard { gate, links: HashMap::new(), ledger, credited_until: Time::ZERO, buried, disproved })
         };
         Arc::new(Self {
             shards: (0..SHARDS).map(shard).collect(),
@@ -213,6 +232,7 @@ impl Driver {
             greeting,
             effects,
             bounds: bounds::Addresses::new(bounds),
+            breakers,
             full: Overload::default(),
             late: Overload::default(),
             alarm: reaper::Alarm::default(),
@@ -293,14 +313,36 @@ impl Driver {
         ledgers.fold((0, 0), |(bytes, users), (more, dropped)| (bytes + more, users + dropped))
     }
 
-    /// What the node holds, recounted; takes time in proportion to the number of users.
+    /// What the node holds, recounted; takes time in proportion to the number of users. No lock is held for longer than
+    /// [`CENSUS_USERS`] take: whoever counts must not keep admissions waiting (hazard R13).
     #[must_use]
     pub fn census(&self) -> Census {
         let mut census = Census::default();
+        let now = self.now();
         for shard in &self.shards {
-            census.add(&lock(shard).gate.census());
+            let mut place = 0;
+            loop {
+                let (counted, more) = lock(shard).gate.census_of(place..place + CENSUS_USERS, now);
+                census.add(&counted);
+                if !more {
+                    break;
+                }
+                place += CENSUS_USERS;
+            }
         }
         census
+    }
+
+    /// Breakers of the node that have a step of reclaim skipped; 0 to 2.
+    #[must_use]
+    pub fn open_node_breakers(&self) -> usize {
+        self.breakers.open(self.now())
+    }
+
+    /// How many connections the node may hold.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.bounds.per_node()
     }
 
     /// Now, on the clock that decisions are told by.
@@ -430,7 +472,11 @@ impl Registration {
 
     /// The peer spoke.
     pub fn heard(&self, sign: Sign) {
-        self.input(Input::Heard { user: self.user.clone(), connection: self.connection, sign });
+        let (user, connection) = (self.user.clone(), self.connection);
+        self.driver.with_shard(&self.user, |shard| {
+            shard.on_words(&user, connection, self.heartbeat, sign);
+            Some(Input::Heard { user, connection, sign })
+        });
     }
 
     /// A person used the session: a run was sent or stopped.
@@ -479,6 +525,7 @@ impl Drop for Registration {
         let (user, connection, end) = (self.user.clone(), self.connection, self.end);
         self.driver.with_shard(&self.user, |shard| {
             shard.links.remove(&connection);
+            shard.buried.retain(|(buried, _)| *buried != connection);
             Some(Input::Disconnect { user, connection, end })
         });
     }

@@ -31,6 +31,7 @@ use crate::config;
 use crate::journal::Journal;
 use crate::outbox::Frame;
 use crate::sink::Sink;
+use crate::telemetry::metrics::RunOutcome;
 use crate::telemetry::traces::Asker;
 use crate::wire::{Notice, RunInput, Server};
 
@@ -122,6 +123,9 @@ pub trait Surroundings: Send + Sync + 'static {
 
     /// A run began or ended.
     fn changed(&self, change: RunChange);
+
+    /// A run that was accepted has its terminal event in the log, or owes it; so long after it was accepted.
+    fn finished(&self, _outcome: RunOutcome, _took: Duration) {}
 
     /// Whether a connection is attached to the thread.
     fn is_attended(&self, key: &SessionKey) -> bool;

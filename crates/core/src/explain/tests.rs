@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::id::SessionKey;
 use crate::reclaim::ReclaimLevel;
@@ -65,8 +67,12 @@ fn the_count_of_bytes_is_what_the_records_take_and_never_exceeds_the_budget() {
 fn a_tab_that_opens_what_it_has_open_pushes_nothing_out() {
     let mut ledger = Ledger::new(1 << 20, 7);
     ledger.record(Time::ZERO, &evicted("ann", 0));
-    let attached =
-        |path| Event::SessionAttached { key: key("ann", "t1"), connection: ConnectionId::from_random(1), path };
+    let attached = |path| Event::SessionAttached {
+        key: key("ann", "t1"),
+        connection: ConnectionId::from_random(1),
+        path,
+        waited: Duration::ZERO,
+    };
     ledger.record(Time::ZERO, &attached(AdmissionPath::Takeover));
     for n in 0..100 {
         ledger.record(Time::from_micros(n), &attached(AdmissionPath::Attach));

@@ -29,8 +29,12 @@ impl Step<'_> {
             Some(place) => return self.user.waiting[place].join(asker, self.limits.max_connections_per_user),
             None => push_tight(&mut self.user.waiting, Waiter::new(asker, &self.clock)),
         }
-        if self.user.waiting.len() == 1 && self.admit_first(ReclaimLevel::Moderate) {
-            return;
+        if self.user.waiting.len() == 1 {
+            self.efforts.tried(ReclaimLevel::Conservative);
+            if self.admit_first(ReclaimLevel::Moderate) {
+                return;
+            }
+            self.efforts.tried(ReclaimLevel::Moderate);
         }
         self.tell(Event::Waiting { key, connection });
         if self.user.round.is_none() {

@@ -114,6 +114,7 @@ impl Step<'_> {
         match level {
             ReclaimLevel::Conservative | ReclaimLevel::Moderate => self.reclaim_all(level),
             ReclaimLevel::Force => {
+                self.efforts.tried(level);
                 if let Some(pick) = self.plan_one(level).first() {
                     let thread = self.user.sessions[pick.index].thread.clone();
                     self.evict(&thread, pick.level);
@@ -135,6 +136,7 @@ impl Step<'_> {
 
     /// Evicts whatever `level` reaches.
     pub(super) fn reclaim_all(&mut self, level: ReclaimLevel) {
+        self.efforts.tried(level);
         let facts = self.user.facts(&self.clock, self.limits);
         let picks = reclaim::plan(level, &facts, facts.len()).into_iter();
         let victims: Vec<_> = picks.map(|pick| (self.user.sessions[pick.index].thread.clone(), pick.level)).collect();

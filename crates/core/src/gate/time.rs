@@ -150,7 +150,11 @@ impl Step<'_> {
         let victims: Vec<_> =
             plan.iter().map(|pick| (self.user.sessions[pick.index].thread.clone(), pick.level)).collect();
         match self.limits.mode {
-            Mode::Enforce => victims.into_iter().for_each(|(thread, level)| self.evict(&thread, level)),
+            Mode::Enforce => {
+                self.efforts.tried(ReclaimLevel::Conservative);
+                self.efforts.tried(ReclaimLevel::Moderate);
+                victims.into_iter().for_each(|(thread, level)| self.evict(&thread, level));
+            }
             Mode::Shadow => plan.iter().for_each(|pick| self.tell_would_evict(pick.index, pick.level)),
         }
         if self.limits.pressure(self.user.sessions.len()) >= Pressure::High {

@@ -14,7 +14,11 @@ impl Step<'_> {
     /// a place in the queue.
     pub(super) fn conclude(&mut self, is_due: impl Fn(&Waiter) -> bool) {
         while self.user.waiting.first().is_some_and(&is_due) {
-            if !self.admit_first(ReclaimLevel::Force) && !self.degrade_first(false) {
+            if self.admit_first(ReclaimLevel::Force) {
+                continue;
+            }
+            self.efforts.tried(ReclaimLevel::Force);
+            if !self.degrade_first(false) {
                 break;
             }
         }
@@ -86,9 +90,7 @@ impl Step<'_> {
             Degradation::Refuse => {
                 let retry_in = self.limits.queue_deadline;
                 for asker in self.user.waiting.remove(0).askers {
-                    let thread = Some(asker.context.thread().clone());
-                    let refusal = Refusal::NoSlot { retry_in };
-                    self.refuse(asker.context.connection(), thread, asker.reference, refusal);
+                    self.refuse_asker(asker, Refusal::NoSlot { retry_in });
                 }
             }
         }

@@ -99,6 +99,7 @@ faults! {
     BreakerNeverOpens breaks Expectation: "never opens a breaker",
     BreakerNeverCloses breaks Expectation: "never closes a breaker",
     ClosesPolitelyForEver breaks Breaker: "waits for another close handshake though its breaker is open",
+    GuessesLockouts breaks Lockout: "infers from the path of an admission whether a lockout was prevented",
     ClosesTwice breaks Close: "closes each socket twice",
     TakesOverStrangers breaks Takeover: "lets anybody take over anybody's socket",
     IgnoresPrev breaks Takeover: "ignores `prev`",

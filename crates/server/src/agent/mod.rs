@@ -33,6 +33,7 @@ mod failure;
 mod guard;
 mod http;
 mod identity;
+mod observed;
 mod openai;
 mod reader;
 mod registry;
@@ -41,6 +42,7 @@ mod sse;
 
 pub use breaker::BreakerState;
 pub use http::BadUrl;
+pub use observed::Observed;
 pub use registry::{AgentHealth, Agents, AgentsError, UnknownAgent};
 
 /// Everything that an agent needs to answer.

@@ -136,7 +136,10 @@ async fn ready(State(admin): State<Admin>) -> Response {
 )]
 async fn scrape(State(admin): State<Admin>) -> Response {
     match admin.count().await {
-        Some(population) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.encode(population)).into_response(),
+        Some(population) => {
+            let population = Population { is_ready: admin.health.trouble().is_none(), ..population };
+            ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.encode(&population)).into_response()
+        }
         None => error_response(ErrorCode::Internal),
     }
 }

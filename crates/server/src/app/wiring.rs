@@ -2,19 +2,21 @@
 //!
 //! ```text
 //!  driver --Effects--> Wiring -> sessions, metrics, logs
-//!  runs --Surroundings--> Around -> agents, driver, sessions
+//!  runs --Surroundings--> Around -> agents, driver, sessions, metrics
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lychgate_core::{ConnectionId, Event, PingOutcome, SessionKey, UserId};
 
-use crate::agent::{Agent, Agents};
+use crate::agent::{Agent, Agents, Observed};
 use crate::driver::{Admitted, Driver, Effects};
 use crate::journal::{Entry, Follower};
 use crate::outbox::Frame;
 use crate::run::{RunChange, Surroundings};
 use crate::session::{Attach, Sessions};
+use crate::telemetry::metrics::RunOutcome;
 use crate::telemetry::{Metrics, Traces, logs, traces};
 
 /// What the driver causes outside of sockets.
@@ -78,14 +80,17 @@ impl Follower for Traced {
 
 /// What runs know of agents, gate and sessions.
 pub(super) struct Around {
-    pub(super) agents: Agents,
+    pub(super) agents: Arc<Agents>,
     pub(super) driver: Arc<Driver>,
     pub(super) sessions: Arc<Sessions>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Surroundings for Around {
     fn agent(&self, name: Option<&str>) -> Option<(Arc<str>, Arc<dyn Agent>)> {
-        self.agents.named(name).ok()
+        let (name, agent) = self.agents.named(name).ok()?;
+        let observed = Observed::new(agent, Arc::clone(&name), Arc::clone(&self.metrics));
+        Some((name, Arc::new(observed)))
     }
 
     fn max_runs(&self, user: &UserId) -> usize {
@@ -97,6 +102,10 @@ impl Surroundings for Around {
             RunChange::Started { key, run } => self.driver.run_started(&key, &run),
             RunChange::Ended { key, run } => self.driver.run_ended(&key, &run),
         }
+    }
+
+    fn finished(&self, outcome: RunOutcome, took: Duration) {
+        self.metrics.on_run(outcome, took);
     }
 
     fn is_attended(&self, key: &SessionKey) -> bool {

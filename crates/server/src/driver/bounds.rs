@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use lychgate_core::{ConnectionId, Event, EvictReason, Input, Refusal, UserId, Worth};
 
@@ -49,6 +50,10 @@ impl Addresses {
         }
         list.push((user.clone(), connection));
         crowd
+    }
+
+    pub(super) fn per_node(&self) -> usize {
+        self.bounds.per_node
     }
 
     /// Nobody is held.
@@ -148,7 +153,7 @@ impl Driver {
         self.full.measure(now, true);
         let refusal = Refusal::Overload { retry_in: come_back_after(self.full.lasting(now).unwrap_or_default()) };
         let closing = Closing::from(refusal);
-        let event = Event::Refused { user: user.clone(), connection, thread: None, refusal };
+        let event = Event::Refused { user: user.clone(), connection, thread: None, refusal, waited: Duration::ZERO };
         {
             let mut shard = self.shard(user);
             if let Some(link) = shard.links.get(&connection) {

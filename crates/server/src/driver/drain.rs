@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, Event, EvictReason, Input, Manner, Output, Refusal, Time};
+use lychgate_core::{ConnectionId, Event, EvictReason, Input, Manner, Output, Refusal, Time, UserId, ZombieKind};
 
 use super::{Admitted, Driver, Shard};
 use crate::close::{Closing, ErrorCode, retry_after};
@@ -13,7 +13,7 @@ use crate::wire::{self, Notice};
 impl Driver {
     /// Acts on every output in order; the events are left for the caller, who tells them without the lock.
     pub(super) fn drain_outputs(&self, shard: &mut Shard, now: Time) -> Vec<Event> {
-        let mut events = Vec::new();
+        let mut events = std::mem::take(&mut shard.disproved);
         while let Some(output) = shard.gate.poll_output() {
             match output {
                 Output::Event(event) => {
@@ -62,7 +62,11 @@ impl Driver {
                     shard.gate.handle_input(now, Input::PingResult { user, connection, outcome, backlog });
                 }
                 Output::CloseSocket { user, connection, reason, manner } => {
-                    if close_socket(shard, connection, reason, manner) {
+                    let closed = match manner {
+                        Manner::Bury(kind) => bury(shard, &user, connection, kind, &mut events),
+                        Manner::Handshake | Manner::Abort => close_socket(shard, connection, reason, manner),
+                    };
+                    if closed {
                         shard.gate.handle_input(now, Input::EvictionDone { user, connection });
                     }
                 }
@@ -91,11 +95,27 @@ fn close_socket(shard: &Shard, connection: ConnectionId, reason: EvictReason, ma
             link.line.close(&closing);
             false
         }
-        Manner::Abort => {
+        Manner::Abort | Manner::Bury(_) => {
             link.line.abort();
             true
         }
     }
+}
+
+/// Tears down the socket of a peer that was called dead; it is gone when this returns. Whether the verdict was right shows
+/// now, for one that takes bytes again, or when its task reads what the peer had said before: see [`Shard::on_words`].
+fn bury(shard: &mut Shard, user: &UserId, connection: ConnectionId, kind: ZombieKind, events: &mut Vec<Event>) -> bool {
+    let Some(link) = shard.links.get(&connection) else { return true };
+    let takes_bytes = link.line.bury();
+    match kind {
+        ZombieKind::Stalled if takes_bytes => {
+            events.push(Event::VerdictDisproved { user: user.clone(), connection, kind });
+        }
+        ZombieKind::HalfOpen => shard.buried.push((connection, kind)),
+        // Whoever takes no bytes may speak as much as he likes, and the others have no socket.
+        ZombieKind::Stalled | ZombieKind::Ghost | ZombieKind::Orphan | ZombieKind::StaleLease => {}
+    }
+    true
 }
 
 /// Spreads the time to come back by the connection's random id, half of it either way: whoever is closed together must

@@ -270,7 +270,7 @@ async fn whoever_finds_only_readers_of_running_answers_is_told_when_to_come_back
     let _reader = node.reader("reader", 1).await;
     let newcomer = node.connect("newcomer", 2).await;
     let refused = node.wait_for(|told| match told {
-        Told::Event(Event::Refused { user, connection, thread: _, refusal }) => Some((user, connection, refusal)),
+        Told::Event(Event::Refused { user, connection, refusal, .. }) => Some((user, connection, refusal)),
         Told::Event(_) | Told::Attached(_) | Told::Detached => None,
     });
     assert_eq!((refused.0, refused.1), (user("newcomer"), newcomer.connection()));

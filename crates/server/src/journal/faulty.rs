@@ -94,6 +94,10 @@ impl Journal for Faulty {
         self.memory.trouble()
     }
 
+    fn bytes(&self) -> u64 {
+        Journal::bytes(&self.memory)
+    }
+
     fn follow(&self, follower: Arc<dyn Follower>) {
         self.memory.follow(follower);
     }

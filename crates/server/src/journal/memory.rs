@@ -383,6 +383,10 @@ impl Journal for Memory {
         None
     }
 
+    fn bytes(&self) -> u64 {
+        Self::bytes(self) as u64
+    }
+
     fn read<'a>(&'a self, key: &'a SessionKey, after: u64, limit: usize) -> JournalFuture<'a, Vec<Entry>> {
         Box::pin(ready(self.read_now(key, after, limit)))
     }

@@ -17,10 +17,12 @@ use crate::wire::Message;
 use crate::wire::event::Event;
 
 pub mod fold;
+mod measured;
 pub mod memory;
 mod merge;
 pub mod sqlite;
 
+pub use measured::Measured;
 pub use merge::merge as merge_adjacent;
 
 #[cfg(test)]
@@ -184,6 +186,9 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
 
     /// Why nothing can be appended at the moment, in words for operators; none when all is well. Does not block.
     fn trouble(&self) -> Option<String>;
+
+    /// What it takes: of memory, or of its file with what is not yet written back. May ask the file system.
+    fn bytes(&self) -> u64;
 
     /// Sets the one follower; called once, at assembly.
     fn follow(&self, follower: Arc<dyn Follower>);

@@ -11,7 +11,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -57,12 +57,17 @@ mod writer;
 pub use archive::{Archive, Deletion, Kept, Listed};
 pub use error::OpenError;
 
+/// SQLite writes to `journal.db-wal` first.
+const WAL_EXTENSION: &str = "db-wal";
+
 /// What an event weighs in the queue beside its JSON.
 const EVENT_WEIGHT: usize = 256;
 
 /// The journal `sqlite`.
 pub struct Sqlite {
     epoch: Arc<str>,
+    /// Of the database.
+    file: PathBuf,
     bounds: Bounds,
     jobs: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
@@ -149,6 +154,7 @@ impl Sqlite {
         }
         Ok(Self {
             epoch,
+            file: path.clone(),
             bounds,
             jobs,
             room: Arc::new(Semaphore::new(QUEUE_BYTES as usize)),
@@ -265,6 +271,12 @@ impl Journal for Sqlite {
 
     fn trouble(&self) -> Option<String> {
         self.condition.trouble()
+    }
+
+    fn bytes(&self) -> u64 {
+        // Both are there while it is open; what cannot be looked at now is looked at by the next one who asks.
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        size(&self.file) + size(&self.file.with_extension(WAL_EXTENSION))
     }
 
     fn follow(&self, follower: Arc<dyn Follower>) {

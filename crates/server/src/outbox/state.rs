@@ -17,6 +17,9 @@ use super::transport::Transport;
 /// Bytes that a cork gathers before they are written all the same.
 const GATHER_BYTES: usize = 64 * 1024;
 
+/// What is kept of the words of a peer that was called dead: enough for the frames that answer a question.
+const LAST_WORDS_BYTES: usize = 4 * 1024;
+
 /// The kernel dates acknowledgements by its ticks, of 10 ms at most: one that came with a look may seem to be older.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -76,6 +79,8 @@ pub(super) struct State {
     pub(super) events: u64,
     /// Since when the peer's kernel has been seen to owe an answer, and to give none.
     unacked_since: Option<Instant>,
+    /// See [`super::Outbox::bury`].
+    last_words: Option<Box<Vec<u8>>>,
 }
 
 impl State {
@@ -92,6 +97,7 @@ impl State {
             accepted: 0,
             events: 0,
             unacked_since: None,
+            last_words: None,
         }
     }
 
@@ -321,6 +327,26 @@ impl State {
             // It can only fail on a socket that is no longer connected, and then there is nothing to reset.
             let _ = SockRef::from(socket.socket()).set_linger(Some(Duration::ZERO));
         }
+    }
+
+    /// Whether the kernel would take bytes though some wait.
+    pub(super) fn takes_bytes(&self) -> bool {
+        match (&self.queue, &self.socket) {
+            (Some(_), Some(socket)) => kernel::takes_bytes(socket.socket()),
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    /// Reads what is there without waiting, before the socket goes.
+    pub(super) fn keep_last_words(&mut self) {
+        let mut words = vec![0; LAST_WORDS_BYTES];
+        let read = self.socket.as_mut().map_or(0, |socket| socket.read_now(&mut words));
+        words.truncate(read);
+        self.last_words = (read > 0).then(|| Box::new(words));
+    }
+
+    pub(super) fn take_last_words(&mut self) -> Box<[u8]> {
+        self.last_words.take().map_or_else(Box::default, |words| words.into_boxed_slice())
     }
 
     /// Closes the descriptor now and wakes the task, so that it ends.

@@ -5,10 +5,10 @@ use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use futures_util::{FutureExt, StreamExt};
 use lychgate_core::{RunId, SessionKey};
+use tokio::time::Instant;
 
 use super::attendance::Attendance;
 use super::claim::Held;
@@ -34,6 +34,8 @@ pub(super) struct Run<'a> {
     pub(super) id: RunId,
     /// The offset of its RUN_STARTED.
     pub(super) started_at: u64,
+    /// When it was accepted.
+    pub(super) began: Instant,
     pub(super) journal: &'a dyn Journal,
     /// What is open in the log.
     pub(super) open: OpenItems,
@@ -66,17 +68,10 @@ pub(super) async fn run(mut held: Held, mut start: StartRun, orders: Arc<Orders>
     let request = RunRequest { key, plan, run, messages, input, trace: asks };
     drop(start.reply);
     let runs = Arc::clone(&held.runs);
+    let (open, ready, began) = (OpenItems::default(), Vec::new(), Instant::now());
     let span = trace.as_ref().map(|trace| trace.context());
-    let mut run = Run {
-        held: &held,
-        id,
-        started_at,
-        journal: &*runs.journal,
-        open: OpenItems::default(),
-        ready: Vec::new(),
-        trace,
-        span,
-    };
+    let journal = &*runs.journal;
+    let mut run = Run { held: &held, id, started_at, began, journal, open, ready, trace, span };
     let end = AssertUnwindSafe(run.drive(&*agent, request, &orders)).catch_unwind().await;
     run.finish(end.unwrap_or_else(|_| End::Failed(panicked()))).await;
 }
@@ -205,7 +200,7 @@ impl Run<'_> {
         poll_fn(|context| {
             while self.ready.len() < BATCH {
                 match stream.poll_next_unpin(context) {
-                    Poll::Ready(Some(Ok(event))) => match event.kind() {
+                    Poll::Ready(Some(Ok(event))) => match self.heard(&event).kind() {
                         // Ours stands already.
                         "RUN_STARTED" => {}
                         "RUN_FINISHED" | "RUN_ERROR" => return Poll::Ready(Some(End::Said(event))),
@@ -225,6 +220,12 @@ impl Run<'_> {
         .await
     }
 
+    /// Notes when the agent's answer began.
+    fn heard<'e>(&mut self, event: &'e Event) -> &'e Event {
+        self.trace.iter_mut().for_each(|trace| trace.hears());
+        event
+    }
+
     async fn append_published(&self, orders: &Orders) {
         for _ in 0..MAX_WAITING {
             match self.held.next_publication() {
@@ -240,7 +241,6 @@ impl Run<'_> {
         let (count, appending) = (events.len(), self.trace.as_ref().map(|_| Instant::now()));
         let appended = self.journal.append(self.key(), events).await;
         if let (Some(trace), Some(since)) = (&mut self.trace, appending) {
-            trace.hears();
             trace.appended(count, since, appended.is_ok());
         }
         let entries = appended?;

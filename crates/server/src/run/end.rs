@@ -1,9 +1,9 @@
 //! The end of a run: exactly one terminal event, whatever happens (R18).
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::drive::Run;
 use super::events;
@@ -13,6 +13,7 @@ use crate::close::ErrorCode;
 use crate::journal::JournalError;
 use crate::outbox::Frame;
 use crate::telemetry::logs::{self, RunStep};
+use crate::telemetry::metrics::RunOutcome;
 use crate::wire::Server;
 use crate::wire::event::Event;
 
@@ -32,19 +33,18 @@ pub(super) enum End {
 }
 
 impl End {
-    /// What became of the run, for its trace.
-    fn word(&self) -> &'static str {
+    fn outcome(&self) -> RunOutcome {
         match self {
-            Self::Said(event) if event.kind() == "RUN_FINISHED" => "finished",
-            Self::Said(_) | Self::Failed(_) => "failed",
-            Self::Ordered(Why::Stopped) => "stopped",
-            Self::Ordered(Why::Detached) => "detached",
-            Self::Ordered(Why::GatewayStopping) => "gateway_stopping",
-            Self::JournalFailed(_) => "cut_short",
+            Self::Said(event) if event.kind() == "RUN_FINISHED" => RunOutcome::Finished,
+            Self::Said(_) | Self::Failed(_) => RunOutcome::Failed,
+            Self::Ordered(Why::Stopped) => RunOutcome::Stopped,
+            Self::Ordered(Why::Detached) => RunOutcome::Detached,
+            Self::Ordered(Why::GatewayStopping) => RunOutcome::GatewayStopping,
+            Self::JournalFailed(_) => RunOutcome::JournalFailed,
         }
     }
 
-    /// The word of the failure, if it is one.
+    /// The word of the failure, if it is one, for the run's trace.
     fn failure(&self) -> Option<&str> {
         match self {
             Self::Said(event) => (event.kind() != "RUN_FINISHED").then_some("agent_said_so"),
@@ -59,8 +59,9 @@ impl Run<'_> {
     /// Writes the end: what is ready, what closes the rest, the terminal event. Where the log does not take all of it,
     /// the end alone.
     pub(super) async fn finish(mut self, end: End) {
+        let outcome = end.outcome();
         let mut trace = self.trace.take();
-        trace.iter_mut().for_each(|trace| trace.ended(end.word(), end.failure()));
+        trace.iter_mut().for_each(|trace| trace.ended(outcome.as_str(), end.failure()));
         let (terminal, ready) = match end {
             End::Said(event) => (events::with_our_ids(event, self.key(), self.id()), true),
             End::Failed(error) => {
@@ -86,6 +87,7 @@ impl Run<'_> {
         let appending = Instant::now();
         let ended = self.try_end(whole).await || self.try_end(closed()).await || self.try_end(alone()).await;
         trace.iter_mut().for_each(|trace| trace.appended(events, appending, ended));
+        self.held.runs.around.finished(outcome, self.began.elapsed());
         if !ended {
             self.owe_end([&closed, &alone]).await;
         }

@@ -385,6 +385,12 @@ impl Handler for Chat {
         }
     }
 
+    fn on_last_words(&mut self, sign: Sign) {
+        if let Standing::Guest(guest) = &self.standing {
+            guest.registration.heard(sign);
+        }
+    }
+
     fn on_violation(&mut self, violation: Violation) {
         let code = match violation {
             Violation::TooLarge => ErrorCode::TooLarge,

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use lychgate_core::Sign;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::close_code::CloseFrame;
@@ -151,6 +152,7 @@ impl<H: Handler> Connection<H> {
         let news = self.outbox.poll_turn(cx);
         match (news.phase, self.stage) {
             (Phase::Gone, _) => {
+                self.hear_last_words();
                 self.end(Ending::Lost);
                 return Step::Over;
             }
@@ -276,6 +278,29 @@ impl<H: Handler> Connection<H> {
             handler.on_violation(violation);
         }
         received
+    }
+
+    /// Looks for whole frames in what a peer had said that was called dead. Nobody acts on them any more.
+    fn hear_last_words(&mut self) {
+        let mut words = match self.stage {
+            Stage::Live => self.outbox.take_last_words(),
+            Stage::Closing | Stage::Closed | Stage::Failed | Stage::Discarding => return,
+        };
+        let known = MessageBounds { bytes: self.bounds.max_message_bytes, fragments: self.bounds.max_fragments };
+        let bounds = Cell::new(known);
+        let mut sign = None;
+        // A violation is a sign as well, but none that could be counted on.
+        let _ = self.inbox.feed(&mut words, &bounds, &mut |item| {
+            sign = match item {
+                Item::Text(_) | Item::Binary(_) => Some(Sign::Data),
+                // Browsers answer these for frozen pages, too (hazard R9).
+                Item::Ping(_) | Item::Pong | Item::Close(_) => sign.or(Some(Sign::Pong)),
+            };
+            ControlFlow::Continue(())
+        });
+        if let Some(sign) = sign {
+            self.handler.on_last_words(sign);
+        }
     }
 
     /// The hello deadline and the place among strangers are given back as soon as they are not needed.

@@ -16,6 +16,7 @@ mod journal;
 mod limits;
 mod listener;
 mod login;
+mod logs;
 mod operators;
 mod reload;
 mod resume;

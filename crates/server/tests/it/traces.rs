@@ -205,9 +205,15 @@ async fn what_is_sent_names_service_version_and_instance() {
     collector.spans_with("connection", 1).await;
     let asked = collector.asked.borrow()[0].clone();
     let resource = ExportTraceServiceRequest::decode(&*asked.body).unwrap().resource_spans.remove(0).resource.unwrap();
-    let names: Vec<_> = resource.attributes.iter().map(|pair| pair.key.as_str()).collect();
-    assert_eq!(names, ["service.name", "service.version", "service.instance.id"]);
-    assert_eq!(resource.attributes[2].value.clone().unwrap().value, Some(Any::StringValue("node-7".to_owned())));
+    let value = |name: &str| {
+        let pair = resource.attributes.iter().find(|pair| pair.key == name).unwrap();
+        match pair.value.clone().unwrap().value {
+            Some(Any::StringValue(text)) => text,
+            other => panic!("{name} is {other:?}"),
+        }
+    };
+    let named = ["service.name", "service.version", "service.instance.id"].map(value);
+    assert_eq!(named, ["lychgate", env!("CARGO_PKG_VERSION"), "node-7"]);
 }
 
 #[tokio::test]
@@ -346,8 +352,10 @@ async fn spans_beyond_the_bound_are_dropped_and_the_gateway_ends_in_time() {
     let (collector, agent) = (Server::start("127.0.0.1:0", None).await, Server::agent().await);
     let mut gateway = traced(&endpoint(&collector), agent.address, &["traces.max_queued_spans = 4"]).await;
     for _ in 0..5 {
-        one_conversation(&gateway).await;
+        let mut client = gateway.connect("ann").await;
+        client.open_with(json!({"type": "open"})).await;
     }
+    gateway.metric_becomes("lychgate_spans_total", |spans| spans > 0.0).await;
     gateway.process.signal(rustix::process::Signal::TERM);
     let (code, log) = gateway.process.end().await;
     assert_eq!(code, Some(0), "{log}");

@@ -1,6 +1,8 @@
 //! What a mutant says: less, twice, something else, or to somebody else.
 
-use lychgate_core::{BreakerState, Event, EvictReason, Eviction, Evidence, Input, Manner, Output, ReclaimLevel};
+use lychgate_core::{
+    AdmissionPath, BreakerState, Event, EvictReason, Eviction, Evidence, Input, Manner, Output, ReclaimLevel,
+};
 
 use super::{Fault, Mutant};
 
@@ -46,6 +48,13 @@ impl Mutant {
             (Fault::EvictsWhenALimitFalls, Output::Event(Event::SessionReleased { key, .. })) if self.falls => {
                 let eviction = Eviction { level: ReclaimLevel::Force, evidence: Evidence::default() };
                 Some(Output::Event(Event::SessionEvicted { key, reason: EvictReason::MadeRoom, eviction }))
+            }
+            (
+                Fault::GuessesLockouts,
+                Output::Event(Event::SessionCreated { key, connection, path, waited, was_full: _ }),
+            ) => {
+                let was_full = !matches!(path, AdmissionPath::Free | AdmissionPath::Shadow);
+                Some(Output::Event(Event::SessionCreated { key, connection, path, waited, was_full }))
             }
             (_, output) => Some(output),
         }

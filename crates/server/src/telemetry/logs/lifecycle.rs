@@ -10,14 +10,16 @@ use tracing::{debug, error, info, warn};
 /// one [`SessionKey`] that the gate, the journal and the agent use too (M2, M26).
 pub fn event(event: &Event) {
     match event {
-        Event::SessionCreated { key, connection, path, waited } => created(key, connection, *path, *waited),
-        Event::SessionAttached { key, connection, path: AdmissionPath::Takeover } => info!(
+        Event::SessionCreated { key, connection, path, waited, .. } => created(key, connection, *path, *waited),
+        Event::SessionAttached { key, connection, path: AdmissionPath::Takeover, waited } => info!(
             event = "session.taken_over", user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
-            path = "takeover", "a session went over from the connection that this one replaced"
+            path = "takeover", waited_ms = waited.as_millis() as u64,
+            "a session went over from the connection that this one replaced"
         ),
-        Event::SessionAttached { key, connection, path } => info!(
+        Event::SessionAttached { key, connection, path, waited } => info!(
             event = "session.attached", user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
-            path = path.as_str(), "a connection was attached to a session that was there"
+            path = path.as_str(), waited_ms = waited.as_millis() as u64,
+            "a connection was attached to a session that was there"
         ),
         Event::SessionLingers { key } => debug!(
             event = "session.lingers", user = %key.user(), thread = %key.thread(), isolation_key = %key,
@@ -54,6 +56,9 @@ pub fn event(event: &Event) {
         | Event::Refused { .. }
         | Event::Breaker { .. }
         | Event::Repaired { .. }
+        | Event::Reclaimed { .. }
+        | Event::ProbeFailed { .. }
+        | Event::VerdictDisproved { .. }
         | Event::CloseUnconfirmed { .. } => connection_event(event),
     }
 }
@@ -105,11 +110,21 @@ fn connection_event(event: &Event) {
                 "the user moved into another band of his limit"
             ),
         },
-        Event::Refused { user, connection, thread, refusal } => {
+        Event::Refused { user, connection, thread, refusal, .. } => {
             refused(user, connection, thread.as_ref(), *refusal);
         }
-        Event::CloseUnconfirmed { user, connection } => info!(
+        Event::CloseUnconfirmed { user, connection, .. } => info!(
             event = "connection.unconfirmed", %user, %connection, "a close was not confirmed in time; the socket is torn down"
+        ),
+        Event::Reclaimed { user, level, freed } => {
+            debug!(event = "reclaim.step", %user, level = level.as_str(), freed, "reclaim went to work");
+        }
+        Event::ProbeFailed { user, connection } => {
+            debug!(event = "reclaim.probe_failed", %user, %connection, "a question of a probe could not be written");
+        }
+        Event::VerdictDisproved { user, connection, kind } => warn!(
+            event = "connection.verdict_disproved", %user, %connection, kind = kind.as_str(),
+            "a connection was called dead, and had shown that it is not"
         ),
         Event::Breaker { user, step, state } => {
             let user = user.as_ref().map_or("(node)", |user| user.as_str());

@@ -19,12 +19,12 @@ const fn step(event: &'static str, level: &'static str, fields: &'static [&'stat
 
 /// All steps.
 #[rustfmt::skip]
-pub const STEPS: [Step; 33] = [
+pub const STEPS: [Step; 36] = [
     step("session.created", "info", &["user", "thread", "isolation_key", "connection", "path", "level?", "waited_ms"],
         "A session came into being; `path` says how it was admitted, `level` how far reclaim had to go for it."),
-    step("session.attached", "info", &["user", "thread", "isolation_key", "connection", "path"],
+    step("session.attached", "info", &["user", "thread", "isolation_key", "connection", "path", "waited_ms"],
         "A connection joined a session that was there."),
-    step("session.taken_over", "info", &["user", "thread", "isolation_key", "connection", "path"],
+    step("session.taken_over", "info", &["user", "thread", "isolation_key", "connection", "path", "waited_ms"],
         "The connection of a tab that came back took the session over from the tab's old one."),
     step("session.lingers", "debug", &["user", "thread", "isolation_key"],
         "A session lost its last connection and stays warm for a reload."),
@@ -54,6 +54,12 @@ pub const STEPS: [Step; 33] = [
         "A close was not confirmed in time; the socket is torn down."),
     step("user.pressure", "info, debug", &["user", "pressure", "used", "limit"],
         "A user moved into another band of his limit; back to `ok` is told at `debug`."),
+    step("connection.verdict_disproved", "warn", &["user", "connection", "kind"],
+        "A connection was called dead, and had shown that it is not: a wrong verdict."),
+    step("reclaim.step", "debug", &["user", "level", "freed"],
+        "A level of reclaim went to work; `freed` says how many sessions it evicted."),
+    step("reclaim.probe_failed", "debug", &["user", "connection"],
+        "A question of a probe could not be written."),
     step("reclaim.breaker", "warn", &["user", "step", "state"],
         "A breaker round a step of reclaim moved; `(node)` for the node's."),
     step("gate.repaired", "error", &["user", "broken"],

@@ -70,9 +70,10 @@ fn every_event() -> Vec<Event> {
             connection,
             path: AdmissionPath::Reclaimed(ReclaimLevel::Aggressive),
             waited: Duration::from_millis(1_040),
+            was_full: true,
         },
-        Event::SessionAttached { key: key.clone(), connection, path: AdmissionPath::Attach },
-        Event::SessionAttached { key: key.clone(), connection, path: AdmissionPath::Takeover },
+        Event::SessionAttached { key: key.clone(), connection, path: AdmissionPath::Attach, waited: Duration::ZERO },
+        Event::SessionAttached { key: key.clone(), connection, path: AdmissionPath::Takeover, waited: Duration::ZERO },
         Event::SessionLingers { key: key.clone() },
         Event::SessionReleased { key: key.clone(), reason: EvictReason::Left },
         Event::SessionEvicted {
@@ -94,10 +95,14 @@ fn every_event() -> Vec<Event> {
             connection,
             thread: Some(key.thread().clone()),
             refusal: Refusal::Overload { retry_in: Duration::from_secs(5) },
+            waited: Duration::ZERO,
         },
         Event::Breaker { user: Some(user.clone()), step: ReclaimStep::Probe, state: BreakerState::Open },
         Event::Repaired { user: user.clone(), broken: "one thread holds two slots" },
-        Event::CloseUnconfirmed { user, connection },
+        Event::Reclaimed { user: user.clone(), level: ReclaimLevel::Moderate, freed: 2 },
+        Event::ProbeFailed { user: user.clone(), connection },
+        Event::VerdictDisproved { user: user.clone(), connection, kind: ZombieKind::HalfOpen },
+        Event::CloseUnconfirmed { user, connection, level: None },
     ]
 }
 
@@ -133,7 +138,7 @@ fn an_eviction_says_level_reason_and_evidence() {
 fn only_what_is_our_own_fault_wakes_somebody() {
     let lines = logged("warn", &every_event());
     let levels: Vec<_> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
-    assert_eq!(levels, ["WARN", "WARN", "ERROR"]);
+    assert_eq!(levels, ["WARN", "WARN", "ERROR", "WARN"]);
     assert_eq!(lines[0]["fields"]["reason"], "overload");
     assert_eq!(lines[1]["fields"]["state"], "open");
     assert_eq!(lines[2]["fields"]["broken"], "one thread holds two slots");

@@ -255,10 +255,12 @@ impl Traces {
             return;
         }
         match event {
-            Event::SessionCreated { key, connection, path, waited } => self.opened(*connection, key, *path, *waited),
-            Event::SessionAttached { key, connection, path } => self.opened(*connection, key, *path, Duration::ZERO),
-            Event::Refused { user, connection, thread: Some(thread), refusal } => {
-                self.refused(*connection, &SessionKey::new(user.clone(), thread.clone()), *refusal);
+            Event::SessionCreated { key, connection, path, waited, .. } => {
+                self.opened(*connection, key, *path, *waited)
+            }
+            Event::SessionAttached { key, connection, path, waited } => self.opened(*connection, key, *path, *waited),
+            Event::Refused { user, connection, thread: Some(thread), refusal, waited } => {
+                self.refused(*connection, &SessionKey::new(user.clone(), thread.clone()), *refusal, *waited);
             }
             Event::Refused { thread: None, .. }
             | Event::SessionLingers { .. }
@@ -273,6 +275,9 @@ impl Traces {
             | Event::Waiting { .. }
             | Event::Breaker { .. }
             | Event::Repaired { .. }
+            | Event::Reclaimed { .. }
+            | Event::ProbeFailed { .. }
+            | Event::VerdictDisproved { .. }
             | Event::Pressure { .. }
             | Event::CloseUnconfirmed { .. } => {}
         }
@@ -298,6 +303,9 @@ impl Traces {
             | Event::Queued { .. }
             | Event::Breaker { .. }
             | Event::Repaired { .. }
+            | Event::Reclaimed { .. }
+            | Event::ProbeFailed { .. }
+            | Event::VerdictDisproved { .. }
             | Event::Pressure { .. } => None,
         }
     }
@@ -318,8 +326,8 @@ impl Traces {
         self.tell(span);
     }
 
-    fn refused(&self, connection: ConnectionId, key: &SessionKey, refusal: Refusal) {
-        let Some(mut span) = self.open(connection, key, Duration::ZERO) else { return };
+    fn refused(&self, connection: ConnectionId, key: &SessionKey, refusal: Refusal, waited: Duration) {
+        let Some(mut span) = self.open(connection, key, waited) else { return };
         let word = match refusal {
             Refusal::Overload { .. } => "overload",
             Refusal::Draining { .. } => "draining",

@@ -1,9 +1,10 @@
 //! The trace of one run: what is noted while it is under way, and told when it is over.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use lychgate_core::{ConnectionId, RunId, SessionKey};
+use tokio::time::Instant;
 
 use super::{Context, InFlight, Kind, Parent, Span, SpanId, Traces, child, lock};
 
