@@ -90,7 +90,7 @@ impl Storm {
         kind.roll(now.as_secs());
         kind.seen = kind.seen.saturating_add(1);
         let beyond = kind.seen.saturating_sub(self.bounds.lines);
-        if beyond % self.bounds.every.max(1) == 0 {
+        if beyond.is_multiple_of(self.bounds.every.max(1)) {
             return true;
         }
         kind.left_out += 1;
@@ -176,7 +176,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
