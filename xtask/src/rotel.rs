@@ -5,10 +5,10 @@
 //!     gateway --OTLP--> rotel --OTLP--> the test (tests/it/traces.rs), which looks at the parents; and what rotel prints
 //! ```
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -26,11 +26,11 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let mut command = Command::new(program);
     command
         .args(["start", "--exporter", "otlp", "--otlp-exporter-protocol", "http", "--batch-timeout", "50ms"])
-        .args(["--otlp-exporter-traces-endpoint", &format!("http://{behind}/v1/traces")])
+        .args(["--otlp-exporter-endpoint", &format!("http://{behind}")])
         .args(["--otlp-grpc-endpoint", &grpc, "--otlp-http-endpoint", &http])
         .args(["--debug-log", "traces", "--debug-log-verbosity", "detailed"]);
-    let mut rotel = Watched::start("rotel", &mut command)?;
-    rotel.line(START_WITHIN, |line| line.contains("Starting Rotel").then_some(()))?;
+    let _rotel = Watched::start("rotel", &mut command)?;
+    listens(&http)?;
     let environment =
         [("LYCHGATE_OTLP_URL", format!("http://{http}/v1/traces")), ("LYCHGATE_OTLP_PASSED_ON_TO", behind)];
     Check { tests: &["--test=it", "traces::one_trace_goes"], environment: &environment, checks: 1 }.run(root)?;
@@ -50,6 +50,18 @@ fn program(python: &Path) -> Result<PathBuf> {
     let may_run = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&program, may_run).with_context(|| format!("{} cannot be run", program.display()))?;
     Ok(program)
+}
+
+/// Waits until somebody takes connections there: the collector does not say when it does.
+fn listens(address: &str) -> Result<()> {
+    let deadline = Instant::now() + START_WITHIN;
+    while TcpStream::connect(address).is_err() {
+        if Instant::now() > deadline {
+            bail!("rotel does not listen on {address} after {START_WITHIN:?}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// Addresses that were free a moment ago: the collector is told where to listen and does not say where it does.

@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use lychgate_core::{
-    AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat, Input, Ledger,
+    AdmissionPath, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat, Input, Ledger,
     NodeBreakers, PingOutcome, PlanId, Plans, Proof, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time,
     Until, Usage, UserId, WriteProgress, ZombieKind,
 };
@@ -26,6 +26,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Instant, Mutex, MutexGuard, RandomState};
 
 mod bounds;
+mod burial;
+mod census;
 mod drain;
 mod operate;
 mod overload;
@@ -46,9 +48,6 @@ pub use vigil::{Trouble, Vigil};
 
 /// Shards per node: enough that two cores seldom meet on one lock.
 const SHARDS: usize = if cfg!(all(test, feature = "shuttle")) { 2 } else { 64 };
-
-/// Users of a shard who are counted under one lock.
-const CENSUS_USERS: usize = 512;
 
 /// What the node remembers of its decisions, in bytes.
 const EXPLAIN_BYTES: usize = 64 * 1024 * 1024;
@@ -171,16 +170,6 @@ impl Shard {
     fn plan(&self, name: Option<&str>) -> PlanId {
         name.and_then(|name| self.gate.plan(name)).unwrap_or_default()
     }
-
-    /// A connection spoke. Had it been called dead, it did so before its socket was gone: what its task reads afterwards
-    /// had come before, so that silence was the wrong verdict (hazard R7).
-    fn on_words(&mut self, user: &UserId, connection: ConnectionId, heartbeat: Heartbeat, sign: Sign) {
-        let is_life = heartbeat == Heartbeat::Protocol || sign != Sign::Pong;
-        let place = self.buried.iter().position(|(buried, _)| *buried == connection).filter(|_| is_life);
-        if let Some((connection, kind)) = place.map(|place| self.buried.swap_remove(place)) {
-            self.disproved.push(Event::VerdictDisproved { user: user.clone(), connection, kind });
-        }
-    }
 }
 
 /// Owns the gates.
@@ -301,48 +290,6 @@ impl Driver {
     #[must_use]
     pub fn explain(&self, user: &UserId) -> Option<Explanation> {
         self.shard(user).ledger.explain(user)
-    }
-
-    /// What the record of decisions holds: bytes, and users who were dropped to stay within its budget.
-    #[must_use]
-    pub fn explained(&self) -> (usize, u64) {
-        let ledgers = self.shards.iter().map(|shard| {
-            let shard = lock(shard);
-            (shard.ledger.bytes(), shard.ledger.dropped_users())
-        });
-        ledgers.fold((0, 0), |(bytes, users), (more, dropped)| (bytes + more, users + dropped))
-    }
-
-    /// What the node holds, recounted; takes time in proportion to the number of users. No lock is held for longer than
-    /// [`CENSUS_USERS`] take: whoever counts must not keep admissions waiting (hazard R13).
-    #[must_use]
-    pub fn census(&self) -> Census {
-        let mut census = Census::default();
-        let now = self.now();
-        for shard in &self.shards {
-            let mut place = 0;
-            loop {
-                let (counted, more) = lock(shard).gate.census_of(place..place + CENSUS_USERS, now);
-                census.add(&counted);
-                if !more {
-                    break;
-                }
-                place += CENSUS_USERS;
-            }
-        }
-        census
-    }
-
-    /// Breakers of the node that have a step of reclaim skipped; 0 to 2.
-    #[must_use]
-    pub fn open_node_breakers(&self) -> usize {
-        self.breakers.open(self.now())
-    }
-
-    /// How many connections the node may hold.
-    #[must_use]
-    pub fn max_connections(&self) -> usize {
-        self.bounds.per_node()
     }
 
     /// Now, on the clock that decisions are told by.

@@ -144,9 +144,7 @@ impl Outbox {
     pub fn bury(&self) -> bool {
         let mut state = self.lock();
         let takes_bytes = state.takes_bytes();
-        state.keep_last_words();
-        state.reset_on_close();
-        state.tear_down();
+        state.bury();
         takes_bytes
     }
 
@@ -222,7 +220,7 @@ impl Outbox {
     }
 
     /// What a peer that was buried had said; nothing for every other one, and the second time.
-    pub(crate) fn take_last_words(&self) -> Box<[u8]> {
+    pub(crate) fn take_last_words(&self) -> Vec<u8> {
         self.lock().take_last_words()
     }
 
@@ -266,3 +264,6 @@ impl Drop for Cork<'_> {
         self.0.lock().uncork();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,3 +103,71 @@ fn outcome_of(code: &str) -> AgentOutcome {
         _ => AgentOutcome::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, stream};
+    use serde_json::json;
+
+    use super::*;
+    use crate::agent::failure::{Failure, Late};
+    use crate::agent::tests::request;
+    use crate::telemetry::Population;
+
+    /// Says these, and then nothing more, or nothing for ever.
+    struct Says(Vec<Result<&'static str, Failure>>, bool);
+
+    impl Agent for Says {
+        fn run(&self, _request: RunRequest) -> EventStream {
+            let event = |kind: &&str| Event::build(&json!({ "type": kind }));
+            let said: Vec<_> =
+                self.0.iter().map(|said| said.as_ref().map(event).map_err(|failure| failure.clone().into())).collect();
+            match self.1 {
+                true => Box::pin(stream::iter(said).chain(stream::pending())),
+                false => Box::pin(stream::iter(said)),
+            }
+        }
+    }
+
+    /// The word of an answer that says this, is read to its end or for three events, and dropped.
+    async fn outcome(said: Vec<Result<&'static str, Failure>>, goes_on: bool) -> (String, u64) {
+        let metrics = Arc::new(Metrics::with_agents(["demo"]));
+        let most = said.len() + usize::from(!goes_on);
+        let observed = Observed::new(Arc::new(Says(said, goes_on)), "demo".into(), Arc::clone(&metrics));
+        let mut answer = observed.run(request("hello"));
+        for _ in 0..most {
+            answer.next().await;
+        }
+        drop(answer);
+        let text = metrics.encode(&Population::default());
+        let counted = text.lines().filter_map(|line| {
+            line.strip_prefix("lychgate_agent_runs_total{agent=\"demo\",outcome=\"")?.strip_suffix("\"} 1")
+        });
+        let counted: Vec<_> = counted.collect();
+        assert_eq!(counted.len(), 1, "an answer is counted once: {text}");
+        let begun = text
+            .lines()
+            .find_map(|line| line.strip_prefix("lychgate_agent_first_event_seconds_count{agent=\"demo\"} "));
+        (counted[0].to_owned(), begun.unwrap().parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_counted_once_by_what_became_of_it() {
+        let failed = |failure| vec![Ok("STEP_STARTED"), Err(failure)];
+        let cases = [
+            ("done", 1, vec![Ok("STEP_STARTED"), Ok("RUN_FINISHED")], false),
+            ("error", 1, vec![Ok("RUN_ERROR")], false),
+            ("failed", 1, vec![Ok("STEP_STARTED")], false),
+            ("failed", 0, vec![], false),
+            ("failed", 1, failed(Failure::Cut), false),
+            ("timeout", 1, failed(Failure::Late(Late::Next)), false),
+            ("unavailable", 0, vec![Err(Failure::Unreachable)], false),
+            ("busy", 0, vec![Err(Failure::Busy { retry_after: std::time::Duration::ZERO })], false),
+            ("failed", 0, vec![Err(Failure::Status { status: 429, retry_after: None, said: None })], false),
+            ("stopped", 1, vec![Ok("STEP_STARTED")], true),
+        ];
+        for (word, begun, said, goes_on) in cases {
+            assert_eq!(outcome(said, goes_on).await, (word.to_owned(), begun));
+        }
+    }
+}

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, Event, EvictReason, Input, Manner, Output, Refusal, Time, UserId, ZombieKind};
+use lychgate_core::{ConnectionId, Event, EvictReason, Input, Manner, Output, Refusal, Time};
 
+use super::burial::bury;
 use super::{Admitted, Driver, Shard};
 use crate::close::{Closing, ErrorCode, retry_after};
 use crate::outbox::Frame;
@@ -100,22 +101,6 @@ fn close_socket(shard: &Shard, connection: ConnectionId, reason: EvictReason, ma
             true
         }
     }
-}
-
-/// Tears down the socket of a peer that was called dead; it is gone when this returns. Whether the verdict was right shows
-/// now, for one that takes bytes again, or when its task reads what the peer had said before: see [`Shard::on_words`].
-fn bury(shard: &mut Shard, user: &UserId, connection: ConnectionId, kind: ZombieKind, events: &mut Vec<Event>) -> bool {
-    let Some(link) = shard.links.get(&connection) else { return true };
-    let takes_bytes = link.line.bury();
-    match kind {
-        ZombieKind::Stalled if takes_bytes => {
-            events.push(Event::VerdictDisproved { user: user.clone(), connection, kind });
-        }
-        ZombieKind::HalfOpen => shard.buried.push((connection, kind)),
-        // Whoever takes no bytes may speak as much as he likes, and the others have no socket.
-        ZombieKind::Stalled | ZombieKind::Ghost | ZombieKind::Orphan | ZombieKind::StaleLease => {}
-    }
-    true
 }
 
 /// Spreads the time to come back by the connection's random id, half of it either way: whoever is closed together must

@@ -79,8 +79,6 @@ pub(super) struct State {
     pub(super) events: u64,
     /// Since when the peer's kernel has been seen to owe an answer, and to give none.
     unacked_since: Option<Instant>,
-    /// See [`super::Outbox::bury`].
-    last_words: Option<Box<Vec<u8>>>,
 }
 
 impl State {
@@ -97,7 +95,6 @@ impl State {
             accepted: 0,
             events: 0,
             unacked_since: None,
-            last_words: None,
         }
     }
 
@@ -337,16 +334,19 @@ impl State {
         }
     }
 
-    /// Reads what is there without waiting, before the socket goes.
-    pub(super) fn keep_last_words(&mut self) {
+    /// Tears down at once and keeps what the peer had said, where the queue was: nothing waits for it any more, and an idle
+    /// connection has no room for a field of its own.
+    pub(super) fn bury(&mut self) {
         let mut words = vec![0; LAST_WORDS_BYTES];
         let read = self.socket.as_mut().map_or(0, |socket| socket.read_now(&mut words));
         words.truncate(read);
-        self.last_words = (read > 0).then(|| Box::new(words));
+        self.reset_on_close();
+        self.tear_down();
+        self.queue = (read > 0).then(|| Box::new(Queue::of_last_words(words)));
     }
 
-    pub(super) fn take_last_words(&mut self) -> Box<[u8]> {
-        self.last_words.take().map_or_else(Box::default, |words| words.into_boxed_slice())
+    pub(super) fn take_last_words(&mut self) -> Vec<u8> {
+        self.queue.as_mut().map_or_else(Vec::new, |queue| queue.take_last_words())
     }
 
     /// Closes the descriptor now and wakes the task, so that it ends.

@@ -17,6 +17,7 @@ mod limits;
 mod listener;
 mod login;
 mod logs;
+mod metrics;
 mod operators;
 mod reload;
 mod resume;

@@ -35,6 +35,50 @@ async fn an_eviction_stands_in_the_record_with_its_evidence_after_everybody_left
     assert_eq!(node.driver.explain(&user("bob")), None);
 }
 
+/// Hazard R7: the frame was read before the socket was torn down, and had to wait for the lock under which that was decided.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_heard_after_its_burial_proves_the_verdict_wrong_once() {
+    let mut node = Node::start(one_session(), wide()).await;
+    let _reaper = Reaper::start(Arc::clone(&node.driver), PATIENCE, |_| {}).unwrap();
+    let first = node.connect("ann", 1).await;
+    node.open(&first, "old");
+    let second = node.connect("ann", 2).await;
+    node.open(&second, "new");
+    second.heard(Sign::Data);
+    let buried = node.wait_for(|told| match told {
+        Told::Event(Event::Zombie { connection, kind, .. }) => Some((connection, kind)),
+        Told::Event(_) | Told::Attached(_) | Told::Detached => None,
+    });
+    assert_eq!(buried, (first.connection(), ZombieKind::HalfOpen));
+    first.heard(Sign::Pong);
+    first.heard(Sign::Data);
+    second.heard(Sign::Data);
+    drop((first, second));
+    let mut disproved = Vec::new();
+    node.wait_for(|told| match told {
+        Told::Event(Event::VerdictDisproved { connection, kind, .. }) => {
+            disproved.push((connection, kind));
+            None
+        }
+        // The last one.
+        Told::Event(Event::Disconnected { connection, .. }) => (connection != buried.0).then_some(()),
+        Told::Event(_) | Told::Attached(_) | Told::Detached => None,
+    });
+    assert_eq!(disproved, [buried]);
+}
+
+#[tokio::test]
+async fn a_page_that_promised_to_answer_itself_does_not_live_by_the_pongs_of_its_browser() {
+    let node = Node::start(one_session(), wide()).await;
+    let (ann, connection) = (user("ann"), ConnectionId::from_random(1));
+    let mut shard = node.driver.shard(&ann);
+    shard.buried.push((connection, ZombieKind::HalfOpen));
+    shard.on_words(&ann, connection, Heartbeat::Application, Sign::Pong);
+    assert!(shard.disproved.is_empty());
+    shard.on_words(&ann, connection, Heartbeat::Application, Sign::Data);
+    assert_eq!(shard.disproved, [Event::VerdictDisproved { user: ann, connection, kind: ZombieKind::HalfOpen }]);
+}
+
 #[tokio::test]
 async fn the_plan_of_a_token_sets_the_limits_and_an_unknown_plan_is_none() {
     let mut node = Node::start(LimitSpec::default(), wide()).await;
