@@ -20,6 +20,7 @@ mod oidc_provider;
 mod peer;
 mod prometheus;
 mod pydantic_ai;
+mod rotel;
 mod run;
 mod schedules;
 mod sim;

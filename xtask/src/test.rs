@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    aimock, autobahn, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, prometheus, pydantic_ai, run,
-    schedules, sim, verifier,
+    aimock, autobahn, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, prometheus, pydantic_ai, rotel,
+    run, schedules, sim, verifier,
 };
 
 pub(crate) const HELP: &str = "\
@@ -46,6 +46,7 @@ const STEPS: [Step; 16] = [
     Step { name: "peer: aimock (OpenAI protocol)", run: aimock::run },
     Step { name: "peer: HttpAgent (AG-UI)", run: http_agent::run },
     Step { name: "peer: pydantic-ai (AG-UI)", run: pydantic_ai::run },
+    Step { name: "peer: OTLP collector (rotel)", run: rotel::run },
     Step { name: "peer: AG-UI verifier", run: verifier::run },
     Step { name: "peer: oidc-provider", run: oidc_provider::run },
     Step { name: "live plans, users logged in at oidc-provider", run: e2e::logged_in },

@@ -32,7 +32,7 @@ use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::audit::Keep;
 use crate::telemetry::alerts::Bell;
-use crate::telemetry::{Metrics, NodeForecast, Population};
+use crate::telemetry::{Metrics, NodeForecast, Population, Traces, logs};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
@@ -115,7 +115,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let operators = Operators::start(admin_socket, &config, admin, control, node.operators.clone())?;
     let hangups = in_force.listen()?;
     let watched = tokio::spawn(watch(reaper.vigil()));
-    tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
+    tracing::info!(event = "gateway.serving", listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
     notify::ready();
 
@@ -138,7 +138,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     }
     watched.abort();
     remedied.abort();
-    tracing::info!("stopped");
+    tracing::info!(event = "gateway.stopped", "stopped");
     Ok(())
 }
 
@@ -189,10 +189,12 @@ struct Node {
     bell: Arc<Bell>,
     remedies: Arc<Remedies>,
     outlook: Arc<NodeForecast>,
+    traces: Arc<Traces>,
 }
 
 impl Node {
     fn assemble(config: &Config, listen: SocketAddr) -> Result<Self, Error> {
+        let traces = Traces::start(&config.traces).map_err(failed)?;
         let agents = Agents::new(&config.agents).map_err(|error| Error::Failed(error.to_string()))?;
         let agents = Arc::new(agents);
         let metrics = Arc::new(Metrics::with_agents(agents.names()));
@@ -203,10 +205,14 @@ impl Node {
         let journal: Arc<dyn Journal> = Arc::new(Measured::new(journal, Arc::clone(&metrics)));
         let runtime = tokio::runtime::Handle::current();
         let sessions = Sessions::new(Arc::clone(&journal), runtime.clone(), config.websocket.window);
-        journal.follow(Arc::clone(&sessions) as Arc<dyn crate::journal::Follower>);
+        journal.follow(wiring::follower(&sessions, &traces));
         let bell = Arc::new(Bell::default());
-        let effects =
-            Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics), bell: Arc::clone(&bell) };
+        let effects = Wiring {
+            sessions: Arc::clone(&sessions),
+            metrics: Arc::clone(&metrics),
+            bell: Arc::clone(&bell),
+            traces: Arc::clone(&traces),
+        };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
         let explain = Remembered { ledger_bytes: config.explain.ledger_bytes, feed_bytes: config.explain.feed_bytes };
         let bounds = connection_bounds(config);
@@ -242,6 +248,7 @@ impl Node {
             agents,
             remedies,
             outlook,
+            traces,
         })
     }
 
@@ -270,6 +277,7 @@ impl Node {
             runs: Arc::clone(&self.runs),
             doorkeeper: Arc::clone(&self.doorkeeper),
             metrics: Arc::clone(&self.metrics),
+            traces: Arc::clone(&self.traces),
             max_bad_frames: config.websocket.max_bad_frames,
         })
     }
@@ -281,6 +289,7 @@ impl Node {
             runs: Arc::clone(&self.runs),
             doorkeeper: Arc::clone(&self.doorkeeper),
             metrics: Arc::clone(&self.metrics),
+            traces: Arc::clone(&self.traces),
             bounds: config.websocket.clone(),
         })
     }
@@ -320,6 +329,8 @@ impl Node {
         let metrics = Arc::clone(&self.metrics);
         move |report| match report {
             Report::Measured(lag) => {
+                // This thread wakes a few times a second, whatever becomes of the runtime.
+                logs::tell_dropped();
                 metrics.set_reaper_lag(lag.reaper);
                 metrics.set_runtime_lag(lag.runtime);
             }
@@ -350,13 +361,21 @@ impl Node {
     fn population(&self, pool: Arc<Pool>) -> impl Fn() -> Population + Send + Sync + 'static {
         let (driver, journal, agents) = (Arc::clone(&self.driver), Arc::clone(&self.journal), Arc::clone(&self.agents));
         let outlook = Arc::clone(&self.outlook);
-        move || population::count(&driver, &*journal, &agents, &pool, &outlook)
+        let tally = Arc::clone(self.traces.tally());
+        move || {
+            let unwritten = logs::dropped();
+            Population {
+                unwritten_lines: [unwritten.left_out, unwritten.lost],
+                spans: [tally.delivered(), tally.dropped(), tally.failed()],
+                ..population::count(&driver, &*journal, &agents, &pool, &outlook)
+            }
+        }
     }
 
     /// Tells everybody to move and gives runs their time.
     async fn empty(&self, drain_timeout: Duration, hurry: &mut Hurry) {
         let census = self.driver.census();
-        tracing::info!(connections = census.connections, runs = census.runs, "draining");
+        tracing::info!(event = "gateway.draining", connections = census.connections, runs = census.runs, "draining");
         let mut exodus = Exodus::begin(&self.driver, drain_timeout);
         tokio::select! {
             () = exodus.pass() => {}
@@ -381,6 +400,11 @@ impl Node {
         }
         operators.finish().await;
         join_all(kept).await;
+        let traces = Arc::clone(&self.traces);
+        // It waits for its thread, which delivers what is left.
+        if tokio::task::spawn_blocking(move || traces.close(LAST_ORDERS)).await.is_err() {
+            tracing::error!("the last spans were not delivered, which ended by a panic");
+        }
         // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
         if let Err(error) = self.journal.close().await {
             tracing::error!(%error, "the journal was not closed in order");

@@ -20,6 +20,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use lychgate_core::{RunId, SessionKey};
 
+use crate::telemetry::traces::Parent;
 use crate::wire::event::Event;
 use crate::wire::{Message, RunInput};
 
@@ -57,6 +58,8 @@ pub struct RunRequest {
     pub messages: Vec<Arc<Message>>,
     /// The input as the client gave it; its `messages` are the new ones only.
     pub input: RunInput,
+    /// The span that asks, for a backend that is traced too; none where nothing is.
+    pub trace: Option<Parent>,
 }
 
 /// Why a backend gave no answer, or only a part of one.

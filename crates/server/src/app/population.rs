@@ -39,6 +39,7 @@ pub(super) fn count(
         agents: agents.health().map(|agent| (agent.name.into(), is_up(agent.breaker))).collect(),
         explained_bytes,
         explained_dropped,
+        ..Population::default()
     }
 }
 

@@ -12,18 +12,20 @@ use lychgate_core::{ConnectionId, Event, PingOutcome, SessionKey, UserId};
 
 use crate::agent::{Agent, Agents, Observed};
 use crate::driver::{Admitted, Driver, Effects};
+use crate::journal::{Entry, Follower};
 use crate::outbox::Frame;
 use crate::run::{RunChange, Surroundings};
 use crate::session::{Attach, Sessions};
 use crate::telemetry::alerts::Bell;
 use crate::telemetry::metrics::RunOutcome;
-use crate::telemetry::{Metrics, logs};
+use crate::telemetry::{Metrics, Traces, logs, traces};
 
 /// What the driver causes outside of sockets.
 pub(super) struct Wiring {
     pub(super) sessions: Arc<Sessions>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) bell: Arc<Bell>,
+    pub(super) traces: Arc<Traces>,
 }
 
 impl Effects for Wiring {
@@ -51,7 +53,31 @@ impl Effects for Wiring {
     fn event(&self, event: &Event) {
         self.metrics.on_event(event);
         self.bell.on_event(event);
-        logs::event(event);
+        self.traces.on_event(event);
+        traces::naming(self.traces.of_event(event), || logs::event(event));
+    }
+}
+
+/// Who hears of appends: the sessions, and of the last event of a run its trace as well.
+pub(super) fn follower(sessions: &Arc<Sessions>, traces: &Arc<Traces>) -> Arc<dyn Follower> {
+    match traces.is_on() {
+        false => Arc::clone(sessions) as Arc<dyn Follower>,
+        true => Arc::new(Traced { sessions: Arc::clone(sessions), traces: Arc::clone(traces) }),
+    }
+}
+
+struct Traced {
+    sessions: Arc<Sessions>,
+    traces: Arc<Traces>,
+}
+
+impl Follower for Traced {
+    fn appended(&self, key: &SessionKey, entries: &[Entry]) {
+        let deliver = || self.sessions.appended(key, entries);
+        match entries.last().map(|last| last.event.kind()) {
+            Some("RUN_FINISHED" | "RUN_ERROR") => self.traces.delivering(key, deliver),
+            _ => deliver(),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::sources::Sources;
 use super::tls::Occasion;
 use super::{
     Config, ConfigError, Journal, Place, admin, agents, alerts, auth, explain, forecast, journal, limits, log, login,
-    remediation, runs, server, websocket,
+    remediation, runs, server, traces, websocket,
 };
 
 const ENVIRONMENT_PREFIX: &str = "LYCHGATE__";
@@ -187,6 +187,7 @@ pub(super) struct Raw {
     alerts: alerts::RawAlerts,
     log: log::RawLog,
     explain: explain::RawExplain,
+    traces: traces::RawTraces,
 }
 
 impl Raw {
@@ -209,6 +210,7 @@ impl Raw {
             websocket: self.websocket.check()?,
             log: self.log.check()?,
             explain: self.explain.check()?,
+            traces: self.traces.check(&outside)?,
             runs: self.runs.check()?,
             journal: self.journal.check()?,
             admin: self.admin.check()?,

@@ -29,6 +29,7 @@ mod secret;
 mod server;
 mod sources;
 mod tls;
+mod traces;
 pub(crate) mod value;
 mod websocket;
 
@@ -40,13 +41,14 @@ pub use explain::Explain;
 pub use journal::{Durability, Journal, JournalKind};
 pub use limits::Liveness;
 pub use load::{Loaded, load};
-pub use log::{Log, LogFormat};
+pub use log::{Log, LogFormat, Storm};
 pub use login::{Login, Provider};
 pub use remediation::{ALERTS, Acting, Action, Remediation, Rule, USER_ALERTS};
 pub use runs::Runs;
 pub use server::{Environment, ForwardedHeader, PublicUrl, Server};
 pub use sources::{Argument, Sources};
 pub use tls::{Tls, TlsFault, TlsFiles};
+pub use traces::{Collector, Parents, Traces};
 pub use value::Address;
 pub use websocket::WebSocket;
 
@@ -85,6 +87,8 @@ pub struct Config {
     pub log: Log,
     /// What is remembered of decisions.
     pub explain: Explain,
+    /// Where traces go.
+    pub traces: Traces,
 }
 
 impl Config {

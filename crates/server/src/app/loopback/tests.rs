@@ -7,7 +7,7 @@ use crate::driver::{Arrival, ConnectionBounds, Effects, Greeting};
 use crate::journal::faulty::Faulty;
 use crate::journal::memory::Memory;
 use crate::session::Sessions;
-use crate::telemetry::{Metrics, Population};
+use crate::telemetry::{Metrics, Population, Traces};
 
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,7 +29,7 @@ impl Node {
         journal.follow(sessions.clone());
         let metrics = Arc::new(Metrics::new());
         let effects: Arc<dyn Effects> =
-            Arc::new(Wiring { sessions, metrics: Arc::clone(&metrics), bell: Arc::default() });
+            Arc::new(Wiring { sessions, metrics: Arc::clone(&metrics), bell: Arc::default(), traces: Traces::off() });
         let bounds = ConnectionBounds { per_address: 1, per_node: 1 };
         let greeting = Greeting { ping_interval: Duration::from_secs(20), window: 512 };
         let driver = Driver::new(Limits::default(), bounds, greeting, effects);

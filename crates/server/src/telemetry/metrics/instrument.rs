@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter;
@@ -164,6 +164,13 @@ impl Counter {
 
     pub(super) fn inc(&self) {
         self.add(1);
+    }
+
+    /// To a number that is counted elsewhere; it never falls.
+    pub(super) fn raise_of(&self, words: &[&str], to: u64) {
+        if let Some(counter) = self.of(words) {
+            counter.inner().fetch_max(to, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn inc_of(&self, words: &[&str]) {

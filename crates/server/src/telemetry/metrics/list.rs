@@ -13,7 +13,7 @@ use super::instrument::{Counter, Gauge, Histogram, Level, Series, Sum};
 use super::spec::{Kind, Label, PREFIX, Spec, Values};
 use super::words::{
     AGENT_OUTCOMES, APPENDS, AUTH_FAILURES, DISCONNECTS, EVICTION_REASONS, HORIZONS, LOGINS, PATHS, PINGS, REMEDIES,
-    REMEDY_MODES, REMEDY_OUTCOMES, RUN_OUTCOMES, SCOPES, SHADOW_VERDICTS, words_of,
+    REMEDY_MODES, REMEDY_OUTCOMES, RUN_OUTCOMES, SCOPES, SHADOW_VERDICTS, SPANS, UNWRITTEN, words_of,
 };
 use crate::telemetry::alerts::catalogue::NAMES;
 use crate::telemetry::alerts::{Delivery, STATES};
@@ -132,6 +132,8 @@ metrics! {
         node_load_forecast_ratio: Level = "node_load_ratio as it is expected one forecast.horizon ahead, at the present trend; above 1 where there is no room for all who come";
         explain_bytes: Gauge = "Bytes of the record of decisions";
         explain_dropped_users: Gauge = "Users whose record of decisions was dropped to stay within its budget, since the start";
+        log_lines_dropped: Counter {reason: Values::Words(&UNWRITTEN)} = "Log lines that were not written: left out of a storm, or lost because standard error took them too slowly";
+        spans: Counter {outcome: Values::Words(&SPANS)} = "Spans of traces, by what became of them; dropped: the queue was full, failed: the collector did not take them";
     }
     "Process" {
         process_cpu_seconds: Sum = "Processor time of the process, of its own and in the kernel for it";

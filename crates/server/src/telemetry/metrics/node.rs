@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lychgate_core::{Census, Pressure, WITHIN};
 
 use super::Metrics;
-use super::words::SCOPES;
+use super::words::{SCOPES, SPANS, UNWRITTEN};
 use crate::telemetry::Outlook;
 
 /// What the node holds and how it is, as of a scrape.
@@ -33,6 +33,10 @@ pub struct Population {
     pub explained_bytes: usize,
     /// Users whose record of decisions was dropped to stay within its budget, since the start.
     pub explained_dropped: u64,
+    /// Log lines that were not written, since the start: left out of storms, and lost.
+    pub unwritten_lines: [u64; UNWRITTEN.len()],
+    /// Spans since the start: delivered, dropped, failed.
+    pub spans: [u64; SPANS.len()],
 }
 
 impl Metrics {
@@ -75,6 +79,12 @@ impl Metrics {
         to.node_load_forecast_ratio.set(population.outlook.load_ahead);
         to.node_full_in_seconds.set(population.outlook.full_in.map_or(f64::INFINITY, |after| after.as_secs_f64()));
         to.explain_bytes.set(population.explained_bytes);
+        for (reason, lines) in UNWRITTEN.into_iter().zip(population.unwritten_lines) {
+            to.log_lines_dropped.raise_of(&[reason], lines);
+        }
+        for (outcome, spans) in SPANS.into_iter().zip(population.spans) {
+            to.spans.raise_of(&[outcome], spans);
+        }
         to.explain_dropped_users.set(usize::try_from(population.explained_dropped).unwrap_or(usize::MAX));
     }
 }

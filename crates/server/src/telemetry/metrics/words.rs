@@ -148,6 +148,10 @@ outcomes! {
     }
 }
 
+/// Why a log line was not written.
+pub(super) const UNWRITTEN: [&str; 2] = ["left_out", "lost"];
+/// What becomes of a span.
+pub(super) const SPANS: [&str; 3] = ["delivered", "dropped", "failed"];
 pub(super) const APPENDS: [&str; AppendOutcome::ALL.len()] = *words_of!(AppendOutcome);
 pub(super) const AGENT_OUTCOMES: [&str; AgentOutcome::ALL.len()] = *words_of!(AgentOutcome);
 pub(super) const RUN_OUTCOMES: [&str; RunOutcome::ALL.len()] = *words_of!(RunOutcome);
