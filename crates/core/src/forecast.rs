@@ -101,10 +101,10 @@ impl Trend {
         }
     }
 
-    /// Whether the count rises, and reaches `limit` within the horizon. One that is at its limit and rises no more does not.
+    /// Whether the count reaches `limit` within the horizon. One that is there has to rise by one more.
     #[must_use]
     pub fn is_in_sight(&self, now: Time, (used, limit): (usize, usize), foresight: &Foresight) -> bool {
-        self.rises_by(now, limit.saturating_sub(used), foresight).is_some_and(|after| after <= foresight.horizon)
+        self.rises_by(now, limit.saturating_sub(used).max(1), foresight).is_some_and(|after| after <= foresight.horizon)
     }
 
     fn rises_by(&self, now: Time, left: usize, foresight: &Foresight) -> Option<Duration> {

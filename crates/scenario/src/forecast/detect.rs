@@ -10,8 +10,11 @@ pub(super) trait Detector {
     fn look(&mut self, second: usize, count: usize) -> bool;
 }
 
-/// Names, and how each is made for a limit.
-pub(super) const DETECTORS: &[(&str, fn(usize) -> Box<dyn Detector>)] = &[
+/// Makes a detector for a limit.
+type Make = fn(usize) -> Box<dyn Detector>;
+
+/// Names, and how each is made.
+pub(super) const DETECTORS: &[(&str, Make)] = &[
     ("50 %", |limit| Box::new(Threshold(limit * 50))),
     ("60 %", |limit| Box::new(Threshold(limit * 60))),
     ("70 %", |limit| Box::new(Threshold(limit * 70))),

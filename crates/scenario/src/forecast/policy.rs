@@ -4,8 +4,11 @@ use lychgate_core::{Foresight, LimitSpec};
 
 use crate::oracle::{Reach, Tally};
 
+/// Makes the numbers of a policy.
+type Make = fn() -> LimitSpec;
+
 /// Names, and the numbers of each.
-pub(super) const POLICIES: [(&str, fn() -> LimitSpec); 4] = [
+pub(super) const POLICIES: [(&str, Make); 4] = [
     ("from 50 %", || marks(50, 60)),
     ("from 60 % (without a forecast)", plain),
     ("from 70 %", || marks(70, 80)),

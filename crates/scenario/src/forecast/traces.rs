@@ -8,8 +8,11 @@ use lychgate_core::{End, Heartbeat};
 use crate::random::Random;
 use crate::step::{Step, Tab, Thread, Way};
 
+/// Makes a trace.
+type Make = fn() -> Vec<Step>;
+
 /// Names, and how each is made.
-pub(super) const TRACES: [(&str, fn() -> Vec<Step>); 8] = [
+pub(super) const TRACES: [(&str, Make); 8] = [
     ("slow fill", slow_fill),
     ("storm", storm),
     ("tabs that die", dying_tabs),

@@ -42,7 +42,7 @@ impl Moves {
     pub fn slope(&self, now: Time, smoothing: Duration) -> f64 {
         let smoothing = smoothing.as_secs_f64();
         let pull = |(at, by): &(Time, f64)| {
-            let passed = now.since(*at).as_secs_f64() / smoothing;
+            let passed = (ticks(now) - ticks(*at)) / smoothing;
             by * passed * (-passed).exp() / smoothing
         };
         self.changes.iter().map(pull).sum()
@@ -51,10 +51,15 @@ impl Moves {
     /// Whether the limit is reached within the horizon, at this slope.
     #[must_use]
     pub fn is_in_sight(&self, now: Time, limit: usize, foresight: &Foresight) -> bool {
-        let left = limit.saturating_sub(self.held) as f64;
+        let left = limit.saturating_sub(self.held).max(1) as f64;
         let reached = self.slope(now, foresight.smoothing) * foresight.horizon.as_secs_f64() * ROUNDING;
-        reached > 0.0 && reached >= left
+        reached >= left
     }
+}
+
+/// Seconds, as coarse as they are remembered: 2^16 microseconds.
+fn ticks(at: Time) -> f64 {
+    ((at.as_micros() >> 16) << 16) as f64 / 1e6
 }
 
 #[cfg(test)]

@@ -186,6 +186,18 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_restarted_asks_at_once_and_has_forgotten_its_failures() {
+        let (mut breaker, now) =
+            (Breaker::new(config::Breaker { failures: 2, ..config::Breaker::default() }), Instant::now());
+        (0..2).for_each(|_| breaker.hear(Leave::Usual, Verdict::Down, now));
+        assert!(breaker.ask(now).is_err());
+        breaker.restart();
+        assert_eq!(breaker.ask(now), Ok(Leave::Usual));
+        breaker.hear(Leave::Usual, Verdict::Down, now);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[test]
     fn five_failures_in_a_row_open_it_and_others_do_not() {
         let mut world = World::new();
         for _ in 0..3 {
