@@ -22,6 +22,7 @@ mod pydantic_ai;
 mod rotel;
 mod run;
 mod schedules;
+mod secrets;
 mod sim;
 mod test;
 mod verifier;

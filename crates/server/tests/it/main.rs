@@ -19,6 +19,7 @@ mod login;
 mod logs;
 mod metrics;
 mod operators;
+mod record;
 mod reload;
 mod resume;
 mod runs;
