@@ -109,6 +109,7 @@ fn start(node: &Node, key: SessionKey, number: u32) -> anyhow::Result<()> {
         input: serde_json::from_value(json!({ "messages": [message] }))?,
         agent: None,
         reply: std::sync::Arc::new(Nowhere),
+        trace: None,
     });
     Ok(())
 }
