@@ -23,6 +23,7 @@ mod pydantic_ai;
 mod rotel;
 mod run;
 mod schedules;
+mod secrets;
 mod sim;
 mod test;
 mod verifier;

@@ -13,7 +13,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     aimock, autobahn, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, prometheus, pydantic_ai, rotel,
-    run, schedules, sim, verifier,
+    run, schedules, secrets, sim, verifier,
 };
 
 pub(crate) const HELP: &str = "\
@@ -33,7 +33,7 @@ struct Step {
 
 /// All steps, the cheap and telling ones first. A peer is a module with `run(root: &Path) -> anyhow::Result<()>` that
 /// installs what it needs, starts and stops its own processes, and stands after `e2e`.
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     Step { name: "lint", run: |root| lint::run(root, &[]) },
     Step { name: "unit and integration tests", run: tests },
     Step { name: "doc tests", run: doc_tests },
@@ -51,6 +51,7 @@ const STEPS: [Step; 17] = [
     Step { name: "peer: oidc-provider", run: oidc_provider::run },
     Step { name: "live plans, users logged in at oidc-provider", run: e2e::logged_in },
     Step { name: "peer: Chromium", run: chromium::run },
+    Step { name: "secrets in the logs of all of these", run: secrets::run },
 ];
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
@@ -58,6 +59,9 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         bail!("test does not know `{unknown}`\n\n{HELP}");
     }
     install::need_compiler()?;
+    secrets::begin(root)?;
+    // Set once: there is one run of all tests in a process.
+    let _first = run::RECORD.set(secrets::directory(root)?);
     let outcomes: Vec<Outcome> = STEPS.iter().map(|step| take(step, root)).collect();
     println!("\n{}", table(&outcomes));
     let count = |is: fn(&End) -> bool| outcomes.iter().filter(|outcome| is(&outcome.end)).count();

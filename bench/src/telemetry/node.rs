@@ -117,7 +117,7 @@ struct Around {
     sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
     eyes: Eyes,
-    ended: mpsc::UnboundedSender<SessionKey>,
+    ended: mpsc::Sender<SessionKey>,
 }
 
 impl Surroundings for Around {
@@ -141,8 +141,8 @@ impl Surroundings for Around {
             RunChange::Started { key, run } => self.driver.run_started(&key, &run),
             RunChange::Ended { key, run } => {
                 self.driver.run_ended(&key, &run);
-                // Whoever waits for it may have gone.
-                let _ = self.ended.send(key);
+                // There is room for as many as run at a time; whoever waits for it may have gone.
+                let _ = self.ended.try_send(key);
             }
         }
     }
@@ -173,11 +173,15 @@ pub(super) struct Node {
 impl Node {
     /// Nobody is there; a user may hold `limit` sessions.
     pub(super) fn new(eyes: Eyes, limit: usize) -> anyhow::Result<Self> {
-        Self::with_ends(eyes, limit).map(|(node, _)| node)
+        Self::with_ends(eyes, limit, 1).map(|(node, _)| node)
     }
 
-    /// The same, and the threads of runs that have ended. As many wait to be looked at as the caller began.
-    pub(super) fn with_ends(eyes: Eyes, limit: usize) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<SessionKey>)> {
+    /// The same, and the threads of runs that have ended, of which `at_a_time` go on at a time.
+    pub(super) fn with_ends(
+        eyes: Eyes,
+        limit: usize,
+        at_a_time: usize,
+    ) -> anyhow::Result<(Self, mpsc::Receiver<SessionKey>)> {
         let config = Config::from_toml(TOML)?;
         let agents = Agents::new(&config.agents)?;
         let metrics = Arc::new(Metrics::with_agents(agents.names()));
@@ -193,7 +197,7 @@ impl Node {
         let greeting = Greeting { ping_interval: limits.ping_interval, window: config.websocket.window };
         let bounds = ConnectionBounds { per_address: usize::MAX, per_node: usize::MAX };
         let driver = Driver::new(limits, bounds, greeting, Arc::new(effects));
-        let (ending, ended) = mpsc::unbounded_channel();
+        let (ending, ended) = mpsc::channel(at_a_time);
         let around = Around {
             agents,
             driver: Arc::clone(&driver),

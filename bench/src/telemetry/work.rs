@@ -63,7 +63,7 @@ fn median(costs: &[Cost], of: impl Fn(&Cost) -> Duration) -> Duration {
 /// `runs` runs: each is asked for by a user who is heard, answered by the demo agent, journalled, and sent to his tab. Now
 /// and then he opens another thread, and at his limit the oldest one makes room.
 async fn round_of(eyes: Eyes, runs: u32) -> anyhow::Result<Cost> {
-    let (node, mut ended) = Node::with_ends(eyes, 4)?;
+    let (node, mut ended) = Node::with_ends(eyes, 4, USERS as usize)?;
     let users: Vec<_> = (0..USERS).map(|n| node.connect(n)).collect::<Result<_, _>>()?;
     let own = std::process::id();
     let (cpu, begun) = (cpu::of_process(own)?, Instant::now());

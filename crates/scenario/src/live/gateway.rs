@@ -8,9 +8,12 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +62,8 @@ pub struct Gateway {
 struct Log {
     tail: VecDeque<String>,
     errors: Vec<String>,
+    /// Where all of it goes as well, for `cargo xtask test` to search.
+    record: Option<File>,
 }
 
 impl Gateway {
@@ -161,7 +166,7 @@ impl Gateway {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("could not start {}", binary.display()))?;
-        let log = Arc::new(Mutex::new(Log::default()));
+        let log = Arc::new(Mutex::new(Log { record: record(&secret)?, ..Log::default() }));
         let (found, mut listening) = mpsc::channel(4);
         let output = child.stdout.take().context("a child has a standard output")?;
         let errors = child.stderr.take().context("a child has a standard error")?;
@@ -262,6 +267,8 @@ impl Gateway {
 
 impl Log {
     fn take(&mut self, line: String) {
+        // A disk that takes no more is found by whoever searches for too little.
+        self.record.iter_mut().for_each(|record| drop(writeln!(record, "{line}")));
         const TAIL: usize = 40;
         let is_error = serde_json::from_str::<Value>(&line).is_ok_and(|line| line["level"] == "ERROR")
             || line.contains("panicked at");
@@ -277,6 +284,17 @@ impl Log {
     fn shown(&self) -> String {
         self.tail.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// The file for a gateway's log, where `LYCHGATE_TEST_RECORD` names a directory; its secret is left beside it.
+fn record(secret: &str) -> anyhow::Result<Option<File>> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let Some(directory) = std::env::var_os("LYCHGATE_TEST_RECORD").map(PathBuf::from) else { return Ok(None) };
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let secrets = directory.join(format!("live-{process}.secrets"));
+    let mut secrets = File::options().create(true).append(true).open(secrets)?;
+    secrets.write_all(format!("{}\n", Value::from(secret)).as_bytes())?;
+    Ok(Some(File::create(directory.join(format!("live-{process}-{count}.log")))?))
 }
 
 fn lock(log: &Mutex<Log>) -> std::sync::MutexGuard<'_, Log> {

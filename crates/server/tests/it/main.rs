@@ -24,6 +24,7 @@ mod logs;
 mod metrics;
 mod operators;
 mod readiness;
+mod record;
 mod reload;
 mod remediation;
 mod resume;

@@ -257,6 +257,3 @@ fn attribute(name: &'static str, value: Value) -> KeyValue {
         Value::Flag(flag) => KeyValue::new(name, flag),
     }
 }
-
-#[cfg(test)]
-mod tests;

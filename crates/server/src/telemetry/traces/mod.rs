@@ -27,7 +27,7 @@ use lychgate_core::{AdmissionPath, ConnectionId, Event, Refusal, SessionKey, Use
 use crate::config;
 
 mod context;
-#[cfg(feature = "otlp")]
+#[cfg_attr(not(feature = "otlp"), path = "no_export.rs")]
 mod export;
 mod run;
 mod span;
@@ -142,10 +142,7 @@ impl Traces {
         let tally = Arc::<Tally>::default();
         let outlet = match &config.collector {
             None => return Ok(Self::off()),
-            #[cfg(feature = "otlp")]
             Some(collector) => export::start(collector, config, Arc::clone(&tally))?,
-            #[cfg(not(feature = "otlp"))]
-            Some(_) => return Err(TracesError("this program was built without `otlp`".to_owned())),
         };
         Ok(Arc::new(Self::to(Some(outlet), &config.parents, config.ratio, tally)))
     }
@@ -377,6 +374,3 @@ fn random() -> u64 {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-mod tests;
