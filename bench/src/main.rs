@@ -9,6 +9,7 @@
 //! bench fanout    one stream to 1,000 tabs: allocations per event, processor time per delivery
 //! bench doors     hello to opened among 10,000 silent sockets and 200 slow ones
 //! bench soak      memory after each of many storms of ever new users
+//! bench telemetry a scrape of 100,000 sessions, and what metrics and log lines take of the throughput; needs no gateway
 //! bench latency   from a byte of the agent to the same byte at the client, with the gateway and without
 //! ```
 
@@ -24,6 +25,7 @@ mod machine;
 mod memory;
 mod runs;
 mod soak;
+mod telemetry;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,6 +67,8 @@ enum Command {
     Fanout(fanout::Args),
     /// What strangers cost a user.
     Doors(doors::Args),
+    /// A scrape of a full node, and what telemetry costs, in this process.
+    Telemetry(telemetry::Args),
     /// From a byte of the agent to the same byte at the client.
     Latency(latency::Args),
     /// Whether memory grows in a long storm of ever new users.
@@ -99,12 +103,14 @@ async fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Zombies { rounds } => return plans(gateway, &[Written::TwentyZombies], *rounds).await,
         Command::Storm => return plans(gateway, &[Written::Storm], 1).await,
         Command::Journal(args) => journal::measure(args).await?,
+        Command::Telemetry(args) => telemetry::measure(args).await?,
         Command::All => {
             idle::measure(gateway, &idle::Args::default()).await?;
             runs::measure(gateway, &runs::Args::default()).await?;
             fanout::measure(gateway, &fanout::Args::default()).await?;
             latency::measure(gateway, &latency::Args::default()).await?;
             doors::measure(gateway, &doors::Args::default()).await?;
+            telemetry::measure(&telemetry::Args::default()).await?;
             return plans(gateway, &[Written::TwentyZombies, Written::Storm], 50).await;
         }
         Command::Hold => return hold::command(),

@@ -1,7 +1,8 @@
 //! `cargo xtask e2e`: users against a real gateway, over real sockets.
 //!
 //! ```text
-//! build (release) -> live plans, their own gateway          -> table, and a page with plots below target/
+//! build (release) -> live plans, their own gateways         -> table, and a page with plots below target/
+//!                        '<-scrapes- Prometheus             -> which alerts fired, and which must not have
 //!                 -> lychgate demo on a free port --url, token--> npm ws --hello, open, run--> streamed answer
 //!                                                 <-TERM, must stop in order
 //! ```
@@ -12,12 +13,14 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use crate::prometheus::{ALONE, Prometheus};
 use crate::{install, oidc_provider, run};
 
 pub(crate) const HELP: &str = "\
 cargo xtask e2e [--login oidc]
 
-Runs every live plan of lychgate-scenario (a page with plots: target/live/index.html), then the
+Runs every live plan of lychgate-scenario (a page with plots: target/live/index.html) while a
+Prometheus (Debian's) scrapes the gateways and evaluates deploy/prometheus/lychgate.rules.yml, then the
 golden path with a third-party client (npm `ws`) against `lychgate demo` on a free port. With
 `--login oidc` instead: every live plan with users who log in at a provider (npm `oidc-provider`).
 Builds the release profile.";
@@ -58,10 +61,19 @@ pub(crate) fn build(root: &Path) -> Result<()> {
 
 fn live_plans(root: &Path) -> Result<()> {
     let report = run::target_dir(root)?.join("live");
+    let prometheus = Prometheus::start(root)?;
     let mut command = run::cargo(root, "run");
     command.args(["--release", "--package", "lychgate-scenario", "--", "live", "--plan", "all"]);
     command.arg("--report").arg(report);
-    run::stream(&mut command, PLANS_WITHIN)
+    command.args(["--alone", ALONE, "--targets"]).arg(prometheus.targets());
+    let (status, table) = run::told(&mut command, PLANS_WITHIN)?;
+    println!("{table}");
+    let judged = prometheus.judge(&table);
+    // Both were looked at, so that one run shows everything.
+    match status? {
+        status if status.success() => judged,
+        status => bail!("not every live plan kept its promises: {status}"),
+    }
 }
 
 /// Every live plan once more, with users who log in at a provider instead of bringing a token.

@@ -11,11 +11,13 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+use crate::secrets;
 
 /// How often a long command without a terminal says that it is still at work.
 const PROGRESS_EVERY: Duration = Duration::from_secs(30);
@@ -39,8 +41,15 @@ pub(crate) fn cargo(root: &Path, subcommand: &str) -> Command {
 pub(crate) fn bare_cargo(root: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
+    // Where a run of all tests records; else what whoever called us says.
+    if let Some(directory) = RECORD.get() {
+        command.env(secrets::VARIABLE, directory);
+    }
     command
 }
+
+/// Where the gateways of tests leave their logs, while all tests run.
+pub(crate) static RECORD: OnceLock<PathBuf> = OnceLock::new();
 
 /// Runs to its end with output streamed. An error if it cannot start, fails, or passes its deadline.
 pub(crate) fn stream(command: &mut Command, within: Duration) -> Result<()> {

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    aimock, autobahn, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, pydantic_ai, run, schedules, sim,
-    verifier,
+    aimock, autobahn, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, prometheus, pydantic_ai, rotel,
+    run, schedules, secrets, sim, verifier,
 };
 
 pub(crate) const HELP: &str = "\
@@ -33,22 +33,25 @@ struct Step {
 
 /// All steps, the cheap and telling ones first. A peer is a module with `run(root: &Path) -> anyhow::Result<()>` that
 /// installs what it needs, starts and stops its own processes, and stands after `e2e`.
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 18] = [
     Step { name: "lint", run: |root| lint::run(root, &[]) },
     Step { name: "unit and integration tests", run: tests },
     Step { name: "doc tests", run: doc_tests },
     Step { name: "schedules of the driver", run: |root| schedules::run(root, &[]) },
     Step { name: "simulation", run: |root| sim::run(root, &[]) },
     Step { name: "fuzz targets", run: |root| fuzz::run(root, &[]) },
-    Step { name: "live plans and third-party client", run: |root| e2e::run(root, &[]) },
+    Step { name: "rules of Prometheus (promtool)", run: prometheus::rules },
+    Step { name: "live plans under Prometheus, third-party client", run: |root| e2e::run(root, &[]) },
     Step { name: "peer: Autobahn (RFC 6455)", run: autobahn::run },
     Step { name: "peer: aimock (OpenAI protocol)", run: aimock::run },
     Step { name: "peer: HttpAgent (AG-UI)", run: http_agent::run },
     Step { name: "peer: pydantic-ai (AG-UI)", run: pydantic_ai::run },
+    Step { name: "peer: OTLP collector (rotel)", run: rotel::run },
     Step { name: "peer: AG-UI verifier", run: verifier::run },
     Step { name: "peer: oidc-provider", run: oidc_provider::run },
     Step { name: "live plans, users logged in at oidc-provider", run: e2e::logged_in },
     Step { name: "peer: Chromium", run: chromium::run },
+    Step { name: "secrets in the logs of all of these", run: secrets::run },
 ];
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
@@ -56,6 +59,9 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         bail!("test does not know `{unknown}`\n\n{HELP}");
     }
     install::need_compiler()?;
+    secrets::begin(root)?;
+    // Set once: there is one run of all tests in a process.
+    let _first = run::RECORD.set(secrets::directory(root)?);
     let outcomes: Vec<Outcome> = STEPS.iter().map(|step| take(step, root)).collect();
     println!("\n{}", table(&outcomes));
     let count = |is: fn(&End) -> bool| outcomes.iter().filter(|outcome| is(&outcome.end)).count();

@@ -42,9 +42,12 @@ pub enum ReclaimStep {
 }
 
 impl ReclaimStep {
+    /// Every step.
+    pub const ALL: [Self; 2] = [Self::Probe, Self::Close];
+
     /// The word in logs and metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Probe => "probe",
             Self::Close => "close",
@@ -64,9 +67,12 @@ pub enum BreakerState {
 }
 
 impl BreakerState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::Probing];
+
     /// The word in logs and metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::Open => "open",
@@ -139,6 +145,14 @@ impl Breaker {
         Some(BreakerState::Open)
     }
 
+    /// Whether the step is skipped now: it is open, or somebody else's trial is under way.
+    fn is_open(&self, now: Time) -> bool {
+        match self.state {
+            State::Closed => false,
+            State::Open { until } | State::Probing { until } => until > now,
+        }
+    }
+
     /// Nothing is remembered that could still matter.
     fn is_at_rest(&self, now: Time) -> bool {
         self.state == State::Closed && self.failures.iter().all(|(at, _)| now.since(*at) >= WINDOW)
@@ -164,6 +178,10 @@ impl Board {
         }
     }
 
+    fn open(&self, now: Time) -> usize {
+        usize::from(self.probe.is_open(now)) + usize::from(self.close.is_open(now))
+    }
+
     fn is_at_rest(&self, now: Time) -> bool {
         self.probe.is_at_rest(now) && self.close.is_at_rest(now)
     }
@@ -180,6 +198,11 @@ impl UserBreakers {
             None | Some(State::Closed) => true,
             Some(State::Open { until } | State::Probing { until }) => until <= now,
         }
+    }
+
+    /// Breakers that have their step skipped now.
+    pub(crate) fn open(&self, now: Time) -> usize {
+        self.0.as_ref().map_or(0, |board| board.open(now))
     }
 
     pub(crate) fn may_try(&mut self, step: ReclaimStep, now: Time) -> (bool, Option<BreakerState>) {
@@ -219,6 +242,15 @@ impl Default for NodeBreakers {
 }
 
 impl NodeBreakers {
+    /// Breakers that have their step skipped now; 0 to 2.
+    #[must_use]
+    pub fn open(&self, now: Time) -> usize {
+        match self.stirred.load(Ordering::Acquire) {
+            true => self.lock().open(now),
+            false => 0,
+        }
+    }
+
     pub(crate) fn may_try(&self, step: ReclaimStep, now: Time) -> (bool, Option<BreakerState>) {
         match self.stirred.load(Ordering::Acquire) {
             true => self.lock().breaker(step).may_try(now),

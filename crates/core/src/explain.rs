@@ -1,22 +1,28 @@
 //! What was decided about each user, and on what evidence: so that somebody can say why a tab was closed or had to wait.
 //!
 //! ```text
-//!  Event --record--> user -> ring of 32 decisions     one budget of bytes; who was active longest ago is dropped
-//!                                 '--explain--> oldest first, with what was dropped
+//!  Event --record--> Ledger: user -> ring of 32 decisions   one budget of bytes; who was active longest ago is dropped
+//!            |                           '--explain--> oldest first, with what was dropped
+//!            '-news--> Feed: everybody's, numbered          a budget of its own; the oldest are dropped, and counted
 //! ```
 //!
-//! It outlives the user's record in the gate, and decides nothing.
+//! Both outlive the user's record in the gate, and decide nothing. [`Verdict::sentence`] says any of it to people.
 
 use foldhash::quality::FixedState;
 use hashlink::LinkedHashMap;
 
 use crate::breaker::{BreakerState, ReclaimStep};
-use crate::gate::io::{AdmissionPath, Event, Eviction};
+use crate::gate::io::{AdmissionPath, Cause, Event, Eviction};
 use crate::id::{ConnectionId, ThreadId, UserId};
 use crate::liveness::{Evidence, ZombieKind};
 use crate::refusal::{EvictReason, Refusal};
 use crate::timer::Time;
 use crate::user::push_tight;
+
+mod feed;
+mod words;
+
+pub use feed::{Feed, Filter, Stretch, Told};
 
 /// Decisions of one user that are kept.
 pub const DECISIONS_PER_USER: usize = 32;
@@ -58,7 +64,7 @@ pub enum Verdict {
     /// A session ended without being reclaimed: on its own account, or because it was ended by hand.
     Released(EvictReason),
     /// A session was reclaimed.
-    Evicted(EvictReason, Box<Eviction>),
+    Evicted(EvictReason, Box<Reclaimed>),
     /// In shadow mode: it would have been.
     WouldEvict(Box<Eviction>),
     /// In shadow mode: an open would have had to wait.
@@ -67,16 +73,36 @@ pub enum Verdict {
     Dead(ZombieKind, Box<Evidence>),
     /// The gateway closed a connection, for a reason that no other decision tells.
     Closed(EvictReason),
-    /// A breaker of the user's moved.
+    /// A breaker moved: the user's, or where the decision names no user the node's.
     Breaker(ReclaimStep, BreakerState),
     /// A broken invariant was repaired.
     Repaired(&'static str),
 }
 
+/// Why and for whom a session was reclaimed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reclaimed {
+    /// At which level, and on what evidence.
+    pub eviction: Eviction,
+    /// For whom.
+    pub cause: Cause,
+}
+
+impl Reclaimed {
+    fn bytes(&self) -> usize {
+        let text = match &self.cause {
+            Cause::Newcomer(thread) => thread.as_str().len(),
+            Cause::Pressure | Cause::Order => 0,
+        };
+        size_of::<Self>() + text
+    }
+}
+
 impl Verdict {
     fn boxed_bytes(&self) -> usize {
         match self {
-            Self::Evicted(_, eviction) | Self::WouldEvict(eviction) => size_of_val(&**eviction),
+            Self::Evicted(_, reclaimed) => reclaimed.bytes(),
+            Self::WouldEvict(eviction) => size_of_val(&**eviction),
             Self::Dead(_, evidence) => size_of_val(&**evidence),
             Self::Admitted { .. }
             | Self::Waits
@@ -92,22 +118,29 @@ impl Verdict {
 }
 
 impl Decision {
-    /// The user and the decision that an event tells of; none where it tells of none.
-    fn of(now: Time, event: &Event) -> Option<(UserId, Self)> {
+    /// The decision that an event tells of, and whom it is about (none for the node); none where it tells of none.
+    #[must_use]
+    pub fn of(now: Time, event: &Event) -> Option<(Option<UserId>, Self)> {
+        if let Event::Breaker { user, step, state } = event {
+            let verdict = Verdict::Breaker(*step, *state);
+            return Some((user.clone(), Self { at: now, thread: None, connection: None, verdict, again: 0 }));
+        }
         let (user, thread, connection, verdict) = match event {
-            Event::SessionCreated { key, connection, path, waited } => {
+            Event::SessionCreated { key, connection, path, waited, was_full: _ } => {
                 let waited_ms = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
                 (key.user(), Some(key.thread()), Some(*connection), Verdict::Admitted { path: *path, waited_ms })
             }
-            Event::SessionAttached { key, connection, path } => {
-                let verdict = Verdict::Admitted { path: *path, waited_ms: 0 };
+            Event::SessionAttached { key, connection, path, waited } => {
+                let waited_ms = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
+                let verdict = Verdict::Admitted { path: *path, waited_ms };
                 (key.user(), Some(key.thread()), Some(*connection), verdict)
             }
             Event::SessionReleased { key, reason } => {
                 (key.user(), Some(key.thread()), None, Verdict::Released(*reason))
             }
-            Event::SessionEvicted { key, reason, eviction } => {
-                (key.user(), Some(key.thread()), None, Verdict::Evicted(*reason, Box::new(*eviction)))
+            Event::SessionEvicted { key, reason, eviction, cause } => {
+                let reclaimed = Reclaimed { eviction: *eviction, cause: cause.clone() };
+                (key.user(), Some(key.thread()), None, Verdict::Evicted(*reason, Box::new(reclaimed)))
             }
             Event::WouldEvict { key, eviction } => {
                 (key.user(), Some(key.thread()), None, Verdict::WouldEvict(Box::new(*eviction)))
@@ -121,19 +154,21 @@ impl Decision {
             Event::Disconnected { user, connection, reason: Some(reason) } if is_ours(*reason) => {
                 (user, None, Some(*connection), Verdict::Closed(*reason))
             }
-            Event::Refused { user, connection, thread, refusal } => {
+            Event::Refused { user, connection, thread, refusal, waited: _ } => {
                 (user, thread.as_ref(), Some(*connection), Verdict::Refused(*refusal))
             }
-            Event::Breaker { user: Some(user), step, state } => (user, None, None, Verdict::Breaker(*step, *state)),
             Event::Repaired { user, broken } => (user, None, None, Verdict::Repaired(broken)),
             Event::SessionLingers { .. }
+            | Event::Reclaimed { .. }
+            | Event::ProbeFailed { .. }
+            | Event::VerdictDisproved { .. }
             | Event::Connected { .. }
             | Event::Disconnected { .. }
             | Event::Pressure { .. }
-            | Event::Breaker { user: None, .. }
+            | Event::Breaker { .. }
             | Event::CloseUnconfirmed { .. } => return None,
         };
-        Some((user.clone(), Self { at: now, thread: thread.cloned(), connection, verdict, again: 0 }))
+        Some((Some(user.clone()), Self { at: now, thread: thread.cloned(), connection, verdict, again: 0 }))
     }
 
     /// A tab that opens what it has open already says nothing new, and must not push out what matters.
@@ -218,23 +253,29 @@ impl Ledger {
         Self { budget, bytes: 0, rings, dropped_users: 0 }
     }
 
-    /// Notes what an event tells, if it tells of a decision.
-    pub fn record(&mut self, now: Time, event: &Event) {
-        let Some((user, decision)) = Decision::of(now, event) else { return };
-        if self.rings.to_back(&user).is_none() {
-            self.bytes += user_bytes(&user);
+    /// Notes what an event tells, if it tells of a decision. Answers it, with whom it is about, where it is news: a tab that
+    /// opens what it has open is none, nor is the close of a connection that was declared dead.
+    pub fn record(&mut self, now: Time, event: &Event) -> Option<(Option<UserId>, Decision)> {
+        let (user, decision) = Decision::of(now, event)?;
+        let is_news = user.as_ref().is_none_or(|user| self.note(user, &decision));
+        is_news.then_some((user, decision))
+    }
+
+    fn note(&mut self, user: &UserId, decision: &Decision) -> bool {
+        if self.rings.to_back(user).is_none() {
+            self.bytes += user_bytes(user);
             self.rings.insert(user.clone(), Ring::default());
         }
-        let Some(ring) = self.rings.get_mut(&user) else { return };
+        let Some(ring) = self.rings.get_mut(user) else { return true };
         if ring.decisions.iter().any(|earlier| decision.follows_from(earlier)) {
-            return;
+            return false;
         }
         if let Some(last) = ring.decisions.last_mut()
-            && last.is_said_again_by(&decision)
+            && last.is_said_again_by(decision)
         {
-            last.at = now;
+            last.at = decision.at;
             last.again = last.again.saturating_add(1);
-            return;
+            return false;
         }
         if ring.decisions.len() == DECISIONS_PER_USER {
             self.bytes -= ring.decisions.remove(0).bytes();
@@ -242,11 +283,12 @@ impl Ledger {
         }
         self.bytes += decision.bytes();
         let before = ring.decisions.capacity();
-        push_tight(&mut ring.decisions, decision);
+        push_tight(&mut ring.decisions, decision.clone());
         self.bytes += (ring.decisions.capacity() - before) * size_of::<Decision>();
         while self.bytes > self.budget {
             self.drop_least_recent();
         }
+        true
     }
 
     fn drop_least_recent(&mut self) {

@@ -15,6 +15,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ mod audit;
 mod climb;
 mod connect;
 mod depart;
+mod efforts;
 pub mod io;
 mod open;
 mod operate;
@@ -45,6 +47,7 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
+use efforts::Efforts;
 use io::{Input, Output};
 use operate::{Lent, Shelf, laid};
 
@@ -188,16 +191,17 @@ impl Gate {
     /// over them.
     #[must_use]
     pub fn limits(&self, user: &UserId) -> Cow<'_, Limits> {
-        self.limits_on(user, self.user(user).map_or_else(PlanId::default, |user| user.plan))
+        let plan = self.user(user).map_or_else(PlanId::default, |user| user.plan);
+        self.limits_at(user, plan, self.clock.now)
     }
 
     pub(crate) fn limits_of(&self, user: &User) -> Cow<'_, Limits> {
-        self.limits_on(&user.id, user.plan)
+        self.limits_at(&user.id, user.plan, self.clock.now)
     }
 
-    fn limits_on(&self, user: &UserId, plan: PlanId) -> Cow<'_, Limits> {
+    fn limits_at(&self, user: &UserId, plan: PlanId, now: Time) -> Cow<'_, Limits> {
         let of_plan = self.plans.limits(plan);
-        let lent = self.lent.to(user, self.clock.now).and_then(|(sessions, _)| laid(of_plan, sessions));
+        let lent = self.lent.to(user, now).and_then(|(sessions, _)| laid(of_plan, sessions));
         lent.map_or(Cow::Borrowed(of_plan), Cow::Owned)
     }
 
@@ -277,9 +281,23 @@ impl Gate {
     /// What the gate holds, recounted; takes time in proportion to the number of users.
     #[must_use]
     pub fn census(&self) -> Census {
+        self.census_of(0..usize::MAX, self.clock.now).0
+    }
+
+    /// As [`Gate::census`] at this time, of the users at some places, and whether there are places after them. Users keep
+    /// their places, so that a gate with many of them can be counted a few at a time, and serve others in between.
+    #[must_use]
+    pub fn census_of(&self, places: Range<usize>, now: Time) -> (Census, bool) {
+        let now = self.clock.now.max(now);
+        let range = places.start.min(self.users.len())..places.end.min(self.users.len());
         let mut census = Census::default();
-        self.users.iter().flatten().for_each(|user| census.count(user));
-        census
+        let foretells = self.plans.foretell();
+        for user in self.users[range].iter().flatten() {
+            let limits = self.limits_at(&user.id, user.plan, now);
+            let full_in = foretells.then(|| user.full_in(now, &limits)).flatten();
+            census.count(user, limits.pressure(user.sessions.len()), now, full_in);
+        }
+        (census, places.end < self.users.len())
     }
 
     /// Recounts every invariant.
@@ -344,6 +362,7 @@ impl Gate {
         let lent = self.lent.to(&user.id, self.clock.now).map(|(sessions, _)| sessions);
         let shelf = Shelf::default();
         let mut step = Step {
+            held: user.sessions.len(),
             limits: shelf.lay(self.plans.limits(user.plan), lent),
             lent,
             shelf: &shelf,
@@ -353,6 +372,7 @@ impl Gate {
             clock: self.clock,
             draining: self.draining,
             told: SmallVec::new(),
+            efforts: Efforts::default(),
             out: &mut self.outputs,
             random: &mut self.random,
         };
@@ -364,7 +384,9 @@ impl Gate {
         step.serve_waiters();
         step.note_reserve();
         step.tell_positions();
+        step.note_trend();
         step.note_pressure();
+        step.tell_efforts();
         let (user, limits) = (&mut *step.user, step.limits);
         if cfg!(debug_assertions)
             && let Err(broken) = check::check(user).and_then(|()| check::check_rise(user, held, &self.clock, limits))
@@ -396,6 +418,8 @@ enum Presence {
 /// One change of one user: the record, what it may read, and where its outputs go.
 struct Step<'a> {
     user: &'a mut User,
+    /// Sessions that he held before.
+    held: usize,
     /// Those that hold: lent ones, or the plan's.
     limits: &'a Limits,
     lent: Option<usize>,
@@ -406,6 +430,8 @@ struct Step<'a> {
     draining: Option<Duration>,
     /// Who was told in passing where his user stands: it may be otherwise when the step ends.
     told: SmallVec<[(ConnectionId, Usage); 2]>,
+    /// What reclaim tried.
+    efforts: Efforts,
     out: &'a mut VecDeque<Output>,
     random: &'a mut u64,
 }

@@ -107,6 +107,24 @@ opaque_id! {
     RunId
 }
 
+/// How the gateway's own id begins: with a character that no id may hold.
+const OWN: char = '\u{1}';
+
+impl UserId {
+    /// Nobody: the gateway itself, while it tries out whether it can deliver. No text parses to it, so that no token and
+    /// no operator ever names it.
+    #[must_use]
+    pub fn of_gateway() -> Self {
+        Self(Arc::from(format!("{OWN}gateway")))
+    }
+
+    /// Whether it is [`UserId::of_gateway`].
+    #[must_use]
+    pub fn is_gateway(&self) -> bool {
+        self.0.starts_with(OWN)
+    }
+}
+
 impl ThreadId {
     /// Names a thread that the client left open: `thread_websocket_session_<n>_<random>`.
     #[must_use]

@@ -35,6 +35,7 @@ mod check;
 mod connection;
 pub mod context;
 pub mod explain;
+pub mod forecast;
 pub mod gate;
 pub mod health;
 pub mod id;
@@ -52,10 +53,12 @@ mod user;
 
 pub use breaker::{BreakerState, NodeBreakers, ReclaimStep};
 pub use context::{Entropy, Origin, SessionContext, WebSocketRequest};
-pub use explain::{Explanation, Ledger};
+pub use explain::{Explanation, Feed, Ledger};
+pub use forecast::{Foresight, Trend};
 pub use gate::Gate;
 pub use gate::io::{
-    AdmissionPath, End, Event, Eviction, Heartbeat, Input, Manner, Output, PingOutcome, Resume, Sign, WriteProgress,
+    AdmissionPath, Cause, End, Event, Eviction, Heartbeat, Input, Manner, Output, PingOutcome, Resume, Sign,
+    WriteProgress,
 };
 pub use health::Health;
 pub use id::{ClientId, ConnectionId, IdError, Proof, RequestId, RunId, SessionKey, ThreadId, UserId};
@@ -65,6 +68,6 @@ pub use plans::{PlanId, Plans};
 pub use reclaim::ReclaimLevel;
 pub use refusal::{EvictReason, Refusal};
 pub use report::{ConnectionReport, SessionReport, UserReport};
-pub use stats::Census;
+pub use stats::{Census, WITHIN};
 pub use timer::{Time, Until};
 pub use user::Worth;

@@ -4,9 +4,12 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
+use crate::forecast::Foresight;
+
 /// The numbers as somebody wants them; [`Limits::new`] checks them.
 ///
-/// Names are the keys of the `[limits]` and `[liveness]` sections of the configuration; `expiry_grace` stands in `[auth]`.
+/// Names are the keys of the `[limits]` and `[liveness]` sections of the configuration; `expiry_grace` stands in `[auth]`,
+/// `forecast` is `[forecast]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitSpec {
     /// Sessions that one user may hold. Default 20.
@@ -62,6 +65,8 @@ pub struct LimitSpec {
     pub expiry_grace: Duration,
     /// How long a close that was ordered may stay unconfirmed before the socket is torn down. Default 5 s.
     pub close_confirm: Duration,
+    /// Whether the trend of a user's sessions may start background reclaim one band early. Default none: it does not.
+    pub forecast: Option<Foresight>,
 }
 
 impl Default for LimitSpec {
@@ -93,6 +98,7 @@ impl Default for LimitSpec {
             write_stall: Duration::from_secs(30),
             expiry_grace: Duration::from_secs(30),
             close_confirm: Duration::from_secs(5),
+            forecast: None,
         }
     }
 }
@@ -209,6 +215,15 @@ impl Limits {
         if spec.high_percent > 100 {
             return fail("high_percent", None, "must not be above 100");
         }
+        match spec.forecast {
+            Some(Foresight { smoothing, .. }) if smoothing < Duration::from_secs(1) => {
+                return fail("forecast_smoothing", None, "must be at least 1s");
+            }
+            Some(Foresight { horizon, .. }) if horizon.is_zero() => {
+                return fail("forecast_horizon", None, "must be at least 1ms");
+            }
+            Some(_) | None => {}
+        }
         Ok(Self(spec))
     }
 
@@ -222,6 +237,17 @@ impl Limits {
             () if reached(self.warn_percent) => Pressure::Warn,
             () if reached(self.watch_percent) => Pressure::Watch,
             () => Pressure::Ok,
+        }
+    }
+
+    /// The band by which background reclaim goes: that of [`Limits::pressure`], and one more between 50 % and 70 % while
+    /// the limit is in sight. Nobody is told of it, and no admission goes by it.
+    #[must_use]
+    pub fn urgency(&self, used: usize, is_in_sight: bool) -> Pressure {
+        match self.pressure(used) {
+            Pressure::Watch if is_in_sight => Pressure::Warn,
+            Pressure::Warn if is_in_sight => Pressure::High,
+            pressure => pressure,
         }
     }
 
@@ -265,9 +291,12 @@ pub enum Pressure {
 }
 
 impl Pressure {
+    /// Every band, from the lowest on.
+    pub const ALL: [Self; 5] = [Self::Ok, Self::Watch, Self::Warn, Self::High, Self::Full];
+
     /// The word on the wire, in logs and in metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Watch => "watch",
@@ -319,5 +348,13 @@ mod tests {
             [band(13), band(14), band(19), band(20)],
             [Pressure::Warn, Pressure::High, Pressure::High, Pressure::Full]
         );
+    }
+
+    #[test]
+    fn a_limit_in_sight_raises_the_urgency_from_the_first_mark_to_the_third_and_nowhere_else() {
+        let limits = Limits::default();
+        let raised: Vec<_> = (0..=25).filter(|used| limits.urgency(*used, true) > limits.pressure(*used)).collect();
+        assert_eq!(raised, [10, 11, 12, 13]);
+        assert!((0..=25).all(|used| limits.urgency(used, false) == limits.pressure(used)));
     }
 }

@@ -27,9 +27,12 @@ pub enum ZombieKind {
 }
 
 impl ZombieKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::HalfOpen, Self::Stalled, Self::Ghost, Self::Orphan, Self::StaleLease];
+
     /// The word in logs and metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::HalfOpen => "half_open",
             Self::Stalled => "stalled",

@@ -33,6 +33,11 @@ impl Plans {
         self
     }
 
+    /// Whether anybody's limits forecast.
+    pub(crate) fn foretell(&self) -> bool {
+        self.limits.iter().any(|limits| limits.forecast.is_some())
+    }
+
     /// The plan that a token names; none for a name that no plan has.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<PlanId> {

@@ -23,6 +23,8 @@ pub(crate) struct Asker {
     pub(crate) since: Time,
     /// The position that it was told.
     pub(crate) told: Option<usize>,
+    /// See [`crate::gate::io::Event::SessionCreated`].
+    pub(crate) was_full: bool,
 }
 
 /// A thread that found no slot yet, and everybody who asked for it; never nobody.
@@ -67,6 +69,7 @@ impl Waiter {
         match replaced {
             Some(known) => {
                 asker.since = known.since;
+                asker.was_full = known.was_full;
                 *known = asker;
             }
             None => self.askers.push(asker),

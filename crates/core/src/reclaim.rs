@@ -30,9 +30,12 @@ pub enum ReclaimLevel {
 }
 
 impl ReclaimLevel {
+    /// Every level, in the order in which they are climbed.
+    pub const ALL: [Self; 4] = [Self::Conservative, Self::Moderate, Self::Aggressive, Self::Force];
+
     /// The word in logs and metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Conservative => "conservative",
             Self::Moderate => "moderate",

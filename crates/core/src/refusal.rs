@@ -25,6 +25,22 @@ pub enum Refusal {
     NotConnected,
 }
 
+impl Refusal {
+    /// The words of all reasons.
+    pub const WORDS: [&str; 4] = ["draining", "overload", "no_slot", "not_connected"];
+
+    /// The word in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draining { .. } => "draining",
+            Self::Overload { .. } => "overload",
+            Self::NoSlot { .. } => "no_slot",
+            Self::NotConnected => "not_connected",
+        }
+    }
+}
+
 /// Why a session or a connection was ended by the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EvictReason {
@@ -57,9 +73,26 @@ pub enum EvictReason {
 }
 
 impl EvictReason {
+    /// Every reason.
+    pub const ALL: [Self; 13] = [
+        Self::Left,
+        Self::ClientClosed,
+        Self::LingerEnded,
+        Self::Unresponsive,
+        Self::Slow,
+        Self::TokenExpired,
+        Self::Superseded,
+        Self::MadeRoom,
+        Self::MadeRoomForConnection,
+        Self::ByAdmin,
+        Self::LoggedOut,
+        Self::Revoked,
+        Self::Draining,
+    ];
+
     /// The word in logs and metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Left => "left",
             Self::ClientClosed => "client_closed",

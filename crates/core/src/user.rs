@@ -1,16 +1,18 @@
 //! One user: the unit of atomicity and of sharding. Records and questions about them; [`crate::gate`] changes them.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use crate::breaker::UserBreakers;
 use crate::connection::Connection;
+use crate::forecast::Trend;
 use crate::health;
 use crate::id::{ConnectionId, RunId, SessionKey, ThreadId, UserId};
 use crate::limits::{Limits, Pressure, Usage};
 use crate::liveness::{Evidence, Liveness};
 use crate::plans::PlanId;
 use crate::queue::{Reserve, Round, Waiter};
-use crate::reclaim::{Facts, Standing};
+use crate::reclaim::{Facts, ReclaimLevel, Standing};
 use crate::session::{Mark, Session};
 use crate::timer::{Awake, Clock, Time};
 
@@ -22,6 +24,8 @@ pub(crate) struct Closing {
     pub(crate) deadline: Awake,
     /// Its end is that of a handshake: it says whether closes work.
     pub(crate) by_handshake: bool,
+    /// The level of reclaim that ordered it.
+    pub(crate) level: Option<ReclaimLevel>,
 }
 
 /// How much would be lost with a connection: dead ones first, then those without a session, then the least recently
@@ -53,6 +57,10 @@ pub(crate) struct User {
     pub(crate) reserve: Option<Box<Reserve>>,
     pub(crate) breakers: UserBreakers,
     pub(crate) pressure: Pressure,
+    /// The band by which background reclaim goes.
+    pub(crate) urgency: Pressure,
+    /// How his number of sessions moves; kept only while somebody forecasts.
+    pub(crate) trend: Trend,
     /// Whether his connections were told that the reserve is open.
     pub(crate) told_of_reserve: bool,
     /// When background reclaim runs next; none below its watermark.
@@ -75,6 +83,8 @@ impl User {
             reserve: None,
             breakers: UserBreakers::default(),
             pressure: Pressure::Ok,
+            urgency: Pressure::Ok,
+            trend: Trend::default(),
             told_of_reserve: false,
             reclaim_at: None,
             timer: None,
@@ -97,6 +107,18 @@ impl User {
     pub(crate) fn usage(&self, clock: &Clock, limits: &Limits) -> Usage {
         let reserve_left = self.reserve.as_ref().and_then(|reserve| reserve.left(clock.now, limits));
         Usage { reserve_left, ..limits.usage(self.sessions.len()) }
+    }
+
+    /// After how long he reaches his limit at the present trend; none where nobody forecasts, or it is not in sight at all.
+    pub(crate) fn full_in(&self, now: Time, limits: &Limits) -> Option<Duration> {
+        let foresight = limits.forecast.as_ref()?;
+        self.trend.full_in(now, (self.sessions.len(), limits.max_sessions_per_user), foresight)
+    }
+
+    /// Whether he rises to it within the horizon.
+    pub(crate) fn is_limit_in_sight(&self, clock: &Clock, limits: &Limits) -> bool {
+        let count = (self.sessions.len(), limits.max_sessions_per_user);
+        limits.forecast.is_some_and(|foresight| self.trend.is_in_sight(clock.now, count, &foresight))
     }
 
     pub(crate) fn key(&self, thread: &ThreadId) -> SessionKey {

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use lychgate_core::{End, Force, Heartbeat, LimitSpec, Mode};
+use lychgate_core::{End, Force, Foresight, Heartbeat, LimitSpec, Mode};
 
 use crate::plan::Plan;
 use crate::random::Random;
@@ -63,6 +63,7 @@ fn world(seed: u64, random: &mut Random) -> Plan {
         mode: if random.one_in(12) { Mode::Shadow } else { Mode::Enforce },
         queue_deadline: seconds(*random.pick(&[8, 8, 4])),
         reclaim_interval: seconds(*random.pick(&[120, 120, 3])),
+        forecast: foresight(seed),
         ..LimitSpec::default()
     };
     let late = Duration::from_millis(*random.pick(&[0, 0, 20]));
@@ -71,6 +72,17 @@ fn world(seed: u64, random: &mut Random) -> Plan {
         false => Vec::new(),
     };
     Plan { late, everybody, named, ..Plan::new(seed) }
+}
+
+/// Every third seed forecasts, with a memory as short as its steps are. Drawn for itself: what else a seed makes stays as
+/// it was before there were forecasts.
+fn foresight(seed: u64) -> Option<Foresight> {
+    let mut random = Random::new(!seed);
+    random.one_in(3).then(|| Foresight {
+        horizon: Duration::from_secs(*random.pick(&[5, 30, 120])),
+        smoothing: Duration::from_secs(*random.pick(&[1, 2, 10])),
+        min_samples: *random.pick(&[0, 1, 3]),
+    })
 }
 
 /// A plan above that of everybody and one below it, which may have other manners.

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod forecast;
 pub mod generate;
 pub mod live;
 pub mod model;

@@ -41,6 +41,7 @@ mod scene;
 mod script;
 mod storm;
 mod talk;
+pub mod targets;
 mod twenty_zombies;
 
 use catalogue::{Entry, Play, Written};
@@ -49,6 +50,7 @@ use gateway::Gateway;
 use login::Provider;
 use metrics::Admin;
 pub use scene::{Scene, Taken, User};
+use targets::Targets;
 
 /// The arguments of `live`.
 #[derive(Debug, clap::Args)]
@@ -78,6 +80,13 @@ pub struct Args {
     /// How often twenty-zombies silences twenty sessions; more give a better p99.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
+    /// Plans of the vocabulary that are played on a gateway of their own, so that what is counted there is theirs alone.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with = "url")]
+    alone: Vec<String>,
+    /// Writes a file for each gateway that plays plans of the vocabulary into this directory, as Prometheus'
+    /// `file_sd_configs` read them, and lets it be scraped once more before it stops.
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    targets: Option<PathBuf>,
     /// Writes `index.html` with plots into this directory, which is made where it is missing.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
@@ -127,12 +136,15 @@ async fn play(args: &Args, entries: Vec<Entry>) -> anyhow::Result<Show> {
         })?;
         return Conductor::new(Arc::new(scene), args.gateway.clone(), args.rounds).play(entries).await;
     }
+    let targets = args.targets.as_deref().map(Targets::new);
     let provider = match args.login {
         Login::Token => None,
         Login::Oidc => args.issuer.as_deref().map(Provider::at).transpose()?,
     };
     let gateway = Gateway::start_for(args.gateway.as_deref(), &[], provider.as_ref()).await?;
-    let conductor = Conductor::new(Arc::new(gateway.scene()), args.gateway.clone(), args.rounds);
+    let gateway = gateway.announce(targets.as_ref(), "shared")?;
+    let conductor = Conductor::new(Arc::new(gateway.scene()), args.gateway.clone(), args.rounds)
+        .watched(args.alone.clone(), targets);
     let played = conductor.play(entries).await;
     let stopped = gateway.stop().await?;
     let mut show = played?;

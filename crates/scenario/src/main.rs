@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lychgate_scenario::{live, sim};
+use lychgate_scenario::{forecast, live, sim};
 
 /// Tries to lock a user out of Lychgate.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ enum Command {
     Sim(sim::Args),
     /// Runs plans against a running gateway, over real sockets.
     Live(live::Args),
+    /// Replays how sessions moved, and compares who saw the limit coming.
+    Forecast(forecast::Args),
     /// Holds sessions until it is silenced; part of `live`.
     #[command(hide = true)]
     Hold,
@@ -32,6 +34,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Sim(args) => sim::command(&args),
         Command::Live(args) => live::command(&args),
+        Command::Forecast(args) => forecast::command(&args),
         Command::Hold => live::hold::command(),
         Command::InNamespace(args) => live::namespace::command(&args),
     }

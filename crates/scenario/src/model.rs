@@ -10,10 +10,12 @@ use lychgate_core::{
     ConnectionId, Heartbeat, Limits, Mode, PlanId, Plans, Pressure, Sign, ThreadId, Time, Usage, UserId,
 };
 
+mod forecast;
 mod queue;
 mod reserve;
 mod session;
 
+pub use forecast::Moves;
 pub use queue::{Ask, Place};
 pub use reserve::Reserve;
 pub use session::{Attachment, Claim, Session, Unsettled};
@@ -133,6 +135,8 @@ pub struct User {
     pub pressed_since: Option<(Moment, bool)>,
     /// The turn in which he came to his plan.
     pub plan_since: u64,
+    /// How his number of sessions moved since he last held none.
+    pub moves: Moves,
 }
 
 impl User {
@@ -215,6 +219,20 @@ impl Model {
         self.plans.limits(self.users.get(user).map_or_else(PlanId::default, |user| user.plan))
     }
 
+    /// Whether whoever only checks and refuses would refuse this user a session of this thread.
+    #[must_use]
+    pub fn is_full_for(&self, user: usize, thread: &ThreadId) -> bool {
+        let limits = self.limits(user);
+        let known = self.users.get(user);
+        let held = known.map_or(0, User::held);
+        let acts = match limits.mode {
+            Mode::Enforce => true,
+            Mode::Shadow => held >= limits.ceiling(),
+        };
+        let is_there = known.and_then(|known| known.session(thread)).is_some_and(|session| session.held);
+        acts && held >= limits.max_sessions_per_user && !is_there
+    }
+
     /// Whether a user's reserve takes newcomers now, or would open for one.
     #[must_use]
     pub fn reserve_admits(&self, user: usize, now: Moment) -> bool {
@@ -238,6 +256,14 @@ impl Model {
         let limits = self.limits(user);
         let is_open = self.users[user].reserve.is_some_and(|it| it.is_open(now.at, limits.reserve_window));
         (limits.usage(self.users[user].held()), is_open)
+    }
+
+    /// Whether a user's limit was in sight when this turn began, or by what happened in it.
+    #[must_use]
+    pub fn is_limit_in_sight(&self, user: usize, now: Moment) -> bool {
+        let limits = self.limits(user);
+        let foresight = limits.forecast.as_ref();
+        foresight.is_some_and(|it| self.users[user].moves.is_in_sight(now.at, limits.max_sessions_per_user, it))
     }
 
     /// The user, who is known from now on.
@@ -307,6 +333,9 @@ impl Model {
         let limits = plans.limits(user.plan);
         let held = user.held();
         user.connections.retain(|it| connections[*it].is_registered());
+        if let Some(foresight) = &limits.forecast {
+            user.moves.note(now.at, held, foresight);
+        }
         user.reserve.take_if(|it| it.is_over(now.at, limits.reserve_window));
         if let Some(reserve) = &mut user.reserve {
             reserve.note(held > limits.max_sessions_per_user, now.at);

@@ -220,9 +220,10 @@ impl Oracle {
 
     fn event(&mut self, now: Moment, event: &Event) {
         match event {
-            Event::SessionCreated { key, path, .. } => {
+            Event::SessionCreated { key, path, was_full, .. } => {
                 let Some(user) = user_number(key.user()) else { return };
                 self.created(now, user, key.thread(), *path);
+                self.prevents_a_lockout(now, user, key.thread(), *was_full);
             }
             Event::SessionReleased { key, reason } => {
                 let Some(user) = user_number(key.user()) else { return };
@@ -254,6 +255,9 @@ impl Oracle {
             Event::CloseUnconfirmed { connection, .. } => self.unconfirmed(now, *connection),
             Event::SessionAttached { .. }
             | Event::SessionLingers { .. }
+            | Event::Reclaimed { .. }
+            | Event::ProbeFailed { .. }
+            | Event::VerdictDisproved { .. }
             | Event::Disconnected { .. }
             | Event::Pressure { .. }
             | Event::Waiting { .. }

@@ -10,6 +10,7 @@
 //! reserve_sessions 5                 this and the following by their keys in the configuration:
 //! force never                        reserve_window, pinned_sessions, force, mode, queue_deadline, admission_budget,
 //!                                    reclaim_interval
+//! forecast_horizon 600s              and forecast_smoothing, forecast_min_samples: by `[forecast]`; default none
 //! plan pro sessions 40 force evict   who has a token for `pro` gets this over what stands above
 //!
 //! open-tab u0 c0-19 t0-19 every 10ms one step for each number, and time between them

@@ -117,6 +117,7 @@ pub struct Outcome {
     attempts: u64,
     admitted: u64,
     refused: u64,
+    prevented: Option<u64>,
     wrongly_evicted: u64,
     admission: Latency,
     leaked: Option<u64>,
@@ -137,6 +138,7 @@ impl Outcome {
             attempts: 0,
             admitted: 0,
             refused: 0,
+            prevented: None,
             wrongly_evicted: 0,
             admission: Latency::new(),
             leaked: None,
@@ -159,6 +161,12 @@ impl Outcome {
     pub fn admitted_untold(&mut self) {
         self.attempts += 1;
         self.admitted += 1;
+    }
+
+    /// Whether an open that was admitted had been sent while its user held as many sessions as he may: a gateway that checks
+    /// and refuses would have locked him out.
+    pub fn prevented(&mut self, a_lockout: bool) {
+        self.prevented = Some(self.prevented.unwrap_or(0) + u64::from(a_lockout));
     }
 
     /// An open failed through our own fault: neither admitted nor refused. The plan bounds how many, and says so in a note.
@@ -222,6 +230,9 @@ impl Outcome {
         self.attempts += part.attempts;
         self.admitted += part.admitted;
         self.refused += part.refused;
+        if let Some(prevented) = part.prevented {
+            self.prevented = Some(self.prevented.unwrap_or(0) + prevented);
+        }
         self.wrongly_evicted += part.wrongly_evicted;
         self.admission.absorb(&part.admission);
         if let Some(leaked) = part.leaked {
@@ -272,6 +283,7 @@ impl Outcome {
             shown(self.attempts.to_string()),
             shown(self.admitted.to_string()),
             shown(self.refused.to_string()),
+            shown(self.prevented.map_or_else(|| "not seen".to_owned(), |prevented| prevented.to_string())),
             shown(self.wrongly_evicted.to_string()),
             shown(milliseconds(admission.quantile(0.5))),
             shown(milliseconds(admission.quantile(0.99))),
@@ -295,11 +307,12 @@ impl Outcome {
 }
 
 /// The columns.
-const HEADER: [&str; 10] = [
+const HEADER: [&str; 11] = [
     "plan",
     "attempts",
     "admitted",
     "refused",
+    "lockouts prevented",
     "wrongly evicted",
     "p50 ms",
     "p99 ms",
@@ -369,6 +382,17 @@ mod tests {
     #[test]
     fn slots_that_nobody_counted_are_not_shown_as_none() {
         assert!(table(&[Outcome::new("storm")]).contains("not seen"));
+    }
+
+    #[test]
+    fn lockouts_that_were_prevented_are_those_of_all_parts() {
+        let mut whole = Outcome::new("storm");
+        for prevented in [3, 2] {
+            let mut part = Outcome::new("storm");
+            (0..5).for_each(|n| part.prevented(n < prevented));
+            whole.absorb(part);
+        }
+        assert_eq!(whole.prevented, Some(5));
     }
 
     #[test]

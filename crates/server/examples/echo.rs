@@ -97,6 +97,7 @@ async fn main() -> anyhow::Result<()> {
         header_timeout: Duration::from_secs(5),
         handshake_timeout: Duration::from_secs(5),
         connects_per_second_per_address: NonZeroU32::MAX,
+        readiness_interval: Duration::from_secs(5),
         proxy_protocol: false,
         trusted_proxies: Vec::new(),
         forwarded_header: config::ForwardedHeader::default(),

@@ -21,31 +21,40 @@ use crate::agent::Agents;
 use crate::api::{self, Admin, Clients, Control, Health, Operations, Steered};
 use crate::auth::Doorkeeper;
 use crate::config::{self, Config, JournalKind, Liveness, Loaded, Server};
-use crate::driver::{ConnectionBounds, Driver, Greeting, Reaper, Report, Vigil};
+use crate::driver::{ConnectionBounds, Driver, Greeting, Memory as Remembered, Reaper, Report, Vigil};
 use crate::error::Error;
-use crate::journal::Journal;
 use crate::journal::memory::Memory;
 use crate::journal::sqlite::Sqlite;
+use crate::journal::{Journal, Measured};
 use crate::listener::{self, Listener, Pool, max_connections};
 use crate::run::Runs;
 use crate::session::Sessions;
 use crate::store::Store;
-use crate::telemetry::{Metrics, Population};
+use crate::store::audit::Keep;
+use crate::telemetry::alerts::Bell;
+use crate::telemetry::{Metrics, NodeForecast, Population, Traces, logs};
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
+mod alarm;
 mod drain;
 mod entrance;
+mod loopback;
 mod notify;
 mod operators;
+mod population;
 mod reload;
+mod remedy;
 mod signals;
 mod wiring;
 
+use alarm::Alarm;
 use drain::Exodus;
+use loopback::Loopback;
 use operators::Operators;
 use reload::InForce;
 pub use reload::Source;
+use remedy::{Hands, Remedies};
 use signals::{Hurry, Signals};
 use wiring::{Around, Wiring};
 
@@ -81,15 +90,19 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let vigil = reaper.vigil();
     let drain = CancellationToken::new();
     let control = node.control(&config, drain.clone());
+    let remedied = tokio::spawn(Arc::clone(&node.remedies).run(node.hands(&config, drain.clone())));
     let in_force = InForce::new(loaded, config.clone(), source, node.reloading(Arc::clone(&control)));
-    let journal = Arc::clone(&node.journal);
-    let health =
-        Arc::new(Health::new(move || vigil.trouble().map(|trouble| trouble.to_string()).or_else(|| journal.trouble())));
+    let loopback = node.loopback(&config);
+    let health = Arc::new(Health::new(node.watched(vigil, Arc::clone(&loopback))));
     let mut signals = Signals::listen()?;
+    // Whoever hears that we serve may come at once, and find that we can.
+    loopback.attempt().await;
+    let trials = tokio::spawn(loopback.keep());
 
     let addresses = Ready { listen: address(&user_socket)?, admin: address(&admin_socket)? };
     let listener = listen(user_socket, &config.server, &config.liveness)?;
     let admin = Admin::new(Arc::clone(&health), Arc::clone(&node.metrics), node.population(listener.pool()));
+    let _alarm = node.alarm(&config, listener.pool())?;
     let door = Door { services: node.services(&config), bounds: Arc::new(config.websocket.clone()) };
     let stop = CancellationToken::new();
     let keep = |login: &Arc<Operations>| {
@@ -102,7 +115,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     let operators = Operators::start(admin_socket, &config, admin, control, node.operators.clone())?;
     let hangups = in_force.listen()?;
     let watched = tokio::spawn(watch(reaper.vigil()));
-    tracing::info!(listen = %addresses.listen, admin = %addresses.admin, "serving");
+    tracing::info!(event = "gateway.serving", listen = %addresses.listen, admin = %addresses.admin, "serving");
     ready(addresses);
     notify::ready();
 
@@ -111,6 +124,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
         () = drain.cancelled() => Hurry { signals, heard_already: false },
     };
     health.on_drain();
+    trials.abort();
     hangups.abort();
     let drain_timeout = in_force.config().server.drain_timeout;
     notify::stopping(drain_timeout + END_WITHIN);
@@ -123,7 +137,8 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
         () = hurry.signals.next() => tracing::warn!("told once more to stop: what is left is left to the system"),
     }
     watched.abort();
-    tracing::info!("stopped");
+    remedied.abort();
+    tracing::info!(event = "gateway.stopped", "stopped");
     Ok(())
 }
 
@@ -164,28 +179,44 @@ struct Node {
     sessions: Arc<Sessions>,
     runs: Arc<Runs>,
     journal: Arc<dyn Journal>,
+    agents: Arc<Agents>,
     doorkeeper: Arc<Doorkeeper>,
     store: Arc<Store>,
     login: Option<Arc<Operations>>,
     /// Of operators, on their own listener.
     operators: Option<Arc<Operations>>,
     metrics: Arc<Metrics>,
+    bell: Arc<Bell>,
+    remedies: Arc<Remedies>,
+    outlook: Arc<NodeForecast>,
+    traces: Arc<Traces>,
 }
 
 impl Node {
     fn assemble(config: &Config, listen: SocketAddr) -> Result<Self, Error> {
-        let metrics = Arc::new(Metrics::new());
+        let traces = Traces::start(&config.traces).map_err(failed)?;
         let agents = Agents::new(&config.agents).map_err(|error| Error::Failed(error.to_string()))?;
+        let agents = Arc::new(agents);
+        let metrics = Arc::new(Metrics::with_agents(agents.names()));
         let journal: Arc<dyn Journal> = match config.journal.kind {
             JournalKind::Memory => Arc::new(Memory::new(&config.journal, &epoch())),
             JournalKind::Sqlite => Arc::new(Sqlite::open(&config.journal, &epoch())?),
         };
+        let journal: Arc<dyn Journal> = Arc::new(Measured::new(journal, Arc::clone(&metrics)));
         let runtime = tokio::runtime::Handle::current();
         let sessions = Sessions::new(Arc::clone(&journal), runtime.clone(), config.websocket.window);
-        journal.follow(Arc::clone(&sessions) as Arc<dyn crate::journal::Follower>);
-        let effects = Wiring { sessions: Arc::clone(&sessions), metrics: Arc::clone(&metrics) };
+        journal.follow(wiring::follower(&sessions, &traces));
+        let bell = Arc::new(Bell::default());
+        let effects = Wiring {
+            sessions: Arc::clone(&sessions),
+            metrics: Arc::clone(&metrics),
+            bell: Arc::clone(&bell),
+            traces: Arc::clone(&traces),
+        };
         let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
-        let driver = Driver::new(config.plans.clone(), connection_bounds(config), greeting, Arc::new(effects));
+        let explain = Remembered { ledger_bytes: config.explain.ledger_bytes, feed_bytes: config.explain.feed_bytes };
+        let bounds = connection_bounds(config);
+        let driver = Driver::remembering(config.plans.clone(), bounds, greeting, Arc::new(effects), explain);
         let store = store(&config.journal)?;
         let entrance = entrance::open(config, listen, &store)?;
         let doorkeeper = Doorkeeper::new(&config.auth, Arc::clone(&store), entrance.clone()).map_err(failed)?;
@@ -193,9 +224,50 @@ impl Node {
             |entrance| entrance::operations(config, entrance, &driver, &doorkeeper, &metrics).map(Arc::new);
         let login = entrance.map(operations).transpose()?;
         let operators = entrance::open_for_operators(config, &store)?.map(operations).transpose()?;
-        let around = Around { agents, driver: Arc::clone(&driver), sessions: Arc::clone(&sessions) };
+        let around = Around {
+            agents: Arc::clone(&agents),
+            driver: Arc::clone(&driver),
+            sessions: Arc::clone(&sessions),
+            metrics: Arc::clone(&metrics),
+        };
         let runs = Runs::new(Arc::clone(&journal), config.runs, Arc::new(around), runtime);
-        Ok(Self { driver, sessions, runs, journal, doorkeeper, store, login, operators, metrics })
+        let remedies = Remedies::new(&config.remediation);
+        bell.listen(Arc::clone(&remedies) as _);
+        let outlook = Arc::new(NodeForecast::new(config.forecast));
+        Ok(Self {
+            driver,
+            sessions,
+            runs,
+            journal,
+            doorkeeper,
+            store,
+            login,
+            operators,
+            metrics,
+            bell,
+            agents,
+            remedies,
+            outlook,
+            traces,
+        })
+    }
+
+    fn loopback(&self, config: &Config) -> Arc<Loopback> {
+        let (every, within) = (config.server.readiness_interval, config.liveness.runtime_stuck_after);
+        Loopback::new(Arc::clone(&self.driver), Arc::clone(&self.journal), every, within)
+    }
+
+    /// What keeps this node from delivering, the most telling first.
+    fn watched(
+        &self,
+        vigil: Arc<Vigil>,
+        loopback: Arc<Loopback>,
+    ) -> impl Fn() -> Option<String> + Send + Sync + 'static {
+        let journal = Arc::clone(&self.journal);
+        move || {
+            let stuck = vigil.trouble().map(|trouble| trouble.to_string());
+            stuck.or_else(|| journal.trouble()).or_else(|| loopback.trouble())
+        }
     }
 
     fn services(&self, config: &Config) -> Arc<Services> {
@@ -205,6 +277,7 @@ impl Node {
             runs: Arc::clone(&self.runs),
             doorkeeper: Arc::clone(&self.doorkeeper),
             metrics: Arc::clone(&self.metrics),
+            traces: Arc::clone(&self.traces),
             max_bad_frames: config.websocket.max_bad_frames,
         })
     }
@@ -216,6 +289,7 @@ impl Node {
             runs: Arc::clone(&self.runs),
             doorkeeper: Arc::clone(&self.doorkeeper),
             metrics: Arc::clone(&self.metrics),
+            traces: Arc::clone(&self.traces),
             bounds: config.websocket.clone(),
         })
     }
@@ -238,12 +312,15 @@ impl Node {
     /// What a newer configuration changes at once.
     fn reloading(&self, control: Arc<Control>) -> impl Fn(&Config) + Send + Sync + 'static {
         let (driver, doorkeeper) = (Arc::clone(&self.driver), Arc::clone(&self.doorkeeper));
+        let (remedies, outlook) = (Arc::clone(&self.remedies), Arc::clone(&self.outlook));
         let logins = [self.login.clone(), self.operators.clone()];
         move |config| {
             control.renew(config);
             driver.replace_plans(&config.plans);
             doorkeeper.reload(&config.auth);
             logins.iter().flatten().for_each(|login| login.reload(config));
+            remedies.renew(&config.remediation);
+            outlook.renew(config.forecast);
             reload::relevel(config);
         }
     }
@@ -252,6 +329,8 @@ impl Node {
         let metrics = Arc::clone(&self.metrics);
         move |report| match report {
             Report::Measured(lag) => {
+                // This thread wakes a few times a second, whatever becomes of the runtime.
+                logs::tell_dropped();
                 metrics.set_reaper_lag(lag.reaper);
                 metrics.set_runtime_lag(lag.runtime);
             }
@@ -259,18 +338,36 @@ impl Node {
         }
     }
 
+    /// Watches over what is scraped, from now on.
+    fn alarm(&self, config: &Config, pool: Arc<Pool>) -> Result<Alarm, Error> {
+        let (metrics, population) = (Arc::clone(&self.metrics), self.population(pool));
+        let scrape = move || metrics.encode(&population());
+        Alarm::start(&config.alerts, Arc::clone(&self.bell), &self.metrics, scrape)
+    }
+
+    /// What the rules of remediation act on.
+    fn hands(&self, config: &Config, drain: CancellationToken) -> Hands {
+        let age = u64::try_from(config.admin.audit_age.as_millis()).unwrap_or(u64::MAX);
+        Hands {
+            driver: Arc::clone(&self.driver),
+            agents: Arc::clone(&self.agents),
+            store: Arc::clone(&self.store),
+            metrics: Arc::clone(&self.metrics),
+            keep: Keep { entries: config.admin.audit_entries, for_ms: age },
+            drain,
+        }
+    }
+
     fn population(&self, pool: Arc<Pool>) -> impl Fn() -> Population + Send + Sync + 'static {
-        let driver = Arc::clone(&self.driver);
+        let (driver, journal, agents) = (Arc::clone(&self.driver), Arc::clone(&self.journal), Arc::clone(&self.agents));
+        let outlook = Arc::clone(&self.outlook);
+        let tally = Arc::clone(self.traces.tally());
         move || {
-            let census = driver.census();
-            let (explained_bytes, explained_dropped) = driver.explained();
+            let unwritten = logs::dropped();
             Population {
-                explained_bytes,
-                explained_dropped,
-                sessions: census.sessions,
-                connections: census.connections,
-                runs: census.runs,
-                unidentified: pool.occupancy().strangers,
+                unwritten_lines: [unwritten.left_out, unwritten.lost],
+                spans: [tally.delivered(), tally.dropped(), tally.failed()],
+                ..population::count(&driver, &*journal, &agents, &pool, &outlook)
             }
         }
     }
@@ -278,7 +375,7 @@ impl Node {
     /// Tells everybody to move and gives runs their time.
     async fn empty(&self, drain_timeout: Duration, hurry: &mut Hurry) {
         let census = self.driver.census();
-        tracing::info!(connections = census.connections, runs = census.runs, "draining");
+        tracing::info!(event = "gateway.draining", connections = census.connections, runs = census.runs, "draining");
         let mut exodus = Exodus::begin(&self.driver, drain_timeout);
         tokio::select! {
             () = exodus.pass() => {}
@@ -303,6 +400,11 @@ impl Node {
         }
         operators.finish().await;
         join_all(kept).await;
+        let traces = Arc::clone(&self.traces);
+        // It waits for its thread, which delivers what is left.
+        if tokio::task::spawn_blocking(move || traces.close(LAST_ORDERS)).await.is_err() {
+            tracing::error!("the last spans were not delivered, which ended by a panic");
+        }
         // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
         if let Err(error) = self.journal.close().await {
             tracing::error!(%error, "the journal was not closed in order");

@@ -11,10 +11,15 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::value::parse_duration;
 use crate::config::{Argument, Sources, load, reference};
 use crate::error::Error;
+use crate::telemetry::alerts::{ALERTS, rules};
+use crate::telemetry::metrics;
 
 mod admin_key;
 pub mod chat;
 mod demo;
+mod doctor;
+mod explain;
+mod operator;
 mod serve;
 mod threads;
 mod token;
@@ -41,8 +46,16 @@ enum Command {
     Config(ConfigArgs),
     /// Check the configuration and say what is wrong with it.
     CheckConfig(FileArgs),
+    /// Print the alerts: the rules for Prometheus, or what to do about each of them.
+    Alerts(AlertsArgs),
+    /// Print the reference of all metrics, or a dashboard for Grafana that shows them.
+    Metrics(MetricsArgs),
     /// Look at the threads of a gateway, export or delete them.
     Threads(threads::ThreadsArgs),
+    /// Why a user was let in, had to wait or lost a session: what a running gateway decided, in order.
+    Explain(explain::ExplainArgs),
+    /// Look over a running gateway, or a configuration and this machine: what is wrong, and the fix.
+    Doctor(doctor::DoctorArgs),
     /// Chat from a terminal. Lines from standard input are sent one by one.
     Chat(chat::ChatArgs),
 }
@@ -75,6 +88,24 @@ struct ConfigArgs {
     reference: bool,
 }
 
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct AlertsArgs {
+    /// The rules for Prometheus: deploy/prometheus/lychgate.rules.yml
+    #[arg(long)]
+    rules: bool,
+    /// What each means and what to do about it: docs/alerts.md
+    #[arg(long)]
+    runbook: bool,
+}
+
+#[derive(Debug, Args)]
+struct MetricsArgs {
+    /// Print the dashboard instead, to be imported: deploy/grafana/lychgate.json
+    #[arg(long)]
+    dashboard: bool,
+}
+
 /// Runs the program and says how it ended. Never panics on arguments; whatever is wrong is one message on standard
 /// error.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -87,7 +118,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
     };
     match run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             if !matches!(error, Error::OutputClosed) {
                 let _ = writeln!(io::stderr(), "lychgate: {error}");
@@ -97,17 +128,27 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Error> {
-    match command {
+/// The exit code where nothing went wrong.
+fn run(command: Command) -> Result<u8, Error> {
+    let done = match command {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Token(args) => token::run(args),
         Command::AdminKey(args) => admin_key::run(args),
         Command::Config(args) => config(args),
         Command::CheckConfig(args) => check_config(args),
+        Command::Alerts(args) if args.rules => print(&rules::rules(&ALERTS)),
+        Command::Alerts(_) => print(&rules::runbook(&ALERTS)),
+        Command::Metrics(args) => print(&match args.dashboard {
+            true => metrics::dashboard::json(),
+            false => metrics::reference::markdown(),
+        }),
         Command::Threads(args) => threads::run(args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Doctor(args) => return doctor::run(args),
         Command::Chat(args) => chat::main(args),
-    }
+    };
+    done.map(|()| 0)
 }
 
 fn config(args: ConfigArgs) -> Result<(), Error> {

@@ -16,9 +16,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use lychgate_core::{
-    AdmissionPath, Census, ConnectionId, End, Entropy, Event, EvictReason, Explanation, Gate, Heartbeat, Input, Ledger,
-    NodeBreakers, PingOutcome, PlanId, Plans, Proof, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time,
-    Until, Usage, UserId, WriteProgress,
+    AdmissionPath, ConnectionId, End, Entropy, Event, EvictReason, Feed, Gate, Heartbeat, Input, Ledger, NodeBreakers,
+    PingOutcome, PlanId, Plans, Proof, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Until, Usage,
+    UserId, WriteProgress, ZombieKind,
 };
 
 use crate::sink::Line;
@@ -26,7 +26,11 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Instant, Mutex, MutexGuard, RandomState};
 
 mod bounds;
+mod burial;
+mod census;
+mod decisions;
 mod drain;
+mod loopback;
 mod operate;
 mod overload;
 mod reaper;
@@ -39,16 +43,14 @@ mod schedules;
 mod tests;
 
 pub use bounds::{ConnectionBounds, network};
+pub use decisions::{Decisions, Memory};
 pub use operate::Place;
-pub use overload::{Overload, come_back_after, jittered};
+pub use overload::{Overload, Shed, come_back_after, jittered};
 pub use reaper::{Lag, Reaper, Report};
 pub use vigil::{Trouble, Vigil};
 
 /// Shards per node: enough that two cores seldom meet on one lock.
 const SHARDS: usize = if cfg!(all(test, feature = "shuttle")) { 2 } else { 64 };
-
-/// What the node remembers of its decisions, in bytes.
-const EXPLAIN_BYTES: usize = 64 * 1024 * 1024;
 
 /// What an admitted open brings to the session.
 #[derive(Debug)]
@@ -156,9 +158,24 @@ struct Shard {
     ledger: Ledger,
     /// Every moment of a stall is credited once.
     credited_until: Time,
+    /// Connections that were called dead and whose tasks have not ended: nobody, most of the time.
+    buried: Vec<(ConnectionId, ZombieKind)>,
+    /// Verdicts that turned out to be wrong, until somebody tells them.
+    disproved: Vec<Event>,
 }
 
 impl Shard {
+    fn new(gate: Gate, ledger: Ledger) -> Self {
+        Self {
+            gate,
+            links: HashMap::new(),
+            ledger,
+            credited_until: Time::ZERO,
+            buried: Vec::new(),
+            disproved: Vec::new(),
+        }
+    }
+
     /// A token that names a plan which is not configured says nothing about limits: those of everybody hold, because a
     /// mistake between two systems must not lock a user out. Asked under the lock: plans may be replaced.
     fn plan(&self, name: Option<&str>) -> PlanId {
@@ -169,14 +186,25 @@ impl Shard {
 /// Owns the gates.
 pub struct Driver {
     shards: Box<[Mutex<Shard>]>,
+    /// For the gateway itself, when it tries out whether it can deliver. It is among nobody's, so that whatever counts,
+    /// lists or tells of users finds nothing of it.
+    own: Mutex<Shard>,
+    /// Everybody's decisions. Locked within a shard's lock, for as long as one is written.
+    feed: Mutex<Feed>,
+    /// The number of the newest one, for whoever waits.
+    heard: AtomicU64,
+    /// Names this life of the node in the cursors of its feed.
+    epoch: u64,
     hasher: RandomState,
     origin: Instant,
     sequence: AtomicU64,
     greeting: Greeting,
     effects: Arc<dyn Effects>,
     bounds: bounds::Addresses,
+    breakers: Arc<NodeBreakers>,
     /// More than every connection of the node being somebody's last: nobody can be sent away for a newcomer.
     full: Overload,
+    shed: Shed,
     /// The runtime runs late.
     late: Overload,
     alarm: reaper::Alarm,
@@ -197,23 +225,43 @@ impl Driver {
         greeting: Greeting,
         effects: Arc<dyn Effects>,
     ) -> Arc<Self> {
+        Self::remembering(plans, bounds, greeting, effects, Memory::default())
+    }
+
+    /// The same, which remembers so much of its decisions.
+    #[must_use]
+    pub fn remembering(
+        plans: impl Into<Plans>,
+        bounds: ConnectionBounds,
+        greeting: Greeting,
+        effects: Arc<dyn Effects>,
+        memory: Memory,
+    ) -> Arc<Self> {
         let plans = plans.into();
         let hasher = RandomState::new();
         let breakers = Arc::<NodeBreakers>::default();
         let shard = |n: usize| {
             let gate = Gate::of_node(plans.clone(), hasher.hash_one(n), Arc::clone(&breakers));
-            let ledger = Ledger::new(EXPLAIN_BYTES / SHARDS, hasher.hash_one((n, "ledger")));
-            Mutex::new(Shard { gate, links: HashMap::new(), ledger, credited_until: Time::ZERO })
+            let ledger = Ledger::new(memory.ledger_bytes / SHARDS, hasher.hash_one((n, "ledger")));
+            Mutex::new(Shard::new(gate, ledger))
         };
+        // Breakers of its own: what becomes of a trial must not open or close those of users.
+        let own = Gate::of_node(plans.clone(), hasher.hash_one("own"), Arc::default());
         Arc::new(Self {
             shards: (0..SHARDS).map(shard).collect(),
+            own: Mutex::new(Shard::new(own, Ledger::new(0, 0))),
+            feed: Mutex::new(Feed::new(memory.feed_bytes)),
+            heard: AtomicU64::new(0),
+            epoch: random_bits() as u64,
             hasher,
             origin: Instant::now(),
             sequence: AtomicU64::new(0),
             greeting,
             effects,
             bounds: bounds::Addresses::new(bounds),
+            breakers,
             full: Overload::default(),
+            shed: Shed::default(),
             late: Overload::default(),
             alarm: reaper::Alarm::default(),
         })
@@ -277,32 +325,6 @@ impl Driver {
         self.shard(user).gate.session_keys(user)
     }
 
-    /// What was decided about a user lately, and on what evidence; none when nothing is known, or no longer.
-    #[must_use]
-    pub fn explain(&self, user: &UserId) -> Option<Explanation> {
-        self.shard(user).ledger.explain(user)
-    }
-
-    /// What the record of decisions holds: bytes, and users who were dropped to stay within its budget.
-    #[must_use]
-    pub fn explained(&self) -> (usize, u64) {
-        let ledgers = self.shards.iter().map(|shard| {
-            let shard = lock(shard);
-            (shard.ledger.bytes(), shard.ledger.dropped_users())
-        });
-        ledgers.fold((0, 0), |(bytes, users), (more, dropped)| (bytes + more, users + dropped))
-    }
-
-    /// What the node holds, recounted; takes time in proportion to the number of users.
-    #[must_use]
-    pub fn census(&self) -> Census {
-        let mut census = Census::default();
-        for shard in &self.shards {
-            census.add(&lock(shard).gate.census());
-        }
-        census
-    }
-
     /// Now, on the clock that decisions are told by.
     #[must_use]
     pub fn clock(&self) -> Time {
@@ -316,6 +338,9 @@ impl Driver {
     }
 
     fn shard_of(&self, user: &UserId) -> &Mutex<Shard> {
+        if user.is_gateway() {
+            return &self.own;
+        }
         let place = self.hasher.hash_one(user) as usize % self.shards.len();
         &self.shards[place]
     }
@@ -353,12 +378,18 @@ impl Driver {
 
     /// The one place where a gate changes: lock, act, drain, unlock, tell; answers what happened.
     fn act(&self, shard: &Mutex<Shard>, act: impl FnOnce(&mut Shard, Time)) -> Vec<Event> {
+        let is_own = std::ptr::eq(shard, &raw const self.own);
         let (events, deadline) = {
             let mut shard = lock(shard);
             let now = self.now();
             self.credit_overslept(&mut shard, now);
             act(&mut shard, now);
             let events = self.drain_outputs(&mut shard, now);
+            if is_own {
+                // A trial is over before any deadline, and nobody is told of it.
+                return events;
+            }
+            events.iter().for_each(|event| self.note(&mut shard, now, event));
             (events, shard.gate.poll_timeout())
         };
         if let Some(deadline) = deadline {
@@ -430,7 +461,11 @@ impl Registration {
 
     /// The peer spoke.
     pub fn heard(&self, sign: Sign) {
-        self.input(Input::Heard { user: self.user.clone(), connection: self.connection, sign });
+        let (user, connection) = (self.user.clone(), self.connection);
+        self.driver.with_shard(&self.user, |shard| {
+            shard.on_words(&user, connection, self.heartbeat, sign);
+            Some(Input::Heard { user, connection, sign })
+        });
     }
 
     /// A person used the session: a run was sent or stopped.
@@ -479,6 +514,7 @@ impl Drop for Registration {
         let (user, connection, end) = (self.user.clone(), self.connection, self.end);
         self.driver.with_shard(&self.user, |shard| {
             shard.links.remove(&connection);
+            shard.buried.retain(|(buried, _)| *buried != connection);
             Some(Input::Disconnect { user, connection, end })
         });
     }

@@ -138,6 +138,16 @@ impl Outbox {
         state.tear_down();
     }
 
+    /// As [`Outbox::abort`], for a peer that was called dead; true where its socket takes bytes at this moment, though some
+    /// wait. The first 4 KiB that it had sent and nobody has read stay for the connection's task, which looks
+    /// for a sign of life in them and for nothing else. Two system calls more.
+    pub fn bury(&self) -> bool {
+        let mut state = self.lock();
+        let takes_bytes = state.takes_bytes();
+        state.bury();
+        takes_bytes
+    }
+
     /// What was sent and not taken: bytes that wait here and in our kernel, and for how long the peer's kernel has
     /// acknowledged nothing while some of them were on their way.
     ///
@@ -209,6 +219,11 @@ impl Outbox {
         self.lock().poll_read(cx, buffer)
     }
 
+    /// What a peer that was buried had said; nothing for every other one, and the second time.
+    pub(crate) fn take_last_words(&self) -> Vec<u8> {
+        self.lock().take_last_words()
+    }
+
     pub(crate) fn half_close(&self) {
         self.lock().half_close();
     }
@@ -249,3 +264,6 @@ impl Drop for Cork<'_> {
         self.0.lock().uncork();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,8 @@ use crate::config;
 use crate::journal::Journal;
 use crate::outbox::Frame;
 use crate::sink::Sink;
+use crate::telemetry::metrics::RunOutcome;
+use crate::telemetry::traces::Asker;
 use crate::wire::{Notice, RunInput, Server};
 
 mod attendance;
@@ -66,6 +68,8 @@ pub struct StartRun {
     pub agent: Option<String>,
     /// Where a refusal goes.
     pub reply: Arc<dyn Sink>,
+    /// Who asks, for its trace; none where nothing is traced.
+    pub trace: Option<Box<Asker>>,
 }
 
 /// Why a run has no agent. `Display` is what the user hears.
@@ -119,6 +123,9 @@ pub trait Surroundings: Send + Sync + 'static {
 
     /// A run began or ended.
     fn changed(&self, change: RunChange);
+
+    /// A run that was accepted has its terminal event in the log, or owes it; so long after it was accepted.
+    fn finished(&self, _outcome: RunOutcome, _took: Duration) {}
 
     /// Whether a connection is attached to the thread.
     fn is_attended(&self, key: &SessionKey) -> bool;
@@ -182,12 +189,12 @@ impl Runs {
         self.agent(name, allowed).map(drop)
     }
 
-    fn agent(&self, name: Option<&str>, allowed: Option<&[Box<str>]>) -> Result<Arc<dyn Agent>, NoAgent> {
+    fn agent(&self, name: Option<&str>, allowed: Option<&[Box<str>]>) -> Result<(Arc<str>, Arc<dyn Agent>), NoAgent> {
         match (self.around.agent(name), allowed) {
             (Some((name, _)), Some(allowed)) if !allowed.iter().any(|one| **one == *name) => {
                 Err(NoAgent::Forbidden(allowed.into()))
             }
-            (Some((_, agent)), _) => Ok(agent),
+            (Some(found), _) => Ok(found),
             // Whoever may not ask everybody learns nothing of who else there is.
             (None, Some(allowed)) => Err(NoAgent::Forbidden(allowed.into())),
             (None, None) => Err(NoAgent::Unknown),

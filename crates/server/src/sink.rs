@@ -50,6 +50,13 @@ pub trait Line: Sink + fmt::Debug {
 
     /// Tears the line down: nothing waits for the peer, and what was not sent is dropped (hazards R4 and R29).
     fn abort(&self);
+
+    /// As [`Line::abort`], for a peer that was called dead; true where it takes bytes at this moment, though some wait. What
+    /// it had said and nobody has read is read still, by the task of the connection, but for signs of life alone.
+    fn bury(&self) -> bool {
+        self.abort();
+        false
+    }
 }
 
 impl Sink for Outbox {
@@ -81,5 +88,9 @@ impl Line for Outbox {
 
     fn abort(&self) {
         Self::abort(self);
+    }
+
+    fn bury(&self) -> bool {
+        Self::bury(self)
     }
 }

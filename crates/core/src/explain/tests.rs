@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::id::SessionKey;
 use crate::reclaim::ReclaimLevel;
@@ -12,6 +14,7 @@ fn evicted(user: &str, n: u64) -> Event {
         key: key(user, &format!("t{n}")),
         reason: EvictReason::Unresponsive,
         eviction: Eviction { level: ReclaimLevel::Aggressive, evidence },
+        cause: Cause::Pressure,
     }
 }
 
@@ -28,9 +31,10 @@ fn the_newest_decisions_are_kept_with_their_evidence_and_the_older_ones_are_coun
     let known = ledger.explain(&user("ann")).unwrap();
     assert_eq!((known.decisions.len(), known.dropped), (DECISIONS_PER_USER, 8));
     assert_eq!(known.decisions[0].thread.as_ref().map(ThreadId::as_str), Some("t8"));
-    let Verdict::Evicted(EvictReason::Unresponsive, eviction) = &known.decisions[31].verdict else {
+    let Verdict::Evicted(EvictReason::Unresponsive, reclaimed) = &known.decisions[31].verdict else {
         panic!("an eviction: {:?}", known.decisions[31]);
     };
+    let eviction = reclaimed.eviction;
     assert_eq!((eviction.level, eviction.evidence.missed_probes), (ReclaimLevel::Aggressive, 2));
 }
 
@@ -65,8 +69,12 @@ fn the_count_of_bytes_is_what_the_records_take_and_never_exceeds_the_budget() {
 fn a_tab_that_opens_what_it_has_open_pushes_nothing_out() {
     let mut ledger = Ledger::new(1 << 20, 7);
     ledger.record(Time::ZERO, &evicted("ann", 0));
-    let attached =
-        |path| Event::SessionAttached { key: key("ann", "t1"), connection: ConnectionId::from_random(1), path };
+    let attached = |path| Event::SessionAttached {
+        key: key("ann", "t1"),
+        connection: ConnectionId::from_random(1),
+        path,
+        waited: Duration::ZERO,
+    };
     ledger.record(Time::ZERO, &attached(AdmissionPath::Takeover));
     for n in 0..100 {
         ledger.record(Time::from_micros(n), &attached(AdmissionPath::Attach));

@@ -10,7 +10,7 @@
 
 use crate::admission::{self, Decision};
 use crate::gate::Step;
-use crate::gate::io::{AdmissionPath, Event, Eviction};
+use crate::gate::io::{AdmissionPath, Cause, Event, Eviction};
 use crate::id::{ConnectionId, SessionKey};
 use crate::limits::Force;
 use crate::liveness::{Liveness, ZombieKind};
@@ -29,8 +29,12 @@ impl Step<'_> {
             Some(place) => return self.user.waiting[place].join(asker, self.limits.max_connections_per_user),
             None => push_tight(&mut self.user.waiting, Waiter::new(asker, &self.clock)),
         }
-        if self.user.waiting.len() == 1 && self.admit_first(ReclaimLevel::Moderate) {
-            return;
+        if self.user.waiting.len() == 1 {
+            self.efforts.tried(ReclaimLevel::Conservative);
+            if self.admit_first(ReclaimLevel::Moderate) {
+                return;
+            }
+            self.efforts.tried(ReclaimLevel::Moderate);
         }
         self.tell(Event::Waiting { key, connection });
         if self.user.round.is_none() {
@@ -67,11 +71,12 @@ impl Step<'_> {
         }
     }
 
-    /// Evicts one session that `level` reaches; the level that it took.
+    /// Evicts one session that `level` reaches for the first who waits; the level that it took.
     fn reclaim_one(&mut self, level: ReclaimLevel) -> Option<ReclaimLevel> {
         let pick = *self.plan_one(level).first()?;
+        let newcomer = Cause::Newcomer(self.user.waiting.first()?.thread().clone());
         let thread = self.user.sessions[pick.index].thread.clone();
-        self.evict(&thread, pick.level);
+        self.evict(&thread, pick.level, newcomer);
         Some(pick.level)
     }
 

@@ -1,5 +1,7 @@
 //! A connection arrives, speaks, renews its token.
 
+use std::time::Duration;
+
 use crate::breaker::ReclaimStep;
 use crate::connection::{Connection, Ping, jittered};
 use crate::gate::Step;
@@ -21,7 +23,7 @@ impl Step<'_> {
         plan: PlanId,
     ) {
         if let Some(retry_in) = self.draining {
-            return self.refuse(id, None, None, Refusal::Draining { retry_in });
+            return self.refuse(id, None, None, Refusal::Draining { retry_in }, Duration::ZERO);
         }
         // An id is drawn once: the same one again is a mistake of the driver, and no second socket.
         if self.user.connection(id).is_some() || self.user.closing.iter().any(|closing| closing.connection == id) {
@@ -122,7 +124,11 @@ impl Step<'_> {
         };
         match outcome {
             PingOutcome::Queued => {}
-            PingOutcome::Failed => self.on_step_failure(ReclaimStep::Probe),
+            PingOutcome::Failed => {
+                let user = self.user.id.clone();
+                self.tell(Event::ProbeFailed { user, connection: id });
+                self.on_step_failure(ReclaimStep::Probe);
+            }
             PingOutcome::Written => {
                 if asked.written.len() < 2 {
                     asked.written.push(awake);

@@ -3,7 +3,7 @@
 
 use crate::breaker::ReclaimStep;
 use crate::gate::Step;
-use crate::gate::io::{End, Event, Eviction, Manner, Output};
+use crate::gate::io::{Cause, End, Event, Eviction, Manner, Output};
 use crate::id::{ConnectionId, ThreadId};
 use crate::liveness::{Evidence, Liveness, ZombieKind};
 use crate::queue::Asker;
@@ -87,9 +87,9 @@ impl Step<'_> {
     pub(super) fn abort_unconfirmed(&mut self) {
         let now = self.clock.awake();
         let due: Vec<_> = self.user.closing.extract_if(.., |closing| closing.deadline <= now).collect();
-        for Closing { connection, by_handshake, .. } in due {
+        for Closing { connection, by_handshake, level, .. } in due {
             let user = self.user.id.clone();
-            self.tell(Event::CloseUnconfirmed { user: user.clone(), connection });
+            self.tell(Event::CloseUnconfirmed { user: user.clone(), connection, level });
             if by_handshake {
                 self.on_step_failure(ReclaimStep::Close);
             }
@@ -119,11 +119,11 @@ impl Step<'_> {
         // Where closes keep failing nobody waits for another handshake.
         let manner = match manner {
             Manner::Handshake if !self.may_try(ReclaimStep::Close) => Manner::Abort,
-            Manner::Handshake | Manner::Abort => manner,
+            Manner::Handshake | Manner::Abort | Manner::Bury(_) => manner,
         };
         let deadline = self.clock.awake() + self.limits.close_confirm;
         let by_handshake = manner == Manner::Handshake;
-        push_tight(&mut self.user.closing, Closing { connection: id, deadline, by_handshake });
+        push_tight(&mut self.user.closing, Closing { connection: id, deadline, by_handshake, level: None });
         let user = self.user.id.clone();
         self.emit(Output::CloseSocket { user, connection: id, reason, manner });
     }
@@ -182,7 +182,7 @@ impl Step<'_> {
 
     /// Reclaims a session: tells its connections, frees the slot, and closes those sockets that are dead or serve
     /// nothing else.
-    pub(super) fn evict(&mut self, thread: &ThreadId, level: ReclaimLevel) {
+    pub(super) fn evict(&mut self, thread: &ThreadId, level: ReclaimLevel, cause: Cause) {
         let Some(index) = self.user.session_index(thread) else {
             return;
         };
@@ -196,13 +196,17 @@ impl Step<'_> {
         let evidence = best.map_or_else(Evidence::default, |(_, evidence)| evidence);
         let key = self.user.key(thread);
         let eviction = Eviction { level, evidence };
-        self.tell(Event::SessionEvicted { key: key.clone(), reason, eviction });
+        self.tell(Event::SessionEvicted { key: key.clone(), reason, eviction, cause });
+        self.efforts.freed(level);
         for attachment in session.attached {
             let connection = attachment.connection;
             let reference = attachment.reference;
             let (key, eviction) = (key.clone(), Some(eviction));
             self.emit(Output::Closed { key, connection, reference, reason, session_ended: true, eviction });
             self.close_if_useless(connection);
+            // Should the close fail, it is this level's.
+            let closing = self.user.closing.iter_mut().filter(|closing| closing.connection == connection);
+            closing.for_each(|closing| closing.level = Some(level));
         }
     }
 
@@ -233,6 +237,6 @@ impl Step<'_> {
                 EvictReason::Unresponsive
             }
         };
-        self.drop_connection(id, reason, Manner::Abort);
+        self.drop_connection(id, reason, Manner::Bury(kind));
     }
 }

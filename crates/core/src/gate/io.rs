@@ -258,9 +258,23 @@ pub enum AdmissionPath {
 }
 
 impl AdmissionPath {
+    /// Every way.
+    pub const ALL: [Self; 10] = [
+        Self::Free,
+        Self::Attach,
+        Self::Takeover,
+        Self::Reclaimed(ReclaimLevel::Conservative),
+        Self::Reclaimed(ReclaimLevel::Moderate),
+        Self::Reclaimed(ReclaimLevel::Aggressive),
+        Self::Reclaimed(ReclaimLevel::Force),
+        Self::Reserve,
+        Self::Queue,
+        Self::Shadow,
+    ];
+
     /// The word in logs and metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Attach => "attach",
             Self::Takeover => "takeover",
@@ -278,8 +292,11 @@ impl AdmissionPath {
 pub enum Manner {
     /// With a close frame and its handshake, under a deadline.
     Handshake,
-    /// At once: the peer is dead, nobody waits for it (hazard R29).
+    /// At once: nobody waits for it (hazard R29).
     Abort,
+    /// At once: the peer was found dead in this way. Should it have spoken before the socket was gone, the verdict was wrong
+    /// (hazard R7): [`Event::VerdictDisproved`].
+    Bury(ZombieKind),
 }
 
 /// Why exactly a session had to go, for its user, the log and the record of decisions.
@@ -289,6 +306,17 @@ pub struct Eviction {
     pub level: ReclaimLevel,
     /// What was known of its best connection.
     pub evidence: Evidence,
+}
+
+/// What a session was reclaimed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A session of the same user on this thread, which needed the slot.
+    Newcomer(ThreadId),
+    /// The user was above a watermark; nobody waited for the slot.
+    Pressure,
+    /// An operator, or a rule of his, ordered it.
+    Order,
 }
 
 /// One thing to do or to tell. Effects may fail; the decision stands.
@@ -422,6 +450,10 @@ pub enum Event {
         path: AdmissionPath,
         /// From `open` until now.
         waited: Duration,
+        /// When its open came, the user held as many sessions as a limit in force allows, and none of them was the one
+        /// asked for: whoever only checks and refuses would have locked him out. The path does not say so: a slot may
+        /// come free by itself while an open waits for a probe.
+        was_full: bool,
     },
     /// A connection was attached to a session that was there already.
     SessionAttached {
@@ -431,6 +463,8 @@ pub enum Event {
         connection: ConnectionId,
         /// How.
         path: AdmissionPath,
+        /// From `open` until now: an open of a thread that another one waits for waits with it.
+        waited: Duration,
     },
     /// A session lost its last connection and lingers.
     SessionLingers {
@@ -452,6 +486,36 @@ pub enum Event {
         reason: EvictReason,
         /// At which level, and on what evidence.
         eviction: Eviction,
+        /// For whom.
+        cause: Cause,
+    },
+    /// Reclaim went to work on a user at one level: inside an admission, in the background, or by hand. Told once for each
+    /// step of the gate and level, when the step ends; for [`ReclaimLevel::Aggressive`] that is when everybody has answered,
+    /// or the time to is over. A level that the ladder did not come to is not told.
+    Reclaimed {
+        /// Whose sessions.
+        user: UserId,
+        /// At which level.
+        level: ReclaimLevel,
+        /// How many it evicted; zero where the level found nobody whom it may take.
+        freed: usize,
+    },
+    /// A question of a probe could not be written: a step of [`ReclaimLevel::Aggressive`] that failed.
+    ProbeFailed {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// A connection that was called dead had shown that it is not, before its socket was gone (hazard R7). The driver tells
+    /// it: see [`Manner::Bury`].
+    VerdictDisproved {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+        /// What it had been called.
+        kind: ZombieKind,
     },
     /// A connection was registered.
     Connected {
@@ -542,6 +606,8 @@ pub enum Event {
         thread: Option<ThreadId>,
         /// Why.
         refusal: Refusal,
+        /// From `open` until now; nothing where a connection was refused.
+        waited: Duration,
     },
     /// A close was not confirmed in time; the socket is torn down.
     CloseUnconfirmed {
@@ -549,5 +615,7 @@ pub enum Event {
         user: UserId,
         /// Which.
         connection: ConnectionId,
+        /// The level of reclaim that closed it: a step of it that failed; none where it was closed for another reason.
+        level: Option<ReclaimLevel>,
     },
 }

@@ -21,13 +21,15 @@ impl Step<'_> {
         let connection = context.connection();
         if self.user.connection(connection).is_none() {
             let thread = Some(context.thread().clone());
-            return self.refuse(connection, thread, reference, Refusal::NotConnected);
+            return self.refuse(connection, thread, reference, Refusal::NotConnected, Duration::ZERO);
         }
         let Some(context) = self.same_open(context, reference.as_deref()) else {
             return;
         };
-        let decision = admission::decide(&self.question(context.thread()));
-        let asker = Asker { context, reference, resume, since: self.clock.now, told: None };
+        let question = self.question(context.thread());
+        let decision = admission::decide(&question);
+        let was_full = !question.session_exists && question.used >= question.limit && !self.limit_only_tells();
+        let asker = Asker { context, reference, resume, since: self.clock.now, told: None, was_full };
         match decision {
             Decision::Refuse => self.refuse_draining(asker),
             Decision::Attach => self.attach(asker),
@@ -82,7 +84,7 @@ impl Step<'_> {
 
     /// Attaches to the session in place (M4).
     pub(super) fn attach(&mut self, asker: Asker) {
-        let Asker { context, reference, resume, since, told: _ } = asker;
+        let Asker { context, reference, resume, since, told: _, was_full: _ } = asker;
         let Some(index) = self.user.session_index(context.thread()) else {
             return;
         };
@@ -104,8 +106,9 @@ impl Step<'_> {
             }
         };
         self.bound_attachments(context.thread(), connection);
-        self.tell(Event::SessionAttached { key: context.key().clone(), connection, path });
-        self.say_opened(context, reference, resume, path, self.clock.now.since(since));
+        let waited = self.clock.now.since(since);
+        self.tell(Event::SessionAttached { key: context.key().clone(), connection, path, waited });
+        self.say_opened(context, reference, resume, path, waited);
     }
 
     /// Takes a slot for the first asker and attaches the others. The record stands before anybody is told. An asker
@@ -117,13 +120,13 @@ impl Step<'_> {
         if askers.is_empty() {
             return;
         }
-        let Asker { context, reference, resume, since, told: _ } = askers.remove(0);
+        let Asker { context, reference, resume, since, told: _, was_full } = askers.remove(0);
         let connection = context.connection();
         let attachment = Attachment { connection, claim: None, reference: reference.clone() };
         let session = Session::new(context.thread().clone(), attachment, self.clock.now);
         push_tight(&mut self.user.sessions, session);
         let waited = self.clock.now.since(since);
-        self.tell(Event::SessionCreated { key: context.key().clone(), connection, path, waited });
+        self.tell(Event::SessionCreated { key: context.key().clone(), connection, path, waited, was_full });
         self.say_opened(context, reference, resume, path, waited);
         askers.into_iter().for_each(|asker| self.attach(asker));
     }
@@ -178,8 +181,13 @@ impl Step<'_> {
 
     pub(super) fn refuse_draining(&mut self, asker: Asker) {
         let retry_in = self.draining.unwrap_or_default();
+        self.refuse_asker(asker, Refusal::Draining { retry_in });
+    }
+
+    pub(super) fn refuse_asker(&mut self, asker: Asker, refusal: Refusal) {
         let thread = Some(asker.context.thread().clone());
-        self.refuse(asker.context.connection(), thread, asker.reference, Refusal::Draining { retry_in });
+        let waited = self.clock.now.since(asker.since);
+        self.refuse(asker.context.connection(), thread, asker.reference, refusal, waited);
     }
 
     pub(super) fn refuse(
@@ -188,9 +196,10 @@ impl Step<'_> {
         thread: Option<ThreadId>,
         reference: Option<Box<str>>,
         refusal: Refusal,
+        waited: Duration,
     ) {
         let user = self.user.id.clone();
-        self.tell(Event::Refused { user: user.clone(), connection, thread: thread.clone(), refusal });
+        self.tell(Event::Refused { user: user.clone(), connection, thread: thread.clone(), refusal, waited });
         self.emit(Output::Refused { user, connection, thread, reference, refusal });
     }
 }

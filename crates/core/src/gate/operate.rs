@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::breaker::ReclaimStep;
-use crate::gate::io::{Event, Manner, Output};
+use crate::gate::io::{Cause, Event, Manner, Output};
 use crate::gate::{Gate, Step};
 use crate::id::{ThreadId, UserId};
 use crate::limits::{LimitSpec, Limits};
@@ -114,9 +114,10 @@ impl Step<'_> {
         match level {
             ReclaimLevel::Conservative | ReclaimLevel::Moderate => self.reclaim_all(level),
             ReclaimLevel::Force => {
+                self.efforts.tried(level);
                 if let Some(pick) = self.plan_one(level).first() {
                     let thread = self.user.sessions[pick.index].thread.clone();
-                    self.evict(&thread, pick.level);
+                    self.evict(&thread, pick.level, Cause::Order);
                 }
             }
             ReclaimLevel::Aggressive if self.user.connections.is_empty() => self.reclaim_all(level),
@@ -135,11 +136,12 @@ impl Step<'_> {
 
     /// Evicts whatever `level` reaches.
     pub(super) fn reclaim_all(&mut self, level: ReclaimLevel) {
+        self.efforts.tried(level);
         let facts = self.user.facts(&self.clock, self.limits);
         let picks = reclaim::plan(level, &facts, facts.len()).into_iter();
         let victims: Vec<_> = picks.map(|pick| (self.user.sessions[pick.index].thread.clone(), pick.level)).collect();
         for (thread, level) in victims {
-            self.evict(&thread, level);
+            self.evict(&thread, level, Cause::Order);
         }
     }
 }

@@ -88,6 +88,7 @@ impl Step<'_> {
                 connection.on_missed_probe(count, first);
             }
         }
+        self.efforts.tried(ReclaimLevel::Aggressive);
         if round.reclaims {
             self.reclaim_all(ReclaimLevel::Aggressive);
         }

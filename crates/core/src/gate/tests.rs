@@ -8,7 +8,7 @@ use crate::gate::io::{AdmissionPath, Event, Manner, Resume};
 use crate::limits::{LimitSpec, Pressure};
 use crate::{
     Backlog, ConnectionId, End, EvictReason, Gate, Heartbeat, Input, Limits, Output, PingOutcome, PlanId, ReclaimLevel,
-    Refusal, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, UserId, WriteProgress,
+    Refusal, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, UserId, WriteProgress, ZombieKind,
 };
 
 struct World {
@@ -183,6 +183,8 @@ impl World {
 
 mod degradation;
 mod expiry;
+mod forecast;
+mod lockouts;
 mod operate;
 
 #[test]
@@ -207,7 +209,7 @@ fn twenty_dead_sockets_that_look_alive_do_not_keep_the_user_out() {
     world.advance(Duration::from_millis(1_000));
     assert_eq!(world.opened("new"), Some(AdmissionPath::Reclaimed(ReclaimLevel::Aggressive)));
     assert_eq!(world.evicted(), [("t1".to_owned(), ReclaimLevel::Aggressive)], "only as many as it needs");
-    assert_eq!(world.closed_sockets(), [(socket(1), EvictReason::Unresponsive, Manner::Abort)]);
+    assert_eq!(world.closed_sockets(), [(socket(1), EvictReason::Unresponsive, Manner::Bury(ZombieKind::HalfOpen))]);
     assert_eq!((world.count(), world.refused()), (20, 0));
     // The others are known now: the next one does not wait.
     world.connect(22);
@@ -385,7 +387,7 @@ fn three_missed_heartbeats_bury_a_connection_and_one_makes_a_suspect() {
     world.advance(Duration::from_secs(45));
     assert!(world.closed_sockets().is_empty(), "one or two missed pongs prove nothing");
     world.advance(Duration::from_secs(45));
-    assert_eq!(world.closed_sockets(), [(socket(1), EvictReason::Unresponsive, Manner::Abort)]);
+    assert_eq!(world.closed_sockets(), [(socket(1), EvictReason::Unresponsive, Manner::Bury(ZombieKind::HalfOpen))]);
     world.advance(Duration::from_secs(10));
     assert_eq!(world.count(), 0);
 }
@@ -457,7 +459,7 @@ fn a_writer_that_takes_no_byte_is_closed_as_slow_and_one_that_moves_is_not() {
         world.advance(Duration::from_secs(8));
         world.input(backlog(2, WriteProgress::Moved));
     }
-    assert_eq!(world.closed_sockets(), [(socket(1), EvictReason::Slow, Manner::Abort)]);
+    assert_eq!(world.closed_sockets(), [(socket(1), EvictReason::Slow, Manner::Bury(ZombieKind::Stalled))]);
 }
 
 #[test]
@@ -546,7 +548,7 @@ fn a_newcomer_that_is_found_dead_itself_takes_no_slot() {
     world.open(2, Some("his"), None);
     world.advance(Duration::from_secs(3));
     assert!(world.opened("his").is_some());
-    assert_eq!(world.closed_sockets(), [(socket(1), EvictReason::Unresponsive, Manner::Abort)]);
+    assert_eq!(world.closed_sockets(), [(socket(1), EvictReason::Unresponsive, Manner::Bury(ZombieKind::HalfOpen))]);
 }
 
 #[test]
@@ -561,7 +563,7 @@ fn nobody_who_lives_goes_for_an_open_whose_own_socket_is_dead() {
     world.open(2, Some("new"), None);
     world.advance(Duration::from_secs(2));
     assert_eq!((world.opened("new"), world.evicted()), (None, vec![]));
-    assert_eq!(world.closed_sockets(), [(socket(2), EvictReason::Unresponsive, Manner::Abort)]);
+    assert_eq!(world.closed_sockets(), [(socket(2), EvictReason::Unresponsive, Manner::Bury(ZombieKind::HalfOpen))]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::connection::{Ping, jittered};
 use crate::gate::Step;
-use crate::gate::io::{Manner, Output};
+use crate::gate::io::{Cause, Manner, Output};
 use crate::id::ConnectionId;
 use crate::limits::{Mode, Pressure};
 use crate::liveness::Liveness;
@@ -52,7 +52,7 @@ impl Step<'_> {
     /// byte for too long. What a probe alone suggests is left to the admission that needs the slot.
     fn judge_silence(&mut self) {
         let awake = self.clock.awake();
-        let hurry = self.user.pressure >= Pressure::High;
+        let hurry = self.user.urgency >= Pressure::High;
         for connection in &mut self.user.connections {
             let Ping::Written(at) = connection.ping else { continue };
             if awake.since(at) >= self.limits.ping_answer {
@@ -131,8 +131,8 @@ impl Step<'_> {
         }
     }
 
-    /// Above 60 %: lets go of detached sessions and of those that missed more than one question, down to the watermark
-    /// and no further. Above 70 %: asks every connection at once, and again as soon as an answer is missed, so that
+    /// Above 60 %, or above 50 % while the limit is in sight: lets go of detached sessions and of those that missed more than one question, down to the watermark
+    /// and no further. One band higher: asks every connection at once, and again as soon as an answer is missed, so that
     /// the dead are found in a third of the time. Nobody waits for a slot here, so nobody is judged by the short
     /// deadline of an admission's probe: a tab in a tunnel survives its user's other tabs.
     fn reclaim_in_background(&mut self) {
@@ -145,15 +145,21 @@ impl Step<'_> {
         let patient = facts.iter().zip(&self.user.sessions).map(|(facts, session)| self.patient(*facts, session));
         let patient: Vec<_> = patient.collect();
         let used = self.user.sessions.len();
-        let excess = (1..=used).take_while(|freed| self.limits.pressure(used - freed + 1) >= Pressure::Warn).count();
+        let is_in_sight = self.user.is_limit_in_sight(&self.clock, self.limits);
+        let urgency = |used| self.limits.urgency(used, is_in_sight);
+        let excess = (1..=used).take_while(|freed| urgency(used - freed + 1) >= Pressure::Warn).count();
         let plan = reclaim::plan(ReclaimLevel::Moderate, &patient, excess);
         let victims: Vec<_> =
             plan.iter().map(|pick| (self.user.sessions[pick.index].thread.clone(), pick.level)).collect();
         match self.limits.mode {
-            Mode::Enforce => victims.into_iter().for_each(|(thread, level)| self.evict(&thread, level)),
+            Mode::Enforce => {
+                self.efforts.tried(ReclaimLevel::Conservative);
+                self.efforts.tried(ReclaimLevel::Moderate);
+                victims.into_iter().for_each(|(thread, level)| self.evict(&thread, level, Cause::Pressure));
+            }
             Mode::Shadow => plan.iter().for_each(|pick| self.tell_would_evict(pick.index, pick.level)),
         }
-        if self.limits.pressure(self.user.sessions.len()) >= Pressure::High {
+        if self.limits.urgency(self.user.sessions.len(), is_in_sight) >= Pressure::High {
             self.user.connections.iter_mut().for_each(|connection| connection.next_ping = now);
             self.order_pings();
         }

@@ -2,8 +2,9 @@
 //! the takeover of the least recently used session (M14). Whoever waits is told so at once, and whenever it changes.
 
 use crate::admission::{self, Degradation, Dilemma};
+use crate::forecast::Trend;
 use crate::gate::Step;
-use crate::gate::io::{AdmissionPath, Event, Output};
+use crate::gate::io::{AdmissionPath, Cause, Event, Output};
 use crate::limits::{Mode, Pressure, Usage};
 use crate::queue::{Reserve, Waiter};
 use crate::reclaim::{self, ReclaimLevel};
@@ -14,7 +15,11 @@ impl Step<'_> {
     /// a place in the queue.
     pub(super) fn conclude(&mut self, is_due: impl Fn(&Waiter) -> bool) {
         while self.user.waiting.first().is_some_and(&is_due) {
-            if !self.admit_first(ReclaimLevel::Force) && !self.degrade_first(false) {
+            if self.admit_first(ReclaimLevel::Force) {
+                continue;
+            }
+            self.efforts.tried(ReclaimLevel::Force);
+            if !self.degrade_first(false) {
                 break;
             }
         }
@@ -78,7 +83,8 @@ impl Step<'_> {
                 // It waits while its own admission evicts, as on the ladder: its socket is wanted.
                 if let Some(pick) = reclaim::takeover(&facts) {
                     let thread = self.user.sessions[pick.index].thread.clone();
-                    self.evict(&thread, pick.level);
+                    let newcomer = Cause::Newcomer(self.user.waiting[0].thread().clone());
+                    self.evict(&thread, pick.level, newcomer);
                 }
                 let askers = self.user.waiting.remove(0).askers;
                 self.create(askers, AdmissionPath::Queue);
@@ -86,9 +92,7 @@ impl Step<'_> {
             Degradation::Refuse => {
                 let retry_in = self.limits.queue_deadline;
                 for asker in self.user.waiting.remove(0).askers {
-                    let thread = Some(asker.context.thread().clone());
-                    let refusal = Refusal::NoSlot { retry_in };
-                    self.refuse(asker.context.connection(), thread, asker.reference, refusal);
+                    self.refuse_asker(asker, Refusal::NoSlot { retry_in });
                 }
             }
         }
@@ -145,10 +149,11 @@ impl Step<'_> {
     }
 
     /// Tells everybody of this user when his band changes or the reserve opens or closes, and whoever was told of a band
-    /// in the middle of the step that is not the one at its end; sets background reclaim going above its watermark.
+    /// in the middle of the step that is not the one at its end.
     pub(super) fn note_pressure(&mut self) {
         let usage = self.usage();
         let was = std::mem::replace(&mut self.user.pressure, usage.level);
+        self.note_urgency(usage.level > was);
         let told_of_reserve = std::mem::replace(&mut self.user.told_of_reserve, usage.reserve_left.is_some());
         if was == usage.level && told_of_reserve == usage.reserve_left.is_some() {
             let told = std::mem::take(&mut self.told);
@@ -164,13 +169,30 @@ impl Step<'_> {
         for connection in connections {
             self.emit(Output::Limit { connection, usage });
         }
-        self.user.reclaim_at = match (usage.level, self.user.reclaim_at) {
+    }
+
+    /// Sets background reclaim going above its watermark, or one band below it while the limit is in sight.
+    fn note_urgency(&mut self, has_risen: bool) {
+        // What is not near a mark costs no forecast.
+        let is_in_sight = matches!(self.user.pressure, Pressure::Watch | Pressure::Warn)
+            && self.user.is_limit_in_sight(&self.clock, self.limits);
+        let urgency = self.limits.urgency(self.user.sessions.len(), is_in_sight);
+        let was = std::mem::replace(&mut self.user.urgency, urgency);
+        self.user.reclaim_at = match (urgency, self.user.reclaim_at) {
             (Pressure::Ok | Pressure::Watch, _) => None,
             // Within a second of every crossing upwards (M11): from 60 % to 70 % there is more to do.
-            (Pressure::Warn | Pressure::High | Pressure::Full, due) if was >= Pressure::Warn && usage.level <= was => {
-                due
-            }
+            (Pressure::Warn | Pressure::High | Pressure::Full, due) if urgency <= was && !has_risen => due,
             (Pressure::Warn | Pressure::High | Pressure::Full, _) => Some(self.clock.now),
         };
+    }
+
+    /// Keeps the trend of his sessions, where somebody forecasts. Who holds none has none.
+    pub(super) fn note_trend(&mut self) {
+        let Some(foresight) = self.limits.forecast else { return };
+        match (self.held, self.user.sessions.len()) {
+            (_, 0) => self.user.trend = Trend::default(),
+            (held, holds) if held == holds => {}
+            change => self.user.trend.change(self.clock.now, change, &foresight),
+        }
     }
 }

@@ -20,6 +20,7 @@ use super::gateway::Gateway;
 use super::metrics::{Admin, Reclaims};
 use super::scene::{MOST_LOGINS, Remains};
 use super::script::{self, Silence, Venue, playable};
+use super::targets::Targets;
 use super::{Scene, drain, gateway_killed, golden_path, namespace, storm, twenty_zombies};
 use lychgate_core::LimitSpec;
 
@@ -35,6 +36,10 @@ pub(super) struct Conductor {
     pub(super) binary: Option<PathBuf>,
     /// How often twenty-zombies repeats itself.
     pub(super) rounds: u32,
+    /// Plans that have a gateway to themselves although they do not need one.
+    alone: Vec<String>,
+    /// Whom to tell of gateways of our own.
+    targets: Option<Targets>,
     bars: MultiProgress,
 }
 
@@ -50,7 +55,12 @@ const MANY_USERS: usize = 50;
 
 impl Conductor {
     pub(super) fn new(scene: Arc<Scene>, binary: Option<PathBuf>, rounds: u32) -> Self {
-        Self { scene, binary, rounds, bars: MultiProgress::new() }
+        Self { scene, binary, rounds, alone: Vec::new(), targets: None, bars: MultiProgress::new() }
+    }
+
+    /// The same, where somebody scrapes the gateways.
+    pub(super) fn watched(self, alone: Vec<String>, targets: Option<Targets>) -> Self {
+        Self { alone, targets, ..self }
     }
 
     /// Plays all of them and returns what was found, in their order. A plan whose machinery fails has not been played,
@@ -108,7 +118,9 @@ impl Conductor {
 
     async fn perform(&self, entry: &Entry, bar: &ProgressBar) -> anyhow::Result<Played> {
         match &entry.play {
-            Play::Script(plan) if needs_own_gateway(plan) => self.on_own_gateway(&entry.name, plan, bar).await,
+            Play::Script(plan) if needs_own_gateway(plan) || self.alone.contains(&entry.name) => {
+                self.on_own_gateway(&entry.name, plan, bar).await
+            }
             Play::Script(plan) => {
                 let venue = Venue { scene: Arc::clone(&self.scene), process: None, silence: Silence::Mute };
                 let outcome = script::play(&entry.name, plan, &venue, bar).await?;
@@ -148,6 +160,7 @@ impl Conductor {
         let settings = settings(plan);
         let borrowed: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let gateway = Gateway::start_for(self.binary.as_deref(), &borrowed, self.scene.provider()).await?;
+        let gateway = gateway.announce(self.targets.as_ref(), name)?;
         let (played, reclaims) = play_on(&gateway, name, plan, Silence::Mute, bar).await;
         let stopped = gateway.stop().await?;
         let mut outcome = played?;
@@ -215,7 +228,10 @@ fn needs_own_gateway(plan: &Plan) -> bool {
 /// What a plan wants otherwise than the defaults are, as variables of the gateway's environment.
 fn settings(plan: &Plan) -> Vec<(String, String)> {
     let variable = |section: &str, key: &str| format!("LYCHGATE__{section}__{}", key.to_uppercase());
-    let everybody = plan.settings().into_iter().map(|(key, value)| (variable("LIMITS", key), value));
+    let everybody = plan.settings().into_iter().map(|(key, value)| match key.strip_prefix("forecast_") {
+        Some(key) => (variable("FORECAST", key), value),
+        None => (variable("LIMITS", key), value),
+    });
     let named = plan.named_settings().into_iter().flat_map(|(name, keys)| {
         let section = format!("PLANS__{}", name.to_uppercase());
         keys.into_iter().map(move |(key, value)| (variable(&section, key), value)).collect::<Vec<_>>()

@@ -8,9 +8,12 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +28,7 @@ use tokio::time::{sleep, timeout};
 use super::Scene;
 use super::login::Provider;
 use super::metrics::Admin;
+use super::targets::{Notice, Targets};
 use crate::client::endpoint::Endpoint;
 use crate::client::token::Tokens;
 use crate::report::Outcome;
@@ -48,6 +52,8 @@ pub struct Gateway {
     secret: String,
     settings: Vec<(String, String)>,
     provider: Option<Provider>,
+    /// Where it can be scraped, while it runs.
+    notice: Option<Notice>,
     log: Arc<Mutex<Log>>,
 }
 
@@ -56,6 +62,8 @@ pub struct Gateway {
 struct Log {
     tail: VecDeque<String>,
     errors: Vec<String>,
+    /// Where all of it goes as well, for `cargo xtask test` to search.
+    record: Option<File>,
 }
 
 impl Gateway {
@@ -87,6 +95,15 @@ impl Gateway {
         let anywhere = Ready { listen: ANYWHERE, admin: ANYWHERE };
         let gateway = Self::launch(binary, secret, settings, anywhere).await?;
         Ok(Self { provider: provider.cloned(), ..gateway })
+    }
+
+    /// Tells whoever scrapes gateways where this one is, by the name of what is played on it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn announce(self, targets: Option<&Targets>, name: &str) -> anyhow::Result<Self> {
+        let notice = targets.map(|targets| targets.post(name, self.admin)).transpose()?;
+        Ok(Self { notice, ..self })
     }
 
     /// Kills the process, which is given no chance to tell anybody, and starts it again on the same ports.
@@ -149,7 +166,7 @@ impl Gateway {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("could not start {}", binary.display()))?;
-        let log = Arc::new(Mutex::new(Log::default()));
+        let log = Arc::new(Mutex::new(Log { record: record(&secret)?, ..Log::default() }));
         let (found, mut listening) = mpsc::channel(4);
         let output = child.stdout.take().context("a child has a standard output")?;
         let errors = child.stderr.take().context("a child has a standard error")?;
@@ -165,9 +182,17 @@ impl Gateway {
         };
         let ready = timeout(PATIENCE, ready).await.unwrap_or_else(|_| bail!("it was not ready within {PATIENCE:?}"));
         match ready {
-            Ok((public, admin)) => {
-                Ok(Self { child, binary, endpoint: Endpoint::at(public), admin, secret, settings, provider: None, log })
-            }
+            Ok((public, admin)) => Ok(Self {
+                child,
+                binary,
+                endpoint: Endpoint::at(public),
+                admin,
+                secret,
+                settings,
+                provider: None,
+                notice: None,
+                log,
+            }),
             Err(error) => bail!("{} did not start: {error:#}\n{}", binary.display(), lock(&log).shown()),
         }
     }
@@ -217,6 +242,9 @@ impl Gateway {
     /// When the process cannot be signalled or waited for.
     pub async fn stop(mut self) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::new("the gateway");
+        if let Some(notice) = self.notice.take() {
+            notice.withdraw().await;
+        }
         match self.child.try_wait()? {
             Some(status) => outcome.broke(format!("it had ended before it was told to: {status}")),
             None => {
@@ -239,6 +267,8 @@ impl Gateway {
 
 impl Log {
     fn take(&mut self, line: String) {
+        // A disk that takes no more is found by whoever searches for too little.
+        self.record.iter_mut().for_each(|record| drop(writeln!(record, "{line}")));
         const TAIL: usize = 40;
         let is_error = serde_json::from_str::<Value>(&line).is_ok_and(|line| line["level"] == "ERROR")
             || line.contains("panicked at");
@@ -254,6 +284,17 @@ impl Log {
     fn shown(&self) -> String {
         self.tail.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// The file for a gateway's log, where `LYCHGATE_TEST_RECORD` names a directory; its secret is left beside it.
+fn record(secret: &str) -> anyhow::Result<Option<File>> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let Some(directory) = std::env::var_os("LYCHGATE_TEST_RECORD").map(PathBuf::from) else { return Ok(None) };
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let secrets = directory.join(format!("live-{process}.secrets"));
+    let mut secrets = File::options().create(true).append(true).open(secrets)?;
+    secrets.write_all(format!("{}\n", Value::from(secret)).as_bytes())?;
+    Ok(Some(File::create(directory.join(format!("live-{process}-{count}.log")))?))
 }
 
 fn lock(log: &Mutex<Log>) -> std::sync::MutexGuard<'_, Log> {

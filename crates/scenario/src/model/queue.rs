@@ -15,6 +15,8 @@ pub struct Ask {
     pub reference: Box<str>,
     /// When it asked.
     pub since: Moment,
+    /// Its user's limit was in force and reached when it asked, and the session was not there.
+    pub was_full: bool,
     /// The place that it was told last.
     pub told: Option<usize>,
 }
@@ -72,7 +74,7 @@ mod tests {
     fn ask(connection: usize, reference: &str) -> Ask {
         let since = Moment { at: Time::ZERO, ran: Time::ZERO };
         let id = ConnectionId::from_random(connection as u128);
-        Ask { connection, id, reference: reference.into(), since, told: None }
+        Ask { connection, id, reference: reference.into(), since, was_full: false, told: None }
     }
 
     fn thread(name: &str) -> ThreadId {

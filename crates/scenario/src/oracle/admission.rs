@@ -66,6 +66,17 @@ impl Oracle {
         }
     }
 
+    /// An admission says whether its user was full when it was asked for.
+    pub(super) fn prevents_a_lockout(&mut self, now: Moment, user: usize, thread: &ThreadId, was_full: bool) {
+        let place = self.model.users[user].places.iter().find(|place| place.thread == *thread);
+        let truly = place.and_then(|place| place.asks.first()).map(|ask| ask.was_full);
+        if truly.is_some_and(|truly| truly != was_full) {
+            self.fail(Rule::Lockout, now, || {
+                format!("user {user} got a slot for {thread}, said to have been full {was_full}, and it was otherwise")
+            });
+        }
+    }
+
     fn reached_path(&mut self, path: AdmissionPath) {
         self.tally.reach(match path {
             AdmissionPath::Attach => Reach::Attach,

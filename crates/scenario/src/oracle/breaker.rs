@@ -82,7 +82,7 @@ impl Oracle {
 
     /// Where closes keep failing nobody waits for another handshake.
     pub(super) fn closed_in_a_manner(&mut self, now: Moment, user: &UserId, manner: Manner) {
-        if self.breakers.0.is_empty() || manner == Manner::Abort {
+        if self.breakers.0.is_empty() || manner != Manner::Handshake {
             return;
         }
         let is_open = |user| {

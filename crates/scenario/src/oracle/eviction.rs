@@ -6,7 +6,7 @@ use lychgate_core::{
     ConnectionId, EvictReason, Evidence, Force, Mode, Pressure, ReclaimLevel, ReclaimStep, ThreadId, UserId, ZombieKind,
 };
 
-use super::{Oracle, Rule, knowledge_ends};
+use super::{Oracle, Reach, Rule, knowledge_ends};
 use crate::model::{Connection, Moment, Session, Standing};
 
 impl Oracle {
@@ -95,9 +95,14 @@ impl Oracle {
         let broken = match (limits.mode, limits.force, level) {
             (Mode::Shadow, _, _) if held < limits.ceiling() => Some((Rule::Policy, "in shadow mode")),
             (_, Force::Never, ReclaimLevel::Force) => Some((Rule::Policy, "though force is `never`")),
-            _ if limits.pressure(held) < Pressure::Warn => Some((Rule::Background, "below the mark of 60 %")),
+            _ if limits.urgency(held, self.model.is_limit_in_sight(user, now)) < Pressure::Warn => {
+                Some((Rule::Background, "below the mark of 60 %, or of 50 % with the limit in sight"))
+            }
             (Mode::Enforce | Mode::Shadow, Force::Evict | Force::Never, _) => None,
         };
+        if limits.pressure(held) < Pressure::Warn && broken.is_none() {
+            self.tally.reach(Reach::Early);
+        }
         if let Some((rule, what)) = broken {
             self.fail(rule, now, || {
                 format!("{level_word} took session {thread} of user {user} {what}, who held {held}")

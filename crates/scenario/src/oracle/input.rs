@@ -100,8 +100,11 @@ impl Oracle {
         };
         self.tally.opens += 1;
         let user = self.model.connections[connection].user;
-        let ask = Ask { connection, id, reference: reference.unwrap_or_default().into(), since: now, told: None };
-        self.model.user(user).ask(ask, context.thread());
+        let was_full = self.model.is_full_for(user, context.thread());
+        let reference = reference.unwrap_or_default().into();
+        self.model
+            .user(user)
+            .ask(Ask { connection, id, reference, since: now, was_full, told: None }, context.thread());
         self.turn.touch(user);
     }
 

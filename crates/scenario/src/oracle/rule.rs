@@ -31,6 +31,9 @@ pub enum Rule {
     /// The per-user limit never ends in a refusal, unless the operator chose `force = "never"`: then at the end of the
     /// queue, and only where nothing that does not live holds a slot.
     Refusal,
+    /// M25: an admission is told as a lockout that was prevented where whoever only checks and refuses would have refused
+    /// it, and nowhere else.
+    Lockout,
     /// M14: the reserve takes newcomers only when every session is protected, for one window that nobody extends, and
     /// opens again a window after its user came back to his limit.
     Reserve,
@@ -40,7 +43,8 @@ pub enum Rule {
     /// `force = "never"` takes no live session, a limit in shadow mode takes none at all and tells what it would have
     /// done.
     Policy,
-    /// M11: background reclaim starts within a second, repeats each interval and stops below its mark.
+    /// M11: background reclaim starts within a second, repeats each interval and stops below its mark, which is one band
+    /// lower while the limit is in sight (M27) and nowhere else.
     Background,
     /// M12: a breaker moves only along its three states, and an open one skips.
     Breaker,
@@ -80,6 +84,7 @@ impl Rule {
             Self::Count => "I6 count",
             Self::Privacy => "I8 privacy",
             Self::Refusal => "refusal",
+            Self::Lockout => "lockout",
             Self::Reserve => "reserve",
             Self::Queue => "queue",
             Self::Policy => "policy",

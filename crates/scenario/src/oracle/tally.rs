@@ -35,6 +35,8 @@ pub enum Reach {
     WouldWait,
     /// A session was reclaimed in the background.
     Background,
+    /// A session was reclaimed below 60 %, because the limit was in sight.
+    Early,
     /// A user moved to another plan.
     PlanChange,
     /// A probe breaker opened.
@@ -51,7 +53,7 @@ pub enum Reach {
 
 impl Reach {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Attach,
         Self::Takeover,
         Self::Free,
@@ -66,6 +68,7 @@ impl Reach {
         Self::WouldEvict,
         Self::WouldWait,
         Self::Background,
+        Self::Early,
         Self::PlanChange,
         Self::ProbeBreakerOpened,
         Self::CloseBreakerOpened,
@@ -92,6 +95,7 @@ impl Reach {
             Self::WouldEvict => "shadow would evict",
             Self::WouldWait => "shadow would wait",
             Self::Background => "background reclaim",
+            Self::Early => "limit in sight",
             Self::PlanChange => "plan changed",
             Self::ProbeBreakerOpened => "probe breaker opened",
             Self::CloseBreakerOpened => "close breaker opened",

@@ -1,6 +1,8 @@
 //! The head of a plan: which numbers differ from the defaults, by the keys of the configuration.
 
-use lychgate_core::{Force, LimitSpec, Mode};
+use std::time::Duration;
+
+use lychgate_core::{Force, Foresight, LimitSpec, Mode};
 
 use crate::step::{StepError, duration_from_text, duration_to_text};
 
@@ -41,7 +43,19 @@ macro_rules! time {
     };
 }
 
-const SETTINGS: [Setting; 11] = [
+macro_rules! foresight_time {
+    ($word:literal, $field:ident) => {
+        Setting {
+            word: $word,
+            key: $word,
+            wanted: "a time such as 200ms or 10s",
+            read: |spec, word| duration_from_text(word).map(|time| foresee(spec, |it| it.$field = time)),
+            print: |spec| duration_to_text(foresight(spec).$field),
+        }
+    };
+}
+
+const SETTINGS: [Setting; 14] = [
     count!("sessions", max_sessions_per_user),
     count!("connections", max_connections_per_user),
     count!("waiting", max_waiting_opens_per_user),
@@ -77,7 +91,28 @@ const SETTINGS: [Setting; 11] = [
     time!(queue_deadline),
     time!(admission_budget),
     time!(reclaim_interval),
+    // Whoever names the first of the three forecasts; 0s is nobody.
+    foresight_time!("forecast_horizon", horizon),
+    foresight_time!("forecast_smoothing", smoothing),
+    Setting {
+        word: "forecast_min_samples",
+        key: "forecast_min_samples",
+        wanted: "a number",
+        read: |spec, word| word.parse().ok().map(|number| foresee(spec, |it| it.min_samples = number)),
+        print: |spec| foresight(spec).min_samples.to_string(),
+    },
 ];
+
+/// What a head without a forecast says of it.
+fn foresight(spec: &LimitSpec) -> Foresight {
+    spec.forecast.unwrap_or(Foresight { horizon: Duration::ZERO, ..Foresight::default() })
+}
+
+fn foresee(spec: &mut LimitSpec, set: impl FnOnce(&mut Foresight)) {
+    let mut changed = foresight(spec);
+    set(&mut changed);
+    spec.forecast = (!changed.horizon.is_zero()).then_some(changed);
+}
 
 fn one_of<T: Copy>(place: &mut T, said: &str, all: &[(T, &str)]) -> Option<()> {
     let (value, _) = all.iter().find(|(_, word)| *word == said)?;
@@ -104,7 +139,7 @@ pub(super) fn words(base: &LimitSpec, spec: &LimitSpec) -> Vec<(&'static str, St
     differing(base, spec).map(|setting| (setting.word, (setting.print)(spec))).collect()
 }
 
-/// The same by the keys of the configuration.
+/// The same by the keys of the configuration; those of `[forecast]` with that word in front.
 pub(super) fn keys(base: &LimitSpec, spec: &LimitSpec) -> Vec<(&'static str, String)> {
     differing(base, spec).map(|setting| (setting.key, (setting.print)(spec))).collect()
 }

@@ -12,7 +12,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, Gate, Input, LimitSpec, Output, Plans, SessionKey, Time, UserId};
+use lychgate_core::{ConnectionId, Foresight, Gate, Input, LimitSpec, Output, Plans, SessionKey, Time, UserId};
 
 use crate::oracle::Rule;
 use crate::plan::Plan;
@@ -95,10 +95,13 @@ faults! {
     EvictsWhenALimitFalls breaks LiveBeforeDead: "evicts at once when a token lowers the limit",
     ReclaimsBelowTheMark breaks Background: "reclaims in the background below 60 %",
     ReclaimsTooLate breaks Background: "reclaims in the background only when the user is at his limit",
+    SeesEveryLimit breaks Background: "reclaims one band early though the limit is not in sight",
+    ForeseesNothing breaks Expectation: "does not look ahead, and reclaims no earlier though the limit is in sight",
     BreakerRefuses breaks Refusal: "refuses while a breaker is open",
     BreakerNeverOpens breaks Expectation: "never opens a breaker",
     BreakerNeverCloses breaks Expectation: "never closes a breaker",
     ClosesPolitelyForEver breaks Breaker: "waits for another close handshake though its breaker is open",
+    GuessesLockouts breaks Lockout: "infers from the path of an admission whether a lockout was prevented",
     ClosesTwice breaks Close: "closes each socket twice",
     TakesOverStrangers breaks Takeover: "lets anybody take over anybody's socket",
     IgnoresPrev breaks Takeover: "ignores `prev`",
@@ -197,6 +200,12 @@ fn bend(spec: &mut LimitSpec, fault: Option<Fault>) {
         Some(Fault::EvictsThoughNever) => spec.force = lychgate_core::Force::Evict,
         Some(Fault::EvictsInShadow) => spec.mode = lychgate_core::Mode::Enforce,
         Some(Fault::ReclaimsBelowTheMark) => (spec.watch_percent, spec.warn_percent) = (1, 1),
+        // Whatever moved upwards once is in sight for ever.
+        Some(Fault::SeesEveryLimit) => {
+            let horizon = Duration::from_secs(u64::from(u32::MAX));
+            spec.forecast = Some(Foresight { horizon, min_samples: 0, ..Foresight::default() });
+        }
+        Some(Fault::ForeseesNothing) => spec.forecast = None,
         Some(Fault::ReclaimsTooLate) => (spec.warn_percent, spec.high_percent) = (100, 100),
         Some(_) | None => {}
     }

@@ -11,7 +11,7 @@ macro_rules! plans {
 }
 
 /// Names and texts.
-pub const PLANS: [(&str, &str); 28] = plans![
+pub const PLANS: [(&str, &str); 29] = plans![
     "twenty-zombies",
     "many-tabs",
     "cold-start-storm",
@@ -29,6 +29,7 @@ pub const PLANS: [(&str, &str); 28] = plans![
     "frozen-pages",
     "dead-newcomer",
     "slow-fill",
+    "limit-in-sight",
     "queue-order",
     "reserve-window",
     "late-death",

@@ -43,6 +43,7 @@ named! {
     frozen_pages_do_not_pass_for_living_ones: "frozen-pages",
     nobody_goes_for_an_open_whose_own_socket_is_dead: "dead-newcomer",
     a_user_who_fills_up_slowly_is_told_and_loses_nobody: "slow-fill",
+    a_limit_in_sight_has_the_lingering_taken_early: "limit-in-sight",
     the_queue_keeps_its_order_and_everybody_knows_his_place: "queue-order",
     the_reserve_keeps_to_its_window: "reserve-window",
     who_dies_while_others_wait_goes_before_the_living: "late-death",

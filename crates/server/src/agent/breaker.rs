@@ -105,6 +105,12 @@ impl Breaker {
         }
     }
 
+    /// Asks the backend again at once, as if it had never failed.
+    pub(super) fn restart(&mut self) {
+        self.state = State::Closed;
+        self.failures.clear();
+    }
+
     /// Takes a verdict. Once the breaker has opened, only the trial's counts: the others asked before.
     pub(super) fn hear(&mut self, leave: Leave, verdict: Verdict, now: Instant) {
         match (self.state, leave, verdict) {
@@ -177,6 +183,18 @@ mod tests {
             assert!((8 * SECOND..=12 * SECOND).contains(&left), "{left:?}");
             self.now += left;
         }
+    }
+
+    #[test]
+    fn one_that_is_restarted_asks_at_once_and_has_forgotten_its_failures() {
+        let (mut breaker, now) =
+            (Breaker::new(config::Breaker { failures: 2, ..config::Breaker::default() }), Instant::now());
+        (0..2).for_each(|_| breaker.hear(Leave::Usual, Verdict::Down, now));
+        assert!(breaker.ask(now).is_err());
+        breaker.restart();
+        assert_eq!(breaker.ask(now), Ok(Leave::Usual));
+        breaker.hear(Leave::Usual, Verdict::Down, now);
+        assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
     #[test]

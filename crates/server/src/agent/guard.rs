@@ -51,6 +51,11 @@ impl Guarded {
         self.gauge.lock().state()
     }
 
+    /// As if the agent had never failed.
+    pub(super) fn restart(&self) {
+        self.gauge.restart();
+    }
+
     /// Runs whose stream has not been dropped.
     pub(super) fn in_flight(&self) -> usize {
         self.max - self.room.available_permits()
@@ -83,6 +88,10 @@ impl Gauge {
 
     fn ask(&self) -> Result<Leave, Duration> {
         self.change(|breaker| breaker.ask(Instant::now()))
+    }
+
+    fn restart(&self) {
+        self.change(Breaker::restart);
     }
 
     fn hear(&self, leave: Leave, verdict: Verdict) {

@@ -12,6 +12,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use http::header::Entry;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Response, Url};
 use serde_json::Value;
@@ -23,6 +24,7 @@ use super::secrets::Secrets;
 use super::{AgentError, RunRequest};
 use crate::config::agents::Remote;
 use crate::outbound::{self, Body, read_up_to};
+use crate::telemetry::traces::{Parent, TRACEPARENT, TRACESTATE};
 
 /// Bytes of an error's body that are read at most, and for how long: enough for a sentence.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
@@ -107,6 +109,7 @@ impl Endpoint {
     pub(super) async fn post(&self, body: Vec<u8>, run: &RunRequest) -> Result<Reply, AgentError> {
         let mut headers = self.headers.clone();
         self.identity.sign(run, &mut headers)?;
+        continue_trace(run, &mut headers);
         let request = self.client().await?.post(self.url.clone()).headers(headers).body(body);
         let response = request.send().await.map_err(not_sent)?;
         if !response.status().is_success() {
@@ -148,6 +151,19 @@ impl Endpoint {
         tracing::debug!(host = self.url.host_str(), status, said, "an agent refused a request");
         Failure::Status { status, retry_after, said }
     }
+}
+
+/// The backend hears which span asks (W3C Trace Context). What is configured for these headers comes first.
+fn continue_trace(run: &RunRequest, headers: &mut HeaderMap) {
+    let Some(Parent { context, state }) = &run.trace else { return };
+    let mut set = |name: &'static str, text: &str| {
+        // Hexadecimal digits, and what came in a header.
+        if let (Entry::Vacant(header), Ok(value)) = (headers.entry(name), HeaderValue::from_str(text)) {
+            header.insert(value);
+        }
+    };
+    set(TRACEPARENT, &context.to_string());
+    state.iter().for_each(|state| set(TRACESTATE, state));
 }
 
 /// The sentence in an error's body, in the shapes that compatible servers use: `error.message`, `error`, `message`,

@@ -20,6 +20,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use lychgate_core::{RunId, SessionKey};
 
+use crate::telemetry::traces::Parent;
 use crate::wire::event::Event;
 use crate::wire::{Message, RunInput};
 
@@ -32,6 +33,7 @@ mod failure;
 mod guard;
 mod http;
 mod identity;
+mod observed;
 mod openai;
 mod reader;
 mod registry;
@@ -40,6 +42,7 @@ mod sse;
 
 pub use breaker::BreakerState;
 pub use http::BadUrl;
+pub use observed::Observed;
 pub use registry::{AgentHealth, Agents, AgentsError, UnknownAgent};
 
 /// Everything that an agent needs to answer.
@@ -55,6 +58,8 @@ pub struct RunRequest {
     pub messages: Vec<Arc<Message>>,
     /// The input as the client gave it; its `messages` are the new ones only.
     pub input: RunInput,
+    /// The span that asks, for a backend that is traced too; none where nothing is.
+    pub trace: Option<Parent>,
 }
 
 /// Why a backend gave no answer, or only a part of one.

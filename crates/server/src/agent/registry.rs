@@ -94,6 +94,14 @@ impl Agents {
         }
     }
 
+    /// Has an agent asked again at once, as if it had never failed. False where its breaker was closed, or none has the name.
+    pub fn restart_breaker(&self, name: &str) -> bool {
+        let Some(Configured { guarded, .. }) = self.named.get(name) else { return false };
+        let was_closed = guarded.state() == BreakerState::Closed;
+        guarded.restart();
+        !was_closed
+    }
+
     /// The names of all agents, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.named.keys().map(|name| &**name)

@@ -22,6 +22,7 @@ pub(super) fn request(text: &str) -> RunRequest {
         run: RunId::parse("r1").unwrap(),
         messages: vec![message.clone().into()],
         input: RunInput { messages: vec![message], ..RunInput::default() },
+        trace: None,
     }
 }
 

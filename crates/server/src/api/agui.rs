@@ -130,7 +130,8 @@ impl Telling {
             RunInLog::Unknown => {
                 let Question { plan, agents, input, agent } = question;
                 let reply = reader.reply();
-                let start = StartRun { key, plan, agents, run: self.run.clone(), input, agent, reply };
+                let trace = reader.clients().traces.asker(reader.context().connection());
+                let start = StartRun { key, plan, agents, run: self.run.clone(), input, agent, reply, trace };
                 reader.clients().runs.start(start);
                 Ok(())
             }

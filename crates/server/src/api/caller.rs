@@ -22,6 +22,7 @@ use super::refused::Refused;
 use crate::auth::{Access, Identity, Shown};
 use crate::close::ErrorCode;
 use crate::listener::{Known, Seat, Visitor};
+use crate::telemetry::traces;
 
 /// From the end of a request's head to the end of its body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -34,6 +35,8 @@ pub(super) struct Caller {
     pub(super) seat: Seat,
     /// Keeps his connection from being turned out until his request is answered.
     pub(super) known: Option<Known>,
+    /// What its trace has to know.
+    pub(super) arrival: Option<Box<traces::Arrival>>,
 }
 
 impl Caller {
@@ -62,9 +65,10 @@ impl FromRequestParts<Arc<Clients>> for Caller {
             query: parts.uri.query(),
             subprotocol: None,
         };
+        let arrival = clients.traces.arrival(&parts.headers);
         let identity = clients.identify(shown, visitor).await?;
         let known = seat.ask(&identity.user);
-        Ok(Self { identity, address: visitor.address(), seat, known })
+        Ok(Self { identity, address: visitor.address(), seat, known, arrival })
     }
 }
 

@@ -41,6 +41,12 @@ impl Health {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Whether this node can deliver and is not being drained.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.trouble().is_none()
+    }
+
     /// Why this node is not ready; none when it is.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
@@ -136,7 +142,10 @@ async fn ready(State(admin): State<Admin>) -> Response {
 )]
 async fn scrape(State(admin): State<Admin>) -> Response {
     match admin.count().await {
-        Some(population) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.encode(population)).into_response(),
+        Some(population) => {
+            let population = Population { is_ready: admin.health.is_ready(), ..population };
+            ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.encode(&population)).into_response()
+        }
         None => error_response(ErrorCode::Internal),
     }
 }

@@ -41,7 +41,7 @@ use crate::driver::Driver;
 use crate::listener::Visitor;
 use crate::run::Runs;
 use crate::session::Sessions;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces};
 
 mod admin;
 mod agui;
@@ -77,6 +77,8 @@ pub struct Clients {
     pub doorkeeper: Arc<Doorkeeper>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What is traced.
+    pub traces: Arc<Traces>,
     /// Bounds of a body and of what waits for a reader.
     pub bounds: config::WebSocket,
 }

@@ -31,6 +31,7 @@ use crate::driver::{Arrival, Registration, random_bits};
 use crate::listener::Known;
 use crate::outbox::Frame;
 use crate::sink::{Line, Sink};
+use crate::telemetry::traces::Joined;
 use crate::wire::told::{self, Told};
 use crate::wire::unix_ms;
 
@@ -112,6 +113,8 @@ pub(super) struct Reader {
     run: Option<Box<str>>,
     /// As long as the registration.
     _known: Known,
+    /// Of a request that is part of its client's trace.
+    _joined: Option<Box<Joined>>,
 }
 
 /// Who reads what.
@@ -138,7 +141,7 @@ impl Reader {
     }
 
     fn connect(clients: Arc<Clients>, visit: Visit, outlet: Outlet) -> Result<Self, Refused> {
-        let Visit { caller: Caller { identity, address, seat, known: asking }, thread, operation } = visit;
+        let Visit { caller: Caller { identity, address, seat, known: asking, arrival }, thread, operation } = visit;
         let connection = ConnectionId::from_random(random_bits());
         let request = WebSocketRequest {
             user: &identity.user,
@@ -153,6 +156,7 @@ impl Reader {
             .map_err(|error| Refused::bad_id("threadId", &error))?;
         let (user, proof) = (identity.user.clone(), identity.proof);
         let line = Arc::new(HttpLine::new(clients.bounds.outbox_bytes, seat.clone()));
+        let joined = arrival.and_then(|arrival| clients.traces.connected(connection, &user, "http", *arrival));
         let mut registration = clients.driver.connect(Arrival {
             expires_in: identity.expires_in(),
             user: identity.user,
@@ -171,7 +175,18 @@ impl Reader {
         let known = seat.hold();
         drop(asking);
         let since = Instant::now();
-        Ok(Self { clients, context, line, registration, outlet, since, opens: 0, run: None, _known: known })
+        Ok(Self {
+            clients,
+            context,
+            line,
+            registration,
+            outlet,
+            since,
+            opens: 0,
+            run: None,
+            _known: known,
+            _joined: joined,
+        })
     }
 
     pub(super) fn clients(&self) -> &Clients {

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use lychgate_core::RunId;
+use lychgate_core::{ConnectionId, RunId};
 use tokio::sync::oneshot;
 
 use super::Clients;
@@ -15,6 +15,7 @@ use super::caller::{Caller, Named, read_body};
 use super::refused::Refused;
 use crate::auth::Identity;
 use crate::close::ErrorCode;
+use crate::driver::random_bits;
 use crate::outbox::{Frame, Sent};
 use crate::run;
 use crate::sink::Sink;
@@ -38,8 +39,13 @@ pub(super) async fn start(
     let (said, says) = oneshot::channel();
     let reply = Arc::new(Reply(Mutex::new(Some(said))));
     let Identity { user, plan, agents, proof, .. } = caller.identity;
+    // No connection of the gate's: it has an id for its trace alone.
+    let connection = ConnectionId::from_random(random_bits());
+    let _joined = caller.arrival.and_then(|arrival| clients.traces.connected(connection, &user, "http", *arrival));
+    let trace = clients.traces.asker(connection);
     clients.recheck(&user, proof)?;
-    clients.runs.start(run::StartRun { key: key.clone(), plan, agents, run: run.clone(), input, agent, reply });
+    let start = run::StartRun { key: key.clone(), plan, agents, run: run.clone(), input, agent, reply, trace };
+    clients.runs.start(start);
     let position = match says.await {
         Ok(frame) => Some(position(&frame)?),
         // Let go without a word: it runs, or it has run before.

@@ -284,3 +284,42 @@ impl AuthError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use lychgate_core::UserId;
+
+    use super::*;
+    use crate::telemetry::metrics::AUTH_FAILURES;
+
+    #[test]
+    fn the_metrics_know_every_reason_and_no_other() {
+        let retry_in = Duration::ZERO;
+        let all = [
+            AuthError::Malformed(String::new()),
+            AuthError::TooLong(0),
+            AuthError::Unsigned,
+            AuthError::WrongAlgorithm,
+            AuthError::BadSignature,
+            AuthError::UnknownKey,
+            AuthError::KeysPending { retry_in },
+            AuthError::Revoked,
+            AuthError::JustRevoked { retry_in },
+            AuthError::InQuery,
+            AuthError::UnknownExtension,
+            AuthError::Expired,
+            AuthError::NotYetValid,
+            AuthError::WrongAudience,
+            AuthError::WrongIssuer,
+            AuthError::MissingClaim(String::new()),
+            AuthError::BadSubject(UserId::parse("").unwrap_err()),
+            AuthError::BadTicket,
+            AuthError::ForeignPage,
+            AuthError::LoggedOut,
+        ];
+        let words: BTreeSet<_> = all.iter().map(AuthError::as_str).collect();
+        assert_eq!(words, AUTH_FAILURES.into_iter().collect());
+    }
+}

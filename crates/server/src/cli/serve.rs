@@ -34,7 +34,8 @@ pub(super) fn data(directory: &Path) -> Result<Argument, Error> {
 /// Checks, starts logging and a runtime, and serves until the process is told to stop.
 pub(super) fn until_stopped(sources: Sources, ready: impl FnOnce(app::Ready) + Send) -> Result<(), Error> {
     let loaded = Arc::new(load(sources.clone())?);
-    logs::install(&loaded.check()?.log).map_err(|error| Error::Failed(error.to_string()))?;
+    // Dropped last, on every way out: what was logged until then is written.
+    let _log = logs::install(&loaded.check()?.log).map_err(|error| Error::Failed(error.to_string()))?;
     let source = Box::new(move || load(sources.clone()));
     let runtime = runtime()?;
     let served = runtime.block_on(app::serve(Arc::clone(&loaded), source, ready));

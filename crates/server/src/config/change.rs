@@ -7,7 +7,17 @@ use super::Loaded;
 use super::value::MASK;
 
 /// What a reload puts in force; everything else is read at start alone. A name with a dot at its end is a section.
-pub const AT_ONCE: [&str; 7] = ["limits.", "plans.", "auth.", "login.", "admin.", "server.drain_timeout", "log.level"];
+pub const AT_ONCE: [&str; 9] = [
+    "limits.",
+    "plans.",
+    "forecast.",
+    "remediation.",
+    "auth.",
+    "login.",
+    "admin.",
+    "server.drain_timeout",
+    "log.level",
+];
 
 /// What a reload does not put in force although its section is.
 const AT_START: [&str; 1] = ["admin.public_url"];

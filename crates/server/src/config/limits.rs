@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lychgate_core::{Force, LimitError, LimitSpec, Limits, Mode, Plans};
+use lychgate_core::{Force, Foresight, LimitError, LimitSpec, Limits, Mode, Plans};
 use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
@@ -173,12 +173,19 @@ impl RawLimits {
     }
 }
 
+/// What the gate decides by and other sections say.
+pub(super) struct Beside {
+    pub(super) reclaim_interval: Duration,
+    pub(super) expiry_grace: Duration,
+    pub(super) forecast: Option<Foresight>,
+}
+
 /// Checks the sections together: their numbers bound each other. The limits of everybody come first.
 pub(super) fn check(
     limits: &RawLimits,
     liveness: &RawLiveness,
     plans: &BTreeMap<String, RawLimits>,
-    (reclaim_interval, expiry_grace): (Duration, Duration),
+    beside: Beside,
 ) -> Result<(Limits, Plans), Fault> {
     let spec = limits.over(LimitSpec {
         ping_interval: liveness.ping_interval.0,
@@ -188,8 +195,9 @@ pub(super) fn check(
         probe_gap: liveness.probe_gap.0,
         write_stall: liveness.write_stall.0,
         close_confirm: liveness.close_confirm.0,
-        reclaim_interval,
-        expiry_grace,
+        reclaim_interval: beside.reclaim_interval,
+        expiry_grace: beside.expiry_grace,
+        forecast: beside.forecast,
         ..LimitSpec::default()
     });
     let everybody = Limits::new(spec.clone()).map_err(|error| fault(error, |key| qualified(key, None)))?;

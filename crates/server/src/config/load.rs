@@ -15,7 +15,8 @@ use super::secret::Outside;
 use super::sources::Sources;
 use super::tls::Occasion;
 use super::{
-    Config, ConfigError, Journal, Place, admin, agents, auth, journal, limits, log, login, runs, server, websocket,
+    Config, ConfigError, Journal, Place, admin, agents, alerts, auth, explain, forecast, journal, limits, log, login,
+    remediation, runs, server, traces, websocket,
 };
 
 const ENVIRONMENT_PREFIX: &str = "LYCHGATE__";
@@ -174,6 +175,8 @@ pub(super) struct Raw {
     liveness: limits::RawLiveness,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     plans: BTreeMap<String, limits::RawLimits>,
+    forecast: forecast::RawForecast,
+    remediation: remediation::RawRemediation,
     websocket: websocket::RawWebSocket,
     auth: auth::RawAuth,
     admin: admin::RawAdmin,
@@ -181,7 +184,10 @@ pub(super) struct Raw {
     agents: agents::RawAgents,
     runs: runs::RawRuns,
     journal: journal::RawJournal,
+    alerts: alerts::RawAlerts,
     log: log::RawLog,
+    explain: explain::RawExplain,
+    traces: traces::RawTraces,
 }
 
 impl Raw {
@@ -189,20 +195,28 @@ impl Raw {
         let outside = Outside { environment };
         let server = self.server.check(occasion)?;
         let interval = server.environment.reclaim_interval();
-        let (limits, plans) = limits::check(&self.limits, &self.liveness, &self.plans, (interval, self.auth.grace()?))?;
+        let forecast = self.forecast.check()?;
+        let beside = limits::Beside { reclaim_interval: interval, expiry_grace: self.auth.grace()?, forecast };
+        let (limits, plans) = limits::check(&self.limits, &self.liveness, &self.plans, beside)?;
         let login = self.login.check(&server, &outside)?;
+        let agents = self.agents.check(&outside)?;
         let config = Config {
             server,
             login,
             limits,
+            forecast,
             liveness: self.liveness.check()?,
             plans,
             websocket: self.websocket.check()?,
             log: self.log.check()?,
+            explain: self.explain.check()?,
+            traces: self.traces.check(&outside)?,
             runs: self.runs.check()?,
             journal: self.journal.check()?,
             admin: self.admin.check()?,
-            agents: self.agents.check(&outside)?,
+            remediation: self.remediation.check(&agents)?,
+            agents,
+            alerts: self.alerts.check(&outside)?,
             // The secret comes last: whoever has none yet hears of every other mistake first.
             auth: self.auth.check(&outside, !self.login.is_empty())?,
         };

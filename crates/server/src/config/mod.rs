@@ -11,35 +11,44 @@
 
 mod admin;
 pub mod agents;
+mod alerts;
 mod auth;
 pub mod change;
 mod error;
+mod explain;
+mod forecast;
 mod journal;
 mod limits;
 mod load;
 mod log;
 mod login;
 pub mod reference;
+mod remediation;
 mod runs;
 mod secret;
 mod server;
 mod sources;
 mod tls;
+mod traces;
 pub(crate) mod value;
 mod websocket;
 
 pub use admin::{Admin, AdminKey, Role};
+pub use alerts::{Alerts, Severity, Webhook, WebhookKind};
 pub use auth::{Algorithm, Auth, ClaimNames, Issuer, Jwt, KeySource, MIN_SECRET_BYTES, PublicKey};
 pub use error::{ConfigError, Contradiction, Place};
+pub use explain::Explain;
 pub use journal::{Durability, Journal, JournalKind};
 pub use limits::Liveness;
 pub use load::{Loaded, load};
-pub use log::{Log, LogFormat};
+pub use log::{Log, LogFormat, Storm};
 pub use login::{Login, Provider};
+pub use remediation::{ALERTS, Acting, Action, Remediation, Rule, USER_ALERTS};
 pub use runs::Runs;
 pub use server::{Environment, ForwardedHeader, PublicUrl, Server};
 pub use sources::{Argument, Sources};
 pub use tls::{Tls, TlsFault, TlsFiles};
+pub use traces::{Collector, Parents, Traces};
 pub use value::Address;
 pub use websocket::WebSocket;
 
@@ -52,6 +61,10 @@ pub struct Config {
     pub limits: lychgate_core::Limits,
     /// The same, and those of users whose token names a plan (`[plans.NAME]`).
     pub plans: lychgate_core::Plans,
+    /// What is done when an alert fires.
+    pub remediation: Remediation,
+    /// How far ahead the node looks (`[forecast]`; of each user it stands in the limits); none: not at all.
+    pub forecast: Option<lychgate_core::Foresight>,
     /// The keys of `[liveness]` that the gate knows nothing of.
     pub liveness: Liveness,
     /// Bounds of the WebSocket layer.
@@ -68,8 +81,14 @@ pub struct Config {
     pub runs: Runs,
     /// Where events are kept.
     pub journal: Journal,
+    /// Who is told when something is wrong.
+    pub alerts: Alerts,
     /// What is written to standard error.
     pub log: Log,
+    /// What is remembered of decisions.
+    pub explain: Explain,
+    /// Where traces go.
+    pub traces: Traces,
 }
 
 impl Config {

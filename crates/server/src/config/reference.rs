@@ -75,6 +75,8 @@ pub(super) fn nearest(key: &str) -> Option<String> {
         Some(("plans", _)) => (Some(parent), "limits"),
         Some(("login", rest)) if rest.starts_with("providers.") => (Some(parent), "login.providers.NAME"),
         Some(("auth", rest)) if rest.starts_with("issuers.") => (Some(parent), "auth.issuers.NAME"),
+        Some(("alerts", rest)) if rest.starts_with("webhooks.") => (Some(parent), "alerts.webhooks.NAME"),
+        Some(("remediation", rest)) if rest.starts_with("rules.") => (Some(parent), "remediation.rules.NAME"),
         Some(("admin", rest)) if rest.starts_with("keys.") => (Some(parent), "admin.keys.NAME"),
         Some(_) | None => (None, parent),
     };

@@ -46,6 +46,8 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// The header in which trusted proxies name the client. Default `x-forwarded-for`.
     pub forwarded_header: ForwardedHeader,
+    /// Between two trials whether the node can deliver. Default 5 s, never zero; `/readyz` says what came of the last one.
+    pub readiness_interval: Duration,
     /// TLS for users; none: plain, as behind a proxy that ends TLS.
     pub tls: Option<Tls>,
     /// TLS for operators, with their certificates where a CA is named.
@@ -159,6 +161,7 @@ pub(super) struct RawServer {
     proxy_protocol: bool,
     trusted_proxies: Vec<String>,
     forwarded_header: ForwardedHeader,
+    readiness_interval: Span,
     tls: RawTls,
     admin_tls: RawAdminTls,
 }
@@ -174,6 +177,7 @@ impl RawServer {
         in_range("server.max_descriptor_percent", self.max_descriptor_percent, 1, 100)?;
         in_range("server.max_unidentified", self.max_unidentified, 1, usize::MAX)?;
         not_zero("server.header_timeout", self.header_timeout.0)?;
+        not_zero("server.readiness_interval", self.readiness_interval.0)?;
         let trusted_proxies = self.trusted_proxies()?;
         Ok(Server {
             listen,
@@ -190,6 +194,7 @@ impl RawServer {
             proxy_protocol: self.proxy_protocol,
             trusted_proxies,
             forwarded_header: self.forwarded_header,
+            readiness_interval: self.readiness_interval.0,
             tls: self.tls.check(occasion)?,
             admin_tls: self.admin_tls.check(occasion)?,
         })

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lychgate_core::LimitSpec;
+use lychgate_core::{Foresight, LimitSpec};
 
 use super::agents::AgentKind;
 use super::*;
@@ -45,7 +45,7 @@ impl Drop for File {
 #[test]
 fn the_defaults_of_the_file_are_those_of_the_gate() {
     let config = with_secret("").unwrap();
-    assert_eq!(*config.limits, LimitSpec::default());
+    assert_eq!(*config.limits, LimitSpec { forecast: Some(Foresight::default()), ..LimitSpec::default() });
     assert_eq!(config.server.environment, Environment::Production);
     assert_eq!(config.liveness, Liveness::default());
     assert_eq!(config.websocket.window, 512);
@@ -67,6 +67,10 @@ fn the_reference_lists_exactly_the_keys_that_are_accepted() {
     // A table below the section, whose names are free.
     sections.entry("admin".to_owned()).or_default().insert("keys".to_owned());
     sections.remove("admin.keys");
+    sections.entry("alerts".to_owned()).or_default().insert("webhooks".to_owned());
+    sections.remove("alerts.webhooks");
+    sections.entry("remediation".to_owned()).or_default().insert("rules".to_owned());
+    sections.remove("remediation.rules");
     // Providers are named, and all that [login] has below it.
     sections.remove("login.providers");
     sections.get_mut("login").unwrap().insert("providers".to_owned());
@@ -346,7 +350,9 @@ fn the_printed_configuration_can_be_read_back() {
     let text = load(environment(&[])).unwrap().to_toml();
     let again = text.replace(&format!("secret = {:?}", value::MASK), "secret = \"0123456789abcdef0123456789abcdef\"");
     let config = Config::from_toml(&again).unwrap();
-    assert_eq!(*config.limits, LimitSpec::default());
+    let forecast = Some(Foresight::default());
+    assert_eq!(*config.limits, LimitSpec { forecast, ..LimitSpec::default() });
+    assert_eq!(config.forecast, forecast);
 }
 
 #[test]

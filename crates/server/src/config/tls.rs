@@ -84,6 +84,19 @@ impl Tls {
         })
     }
 
+    /// When the server's own certificate ends.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no certificate.
+    pub fn expires(&self) -> Result<SystemTime, TlsFault> {
+        let files = self.read()?;
+        let wrong = |what| self.fault("certificate_file", what);
+        let chain = certificates(&files.certificate).map_err(wrong)?;
+        let own = chain.first().map(|own| x509_cert::Certificate::from_der(own)).transpose();
+        let own = own.map_err(|error| wrong(format!("holds something that is no certificate: {error}")))?;
+        Ok(own.map_or(UNIX_EPOCH, |own| UNIX_EPOCH + own.tbs_certificate().validity().not_after.to_unix_duration()))
+    }
+
     /// TLS 1.2 and later, HTTP/1.1 alone, of these files. With `client_ca_file` a client without a certificate of
     /// theirs is refused in the handshake.
     ///

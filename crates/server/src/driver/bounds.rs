@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use lychgate_core::{ConnectionId, Event, EvictReason, Input, Refusal, UserId, Worth};
 
@@ -49,6 +50,10 @@ impl Addresses {
         }
         list.push((user.clone(), connection));
         crowd
+    }
+
+    pub(super) fn per_node(&self) -> usize {
+        self.bounds.per_node
     }
 
     /// Nobody is held.
@@ -106,6 +111,9 @@ impl Driver {
     /// A full node looks at a few users of a few shards, further on each time: bounded work for each newcomer, and a
     /// victim that is nearly the least worthy one.
     pub(super) fn bound_node(&self, user: &UserId, newest: ConnectionId) {
+        if self.shed.is_on(self.now()) && self.is_stranger(user, newest) {
+            return self.turn_away(user, newest);
+        }
         let sockets = || self.shards.iter().map(|shard| lock(shard).links.len()).sum::<usize>();
         // Sockets that are closing have left the gate's count (hazard R1); counting exactly is for the full node alone.
         while sockets() > self.bounds.bounds.per_node && self.connection_count() > self.bounds.bounds.per_node {
@@ -122,6 +130,26 @@ impl Driver {
                 return;
             }
         }
+    }
+
+    /// Connections that this node takes.
+    #[must_use]
+    pub fn most_connections(&self) -> usize {
+        self.bounds.bounds.per_node
+    }
+
+    /// From now on for so long, whoever comes and has nothing here is told to come back later. Whoever is here stays, and
+    /// comes back as he likes.
+    pub fn shed_for(&self, lasting: Duration) {
+        self.shed.begin(self.now() + lasting);
+    }
+
+    /// Whether this connection is all that there is of its user.
+    fn is_stranger(&self, user: &UserId, newest: ConnectionId) -> bool {
+        let report = self.shard(user).gate.report(user);
+        report.is_none_or(|report| {
+            report.sessions.is_empty() && report.connections.iter().all(|other| other.connection == newest)
+        })
     }
 
     /// Whether somebody was expelled; otherwise nobody can be.
@@ -148,13 +176,13 @@ impl Driver {
         self.full.measure(now, true);
         let refusal = Refusal::Overload { retry_in: come_back_after(self.full.lasting(now).unwrap_or_default()) };
         let closing = Closing::from(refusal);
-        let event = Event::Refused { user: user.clone(), connection, thread: None, refusal };
+        let event = Event::Refused { user: user.clone(), connection, thread: None, refusal, waited: Duration::ZERO };
         {
             let mut shard = self.shard(user);
             if let Some(link) = shard.links.get(&connection) {
                 link.line.close(&closing);
             }
-            shard.ledger.record(self.now(), &event);
+            self.note(&mut shard, now, &event);
         }
         // Nobody may be sent away without a line in the log, a count and an explanation (mission C10).
         self.effects.event(&event);

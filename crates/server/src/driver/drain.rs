@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lychgate_core::{ConnectionId, Event, EvictReason, Input, Manner, Output, Refusal, Time};
 
+use super::burial::bury;
 use super::{Admitted, Driver, Shard};
 use crate::close::{Closing, ErrorCode, retry_after};
 use crate::outbox::Frame;
@@ -11,15 +12,12 @@ use crate::sink::Line;
 use crate::wire::{self, Notice};
 
 impl Driver {
-    /// Acts on every output in order; the events are left for the caller, who tells them without the lock.
+    /// Acts on every output in order; the events are left for the caller, who notes them and tells them without the lock.
     pub(super) fn drain_outputs(&self, shard: &mut Shard, now: Time) -> Vec<Event> {
-        let mut events = Vec::new();
+        let mut events = std::mem::take(&mut shard.disproved);
         while let Some(output) = shard.gate.poll_output() {
             match output {
-                Output::Event(event) => {
-                    shard.ledger.record(now, &event);
-                    events.push(event);
-                }
+                Output::Event(event) => events.push(event),
                 Output::Connected { user, connection, superseded: _, expires, usage } => {
                     let Some(link) = shard.links.get(&connection) else { continue };
                     let hello = wire::Server::Hello {
@@ -62,7 +60,11 @@ impl Driver {
                     shard.gate.handle_input(now, Input::PingResult { user, connection, outcome, backlog });
                 }
                 Output::CloseSocket { user, connection, reason, manner } => {
-                    if close_socket(shard, connection, reason, manner) {
+                    let closed = match manner {
+                        Manner::Bury(kind) => bury(shard, &user, connection, kind, &mut events),
+                        Manner::Handshake | Manner::Abort => close_socket(shard, connection, reason, manner),
+                    };
+                    if closed {
                         shard.gate.handle_input(now, Input::EvictionDone { user, connection });
                     }
                 }
@@ -91,7 +93,7 @@ fn close_socket(shard: &Shard, connection: ConnectionId, reason: EvictReason, ma
             link.line.close(&closing);
             false
         }
-        Manner::Abort => {
+        Manner::Abort | Manner::Bury(_) => {
             link.line.abort();
             true
         }

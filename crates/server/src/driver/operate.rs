@@ -66,7 +66,7 @@ impl Driver {
     pub fn reclaim(&self, user: &UserId, level: ReclaimLevel) -> Vec<(SessionKey, Eviction)> {
         let events = self.with_shard(user, |_| Some(Input::Reclaim { user: user.clone(), level }));
         let evicted = |event| {
-            let Event::SessionEvicted { key, reason: _, eviction } = event else { return None };
+            let Event::SessionEvicted { key, eviction, .. } = event else { return None };
             Some((key, eviction))
         };
         events.into_iter().filter_map(evicted).collect()

@@ -50,6 +50,24 @@ impl Overload {
     }
 }
 
+/// Until when newcomers are turned away although there is room.
+#[derive(Debug, Default)]
+pub struct Shed(Mutex<Option<Time>>);
+
+impl Shed {
+    /// Until then, unless it lasts longer already.
+    pub fn begin(&self, until: Time) {
+        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *ends = (*ends).max(Some(until));
+    }
+
+    /// Whether it lasts.
+    #[must_use]
+    pub fn is_on(&self, now: Time) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
+    }
+}
+
 /// When to come back to a node that has been full for so long: later, the longer it lasts, from 5 s to 60 s, and spread, so
 /// that those who were sent away together do not come back together (hazard R21).
 #[must_use]

@@ -73,9 +73,7 @@ impl Node {
     }
 
     async fn connect_after(&mut self, user: &str, n: u128, prev: Option<u128>) -> Registration {
-        let (ours, theirs) =
-            tokio::join!(self.sockets.accept(), TcpStream::connect(self.sockets.local_addr().unwrap()));
-        self.peers.push(theirs.unwrap());
+        let line = self.line().await;
         self.driver.connect(Arrival {
             user: UserId::parse(user).unwrap(),
             connection: ConnectionId::from_random(n),
@@ -85,8 +83,15 @@ impl Node {
             plan: None,
             proof: Proof::default(),
             address: Ipv4Addr::LOCALHOST.into(),
-            line: Outbox::new(ours.unwrap().0, 65_536),
+            line,
         })
+    }
+
+    async fn line(&mut self) -> Arc<Outbox> {
+        let (ours, theirs) =
+            tokio::join!(self.sockets.accept(), TcpStream::connect(self.sockets.local_addr().unwrap()));
+        self.peers.push(theirs.unwrap());
+        Outbox::new(ours.unwrap().0, 65_536)
     }
 
     fn open(&self, registration: &Registration, thread: &str) {
@@ -270,7 +275,7 @@ async fn whoever_finds_only_readers_of_running_answers_is_told_when_to_come_back
     let _reader = node.reader("reader", 1).await;
     let newcomer = node.connect("newcomer", 2).await;
     let refused = node.wait_for(|told| match told {
-        Told::Event(Event::Refused { user, connection, thread: _, refusal }) => Some((user, connection, refusal)),
+        Told::Event(Event::Refused { user, connection, refusal, .. }) => Some((user, connection, refusal)),
         Told::Event(_) | Told::Attached(_) | Told::Detached => None,
     });
     assert_eq!((refused.0, refused.1), (user("newcomer"), newcomer.connection()));

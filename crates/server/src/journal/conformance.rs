@@ -55,6 +55,7 @@ pub(crate) async fn conforms(make: impl Fn() -> Arc<dyn Journal>) {
     the_state_is_told_as_of_the_cut(&*make()).await;
     runs_left_open_are_told_until_they_are_ended(&*make()).await;
     the_follower_hears_everything_in_order(make()).await;
+    a_rehearsal_is_heard_and_leaves_nothing(make()).await;
     an_append_that_nobody_waits_for_is_whole_or_not_there(make()).await;
     many_threads_are_written_at_once(make()).await;
     a_snapshot_and_what_follows_it_are_the_whole_log(make()).await;
@@ -67,6 +68,25 @@ async fn an_unwritten_thread_is_empty(journal: &dyn Journal) {
     assert!(snapshot.run.is_none() && snapshot.messages.is_empty() && !snapshot.more);
     assert!(!snapshot.epoch.is_empty());
     assert!(journal.read(&key, 0, 10).await.unwrap().is_empty());
+}
+
+async fn a_rehearsal_is_heard_and_leaves_nothing(journal: Arc<dyn Journal>) {
+    let heard = Arc::new(Heard::default());
+    journal.follow(heard.clone());
+    let (own, written) = (SessionKey::new(UserId::of_gateway(), ThreadId::parse("t").unwrap()), key("ann", "t"));
+    let last = journal.append(&written, vec![started("r", "q"), finished("r")]).await.unwrap()[1].offset;
+    for _ in 0..3 {
+        let before = journal.snapshot(&own).await.unwrap().cut;
+        journal.rehearse(&own, content("m", "a")).await.unwrap();
+        let (key, offset) = heard.0.lock().unwrap().last().unwrap().clone();
+        assert!(key == own && offset > before, "a reader who stands at the head takes it: {offset} after {before}");
+        let after = journal.snapshot(&own).await.unwrap();
+        assert_eq!((after.head, after.messages.len()), (before, 0));
+        assert!(journal.read(&own, before, 10).await.unwrap().is_empty());
+    }
+    assert!(journal.threads(own.user(), None, 10).await.unwrap().threads.is_empty());
+    assert_eq!(journal.snapshot(&written).await.unwrap().head, last);
+    assert!(journal.unfinished(10).await.unwrap().is_empty());
 }
 
 async fn what_was_appended_is_read_in_order(journal: &dyn Journal) {

@@ -16,11 +16,17 @@ pub(crate) struct Faulty {
     memory: Memory,
     reads_fail: AtomicBool,
     appends_fail: AtomicBool,
+    appends_hang: AtomicBool,
 }
 
 impl Faulty {
     pub(crate) fn new(memory: Memory) -> Self {
-        Self { memory, reads_fail: AtomicBool::new(false), appends_fail: AtomicBool::new(false) }
+        Self {
+            memory,
+            reads_fail: AtomicBool::new(false),
+            appends_fail: AtomicBool::new(false),
+            appends_hang: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn fail_reads(&self, fails: bool) {
@@ -31,12 +37,23 @@ impl Faulty {
         self.appends_fail.store(fails, Ordering::SeqCst);
     }
 
+    pub(crate) fn hang_appends(&self, hangs: bool) {
+        self.appends_hang.store(hangs, Ordering::SeqCst);
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     fn reading<'a, T: Send + 'a>(&'a self, read: impl FnOnce() -> JournalFuture<'a, T>) -> JournalFuture<'a, T> {
         unless(&self.reads_fail, read)
     }
 
     fn writing<'a, T: Send + 'a>(&'a self, write: impl FnOnce() -> JournalFuture<'a, T>) -> JournalFuture<'a, T> {
-        unless(&self.appends_fail, write)
+        match self.appends_hang.load(Ordering::SeqCst) {
+            true => Box::pin(std::future::pending()),
+            false => unless(&self.appends_fail, write),
+        }
     }
 }
 
@@ -73,6 +90,10 @@ impl Journal for Faulty {
         self.writing(|| self.memory.append_once(key, once, events))
     }
 
+    fn rehearse<'a>(&'a self, key: &'a SessionKey, event: Event) -> JournalFuture<'a, ()> {
+        self.writing(|| self.memory.rehearse(key, event))
+    }
+
     fn threads<'a>(&'a self, user: &'a UserId, before: Option<u64>, limit: usize) -> JournalFuture<'a, ThreadPage> {
         self.reading(|| self.memory.threads(user, before, limit))
     }
@@ -92,6 +113,10 @@ impl Journal for Faulty {
 
     fn trouble(&self) -> Option<String> {
         self.memory.trouble()
+    }
+
+    fn bytes(&self) -> u64 {
+        Journal::bytes(&self.memory)
     }
 
     fn follow(&self, follower: Arc<dyn Follower>) {

@@ -17,10 +17,12 @@ use crate::wire::Message;
 use crate::wire::event::Event;
 
 pub mod fold;
+mod measured;
 pub mod memory;
 mod merge;
 pub mod sqlite;
 
+pub use measured::Measured;
 pub use merge::merge as merge_adjacent;
 
 #[cfg(test)]
@@ -184,6 +186,14 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
 
     /// Why nothing can be appended at the moment, in words for operators; none when all is well. Does not block.
     fn trouble(&self) -> Option<String>;
+
+    /// Goes the whole way of an append, through every queue to the medium and back to the follower, and leaves nothing in
+    /// the log: the follower is told of an entry above every other of a thread that nobody wrote to, and no read returns
+    /// it. For trying out whether an append would work.
+    fn rehearse<'a>(&'a self, key: &'a SessionKey, event: Event) -> JournalFuture<'a, ()>;
+
+    /// What it takes: of memory, or of its file with what is not yet written back. May ask the file system.
+    fn bytes(&self) -> u64;
 
     /// Sets the one follower; called once, at assembly.
     fn follow(&self, follower: Arc<dyn Follower>);

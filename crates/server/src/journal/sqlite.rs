@@ -11,7 +11,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -57,12 +57,17 @@ mod writer;
 pub use archive::{Archive, Deletion, Kept, Listed};
 pub use error::OpenError;
 
+/// SQLite writes to `journal.db-wal` first.
+const WAL_EXTENSION: &str = "db-wal";
+
 /// What an event weighs in the queue beside its JSON.
 const EVENT_WEIGHT: usize = 256;
 
 /// The journal `sqlite`.
 pub struct Sqlite {
     epoch: Arc<str>,
+    /// Of the database.
+    file: PathBuf,
     bounds: Bounds,
     jobs: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
@@ -149,6 +154,7 @@ impl Sqlite {
         }
         Ok(Self {
             epoch,
+            file: path.clone(),
             bounds,
             jobs,
             room: Arc::new(Semaphore::new(QUEUE_BYTES as usize)),
@@ -168,7 +174,11 @@ impl Sqlite {
     }
 
     async fn submit(&self, key: &SessionKey, once: Option<&str>, events: Vec<Event>) -> Outcome {
-        let wanted = Wanted { key: key.clone(), once: once.map(str::to_owned), events };
+        let wanted = Wanted { key: key.clone(), once: once.map(str::to_owned), events, is_rehearsal: false };
+        self.hand_in(wanted).await
+    }
+
+    async fn hand_in(&self, wanted: Wanted) -> Outcome {
         // What is larger than the whole queue has it for itself.
         let weight = wanted.bytes() + wanted.events.len() * EVENT_WEIGHT;
         let weight = u32::try_from(weight).unwrap_or(u32::MAX).min(QUEUE_BYTES);
@@ -229,6 +239,11 @@ impl Journal for Sqlite {
         Box::pin(self.submit(key, Some(once), events))
     }
 
+    fn rehearse<'a>(&'a self, key: &'a SessionKey, event: Event) -> JournalFuture<'a, ()> {
+        let wanted = Wanted { key: key.clone(), once: None, events: vec![event], is_rehearsal: true };
+        Box::pin(async move { self.hand_in(wanted).await.map(drop) })
+    }
+
     fn read<'a>(&'a self, key: &'a SessionKey, after: u64, limit: usize) -> JournalFuture<'a, Vec<Entry>> {
         let key = key.clone();
         Box::pin(self.readers.ask(move |db| read::entries(db, &key, after, limit)))
@@ -265,6 +280,12 @@ impl Journal for Sqlite {
 
     fn trouble(&self) -> Option<String> {
         self.condition.trouble()
+    }
+
+    fn bytes(&self) -> u64 {
+        // Both are there while it is open; what cannot be looked at now is looked at by the next one who asks.
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        size(&self.file) + size(&self.file.with_extension(WAL_EXTENSION))
     }
 
     fn follow(&self, follower: Arc<dyn Follower>) {

@@ -155,6 +155,12 @@ impl Pool {
         Some(Seat(Arc::new(Guard { pool: Arc::clone(self), number })))
     }
 
+    /// Connections that it takes at a time, whatever they speak.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.max_connections
+    }
+
     /// How full the listener is now.
     #[must_use]
     pub fn occupancy(&self) -> Occupancy {

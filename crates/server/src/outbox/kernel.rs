@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::TcpStream;
 
 /// One look at a connection.
@@ -21,6 +22,14 @@ pub(super) struct Look {
     pub(super) owes_answer: bool,
     /// Since the last acknowledgement of any kind, in the kernel's ticks of up to 10 ms.
     pub(super) silent_for: Duration,
+}
+
+/// Whether a write would find room now.
+pub(super) fn takes_bytes(socket: &TcpStream) -> bool {
+    let mut asked = [PollFd::new(socket, PollFlags::OUT)];
+    let ready = poll(&mut asked, Some(&Timespec::default()));
+    // A socket that is broken is "ready" as well.
+    ready.is_ok() && asked[0].revents() == PollFlags::OUT
 }
 
 /// Looks; none where the kernel does not tell.

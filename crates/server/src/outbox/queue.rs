@@ -17,9 +17,19 @@ pub(super) struct Queue {
     bytes: usize,
     /// How many of the waiting bytes end with a ping.
     ping: Option<usize>,
+    /// What a peer had said that was called dead; then nothing waits.
+    last_words: Vec<u8>,
 }
 
 impl Queue {
+    pub(super) fn of_last_words(last_words: Vec<u8>) -> Self {
+        Self { last_words, ..Self::default() }
+    }
+
+    pub(super) fn take_last_words(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.last_words)
+    }
+
     /// Starts with a chunk of whole frames, of which the kernel has the first `written` bytes.
     pub(super) fn push(&mut self, chunk: Bytes, written: usize) {
         debug_assert!(written == 0 || self.chunks.is_empty(), "only the first chunk can be half written");

@@ -17,6 +17,9 @@ use super::transport::Transport;
 /// Bytes that a cork gathers before they are written all the same.
 const GATHER_BYTES: usize = 64 * 1024;
 
+/// What is kept of the words of a peer that was called dead: enough for the frames that answer a question.
+const LAST_WORDS_BYTES: usize = 4 * 1024;
+
 /// The kernel dates acknowledgements by its ticks, of 10 ms at most: one that came with a look may seem to be older.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -321,6 +324,29 @@ impl State {
             // It can only fail on a socket that is no longer connected, and then there is nothing to reset.
             let _ = SockRef::from(socket.socket()).set_linger(Some(Duration::ZERO));
         }
+    }
+
+    /// Whether the kernel would take bytes though some wait.
+    pub(super) fn takes_bytes(&self) -> bool {
+        match (&self.queue, &self.socket) {
+            (Some(_), Some(socket)) => kernel::takes_bytes(socket.socket()),
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    /// Tears down at once and keeps what the peer had said, where the queue was: nothing waits for it any more, and an idle
+    /// connection has no room for a field of its own.
+    pub(super) fn bury(&mut self) {
+        let mut words = vec![0; LAST_WORDS_BYTES];
+        let read = self.socket.as_mut().map_or(0, |socket| socket.read_now(&mut words));
+        words.truncate(read);
+        self.reset_on_close();
+        self.tear_down();
+        self.queue = (read > 0).then(|| Box::new(Queue::of_last_words(words)));
+    }
+
+    pub(super) fn take_last_words(&mut self) -> Vec<u8> {
+        self.queue.as_mut().map_or_else(Vec::new, |queue| queue.take_last_words())
     }
 
     /// Closes the descriptor now and wakes the task, so that it ends.

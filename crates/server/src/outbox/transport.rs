@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustls::ServerConnection;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -132,6 +133,15 @@ impl Transport {
         }
     }
 
+    /// Reads what has come, without waiting; nothing where that fails, too. It asks the kernel and not the runtime, which may
+    /// be stuck.
+    pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> usize {
+        match self {
+            Self::Plain(socket) => (&*SockRef::from(&*socket)).read(buffer).unwrap_or(0),
+            Self::Tls(tls) => tls.read_now(buffer),
+        }
+    }
+
     /// Tells the peer that nothing follows, if the kernel takes it at once. Only for a peer that is there: nobody takes
     /// leave of a dead one (hazard R29).
     pub(super) fn take_leave(&mut self) {
@@ -147,6 +157,13 @@ impl Transport {
 }
 
 impl Tls {
+    fn read_now(&mut self, buffer: &mut [u8]) -> usize {
+        let mut socket = &*SockRef::from(&self.socket);
+        // What was decrypted before comes first; more than one read of records no answer to a question takes.
+        let _ = self.session.read_tls(&mut socket).map(|_| self.session.process_new_packets());
+        self.session.reader().read(buffer).unwrap_or(0)
+    }
+
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.flush()?;
         if self.owed == 0 {

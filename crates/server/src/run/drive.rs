@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use futures_util::{FutureExt, StreamExt};
 use lychgate_core::{RunId, SessionKey};
+use tokio::time::Instant;
 
 use super::attendance::Attendance;
 use super::claim::Held;
@@ -19,6 +20,8 @@ use super::{StartRun, events, refuse_saying};
 use crate::agent::{Agent, EventStream, RunRequest};
 use crate::close::ErrorCode;
 use crate::journal::{Journal, JournalError, Snapshot};
+use crate::telemetry::logs::{self, RunStep};
+use crate::telemetry::traces::{Context, RunTrace};
 use crate::wire::event::Event;
 use crate::wire::{Message, RunInput};
 
@@ -31,11 +34,17 @@ pub(super) struct Run<'a> {
     pub(super) id: RunId,
     /// The offset of its RUN_STARTED.
     pub(super) started_at: u64,
+    /// When it was accepted.
+    pub(super) began: Instant,
     pub(super) journal: &'a dyn Journal,
     /// What is open in the log.
     pub(super) open: OpenItems,
     /// Events that the agent gave and the log has not taken yet; outside of the future that may panic.
     pub(super) ready: Vec<Event>,
+    /// Told when it is dropped.
+    pub(super) trace: Option<Box<RunTrace>>,
+    /// Its span, for its log lines.
+    pub(super) span: Option<Context>,
 }
 
 /// What a run does next.
@@ -50,15 +59,19 @@ enum Turn {
 
 /// The task of a run.
 pub(super) async fn run(mut held: Held, mut start: StartRun, orders: Arc<Orders>) {
-    let Some(Accepted { agent, messages, started_at }) = accept(&mut held, &mut start, &orders).await else {
+    let Some(Accepted { agent, messages, started_at, mut trace }) = accept(&mut held, &mut start, &orders).await else {
         return;
     };
     let id = start.run.clone();
-    let request = RunRequest { key: start.key, plan: start.plan, run: start.run, messages, input: start.input };
+    let asks = trace.as_mut().map(|trace| trace.asks());
+    let (key, plan, run, input) = (start.key, start.plan, start.run, start.input);
+    let request = RunRequest { key, plan, run, messages, input, trace: asks };
     drop(start.reply);
     let runs = Arc::clone(&held.runs);
-    let mut run =
-        Run { held: &held, id, started_at, journal: &*runs.journal, open: OpenItems::default(), ready: Vec::new() };
+    let (open, ready, began) = (OpenItems::default(), Vec::new(), Instant::now());
+    let span = trace.as_ref().map(|trace| trace.context());
+    let journal = &*runs.journal;
+    let mut run = Run { held: &held, id, started_at, began, journal, open, ready, trace, span };
     let end = AssertUnwindSafe(run.drive(&*agent, request, &orders)).catch_unwind().await;
     run.finish(end.unwrap_or_else(|_| End::Failed(panicked()))).await;
 }
@@ -66,7 +79,7 @@ pub(super) async fn run(mut held: Held, mut start: StartRun, orders: Arc<Orders>
 /// Everything before the agent is asked: find it, know the run, read the thread, append RUN_STARTED. None when there is
 /// nothing to do, or the client was told why not.
 async fn accept(held: &mut Held, start: &mut StartRun, orders: &Orders) -> Option<Accepted> {
-    let agent = match held.runs.agent(start.agent.as_deref(), start.agents.as_deref()) {
+    let (name, agent) = match held.runs.agent(start.agent.as_deref(), start.agents.as_deref()) {
         Ok(agent) => agent,
         Err(none) => {
             refuse_saying(start, orders, none.code(), &none.to_string());
@@ -89,8 +102,12 @@ async fn accept(held: &mut Held, start: &mut StartRun, orders: &Orders) -> Optio
         }
     };
     held.has_started(&start.run);
+    let mut trace = start.trace.take().map(|asker| asker.begin(&start.key, &start.run, &name));
     let started = events::started(&start.key, &start.run, &start.input);
-    let started_at = match runs.journal.append(&start.key, vec![started]).await {
+    let appending = Instant::now();
+    let appended = runs.journal.append(&start.key, vec![started]).await;
+    trace.iter_mut().for_each(|trace| trace.appended(1, appending, appended.is_ok()));
+    let started_at = match appended {
         Ok(entries) => entries.first().map_or(0, |entry| entry.offset),
         Err(error) => {
             refuse_unwritten(start, orders, &error);
@@ -99,8 +116,8 @@ async fn accept(held: &mut Held, start: &mut StartRun, orders: &Orders) -> Optio
     };
     // RUN_STARTED is the answer to everybody.
     drop(orders.askers());
-    tracing::debug!(key = %start.key, run = %start.run, "run started");
-    Some(Accepted { agent, messages, started_at })
+    logs::run(RunStep::Started, &start.key, &start.run, trace.as_ref().map(|trace| trace.context()));
+    Some(Accepted { agent, messages, started_at, trace })
 }
 
 /// A run whose RUN_STARTED is in the log.
@@ -109,10 +126,11 @@ struct Accepted {
     /// The whole thread, the new messages last.
     messages: Vec<Arc<Message>>,
     started_at: u64,
+    trace: Option<Box<RunTrace>>,
 }
 
 fn refuse_unwritten(start: &StartRun, orders: &Orders, error: &JournalError) {
-    tracing::warn!(key = %start.key, run = %start.run, %error, "a run could not be started");
+    logs::run(RunStep::Refused(error), &start.key, &start.run, None);
     refuse_saying(start, orders, ErrorCode::Internal, "The conversation cannot be written at the moment.");
 }
 
@@ -182,7 +200,7 @@ impl Run<'_> {
         poll_fn(|context| {
             while self.ready.len() < BATCH {
                 match stream.poll_next_unpin(context) {
-                    Poll::Ready(Some(Ok(event))) => match event.kind() {
+                    Poll::Ready(Some(Ok(event))) => match self.heard(&event).kind() {
                         // Ours stands already.
                         "RUN_STARTED" => {}
                         "RUN_FINISHED" | "RUN_ERROR" => return Poll::Ready(Some(End::Said(event))),
@@ -202,6 +220,12 @@ impl Run<'_> {
         .await
     }
 
+    /// Notes when the agent's answer began.
+    fn heard<'e>(&mut self, event: &'e Event) -> &'e Event {
+        self.trace.iter_mut().for_each(|trace| trace.hears());
+        event
+    }
+
     async fn append_published(&self, orders: &Orders) {
         for _ in 0..MAX_WAITING {
             match self.held.next_publication() {
@@ -214,7 +238,12 @@ impl Run<'_> {
 
     async fn append_ready(&mut self) -> Result<(), JournalError> {
         let events = std::mem::take(&mut self.ready);
-        let entries = self.journal.append(self.key(), events).await?;
+        let (count, appending) = (events.len(), self.trace.as_ref().map(|_| Instant::now()));
+        let appended = self.journal.append(self.key(), events).await;
+        if let (Some(trace), Some(since)) = (&mut self.trace, appending) {
+            trace.appended(count, since, appended.is_ok());
+        }
+        let entries = appended?;
         for entry in &entries {
             self.open.follow(&entry.event);
         }

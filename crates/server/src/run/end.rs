@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::drive::Run;
 use super::events;
@@ -12,6 +12,8 @@ use crate::agent::AgentError;
 use crate::close::ErrorCode;
 use crate::journal::JournalError;
 use crate::outbox::Frame;
+use crate::telemetry::logs::{self, RunStep};
+use crate::telemetry::metrics::RunOutcome;
 use crate::wire::Server;
 use crate::wire::event::Event;
 
@@ -30,21 +32,47 @@ pub(super) enum End {
     JournalFailed(JournalError),
 }
 
+impl End {
+    fn outcome(&self) -> RunOutcome {
+        match self {
+            Self::Said(event) if event.kind() == "RUN_FINISHED" => RunOutcome::Finished,
+            Self::Said(_) | Self::Failed(_) => RunOutcome::Failed,
+            Self::Ordered(Why::Stopped) => RunOutcome::Stopped,
+            Self::Ordered(Why::Detached) => RunOutcome::Detached,
+            Self::Ordered(Why::GatewayStopping) => RunOutcome::GatewayStopping,
+            Self::JournalFailed(_) => RunOutcome::JournalFailed,
+        }
+    }
+
+    /// The word of the failure, if it is one, for the run's trace.
+    fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Said(event) => (event.kind() != "RUN_FINISHED").then_some("agent_said_so"),
+            Self::Failed(error) => Some(&error.code),
+            Self::JournalFailed(_) => Some("journal_unavailable"),
+            Self::Ordered(_) => None,
+        }
+    }
+}
+
 impl Run<'_> {
     /// Writes the end: what is ready, what closes the rest, the terminal event. Where the log does not take all of it,
     /// the end alone.
     pub(super) async fn finish(mut self, end: End) {
+        let outcome = end.outcome();
+        let mut trace = self.trace.take();
+        trace.iter_mut().for_each(|trace| trace.ended(outcome.as_str(), end.failure()));
         let (terminal, ready) = match end {
             End::Said(event) => (events::with_our_ids(event, self.key(), self.id()), true),
             End::Failed(error) => {
-                tracing::info!(key = %self.key(), run = %self.id(), %error, "run failed");
+                self.log(RunStep::Failed(&error));
                 (events::failed(&error), true)
             }
             End::Ordered(Why::Stopped) => (events::cancelled(self.key(), self.id()), true),
             End::Ordered(Why::Detached) => (events::failed(&detached()), true),
             End::Ordered(Why::GatewayStopping) => (events::failed(&stopping()), true),
             End::JournalFailed(error) => {
-                tracing::warn!(key = %self.key(), run = %self.id(), %error, "run cut short");
+                self.log(RunStep::CutShort(&error));
                 (events::failed(&unwritten()), false)
             }
         };
@@ -52,14 +80,22 @@ impl Run<'_> {
         let ready = if ready { std::mem::take(&mut self.ready) } else { Vec::new() };
         let mut open = self.open.clone();
         ready.iter().for_each(|event| open.follow(event));
+        let events = ready.len() + 1;
         let whole = ready.into_iter().chain(open.closers()).chain([terminal]).collect();
         let closed = || self.open.closers().chain([events::failed(&unwritten())]).collect();
         let alone = || vec![events::failed(&unwritten())];
+        let appending = Instant::now();
         let ended = self.try_end(whole).await || self.try_end(closed()).await || self.try_end(alone()).await;
+        trace.iter_mut().for_each(|trace| trace.appended(events, appending, ended));
+        self.held.runs.around.finished(outcome, self.began.elapsed());
         if !ended {
             self.owe_end([&closed, &alone]).await;
         }
-        tracing::debug!(key = %self.key(), run = %self.id(), "run ended");
+        self.log(RunStep::Ended);
+    }
+
+    fn log(&self, step: RunStep<'_>) {
+        logs::run(step, self.key(), self.id(), self.span);
     }
 
     fn refuse_published(&self, error: &JournalError) {
@@ -78,7 +114,7 @@ impl Run<'_> {
 
     /// The thread was deleted under the run, and an end would have no beginning.
     fn has_nothing_to_end(&self) -> bool {
-        tracing::info!(key = %self.key(), run = %self.id(), "the thread of a run was deleted");
+        self.log(RunStep::Deleted);
         self.tell("This conversation was deleted while its answer was being written.");
         true
     }
@@ -99,7 +135,7 @@ impl Run<'_> {
     /// The log takes not even the end. Whoever is here is told, and the end is tried again until it is written or the
     /// gateway stops: a thread whose run never ends would be lost to its user (R18).
     async fn owe_end(&self, ends: [&(dyn Fn() -> Vec<Event> + Sync); 2]) {
-        tracing::error!(key = %self.key(), run = %self.id(), "the end of a run cannot be written; it is tried again");
+        self.log(RunStep::EndOwed);
         self.held.is_running();
         self.tell(&unwritten().message);
         // Written at most once, even where an attempt that was told to have failed did not.
@@ -117,7 +153,7 @@ impl Run<'_> {
                 }
             }
         }
-        tracing::error!(key = %self.key(), run = %self.id(), "a run has no end in the log; the next start writes it");
+        self.log(RunStep::EndMissing);
     }
 }
 

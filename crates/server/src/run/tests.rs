@@ -138,6 +138,7 @@ impl World {
             input: serde_json::from_str(&input.to_string()).unwrap(),
             agent: agent.map(str::to_owned),
             reply: self.reply.clone(),
+            trace: None,
         });
     }
 
@@ -277,7 +278,16 @@ async fn one_user_cannot_take_all_runs_and_another_one_is_not_disturbed() {
     let other = SessionKey::new(UserId::parse("other").unwrap(), ThreadId::parse("t").unwrap());
     let reply = Arc::clone(&world.reply) as Arc<dyn Sink>;
     let input = RunInput::default();
-    world.runs.start(StartRun { plan: None, agents: None, key: other, run: run_id("r"), input, agent: None, reply });
+    world.runs.start(StartRun {
+        plan: None,
+        agents: None,
+        key: other,
+        run: run_id("r"),
+        input,
+        agent: None,
+        reply,
+        trace: None,
+    });
     assert_eq!(world.runs.in_flight(), MAX_RUNS + 1);
     assert!(world.reply.take().is_empty());
 }
@@ -349,6 +359,7 @@ impl Follower for Impatient {
                 input: RunInput::default(),
                 agent: None,
                 reply: self.reply.get().unwrap().clone(),
+                trace: None,
             });
         }
     }

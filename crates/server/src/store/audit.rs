@@ -87,6 +87,8 @@ pub enum Outcome {
     Failed,
     /// Whoever asked may not.
     Refused,
+    /// A rule would have done it, and only tells.
+    DryRun,
 }
 
 impl Outcome {
@@ -98,6 +100,7 @@ impl Outcome {
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Refused => "refused",
+            Self::DryRun => "dry_run",
         }
     }
 }

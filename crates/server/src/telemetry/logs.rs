@@ -1,16 +1,35 @@
-//! Log lines: where they go, and one line for every event of the gate.
+//! Log lines: where they go, and one line for every step in the life of a session, a connection or a run.
+//!
+//! ```text
+//! tracing -> filter ([log] level) -> storm (many of one kind) -> text | json | gcp -> writer (own thread) -> stderr
+//! ```
 //!
 //! Levels say who is concerned: `trace` per message, `debug` per decision, `info` per change that a user feels, `warn`
 //! wakes somebody, `error` is a broken promise. Tokens never appear, message text never above `debug`.
 
-use std::sync::OnceLock;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use lychgate_core::{AdmissionPath, Event, Evidence, Pressure, Refusal, SessionKey};
-use tracing::{debug, error, info, warn};
-use tracing_subscriber::EnvFilter;
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::config::{Log, LogFormat};
+
+mod json;
+mod lifecycle;
+mod runs;
+mod steps;
+mod storm;
+mod text;
+mod writer;
+
+pub use lifecycle::event;
+pub use runs::{RunStep, run};
+pub use steps::{STEPS, Step, markdown};
 
 /// Why logging did not start.
 #[derive(Debug, thiserror::Error)]
@@ -23,14 +42,34 @@ pub enum LogError {
     Twice,
 }
 
-/// Sends everything that `tracing` is told from now on to standard error, as `[log]` says. Once per process.
+/// Sends everything that `tracing` is told from now on to standard error, as `[log]` says, and panics too. Once per
+/// process. Nobody who logs waits for standard error; dropping what this returns waits for it, a second at most.
 ///
 /// # Errors
 /// [`LogError`].
-pub fn install(config: &Log) -> Result<(), LogError> {
-    let (subscriber, relevel) = releveled(config, std::io::stderr)?;
+pub fn install(config: &Log) -> Result<Started, LogError> {
+    let (writer, losses, guard) = writer::of(std::io::stderr());
+    let Parts { subscriber, relevel, storm } = parts(config, writer)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
-    RELEVEL.set(relevel).map_err(|_| LogError::Twice)
+    INSTALLED.set(Installed { relevel, storm, losses, told: AtomicU64::new(0) }).map_err(|_| LogError::Twice)?;
+    // The standard hook writes to standard error itself, and would wait for whoever reads there.
+    std::panic::set_hook(Box::new(panicked));
+    Ok(Started { _guard: guard })
+}
+
+/// Logging, until it is dropped: then what is left is told and written.
+#[derive(Debug)]
+pub struct Started {
+    _guard: WorkerGuard,
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(installed) = INSTALLED.get() {
+            installed.storm.tell_all();
+            installed.tell_losses();
+        }
+    }
 }
 
 /// Has what [`install`] installed follow another filter. Without it nothing happens.
@@ -39,227 +78,110 @@ pub fn install(config: &Log) -> Result<(), LogError> {
 /// [`LogError::Filter`].
 pub fn set_level(level: &str) -> Result<(), LogError> {
     let filter = EnvFilter::builder().parse(level)?;
-    RELEVEL.get().into_iter().for_each(|relevel| relevel(filter.clone()));
+    INSTALLED.get().into_iter().for_each(|installed| (installed.relevel)(filter.clone()));
     Ok(())
 }
 
-/// Puts another filter before the subscriber of this process; there is one of it, as there is one of the subscriber.
+/// Tells how many lines were left out or lost, once their second is over; to be called a few times in a second. Does not
+/// block.
+pub fn tell_dropped() {
+    if let Some(installed) = INSTALLED.get() {
+        installed.storm.tell();
+        installed.tell_losses();
+    }
+}
+
+/// Lines that nobody reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Left out of storms.
+    pub left_out: u64,
+    /// Lost because standard error took none, or not fast enough.
+    pub lost: u64,
+}
+
+/// Lines that were not written since the start.
+#[must_use]
+pub fn dropped() -> Dropped {
+    let counts =
+        |installed: &Installed| Dropped { left_out: installed.storm.left_out(), lost: installed.losses.count() };
+    INSTALLED.get().map(counts).unwrap_or_default()
+}
+
+/// Puts another filter before the subscriber of this process.
 type Relevel = Box<dyn Fn(EnvFilter) + Send + Sync>;
 
-static RELEVEL: OnceLock<Relevel> = OnceLock::new();
+type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;
+
+/// What there is once in a process, as there is one subscriber.
+struct Installed {
+    relevel: Relevel,
+    storm: Arc<storm::Storm>,
+    losses: writer::Losses,
+    /// Losses that are in the log.
+    told: AtomicU64,
+}
+
+impl Installed {
+    fn tell_losses(&self) {
+        let lost = self.losses.count();
+        let more = lost.saturating_sub(self.told.swap(lost, Ordering::Relaxed));
+        if more > 0 {
+            tracing::warn!(
+                event = "log.lost",
+                lines = more,
+                "log lines were lost: standard error took them too slowly"
+            );
+        }
+    }
+}
+
+static INSTALLED: OnceLock<Installed> = OnceLock::new();
 
 /// The same to a writer of the caller's choice; the caller installs it.
 ///
 /// # Errors
 /// [`LogError::Filter`].
-pub fn subscriber<W>(config: &Log, writer: W) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, LogError>
+pub fn subscriber<W>(config: &Log, writer: W) -> Result<Subscriber, LogError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    Ok(releveled(config, writer)?.0)
+    Ok(parts(config, writer)?.subscriber)
 }
 
-type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;
+struct Parts {
+    subscriber: Subscriber,
+    relevel: Relevel,
+    storm: Arc<storm::Storm>,
+}
 
-fn releveled<W>(config: &Log, writer: W) -> Result<(Subscriber, Relevel), LogError>
+fn parts<W>(config: &Log, writer: W) -> Result<Parts, LogError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse(&config.level)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let (filter, handle) = reload::Layer::<_, Registry>::new(EnvFilter::builder().parse(&config.level)?);
+    let storm = storm::Storm::new(config.storm);
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer);
+    let lines = match config.format {
+        LogFormat::Text => lines.fmt_fields(text::Text).boxed(),
+        LogFormat::Json => lines.event_format(json::Json::Plain).boxed(),
+        LogFormat::Gcp => lines.event_format(json::Json::gcp(config.gcp_project.as_deref())).boxed(),
+    };
+    let subscriber = Registry::default().with(filter).with(storm::Gate(Arc::clone(&storm))).with(lines);
     // The subscriber lives as long as the process, so that its handle always finds it.
-    Ok(match config.format {
-        LogFormat::Text => {
-            let builder = builder.with_ansi(false).with_filter_reloading();
-            let handle = builder.reload_handle();
-            (Box::new(builder.finish()), Box::new(move |filter| drop(handle.reload(filter))))
-        }
-        LogFormat::Json => {
-            let builder = builder.json().with_filter_reloading();
-            let handle = builder.reload_handle();
-            (Box::new(builder.finish()), Box::new(move |filter| drop(handle.reload(filter))))
-        }
-    })
+    let relevel = Box::new(move |filter| drop(handle.reload(filter)));
+    Ok(Parts { subscriber: Box::new(subscriber), relevel, storm })
 }
 
-/// Writes the line of an event. Every line about a session has `user`, `thread` and `isolation_key`, all made from the
-/// one [`SessionKey`] that the gate, the journal and the agent use too (M2, M26).
-pub fn event(event: &Event) {
-    match event {
-        Event::SessionCreated { key, connection, path, waited } => created(key, connection, *path, *waited),
-        Event::SessionAttached { key, connection, path } => debug!(
-            user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
-            path = path.as_str(), "a connection was attached to a session that was there"
-        ),
-        Event::SessionLingers { key } => debug!(
-            user = %key.user(), thread = %key.thread(), isolation_key = %key,
-            "a session lost its last connection and stays warm"
-        ),
-        Event::SessionReleased { key, reason } => info!(
-            user = %key.user(), thread = %key.thread(), isolation_key = %key,
-            reason = reason.as_str(), "a session ended"
-        ),
-        Event::SessionEvicted { key, reason, eviction } => info!(
-            user = %key.user(), thread = %key.thread(), isolation_key = %key, level = eviction.level.as_str(),
-            reason = reason.as_str(), evidence = %Proof(&eviction.evidence), "a session was reclaimed"
-        ),
-        Event::WouldEvict { key, eviction } => info!(
-            user = %key.user(), thread = %key.thread(), isolation_key = %key, level = eviction.level.as_str(),
-            evidence = %Proof(&eviction.evidence), "shadow: this session would have been reclaimed"
-        ),
-        Event::WouldWait { key } => info!(
-            user = %key.user(), thread = %key.thread(), isolation_key = %key,
-            "shadow: every session is protected, and this open would have had to wait"
-        ),
-        Event::Queued { key, position } => info!(
-            user = %key.user(), thread = %key.thread(), isolation_key = %key, position,
-            "every session is protected and the reserve is taken: an open waits in the queue"
-        ),
-        Event::Waiting { key, connection } => info!(
-            user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
-            "an open waits while the user's connections are probed"
-        ),
-        Event::Connected { .. }
-        | Event::Disconnected { .. }
-        | Event::Zombie { .. }
-        | Event::Pressure { .. }
-        | Event::Refused { .. }
-        | Event::Breaker { .. }
-        | Event::Repaired { .. }
-        | Event::CloseUnconfirmed { .. } => connection_event(event),
-    }
-}
-
-fn created(
-    key: &SessionKey,
-    connection: &lychgate_core::ConnectionId,
-    path: AdmissionPath,
-    waited: std::time::Duration,
-) {
-    let waited_ms = waited.as_millis() as u64;
-    match path {
-        AdmissionPath::Attach
-        | AdmissionPath::Takeover
-        | AdmissionPath::Free
-        | AdmissionPath::Reserve
-        | AdmissionPath::Queue
-        | AdmissionPath::Shadow => info!(
-            user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
-            path = path.as_str(), waited_ms, "a session was opened"
-        ),
-        AdmissionPath::Reclaimed(level) => info!(
-            user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
-            path = "reclaimed", level = level.as_str(), waited_ms,
-            "a session was opened in a slot that was reclaimed for it: a lockout was prevented"
-        ),
-    }
-}
-
-/// The events that concern a user or one of his connections, and no session.
-fn connection_event(event: &Event) {
-    match event {
-        Event::Connected { user, connection, superseded: None } => {
-            info!(%user, %connection, "a connection was registered")
-        }
-        Event::Connected { user, connection, superseded: Some(old) } => {
-            info!(%user, %connection, superseded = %old, "a connection replaced an older one of the same tab")
-        }
-        Event::Disconnected { user, connection, reason } => {
-            let reason = reason.map_or("ended_by_itself", |reason| reason.as_str());
-            info!(%user, %connection, reason, "a connection left");
-        }
-        Event::Zombie { user, connection, kind, evidence } => info!(
-            %user, %connection, kind = kind.as_str(), evidence = %Proof(evidence), "a connection is dead"
-        ),
-        Event::Pressure { user, usage } => match usage.level {
-            Pressure::Ok => debug!(
-                %user, pressure = usage.level.as_str(), used = usage.used, limit = usage.limit,
-                "the user is below every watermark again"
-            ),
-            Pressure::Watch | Pressure::Warn | Pressure::High | Pressure::Full => info!(
-                %user, pressure = usage.level.as_str(), used = usage.used, limit = usage.limit,
-                "the user moved into another band of his limit"
-            ),
-        },
-        Event::Refused { user, connection, thread, refusal } => {
-            refused(user, connection, thread.as_ref(), *refusal);
-        }
-        Event::CloseUnconfirmed { user, connection } => info!(
-            %user, %connection, "a close was not confirmed in time; the socket is torn down"
-        ),
-        Event::Breaker { user, step, state } => {
-            let user = user.as_ref().map_or("(node)", |user| user.as_str());
-            warn!(user, step = step.as_str(), state = state.as_str(), "a breaker round a step of reclaim moved");
-        }
-        Event::Repaired { user, broken } => {
-            error!(%user, broken, "an invariant of the gate did not hold, and was repaired: this is a defect");
-        }
-        Event::SessionCreated { .. }
-        | Event::SessionAttached { .. }
-        | Event::SessionLingers { .. }
-        | Event::SessionReleased { .. }
-        | Event::SessionEvicted { .. }
-        | Event::WouldEvict { .. }
-        | Event::WouldWait { .. }
-        | Event::Queued { .. }
-        | Event::Waiting { .. } => {}
-    }
-}
-
-/// A full node wakes somebody: it is the one way in which a user who did nothing wrong is sent away.
-fn refused(
-    user: &lychgate_core::UserId,
-    connection: &lychgate_core::ConnectionId,
-    thread: Option<&lychgate_core::ThreadId>,
-    refusal: Refusal,
-) {
-    let thread = thread.map(tracing::field::display);
-    match refusal {
-        Refusal::Overload { retry_in } => warn!(
-            %user, thread, %connection, reason = "overload", retry_in_ms = retry_in.as_millis() as u64,
-            "a user was refused because the node or his address is full"
-        ),
-        Refusal::Draining { retry_in } => info!(
-            %user, thread, %connection, reason = "draining", retry_in_ms = retry_in.as_millis() as u64,
-            "a user was sent to another node"
-        ),
-        Refusal::NoSlot { retry_in } => warn!(
-            %user, thread, %connection, reason = "no_slot", retry_in_ms = retry_in.as_millis() as u64,
-            "a user was refused because every session of his lives and limits.force is \"never\""
-        ),
-        Refusal::NotConnected => debug!(
-            %user, thread, %connection, reason = "not_connected", "an open came from a connection that had gone"
-        ),
-    }
-}
-
-/// Evidence on one line.
-struct Proof<'a>(&'a Evidence);
-
-impl std::fmt::Display for Proof<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "missed_pings={} missed_probes={} silent_ms={}",
-            self.0.missed_pings,
-            self.0.missed_probes,
-            self.0.silent_for.as_millis()
-        )?;
-        let times = [
-            ("unanswered_ms", self.0.unanswered_for),
-            ("blocked_ms", self.0.blocked_for),
-            ("unacked_ms", self.0.backlog.unacked_for),
-        ];
-        for (name, time) in times {
-            if let Some(time) = time {
-                write!(f, " {name}={}", time.as_millis())?;
-            }
-        }
-        match self.0.backlog.queued_bytes {
-            0 => Ok(()),
-            bytes => write!(f, " queued_bytes={bytes}"),
-        }
-    }
+/// A panic as a line of the log, with a backtrace where `RUST_BACKTRACE` asks for one.
+fn panicked(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("(no text)");
+    let location = panic.location().map(tracing::field::display);
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("(no name)");
+    tracing::error!(event = "gateway.panicked", thread, location, backtrace, "panicked at: {message}");
 }
 
 #[cfg(test)]

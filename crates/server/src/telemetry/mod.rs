@@ -1,11 +1,17 @@
-//! Eyes: structured logs and metrics of everything that the gate decides.
+//! Eyes: structured logs, metrics and traces of everything that the gate decides.
 //!
 //! ```text
 //! driver --Output::Event--> logs::event      one line, with user, thread, isolation key
-//!                      '--> Metrics::on_event --scrape: Population--> GET /metrics
+//!                      |--> Metrics::on_event --scrape: Population--> GET /metrics
+//!                      '--> Traces::on_event  spans --OTLP--> a collector, where one is configured
 //! ```
 
+pub mod alerts;
+pub mod forecast;
 pub mod logs;
 pub mod metrics;
+pub mod traces;
 
+pub use forecast::{NodeForecast, Outlook};
 pub use metrics::{Metrics, Population};
+pub use traces::Traces;

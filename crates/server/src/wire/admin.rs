@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 mod explain;
 mod sessions;
 
-pub use explain::{Decision, Explained};
+pub use explain::{Decision, DecisionPage, Explained, Told};
 pub use sessions::{Connection, HealthReason, LentLimit, Listed, Session, User};
 
 /// Now or a while ago, as these routes tell times.

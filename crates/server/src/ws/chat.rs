@@ -23,7 +23,7 @@ use crate::outbox::{Frame, Outbox, Traffic};
 use crate::run::{Runs, StartRun};
 use crate::session::Sessions;
 use crate::sink::{Line, Sink};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces, traces};
 use crate::wire::{self, Client};
 use crate::ws::{Ending, Handler, Violation};
 
@@ -50,6 +50,8 @@ pub struct Services {
     pub doorkeeper: Arc<Doorkeeper>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What is traced.
+    pub traces: Arc<Traces>,
     /// Bad frames in a row before 4500.
     pub max_bad_frames: u32,
 }
@@ -111,6 +113,7 @@ enum Standing {
 struct Stranger {
     identity: Option<Box<Identity>>,
     visitor: Visitor,
+    arrival: Option<Box<traces::Arrival>>,
 }
 
 impl Chat {
@@ -121,7 +124,7 @@ impl Chat {
             Introduction::Proven(identity) => (Some(identity), Introduction::ByHello),
             other => (None, other),
         };
-        let standing = Standing::Stranger(Box::new(Stranger { identity, visitor }));
+        let standing = Standing::Stranger(Box::new(Stranger { identity, visitor, arrival: None }));
         let mut chat = Self { services, outbox, bad_frames: 0, standing, counted: Traffic::default() };
         match introduction {
             Introduction::ByHello | Introduction::Proven(_) => {}
@@ -130,6 +133,15 @@ impl Chat {
             Introduction::WrongVersion => chat.dismiss(&Close::UnsupportedVersion.closing()),
         }
         chat
+    }
+
+    /// With what its trace has to know of its request.
+    #[must_use]
+    pub fn arrived(mut self, arrival: Option<Box<traces::Arrival>>) -> Self {
+        if let Standing::Stranger(stranger) = &mut self.standing {
+            stranger.arrival = arrival;
+        }
+        self
     }
 
     /// Counted when the client is heard and at the end, not with every frame: nobody waits for a counter.
@@ -265,12 +277,15 @@ impl Chat {
         // For the audit trail only: a name that is none is no reason to turn its tab away.
         let client = hello.client.as_deref().and_then(|client| ClientId::parse(client).ok());
         let (user, plan, proof) = (identity.user.clone(), identity.plan.clone(), identity.proof);
+        let (connection, arrival) = (ConnectionId::from_random(random_bits()), stranger.arrival.take());
+        let traces = &self.services.traces;
+        let joined = arrival.and_then(|arrival| traces.connected(connection, &user, "websocket", *arrival));
         let registration = self.services.driver.connect(Arrival {
             expires_in: identity.expires_in(),
             user: identity.user,
             plan: identity.plan,
             proof: identity.proof,
-            connection: ConnectionId::from_random(random_bits()),
+            connection,
             // An unknown or malformed one is ignored without an error (protocol.md, rule 3).
             prev: hello.prev.as_deref().and_then(|prev| prev.parse().ok()),
             heartbeat,
@@ -280,7 +295,9 @@ impl Chat {
         tracing::debug!(
             connection = %registration.connection(), user = %registration.user(), sdk = hello.sdk.as_deref(), "hello"
         );
-        self.standing = Standing::Guest(Guest { registration, plan, agents: identity.agents, client, refreshed: None });
+        let agents = identity.agents;
+        let guest = Guest { registration, plan, agents, client, refreshed: None, _joined: joined };
+        self.standing = Standing::Guest(guest);
         // From here on a revocation or a logout finds the connection; one that came since the check has not.
         if let Err(error) = self.services.doorkeeper.recheck(&user, proof) {
             self.refuse(&Dismissal::Token(error));
@@ -304,7 +321,8 @@ impl Chat {
         guest.registration.used(key.clone());
         let reply = Arc::clone(&self.outbox) as Arc<dyn Sink>;
         let (plan, agents) = (guest.plan.clone(), guest.agents.clone());
-        let start = StartRun { key, plan, agents, run: run_id, input: run.input, agent: run.agent, reply };
+        let trace = self.services.traces.asker(guest.registration.connection());
+        let start = StartRun { key, plan, agents, run: run_id, input: run.input, agent: run.agent, reply, trace };
         self.services.runs.start(start);
         Ok(())
     }
@@ -364,6 +382,12 @@ impl Handler for Chat {
     fn on_ping_written(&mut self) {
         if let Standing::Guest(guest) = &self.standing {
             guest.registration.ping_written();
+        }
+    }
+
+    fn on_last_words(&mut self, sign: Sign) {
+        if let Standing::Guest(guest) = &self.standing {
+            guest.registration.heard(sign);
         }
     }
 

@@ -48,6 +48,7 @@ async fn connect(State(door): State<Door>, mut request: Request<Body>) -> Respon
     if let Err(refused) = door.services.doorkeeper.check_origin(origin) {
         return foreign_origin(&refused.to_string());
     }
+    let arrival = door.services.traces.arrival(headers);
     let introduction = match speaks_another_version(headers, upgrade.protocol()) {
         true => Introduction::WrongVersion,
         false => {
@@ -58,7 +59,7 @@ async fn connect(State(door): State<Door>, mut request: Request<Body>) -> Respon
         }
     };
     let services = Arc::clone(&door.services);
-    upgrade.serve(&door.bounds, move |outbox| Chat::new(services, outbox, visitor, introduction))
+    upgrade.serve(&door.bounds, move |outbox| Chat::new(services, outbox, visitor, introduction).arrived(arrival))
 }
 
 /// What the request proves. A bad token is answered on the socket, where a browser can read it (hazard R10), and so is

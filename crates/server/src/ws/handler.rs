@@ -1,6 +1,6 @@
 //! What a connection tells its owner, and how it ends.
 
-use lychgate_core::{End, WriteProgress};
+use lychgate_core::{End, Sign, WriteProgress};
 
 use super::violation::Violation;
 
@@ -26,6 +26,10 @@ pub trait Handler: Send + 'static {
 
     /// A ping that [`crate::outbox::Outbox::ping`] answered with `Queued` is written: from now on silence counts.
     fn on_ping_written(&mut self);
+
+    /// The peer was called dead, its socket is gone, and this it had said before: nothing is to be done about it, but the
+    /// verdict was wrong. Comes before [`Handler::on_end`], once at most.
+    fn on_last_words(&mut self, _sign: Sign) {}
 
     /// Whether the peer has said who it is. Asked after every read until it is true: then the hello deadline is
     /// freed and the connection leaves the listener's pool of strangers.

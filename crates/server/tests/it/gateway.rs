@@ -7,7 +7,7 @@
 //! ```
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ use tokio::time::timeout;
 pub(crate) mod client;
 
 pub(crate) use client::{Call, Client, Heard};
+
+use crate::record;
 
 /// No test waits longer for anything. Generous, because other work may hold the machine; nothing waits it out.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -107,8 +109,13 @@ impl Process {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (writer, log) = watch::channel(Log::default());
         let (running, over) = mpsc::sync_channel(1);
+        let mut recorded = record::log();
+        [SECRET, KEY, READ_KEY].into_iter().for_each(record::secret);
+        let proves = |name: &str| ["KEY", "SECRET", "TOKEN", "HEADERS"].iter().any(|word| name.contains(word));
+        environment.iter().filter(|(name, _)| proves(name)).for_each(|(_, value)| record::secret(value));
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
+                recorded.iter_mut().for_each(|log| writeln!(log, "{line}").unwrap());
                 writer.send_modify(|log| log.lines.push(line));
             }
             writer.send_modify(|log| log.is_over = true);
@@ -262,7 +269,10 @@ pub(crate) fn configuration(keys: &[&str]) -> Vec<String> {
     let name = |line: &str| line.split(" = ").next().unwrap().to_owned();
     let given: Vec<String> = keys.iter().copied().map(name).collect();
     let usual = KEYS.into_iter().filter(|line| !given.contains(&name(line)));
-    usual.chain(keys.iter().copied()).map(str::to_owned).collect()
+    // Everything is searched for what must not be in it.
+    let recorded = [r#"log.level = "trace""#, "log.storm_lines = 0"];
+    let recorded = recorded.into_iter().filter(|line| record::is_on() && !given.contains(&name(line)));
+    usual.chain(recorded).chain(keys.iter().copied()).map(str::to_owned).collect()
 }
 
 /// What a good token says.
@@ -277,5 +287,8 @@ pub(crate) fn token(claims: &Value) -> String {
 }
 
 pub(crate) fn sign(claims: &Value, secret: &str) -> String {
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).unwrap();
+    record::secret(&token);
+    token
 }

@@ -1,6 +1,7 @@
 //! What operators see, and do, on the listener that is theirs.
 
 mod audit;
+mod decisions;
 mod examples;
 mod keys;
 mod list;

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::gateway::{Client, Gateway, Heard, soon};
 
 /// Probes that are over soon, and sessions that do not linger.
-const QUICK: [&str; 4] = [
+pub(crate) const QUICK: [&str; 4] = [
     r#"limits.linger = "100ms""#,
     r#"limits.ladder_deadline = "2s""#,
     r#"liveness.probe_deadline = "500ms""#,
@@ -20,13 +20,13 @@ const QUICK: [&str; 4] = [
 ];
 
 /// A client in a task of its own, which reads and therefore answers pings, until it is told to stop.
-struct Living {
+pub(crate) struct Living {
     task: JoinHandle<(Client, Vec<Value>)>,
     stop: watch::Sender<bool>,
 }
 
 impl Living {
-    fn new(mut client: Client) -> Self {
+    pub(crate) fn new(mut client: Client) -> Self {
         let (stop, mut stopped) = watch::channel(false);
         let task = tokio::spawn(async move {
             let mut frames = Vec::new();
@@ -44,7 +44,7 @@ impl Living {
     }
 
     /// All that it heard, and what was on its way to it when it stopped.
-    async fn stop(self) -> (Client, Vec<Value>) {
+    pub(crate) async fn stop(self) -> (Client, Vec<Value>) {
         self.stop.send_replace(true);
         let (mut client, mut frames) = soon(self.task).await.unwrap();
         // One that was closed has heard everything and cannot ask any more.
@@ -59,7 +59,7 @@ impl Living {
     }
 }
 
-async fn session(gateway: &Gateway, n: usize) -> Client {
+pub(crate) async fn session(gateway: &Gateway, n: usize) -> Client {
     let mut client = gateway.connect("ann").await;
     client.open(&format!("t{n}")).await;
     client

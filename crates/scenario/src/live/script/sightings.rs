@@ -86,6 +86,8 @@ pub(super) struct Session {
     pub(super) created: Instant,
     /// Since when nobody is attached.
     pub(super) bare_since: Option<Instant>,
+    /// The gateway itself ended the last socket, which answered nothing: the slot is free.
+    is_buried: bool,
 }
 
 /// The last run of a thread.

@@ -1,6 +1,8 @@
 //! What a mutant says: less, twice, something else, or to somebody else.
 
-use lychgate_core::{BreakerState, Event, EvictReason, Eviction, Evidence, Input, Manner, Output, ReclaimLevel};
+use lychgate_core::{
+    AdmissionPath, BreakerState, Cause, Event, EvictReason, Eviction, Evidence, Input, Manner, Output, ReclaimLevel,
+};
 
 use super::{Fault, Mutant};
 
@@ -45,7 +47,15 @@ impl Mutant {
             }
             (Fault::EvictsWhenALimitFalls, Output::Event(Event::SessionReleased { key, .. })) if self.falls => {
                 let eviction = Eviction { level: ReclaimLevel::Force, evidence: Evidence::default() };
-                Some(Output::Event(Event::SessionEvicted { key, reason: EvictReason::MadeRoom, eviction }))
+                let cause = Cause::Pressure;
+                Some(Output::Event(Event::SessionEvicted { key, reason: EvictReason::MadeRoom, eviction, cause }))
+            }
+            (
+                Fault::GuessesLockouts,
+                Output::Event(Event::SessionCreated { key, connection, path, waited, was_full: _ }),
+            ) => {
+                let was_full = !matches!(path, AdmissionPath::Free | AdmissionPath::Shadow);
+                Some(Output::Event(Event::SessionCreated { key, connection, path, waited, was_full }))
             }
             (_, output) => Some(output),
         }

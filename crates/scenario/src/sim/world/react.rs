@@ -127,7 +127,7 @@ impl<S: Subject> World<S> {
         let tab = self.tabs.entry(it.tab);
         tab.socket = tab.socket.filter(|current| *current != socket);
         let after = match (manner, it.answers()) {
-            (Manner::Abort, _) => Duration::from_millis(1),
+            (Manner::Abort | Manner::Bury(_), _) => Duration::from_millis(1),
             (Manner::Handshake, true) => it.latency,
             (Manner::Handshake, false) => CLOSE_HANDSHAKE,
         };

@@ -125,10 +125,10 @@ impl Control {
         let asked = user.clone();
         let known = self.steer(move |driver| driver.explain(&asked)).await?;
         for decision in known.iter().flat_map(|known| &known.decisions).filter(|decision| decision.at >= began) {
-            if let (Verdict::Evicted(_, eviction), Some(thread)) = (&decision.verdict, &decision.thread) {
+            if let (Verdict::Evicted(_, reclaimed), Some(thread)) = (&decision.verdict, &decision.thread) {
                 let key = SessionKey::new(user.clone(), thread.clone());
                 if !evicted.iter().any(|(known, _)| *known == key) {
-                    evicted.push((key, **eviction));
+                    evicted.push((key, reclaimed.eviction));
                 }
             }
         }

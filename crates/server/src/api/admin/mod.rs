@@ -36,6 +36,7 @@ use crate::store::Store;
 mod access;
 mod attempts;
 mod audit;
+mod decisions;
 mod deed;
 mod evict;
 mod explain;
@@ -58,6 +59,9 @@ const MAX_PUBLICATIONS: usize = 64;
 /// What may be looked at in the driver at a time.
 const MAX_LOOKS: usize = 2;
 
+/// Requests that may wait for the next decision at a time; one more is told to come back.
+const MAX_FOLLOWERS: usize = 16;
+
 /// How long a look may wait for the gate.
 const LOOK_WITHIN: Duration = Duration::from_secs(10);
 
@@ -72,6 +76,7 @@ pub struct Control {
     deeds: Arc<Semaphore>,
     publications: Arc<Semaphore>,
     looks: Arc<Semaphore>,
+    followers: Semaphore,
     probe_deadline: Duration,
     drain: Box<dyn Fn(&str) + Send + Sync>,
     /// That of all routes of the listener; set when they are assembled.
@@ -109,6 +114,7 @@ impl Control {
             deeds: Arc::new(Semaphore::new(MAX_DEEDS)),
             publications: Arc::new(Semaphore::new(MAX_PUBLICATIONS)),
             looks: Arc::new(Semaphore::new(MAX_LOOKS)),
+            followers: Semaphore::new(MAX_FOLLOWERS),
             probe_deadline: config.limits.probe_deadline,
             drain,
             document: OnceLock::new(),
@@ -158,6 +164,7 @@ pub(super) fn routes(control: Arc<Control>) -> OpenApiRouter {
         .routes(routes!(evict::reclaim))
         .routes(routes!(limits::lend, limits::restore))
         .routes(routes!(explain::explain))
+        .routes(routes!(decisions::list))
         .routes(routes!(revoke::revoke))
         .routes(routes!(limits::drain))
         .routes(routes!(audit::audit))

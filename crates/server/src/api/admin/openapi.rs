@@ -64,7 +64,8 @@ mod tests {
     use utoipa::{PartialSchema, ToSchema};
 
     use crate::wire::admin::{
-        Draining, Ended, Error, Explained, Lend, LimitInForce, Listed, PublishBody, Reclaim, Reclaimed, Revoke, Revoked,
+        DecisionPage, Draining, Ended, Error, Explained, Lend, LimitInForce, Listed, PublishBody, Reclaim, Reclaimed,
+        Revoke, Revoked,
     };
     use crate::wire::http::{Publish, Published};
 
@@ -83,6 +84,7 @@ mod tests {
 
     #[test]
     fn every_example_is_what_it_is_an_example_of() {
+        example_of::<DecisionPage>();
         example_of::<Draining>();
         example_of::<Ended>();
         example_of::<Error>();

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use axum::Router;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use lychgate_core::Census;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -42,7 +43,10 @@ async fn ask(address: SocketAddr, method: &str, path: &str) -> String {
 
 fn admin_state() -> Admin {
     let health = Arc::new(Health::new(|| None));
-    Admin::new(health, Arc::new(Metrics::new()), || Population { sessions: 7, ..Population::default() })
+    Admin::new(health, Arc::new(Metrics::new()), || Population {
+        census: Census { sessions: 7, ..Census::default() },
+        ..Population::default()
+    })
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ pub(super) struct Wanted {
     pub(super) key: SessionKey,
     pub(super) once: Option<String>,
     pub(super) events: Vec<Event>,
+    /// Nothing of it stays in the log.
+    pub(super) is_rehearsal: bool,
 }
 
 impl Wanted {

@@ -8,8 +8,10 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::super::{Frame, Outbox, Sent};
@@ -23,6 +25,11 @@ const NARROW: u32 = 4_096;
 
 /// An outbox over TLS, and the socket of a client who reads what he likes.
 async fn over_a_narrow_link() -> (Arc<Outbox>, TcpStream) {
+    let (outbox, peer) = over_tls().await;
+    (outbox, peer.into_inner().0)
+}
+
+async fn over_tls() -> (Arc<Outbox>, TlsStream<TcpStream>) {
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate =
         rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap().der().clone();
@@ -49,7 +56,7 @@ async fn over_a_narrow_link() -> (Arc<Outbox>, TcpStream) {
     };
     let (ours, theirs) = timeout(PATIENCE, async { tokio::try_join!(accept, connect) }).await.unwrap().unwrap();
     let (socket, session) = ours.into_inner();
-    (Outbox::new(Transport::tls(socket, session), 1 << 20), theirs.into_inner().0)
+    (Outbox::new(Transport::tls(socket, session), 1 << 20), theirs)
 }
 
 /// The next thing that the connection's task is told.
@@ -87,4 +94,14 @@ async fn what_waits_over_tls_is_counted_once() {
     let waits = usize::try_from(outbox.backlog().queued_bytes).unwrap();
     // The end of the handshake may be on its way still.
     assert!(waits <= frame.wire_bytes() + 1_000, "{waits}");
+}
+
+#[tokio::test]
+async fn what_a_buried_peer_had_said_over_tls_is_kept_in_the_clear() {
+    let (outbox, mut peer) = over_tls().await;
+    peer.write_all(b"here I am").await.unwrap();
+    peer.flush().await.unwrap();
+    // On loopback what was written has arrived.
+    outbox.bury();
+    assert_eq!(outbox.take_last_words(), b"here I am");
 }

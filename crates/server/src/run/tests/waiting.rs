@@ -71,6 +71,7 @@ fn ask_again(world: &World, run: &str, agent: Option<&str>) -> Arc<Recorder> {
         input: RunInput::default(),
         agent: agent.map(str::to_owned),
         reply: reply.clone(),
+        trace: None,
     });
     reply
 }

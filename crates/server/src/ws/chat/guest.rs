@@ -13,6 +13,7 @@ use super::complaint::Complaint;
 use super::dismissal::{Dismissal, Refresh};
 use crate::auth::AuthError;
 use crate::driver::Registration;
+use crate::telemetry::traces::Joined;
 use crate::wire;
 
 /// Between two fresh tokens that are looked at: a loop on one connection must not cost a signature for every frame.
@@ -28,6 +29,8 @@ pub(super) struct Guest {
     pub(super) client: Option<ClientId>,
     /// When a fresh token of his was last looked at.
     pub(super) refreshed: Option<Time>,
+    /// Of a connection that joined its client's trace.
+    pub(super) _joined: Option<Box<Joined>>,
 }
 
 impl Guest {

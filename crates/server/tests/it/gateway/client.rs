@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::{Doors, soon};
+use crate::record;
 use crate::socket::Socket;
 use crate::tls::authority::Authority;
 
@@ -43,6 +44,7 @@ impl Call {
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        record::header(name, value);
         self.headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
         self
     }
@@ -50,6 +52,7 @@ impl Call {
     /// With a query in the address.
     pub(crate) fn query(mut self, query: &str) -> Self {
         self.query = format!("?{query}");
+        record::address(&self.query);
         self
     }
 
@@ -120,6 +123,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn say(&mut self, frame: Value) {
+        record::said(&frame);
         self.send(Message::text(frame.to_string())).await.unwrap();
     }
 

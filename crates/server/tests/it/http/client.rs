@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::gateway::{Doors, KEY, soon};
+use crate::record;
 
 /// A request to be made.
 pub(crate) struct Ask {
@@ -97,6 +98,9 @@ impl Ask {
             socket.set_recv_buffer_size(bytes).unwrap();
         }
         let mut socket = soon(socket.connect(gateway.address)).await.unwrap();
+        record::address(&self.path);
+        self.headers.iter().for_each(|(name, value)| record::header(name, value));
+        serde_json::from_slice(&self.body).iter().for_each(record::said);
         let mut head =
             format!("{} {} HTTP/1.1\r\nhost: test\r\nconnection: {}\r\n", self.method, self.path, self.connection);
         for (name, value) in &self.headers {

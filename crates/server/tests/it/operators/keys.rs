@@ -18,6 +18,7 @@ pub(super) fn routes() -> Vec<(&'static str, String, Value)> {
         ("PUT", "/v1/admin/users/ann/limits".to_owned(), json!({"max_sessions": 30, "for": "1h"})),
         ("DELETE", "/v1/admin/users/ann/limits".to_owned(), none.clone()),
         ("GET", "/v1/admin/users/ann/explain".to_owned(), none.clone()),
+        ("GET", "/v1/admin/decisions".to_owned(), none.clone()),
         ("POST", "/v1/admin/revocations".to_owned(), json!({"user": "ann"})),
         ("GET", "/v1/admin/audit".to_owned(), none.clone()),
         ("POST", "/v1/admin/publish".to_owned(), json!({"user": "ann", "key": "k", "events": [{"type": "CUSTOM"}]})),

@@ -168,6 +168,7 @@ impl Server {
         let socket = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = socket.local_addr().unwrap();
         let server = config::Server {
+            readiness_interval: Duration::from_secs(5),
             public_url: None,
             listen: address,
             admin_listen: address,

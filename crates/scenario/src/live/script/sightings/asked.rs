@@ -22,10 +22,15 @@ pub(super) struct Asked {
     pub(super) position: Option<u64>,
     /// How long the plan had the gateway stand still meanwhile.
     pub(super) stalled: Duration,
+    /// Every slot of the user was taken when it was sent.
+    pub(super) is_at_limit: bool,
 }
 
 /// Within this time an authenticated user who asks for a session gets one (invariant I3).
 const PROMISED_WITHIN: Duration = Duration::from_secs(10);
+
+/// A session whose last socket was lost keeps its slot so long, by default.
+const LINGERS: Duration = Duration::from_secs(10);
 
 /// An answered open counts for the verdict so long: it may have been served in the same moment as an eviction.
 const RECENT: Duration = Duration::from_secs(1);
@@ -42,6 +47,7 @@ impl Sightings {
         let is_pending = |it: &Asked| it.line == line && it.reference == reference && it.answered.is_none();
         // The same reference on the same socket is the same open.
         if !self.asked.iter().any(is_pending) {
+            let is_at_limit = self.is_at_limit(known.as_deref().unwrap_or(&reference), now);
             self.asked.push(Asked {
                 line,
                 reference,
@@ -50,12 +56,25 @@ impl Sightings {
                 is_queued: false,
                 position: None,
                 stalled: Duration::ZERO,
+                is_at_limit,
             });
         }
         match thread {
             Thread::Named(_) => Some(known.unwrap_or_else(|| thread.to_string())),
             Thread::New(_) => known,
         }
+    }
+
+    /// Whether a gateway that checks and refuses would refuse a session for this thread now: those that the user holds, by
+    /// what his clients sent and heard, and those that he asked for fill his limit. It asks nobody: what background reclaim
+    /// takes is told to the sockets, and a slot that is free is known to be.
+    fn is_at_limit(&self, thread: &str, now: Instant) -> bool {
+        let lingers = |since: Option<Instant>| since.is_none_or(|since| now.duration_since(since) < LINGERS);
+        let held =
+            self.sessions.iter().filter(|it| !it.is_buried && lingers(it.bare_since)).map(|it| it.thread.as_str());
+        let asked = self.asked.iter().filter(|it| it.answered.is_none()).map(|it| it.reference.as_str());
+        let taken: BTreeSet<&str> = held.chain(asked).collect();
+        !taken.contains(thread) && self.limit.is_some_and(|limit| taken.len() >= limit)
     }
 
     /// Where an open stands in the queue, as it was told last.
@@ -107,15 +126,25 @@ impl Sightings {
                 let told = format!("u{user} {name} was answered after {waited:.1?}, {PROMISED_WITHIN:?} are promised");
                 self.outcome.refused(&told);
             }
-            false => self.outcome.admitted(now.duration_since(at)),
+            false => {
+                self.outcome.admitted(now.duration_since(at));
+                self.outcome.prevented(self.asked[asked].is_at_limit);
+            }
         }
     }
 
     /// An open was answered with `closed`.
     pub(super) fn admit_untold(&mut self, asked: usize, closed: &Closed, now: Instant) {
+        let is_at_limit = self.asked[asked].is_at_limit;
         match (closed.reason.as_str(), self.lines[self.asked[asked].line].answers()) {
-            ("evicted", true) if self.lost_its_slot(asked, &closed.thread, now) => self.outcome.admitted_untold(),
-            ("evicted", false) => self.outcome.admitted_untold(),
+            ("evicted", true) if self.lost_its_slot(asked, &closed.thread, now) => {
+                self.outcome.admitted_untold();
+                self.outcome.prevented(is_at_limit);
+            }
+            ("evicted", false) => {
+                self.outcome.admitted_untold();
+                self.outcome.prevented(is_at_limit);
+            }
             // Who is dead is locked out of nothing: his open is withdrawn.
             ("unresponsive" | "slow", false) => {}
             (reason, _) => {

@@ -71,6 +71,9 @@ impl Sightings {
             }
         }
         self.end(line, now);
+        if !was_live && !is_expected {
+            self.sessions.iter_mut().filter(|it| it.bare_since == Some(now)).for_each(|it| it.is_buried = true);
+        }
         let open: Vec<String> = self
             .asked
             .iter()
@@ -95,12 +98,13 @@ impl Sightings {
         let number = match self.sessions.iter_mut().find(|it| it.thread == opened.thread) {
             Some(session) => {
                 session.bare_since = None;
+                session.is_buried = false;
                 session.number
             }
             None => {
                 self.numbers += 1;
                 let (thread, number) = (opened.thread.clone(), self.numbers);
-                self.sessions.push(Session { thread, number, created: now, bare_since: None });
+                self.sessions.push(Session { thread, number, created: now, bare_since: None, is_buried: false });
                 number
             }
         };

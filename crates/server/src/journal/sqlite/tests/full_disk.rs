@@ -69,6 +69,7 @@ async fn on_a_full_disk_runs_still_end_and_when_there_is_room_everything_goes_on
     assert!(refused.unwrap().to_string().contains("full"));
     assert_eq!(journal.trouble().as_deref(), Some("journal: the disk is full"));
     assert!(journal.append(&keys[1], vec![content("m", "more")]).await.is_err());
+    assert!(journal.rehearse(&keys[1], content("m", "more")).await.is_err(), "readiness does not count on the ballast");
     for key in &keys {
         journal.append(key, vec![finished("r")]).await.unwrap();
     }

@@ -146,7 +146,7 @@ fn a_thread_is_remembered_only_while_a_run_is_in_flight() {
     let bounds = Bounds { max_events: 99, max_messages: 99, max_bytes: 99_999 };
     let mut ledger = Ledger::new(&db, bounds).unwrap();
     let mut append = |events: Vec<Event>| {
-        let wanted = Wanted { key: key("ann", "t"), once: None, events };
+        let wanted = Wanted { key: key("ann", "t"), once: None, events, is_rehearsal: false };
         ledger.begin(&db).unwrap();
         ledger.append(&db, &wanted, wanted::Room::Enough).unwrap();
         ledger.open_threads()
@@ -165,7 +165,7 @@ fn what_is_kept_back_for_a_full_disk_goes_to_ends_of_runs_and_to_nothing_else() 
     let bounds = Bounds { max_events: 99, max_messages: 99, max_bytes: 99_999 };
     let mut ledger = Ledger::new(&db, bounds).unwrap();
     let mut append = |thread: &str, once: Option<&str>, room, events: Vec<Event>| {
-        let wanted = Wanted { key: key("ann", thread), once: once.map(str::to_owned), events };
+        let wanted = Wanted { key: key("ann", thread), once: once.map(str::to_owned), events, is_rehearsal: false };
         ledger.begin(&db).unwrap();
         ledger.append(&db, &wanted, room).is_ok()
     };

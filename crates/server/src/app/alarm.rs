@@ -1,0 +1,118 @@
+//! The built-in alerts, on a thread and a runtime of their own: they tell of a runtime that does not run.
+//!
+//! ```text
+//!  thread "alerts": every alerts.interval: scrape -> Watch -> Bell -> webhooks, metrics, whoever listens
+//!                   webhooks: POST
+//!  driver: Event::Pressure ----------------------------> Bell
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::config;
+use crate::error::Error;
+use crate::telemetry::Metrics;
+use crate::telemetry::alerts::{ALERTS, Bell, Watch, Webhook};
+
+/// How long a scrape may take. One that takes longer shows nothing.
+const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Threads that may wait: for a scrape, for one that hangs still, and to look a name up.
+const BLOCKING_THREADS: usize = 4;
+
+/// The running thread; dropping it stops it. Nobody waits for its end: it may be in the middle of a request.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    stop: CancellationToken,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Alarm {
+    /// Evaluates what `scrape` gives, which may block, and tells everybody who listens to `bell`, and the webhooks of the
+    /// configuration.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the system denies a runtime or a thread.
+    pub(super) fn start(
+        config: &config::Alerts,
+        bell: Arc<Bell>,
+        metrics: &Arc<Metrics>,
+        scrape: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let webhook = |(name, webhook): (&String, &config::Webhook)| {
+            Arc::new(Webhook::new(name, webhook.clone(), config, &node, Arc::clone(metrics)))
+        };
+        let webhooks: Vec<Arc<Webhook>> = config.webhooks.iter().map(webhook).collect();
+        bell.listen(Arc::clone(metrics) as _);
+        webhooks.iter().for_each(|webhook| bell.listen(Arc::clone(webhook) as _));
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .build()
+            .map_err(|source| Error::System { what: "start the runtime for alerts", source })?;
+        let stop = CancellationToken::new();
+        let (stopped, every) = (stop.clone(), config.interval);
+        // Owned by its thread; one that the system denies drops it without waiting.
+        let mut runtime = Unwaited(Some(runtime));
+        let run = move || {
+            let Some(runtime) = runtime.0.take() else { return };
+            for webhook in webhooks {
+                runtime.spawn(async move { webhook.run().await });
+            }
+            runtime.block_on(async {
+                tokio::select! {
+                    () = evaluate(every, &bell, Arc::new(scrape)) => {}
+                    () = stopped.cancelled() => {}
+                }
+            });
+            runtime.shutdown_background();
+        };
+        std::thread::Builder::new()
+            .name("alerts".to_owned())
+            .spawn(run)
+            .map_err(|source| Error::System { what: "start the thread for alerts", source })?;
+        Ok(Self { stop })
+    }
+}
+
+/// Looks at every condition, for ever.
+async fn evaluate(every: Duration, bell: &Bell, scrape: Arc<dyn Fn() -> String + Send + Sync>) {
+    let mut watch = Watch::new(&ALERTS);
+    let began = Instant::now();
+    let mut ticks = interval(every);
+    // After a machine that slept the history has a gap; to look often in a row would not fill it.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let now = ticks.tick().await;
+        let scrape = Arc::clone(&scrape);
+        // One that hangs, because what it counts is locked, must not hold the webhooks.
+        match timeout(SCRAPE_WITHIN, spawn_blocking(move || scrape())).await {
+            Ok(Ok(text)) => bell.ring(&watch.look(now.duration_since(began), Timestamp::now(), &text)),
+            Ok(Err(error)) => tracing::error!(%error, "the metrics could not be read for the alerts"),
+            Err(_) => tracing::warn!("the metrics were not counted in time; alerts are evaluated later"),
+        }
+    }
+}
+
+/// A runtime whose end nobody waits for.
+struct Unwaited(Option<Runtime>);
+
+impl Drop for Unwaited {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

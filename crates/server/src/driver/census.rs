@@ -1,0 +1,42 @@
+//! What the node holds, counted from the records when somebody asks (cause C9).
+
+use lychgate_core::Census;
+
+use super::{Driver, lock};
+
+/// Users of a shard who are counted under one lock.
+const CENSUS_USERS: usize = 512;
+
+impl Driver {
+    /// What the node holds, recounted; takes time in proportion to the number of users. No lock is held for longer than
+    /// [`CENSUS_USERS`] take: whoever counts must not keep admissions waiting (hazard R13).
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        let now = self.now();
+        for shard in &self.shards {
+            let mut place = 0;
+            loop {
+                let (counted, more) = lock(shard).gate.census_of(place..place + CENSUS_USERS, now);
+                census.add(&counted);
+                if !more {
+                    break;
+                }
+                place += CENSUS_USERS;
+            }
+        }
+        census
+    }
+
+    /// Breakers of the node that have a step of reclaim skipped; 0 to 2.
+    #[must_use]
+    pub fn open_node_breakers(&self) -> usize {
+        self.breakers.open(self.now())
+    }
+
+    /// How many connections the node may hold.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.bounds.per_node()
+    }
+}
