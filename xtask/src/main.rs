@@ -32,7 +32,7 @@ const HELP: &str = "\
 cargo xtask <command>
 
   demo [ARGS...]               build the gateway and start `lychgate demo ARGS...` on loopback
-  test                         everything that CI runs, with a table at the end
+  test [WORD...]               everything that CI runs, or the steps named, with a table at the end
   lint [NAME...]               all lints, or those named
   schedules [--seed N]         the driver under many orders of its threads
   sim [--seed N] [--plans N]   simulate random plans against the reference model

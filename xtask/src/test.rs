@@ -17,9 +17,9 @@ use crate::{
 };
 
 pub(crate) const HELP: &str = "\
-cargo xtask test
+cargo xtask test [WORD...]
 
-Lints, unit, property and integration tests, doc tests, schedules, simulation, fuzz targets, live plans and third-party peers,
+With words: only the steps in whose names one of them stands. Without: everything, as in CI. Lints, unit, property and integration tests, doc tests, schedules, simulation, fuzz targets, live plans and third-party peers,
 one after the other with their output as it comes, and a table at the end. Needs Rust, a C compiler,
 make, openssl, node and npm; what else a step needs it installs below target/. Exit code 1 if anything failed.";
 
@@ -55,14 +55,12 @@ const STEPS: [Step; 18] = [
 ];
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
-    if let Some(unknown) = args.first() {
-        bail!("test does not know `{unknown}`\n\n{HELP}");
-    }
+    let steps = chosen(args)?;
     install::need_compiler()?;
     secrets::begin(root)?;
     // Set once: there is one run of all tests in a process.
     let _first = run::RECORD.set(secrets::directory(root)?);
-    let outcomes: Vec<Outcome> = STEPS.iter().map(|step| take(step, root)).collect();
+    let outcomes: Vec<Outcome> = steps.into_iter().map(|step| take(step, root)).collect();
     println!("\n{}", table(&outcomes));
     let count = |is: fn(&End) -> bool| outcomes.iter().filter(|outcome| is(&outcome.end)).count();
     let (failed, skipped) = (count(|end| matches!(end, End::Failed(_))), count(|end| matches!(end, End::Skipped(_))));
@@ -71,6 +69,16 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         bail!("{failed} of {} steps failed", outcomes.len());
     }
     Ok(())
+}
+
+/// The steps in whose names one of the words stands, in their order; all of them without words.
+fn chosen(words: &[String]) -> Result<Vec<&'static Step>> {
+    if let Some(unknown) = words.iter().find(|word| !STEPS.iter().any(|step| step.name.contains(word.as_str()))) {
+        let names = STEPS.map(|step| step.name).join("\n  ");
+        bail!("no step of test has `{unknown}` in its name; they are\n  {names}\n\n{HELP}");
+    }
+    let is_wanted = |step: &&Step| words.is_empty() || words.iter().any(|word| step.name.contains(word.as_str()));
+    Ok(STEPS.iter().filter(is_wanted).collect())
 }
 
 /// A step that could not be taken on this machine, as an error that does not fail the run; says what is missing.
@@ -194,6 +202,17 @@ mod tests {
 
     #[test]
     fn words_that_test_does_not_know_are_refused() {
-        assert!(run(Path::new("."), &["--fast".to_owned()]).is_err());
+        assert!(chosen(&["--fast".to_owned()]).is_err_and(|error| error.to_string().contains("peer: Chromium")));
+        assert!(chosen(&["lint".to_owned(), "--fast".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn steps_are_taken_by_a_word_of_their_names_and_all_of_them_without_one() {
+        let names = |words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            chosen(&words).unwrap().iter().map(|step| step.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&["Autobahn", "lint"]), ["lint", "peer: Autobahn (RFC 6455)"]);
+        assert_eq!(names(&[]).len(), STEPS.len());
     }
 }
