@@ -101,8 +101,8 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
 
     let addresses = Ready { listen: address(&user_socket)?, admin: address(&admin_socket)? };
     let listener = listen(user_socket, &config.server, &config.liveness)?;
-    let admin = Admin::new(Arc::clone(&health), Arc::clone(&node.metrics), node.population(listener.pool()));
-    let _alarm = node.alarm(&config, listener.pool())?;
+    let admin = Admin::new(Arc::clone(&health), Arc::clone(&node.metrics), node.population(listener.pool(), &health));
+    let _alarm = node.alarm(&config, listener.pool(), &health)?;
     let door = Door { services: node.services(&config), bounds: Arc::new(config.websocket.clone()) };
     let stop = CancellationToken::new();
     let keep = |login: &Arc<Operations>| {
@@ -339,8 +339,8 @@ impl Node {
     }
 
     /// Watches over what is scraped, from now on.
-    fn alarm(&self, config: &Config, pool: Arc<Pool>) -> Result<Alarm, Error> {
-        let (metrics, population) = (Arc::clone(&self.metrics), self.population(pool));
+    fn alarm(&self, config: &Config, pool: Arc<Pool>, health: &Arc<Health>) -> Result<Alarm, Error> {
+        let (metrics, population) = (Arc::clone(&self.metrics), self.population(pool, health));
         let scrape = move || metrics.encode(&population());
         Alarm::start(&config.alerts, Arc::clone(&self.bell), &self.metrics, scrape)
     }
@@ -358,13 +358,14 @@ impl Node {
         }
     }
 
-    fn population(&self, pool: Arc<Pool>) -> impl Fn() -> Population + Send + Sync + 'static {
+    fn population(&self, pool: Arc<Pool>, health: &Arc<Health>) -> impl Fn() -> Population + Send + Sync + 'static {
         let (driver, journal, agents) = (Arc::clone(&self.driver), Arc::clone(&self.journal), Arc::clone(&self.agents));
-        let outlook = Arc::clone(&self.outlook);
+        let (outlook, health) = (Arc::clone(&self.outlook), Arc::clone(health));
         let tally = Arc::clone(self.traces.tally());
         move || {
             let unwritten = logs::dropped();
             Population {
+                is_ready: health.is_ready(),
                 unwritten_lines: [unwritten.left_out, unwritten.lost],
                 spans: [tally.delivered(), tally.dropped(), tally.failed()],
                 ..population::count(&driver, &*journal, &agents, &pool, &outlook)

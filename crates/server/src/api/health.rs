@@ -143,7 +143,6 @@ async fn ready(State(admin): State<Admin>) -> Response {
 async fn scrape(State(admin): State<Admin>) -> Response {
     match admin.count().await {
         Some(population) => {
-            let population = Population { is_ready: admin.health.is_ready(), ..population };
             ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.encode(&population)).into_response()
         }
         None => error_response(ErrorCode::Internal),

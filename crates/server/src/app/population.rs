@@ -33,7 +33,6 @@ pub(super) fn count(
         unidentified: occupancy.strangers,
         load,
         outlook: outlook.look(driver.now(), load),
-        is_ready: true,
         journal_bytes: journal.bytes(),
         journal_trouble: journal.trouble().is_some(),
         agents: agents.health().map(|agent| (agent.name.into(), is_up(agent.breaker))).collect(),

@@ -50,8 +50,10 @@ async fn a_journal_that_hangs_makes_the_node_red_until_it_goes_on() {
     let (status, why) = gateway.get("/readyz").await;
     assert!(status == 503 && why.starts_with("not ready: ") && why.contains("journal"), "{why}");
     assert_eq!(gateway.get("/healthz").await.0, 200, "the process lives");
+    gateway.metric_becomes("lychgate_ready", |ready| ready < 1.0).await;
     drop(held);
     soon(async { while gateway.get("/readyz").await.0 != 200 {} }).await;
+    gateway.metric_becomes("lychgate_ready", |ready| ready > 0.0).await;
     gateway.serves_others().await;
 }
 
