@@ -60,11 +60,13 @@ impl Driver {
     /// budget.
     #[must_use]
     pub fn explained(&self) -> (usize, u64) {
+        // Let go of before the first shard: whoever decides holds his shard and wants the feed.
+        let feed = self.feed().bytes();
         let ledgers = self.shards.iter().map(|shard| {
             let shard = lock(shard);
             (shard.ledger.bytes(), shard.ledger.dropped_users())
         });
-        ledgers.fold((self.feed().bytes(), 0), |(bytes, users), (more, dropped)| (bytes + more, users + dropped))
+        ledgers.fold((feed, 0), |(bytes, users), (more, dropped)| (bytes + more, users + dropped))
     }
 
     /// Up to `limit` decisions after the one with this number that `filter` wants. The feed is let go of now and then, so

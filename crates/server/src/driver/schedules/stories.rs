@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lychgate_core::explain::Filter;
 use lychgate_core::{End, RunId};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
@@ -181,6 +182,28 @@ fn nothing_follows_the_close_of_a_tab_whose_events_come_from_elsewhere() {
         tab.live_while("the other never goes", |tab| !tab.is_closed() && gone.load(Ordering::SeqCst) == 0);
         tab.leave(End::Lost);
         [events, other].into_iter().for_each(|part| part.join().unwrap());
+        node.end();
+    });
+}
+
+#[test]
+fn whoever_looks_on_stops_nobody() {
+    play("eyes", || {
+        let node = Node::start(Setting::default());
+        let tabs = [("ann", 1), ("bob", 2)].map(|(user, n)| node.spawn(move |node| visit(node, user, n)));
+        let eyes = node.spawn(|node| {
+            for _ in 0..3 {
+                let census = node.driver.census();
+                let everything = Filter::default();
+                let seen = node.driver.decisions(0, 8, &everything).told.len();
+                let newest = node.driver.last_decisions(8, &everything).told.len();
+                let (bytes, _) = node.driver.explained();
+                assert!(census.sessions <= 4 && seen <= 8 && newest <= 8 && (seen == 0 || bytes > 0));
+                shuttle::thread::yield_now();
+            }
+        });
+        tabs.into_iter().for_each(|tab| tab.join().unwrap());
+        eyes.join().unwrap();
         node.end();
     });
 }
