@@ -401,14 +401,14 @@ impl Node {
         }
         operators.finish().await;
         join_all(kept).await;
-        let traces = Arc::clone(&self.traces);
-        // It waits for its thread, which delivers what is left.
-        if tokio::task::spawn_blocking(move || traces.close(LAST_ORDERS)).await.is_err() {
-            tracing::error!("the last spans were not delivered, which ended by a panic");
-        }
         // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
         if let Err(error) = self.journal.close().await {
             tracing::error!(%error, "the journal was not closed in order");
+        }
+        let traces = Arc::clone(&self.traces);
+        // Last: a collector that hangs costs nobody but the traces. It waits for its thread, which delivers what is left.
+        if tokio::task::spawn_blocking(move || traces.close(LAST_ORDERS)).await.is_err() {
+            tracing::error!("the last spans were not delivered, which ended by a panic");
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  climb      Conservative; Moderate where that did not suffice      end_round   Aggressive
-//!  conclude   Force where nobody dead was left to take               background  Conservative, Moderate
+//!  conclude   Force where nobody dead was left to take               background  Conservative; Moderate as above
 //! ```
 //!
 //! Whoever waits is looked at again whenever something changes for his user; such a look is told only if it freed something.

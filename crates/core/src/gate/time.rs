@@ -131,10 +131,10 @@ impl Step<'_> {
         }
     }
 
-    /// Above 60 %, or above 50 % while the limit is in sight: lets go of detached sessions and of those that missed more than one question, down to the watermark
-    /// and no further. One band higher: asks every connection at once, and again as soon as an answer is missed, so that
-    /// the dead are found in a third of the time. Nobody waits for a slot here, so nobody is judged by the short
-    /// deadline of an admission's probe: a tab in a tunnel survives its user's other tabs.
+    /// Above 60 %, or above 50 % while the limit is in sight: lets go of detached sessions and of those that missed more
+    /// than one question, down to the watermark and no further. One band higher: asks every connection at once, and again
+    /// as soon as an answer is missed, so that the dead are found in a third of the time. Nobody waits for a slot here, so
+    /// nobody is judged by the short deadline of an admission's probe: a tab in a tunnel survives its user's other tabs.
     fn reclaim_in_background(&mut self) {
         let now = self.clock.now;
         if self.user.reclaim_at.is_none_or(|due| due > now) {
@@ -153,8 +153,13 @@ impl Step<'_> {
             plan.iter().map(|pick| (self.user.sessions[pick.index].thread.clone(), pick.level)).collect();
         match self.limits.mode {
             Mode::Enforce => {
-                self.efforts.tried(ReclaimLevel::Conservative);
-                self.efforts.tried(ReclaimLevel::Moderate);
+                let gone = plan.iter().filter(|pick| pick.level == ReclaimLevel::Conservative).count();
+                if excess > 0 {
+                    self.efforts.tried(ReclaimLevel::Conservative);
+                }
+                if excess > gone {
+                    self.efforts.tried(ReclaimLevel::Moderate);
+                }
                 victims.into_iter().for_each(|(thread, level)| self.evict(&thread, level, Cause::Pressure));
             }
             Mode::Shadow => plan.iter().for_each(|pick| self.tell_would_evict(pick.index, pick.level)),
