@@ -99,12 +99,13 @@ fn agent_keys(agent: &str, model: &str, has_key: bool) -> Result<Vec<Argument>, 
 /// What a person reads first: where it listens, a token, and three ways to talk to it.
 fn how_to_try(ready: Ready, token: &str, key: &str, program: &str) -> String {
     let url = format!("ws://{}/v1/ws", ready.listen);
+    let admin = format!("http://{}", ready.admin);
     let frames = r#"{"type":"hello"} {"type":"open","thread":"t1"} {"type":"run","thread":"t1","run":"r1","input":{"messages":[{"id":"u1","role":"user","content":"hello"}]}}"#;
     let script = format!(
         r#"const w=new(require("ws"))("{url}","lychgate.v1",{{headers:{{authorization:"Bearer "+process.env.TOKEN}}}}),id=crypto.randomUUID();w.on("open",()=>[{{type:"hello"}},{{type:"open",thread:"t1"}},{{type:"run",thread:"t1",run:id,input:{{messages:[{{id,role:"user",content:"hello"}}]}}}}].forEach(f=>w.send(JSON.stringify(f)))).on("message",m=>console.log(String(m)))"#
     );
     let mut text = String::new();
-    let _ = writeln!(text, "Lychgate is ready: {url}   health and metrics: http://{}/metrics\n", ready.admin);
+    let _ = writeln!(text, "Lychgate is ready: {url}   health and metrics: {admin}/metrics\n");
     let _ = writeln!(
         text,
         "In a browser, under any name and without a password (for this demonstration and this machine alone): http://{}/\n",
@@ -121,8 +122,8 @@ fn how_to_try(ready: Ready, token: &str, key: &str, program: &str) -> String {
     }
     let _ = writeln!(
         text,
-        "\nWhat operators see (docs/admin.md):\n\nexport KEY={key}\ncurl -H \"Authorization: Bearer $KEY\" http://{}/v1/admin/sessions",
-        ready.admin
+        "\nWhat operators see (docs/admin.md):\n\nexport LYCHGATE_KEY={key}\n{program} explain --admin {admin}\n{program} doctor --admin {admin}\n\
+         curl -H \"Authorization: Bearer $LYCHGATE_KEY\" {admin}/v1/admin/sessions"
     );
     let _ = writeln!(text, "\nWith Node.js (npm install ws):\n\nnode -e '{script}'\n\nCtrl-C ends it.");
     text
@@ -140,6 +141,11 @@ mod tests {
         assert!(text.contains("lychgate chat --url ws://127.0.0.1:4711/v1/ws"), "{text}");
         assert!(text.contains("http://127.0.0.1:4712/metrics"), "{text}");
         assert_eq!(text.matches("a.b.c").count(), 1, "{text}");
+        // `explain` and `doctor` read the key from there.
+        assert!(text.contains("export LYCHGATE_KEY=lychgate_k\n"), "{text}");
+        for line in ["lychgate explain", "lychgate doctor"] {
+            assert!(text.contains(&format!("\n{line} --admin http://127.0.0.1:4712\n")), "{text}");
+        }
         for line in text.lines().filter(|line| line.starts_with('{')) {
             assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
         }

@@ -336,7 +336,7 @@ fn wrong(
             place,
             what: format!("has a wrong value: {message}"),
             remedy: match reference::nearest(&path).is_some_and(|nearest| nearest == path) {
-                true => format!("`lychgate config` shows how {path} is written."),
+                true => format!("docs/configuration.md shows how {path} is written."),
                 false => "docs/configuration.md shows how it is written.".to_owned(),
             },
             key: path,

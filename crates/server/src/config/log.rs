@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Fault;
 
@@ -59,13 +60,7 @@ pub(super) struct RawLog {
 
 impl RawLog {
     pub(super) fn check(&self) -> Result<Log, Fault> {
-        if let Err(error) = EnvFilter::builder().parse(&self.level) {
-            return Err(Fault::value(
-                "log.level",
-                format!("is {:?}, which is no filter: {error}", self.level),
-                "Write `error`, `warn`, `info`, `debug` or `trace`, or a list such as \"info,lychgate::ws=debug\".",
-            ));
-        }
+        check_level(&self.level)?;
         if self.storm_every == 0 {
             return Err(Fault::value(
                 "log.storm_every",
@@ -83,6 +78,26 @@ impl RawLog {
         }
         let storm = Storm { lines: self.storm_lines, every: self.storm_every };
         Ok(Log { format: self.format, level: self.level.clone(), gcp_project, storm })
+    }
+}
+
+/// A filter takes a word that it does not know for the name of a module, and then everything else is silent: a mistyped level
+/// would leave no log at all. So a module needs its level here.
+fn check_level(filter: &str) -> Result<(), Fault> {
+    let wrong = |what: String| {
+        let remedy =
+            "Write `off`, `error`, `warn`, `info`, `debug` or `trace`, or a list such as \"info,lychgate::ws=debug\".";
+        Err(Fault::value("log.level", format!("is {filter:?}, {what}"), remedy))
+    };
+    if let Err(error) = EnvFilter::builder().parse(filter) {
+        return wrong(format!("which is no filter: {error}"));
+    }
+    let is_level = |part: &&str| part.parse::<LevelFilter>().is_ok();
+    let has_level = |part: &&str| part.rsplit_once('=').map_or_else(|| is_level(part), |(_, level)| !level.is_empty());
+    // What stands in brackets is about spans, and the filter itself reads it.
+    match filter.split(',').filter(|part| !part.contains(['[', ']'])).find(|part| !has_level(part)) {
+        None => Ok(()),
+        Some(part) => wrong(format!("and {part:?} is no level")),
     }
 }
 

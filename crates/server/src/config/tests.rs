@@ -138,6 +138,11 @@ fn a_wrong_value_names_line_and_key() {
         ("[agents.x]\nmodel = \"m\"", "agents.x.kind is not set", "openai"),
         ("[agents]\ndemo = \"yes\"", "(text):2: agents.demo", "invalid type"),
         ("[log]\nlevel = \"loud=please\"", "(text):2: log.level", "no filter"),
+        ("[log]\nlevel = \"loud\"", "(text):2: log.level", "\"loud\" is no level"),
+        ("[log]\nlevel = \"info, debug\"", "(text):2: log.level", "\" debug\" is no level"),
+        ("[log]\nlevel = \"info,lychgate::ws\"", "(text):2: log.level", "\"info,lychgate::ws=debug\""),
+        ("[log]\nlevel = \"lychgate::ws=\"", "(text):2: log.level", "no level"),
+        ("[traces]\nendpoint = \"http://127.0.0.1:4318\"", "(text):2: traces.endpoint", "4318/v1/traces"),
         ("[limits]\nlinger = ", "(text):2: this is not TOML", ""),
     ];
     for (text, place, detail) in cases {

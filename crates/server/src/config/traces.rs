@@ -125,6 +125,10 @@ impl RawTraces {
         if !endpoint.username().is_empty() || endpoint.password().is_some() {
             return wrong("holds a user or a password; `headers_env` is for them");
         }
+        // A collector answers 404 or 405 there, and every span would be lost.
+        if endpoint.path() == "/" {
+            return wrong("has no path, and no collector takes traces there");
+        }
         let headers = match &self.headers_env {
             Some(name) => headers(&outside.variable("traces.headers_env", name)?)?,
             None => HeaderMap::new(),

@@ -23,6 +23,9 @@ use crate::http::client::Ask;
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
+/// The answer of a collector that takes what it is sent.
+const TAKEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
+
 /// What an HTTP request says.
 #[derive(Clone)]
 struct Asked {
@@ -76,6 +79,8 @@ async fn read(socket: &mut TcpStream) -> Option<Asked> {
 struct Server {
     address: SocketAddr,
     asked: watch::Receiver<Vec<Asked>>,
+    /// What the next who asks is answered.
+    answer: Arc<Mutex<Option<String>>>,
 }
 
 impl Server {
@@ -84,14 +89,15 @@ impl Server {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (writer, asked) = watch::channel(Vec::new());
-        let writer = Arc::new(Mutex::new(writer));
+        let (writer, answer) = (Arc::new(Mutex::new(writer)), Arc::new(Mutex::new(answer)));
+        let given = Arc::clone(&answer);
         tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
-                let (writer, answer) = (Arc::clone(&writer), answer.clone());
+                let (writer, answer) = (Arc::clone(&writer), Arc::clone(&given));
                 tokio::spawn(async move {
                     while let Some(asked) = read(&mut socket).await {
                         writer.lock().unwrap().send_modify(|all| all.push(asked));
-                        let Some(answer) = &answer else { continue };
+                        let Some(answer) = answer.lock().unwrap().clone() else { continue };
                         if socket.write_all(answer.as_bytes()).await.is_err() {
                             return;
                         }
@@ -99,16 +105,12 @@ impl Server {
                 });
             }
         });
-        Self { address, asked }
+        Self { address, asked, answer }
     }
 
     /// A collector that takes everything.
     async fn collector(address: &str) -> Self {
-        Self::start(
-            address,
-            Some("HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n".to_owned()),
-        )
-        .await
+        Self::start(address, Some(TAKEN.to_owned())).await
     }
 
     /// An agent that says "hello".
@@ -362,6 +364,12 @@ async fn a_collector_that_says_no_costs_one_line_in_the_log_and_its_return_anoth
     let mut gateway = traced(&endpoint(&collector), agent.address, &[]).await;
     one_conversation(&gateway).await;
     nobody_notices(&mut gateway).await;
+    *collector.answer.lock().unwrap() = Some(TAKEN.to_owned());
+    let mut client = gateway.connect("somebody else").await;
+    client.open("t1").await;
+    gateway.process.line_with("the collector takes traces again").await;
+    assert_eq!(gateway.process.count("the collector takes no traces"), 1);
+    assert_eq!(gateway.process.count("the collector takes traces again"), 1);
 }
 
 #[tokio::test]
@@ -372,7 +380,7 @@ async fn spans_beyond_the_bound_are_dropped_and_the_gateway_ends_in_time() {
         let mut client = gateway.connect("ann").await;
         client.open_with(json!({"type": "open"})).await;
     }
-    gateway.metric_becomes("lychgate_spans_total", |spans| spans > 0.0).await;
+    gateway.metric_becomes(r#"lychgate_spans_total{outcome="dropped"}"#, |spans| spans > 0.0).await;
     gateway.process.signal(rustix::process::Signal::TERM);
     let (code, log) = gateway.process.end().await;
     assert_eq!(code, Some(0), "{log}");

@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use super::finding::Finding;
+use jiff::Timestamp;
+
+use super::finding::{Finding, Grade};
 use super::metrics::Scrape;
 use super::neighbours::{ahead, clock};
 use crate::cli::operator::{Failure, Operator};
 use crate::error::Error;
 use crate::wire::admin::Listed;
 
+/// Between two scrapes.
+const BETWEEN: Duration = Duration::from_secs(2);
+/// Refusals that harm nobody: a client is sent to another node, or had gone before its answer.
+const HARMLESS: [&str; 2] = ["reason=\"draining\"", "reason=\"not_connected\""];
 /// How late the reaper or the runtime may be before somebody should look.
 const LATE: f64 = 0.25;
 /// Users that are looked at, the fullest first.
@@ -30,8 +36,9 @@ pub(super) async fn look(operator: &Operator) -> Vec<Finding> {
     findings.push(ready(operator).await);
     let gateway = alive.date.as_deref().and_then(ahead).map(|ahead| ("the gateway".to_owned(), ahead));
     findings.extend(clock(&gateway.into_iter().collect::<Vec<_>>()));
-    findings.extend(scraped(operator).await);
-    findings.extend(asked_with_key(operator).await);
+    let (numbers, answers) = tokio::join!(scraped_twice(operator), asked_with_key(operator));
+    findings.extend(numbers);
+    findings.extend(answers);
     findings
 }
 
@@ -109,26 +116,48 @@ async fn version(operator: &Operator) -> Option<Finding> {
     })
 }
 
-async fn scraped(operator: &Operator) -> Vec<Finding> {
-    const CHECK: &str = "metrics";
-    match operator.get(&["metrics"], &[], Duration::ZERO).await {
-        Err(failure) => vec![told(CHECK, operator, &failure)],
-        Ok(answer) => match answer.status {
-            200 => numbers(&Scrape(&answer.body)),
-            401 | 403 => vec![Finding::ok(CHECK, "want a key (admin.metrics_need_key), so they were not looked at")],
-            status => vec![Finding::wrong(
-                CHECK,
-                format!("answer with status {status}: the records cannot be counted in time"),
-                "A lock is held or the machine is overloaded: look at `ready` and at the load.",
-            )],
-        },
+/// Twice: a total says what was, and only one that rises says what is.
+async fn scraped_twice(operator: &Operator) -> Vec<Finding> {
+    let before = match scraped(operator).await {
+        Ok(text) => text,
+        Err(finding) => return vec![finding],
+    };
+    tokio::time::sleep(BETWEEN).await;
+    match scraped(operator).await {
+        Ok(now) => numbers(&Scrape(&before), &Scrape(&now)),
+        Err(finding) => vec![finding],
     }
+}
+
+async fn scraped(operator: &Operator) -> Result<String, Finding> {
+    const CHECK: &str = "metrics";
+    let answer =
+        operator.get(&["metrics"], &[], Duration::ZERO).await.map_err(|failure| told(CHECK, operator, &failure))?;
+    match answer.status {
+        200 => Ok(answer.body),
+        401 | 403 => Err(Finding::ok(CHECK, "want a key (admin.metrics_need_key), so they were not looked at")),
+        status => Err(Finding::wrong(
+            CHECK,
+            format!("answer with status {status}: the records cannot be counted in time"),
+            "A lock is held or the machine is overloaded: look at `ready` and at the load.",
+        )),
+    }
+}
+
+/// How a number is judged.
+#[derive(Clone, Copy)]
+enum Measure {
+    /// It is the present state, or a defect whenever it was.
+    State,
+    /// It only ever rises: old troubles are told, those of this moment are a warning.
+    Total,
 }
 
 /// What a check makes of a number, and how it is told.
 struct Rule {
     check: &'static str,
     metric: &'static str,
+    measure: Measure,
     is_wrong: bool,
     above: f64,
     what: &'static str,
@@ -139,6 +168,7 @@ const RULES: [Rule; 9] = [
     Rule {
         check: "repairs",
         metric: "repairs_total",
+        measure: Measure::State,
         is_wrong: true,
         above: 0.0,
         what: "broken records were found and repaired, each of which is a defect of the gateway",
@@ -147,6 +177,7 @@ const RULES: [Rule; 9] = [
     Rule {
         check: "reaper",
         metric: "reaper_lag_seconds",
+        measure: Measure::State,
         is_wrong: false,
         above: LATE,
         what: "seconds is the reaper late: the dead are found late",
@@ -155,6 +186,7 @@ const RULES: [Rule; 9] = [
     Rule {
         check: "runtime",
         metric: "runtime_lag_seconds",
+        measure: Measure::State,
         is_wrong: false,
         above: LATE,
         what: "seconds is the runtime late: everybody is served late",
@@ -163,6 +195,7 @@ const RULES: [Rule; 9] = [
     Rule {
         check: "verdicts",
         metric: "verdicts_disproved_total",
+        measure: Measure::Total,
         is_wrong: false,
         above: 0.0,
         what: "peers spoke after they had been called dead",
@@ -171,14 +204,16 @@ const RULES: [Rule; 9] = [
     Rule {
         check: "refusals",
         metric: "refusals_total",
+        measure: Measure::Total,
         is_wrong: false,
         above: 0.0,
-        what: "opens or connects were refused since the start",
-        fix: "`lychgate explain` shows who and why: a full node, a drain, or limits.force.",
+        what: "opens or connects were refused",
+        fix: "`lychgate explain` shows who and why: a full node, or limits.force.",
     },
     Rule {
         check: "breakers",
         metric: "breakers_open",
+        measure: Measure::State,
         is_wrong: false,
         above: 0.0,
         what: "breakers round steps of reclaim are open: that step is skipped",
@@ -187,6 +222,7 @@ const RULES: [Rule; 9] = [
     Rule {
         check: "memory of decisions",
         metric: "explain_dropped_users",
+        measure: Measure::State,
         is_wrong: false,
         above: 0.0,
         what: "users' decisions were forgotten to stay within the budget",
@@ -195,6 +231,7 @@ const RULES: [Rule; 9] = [
     Rule {
         check: "log",
         metric: "log_lines_dropped_total",
+        measure: Measure::Total,
         is_wrong: false,
         above: 0.0,
         what: "lines of the log were dropped",
@@ -203,16 +240,17 @@ const RULES: [Rule; 9] = [
     Rule {
         check: "runtime",
         metric: "runtime_stuck_total",
+        measure: Measure::Total,
         is_wrong: false,
         above: 0.0,
-        what: "times the runtime was stuck since the start",
+        what: "times the runtime was stuck",
         fix: "Something blocked it: the log says when, at level error.",
     },
 ];
 
-fn numbers(scrape: &Scrape<'_>) -> Vec<Finding> {
-    let mut findings: Vec<_> = RULES.iter().filter_map(|rule| rule.judge(scrape.sum(rule.metric)?)).collect();
-    let down = scrape.labels_where("agent_up", |up| up == 0.0);
+fn numbers(before: &Scrape<'_>, now: &Scrape<'_>) -> Vec<Finding> {
+    let mut findings: Vec<_> = RULES.iter().filter_map(|rule| rule.judge(before, now)).collect();
+    let down = now.labels_where("agent_up", |up| up == 0.0);
     if !down.is_empty() {
         findings.push(Finding::wrong(
             "agent",
@@ -220,7 +258,7 @@ fn numbers(scrape: &Scrape<'_>) -> Vec<Finding> {
             "Look at that agent and its log; the gateway tries it again by itself.",
         ));
     }
-    if let (Some(open), Some(most)) = (scrape.sum("process_open_fds"), scrape.sum("process_max_fds"))
+    if let (Some(open), Some(most)) = (now.sum("process_open_fds"), now.sum("process_max_fds"))
         && open > most * CROWDED
     {
         findings.push(Finding::warning(
@@ -229,21 +267,38 @@ fn numbers(scrape: &Scrape<'_>) -> Vec<Finding> {
             "Raise LimitNOFILE, or add a node.",
         ));
     }
-    if findings.is_empty() {
+    if findings.iter().all(|finding| finding.grade == Grade::Ok) {
         findings.push(Finding::ok("metrics", "nothing that anybody would have to look at"));
     }
     findings
 }
 
 impl Rule {
-    fn judge(&self, value: f64) -> Option<Finding> {
-        let what = || format!("{} {}", (value * 100.0).round() / 100.0, self.what);
-        match (value > self.above, self.is_wrong) {
-            (false, _) => None,
-            (true, true) => Some(Finding::wrong(self.check, what(), self.fix)),
-            (true, false) => Some(Finding::warning(self.check, what(), self.fix)),
+    /// None where there is nothing to tell, or no such metric.
+    fn judge(&self, before: &Scrape<'_>, now: &Scrape<'_>) -> Option<Finding> {
+        let harms = |labels: &str| !HARMLESS.iter().any(|harmless| labels.contains(harmless));
+        let value = now.sum_where(self.metric, harms)?;
+        if value <= self.above {
+            return None;
         }
+        let told = |value: f64| format!("{} {}", (value * 100.0).round() / 100.0, self.what);
+        let bad = |what| match self.is_wrong {
+            true => Finding::wrong(self.check, what, self.fix),
+            false => Finding::warning(self.check, what, self.fix),
+        };
+        // A series that was not there before has all come since; a gateway that was started anew counts from nothing.
+        let rose = value - before.sum_where(self.metric, harms).unwrap_or(0.0);
+        Some(match self.measure {
+            Measure::State => bad(told(value)),
+            Measure::Total if rose > 0.0 => bad(format!("{} within {BETWEEN:?}", told(rose))),
+            Measure::Total => Finding::ok(self.check, format!("{} {}, none just now", told(value), since_start(now))),
+        })
     }
+}
+
+fn since_start(scrape: &Scrape<'_>) -> String {
+    let start = scrape.sum("process_start_time_seconds").and_then(|at| Timestamp::from_second(at as i64).ok());
+    start.map_or_else(|| "since the start".to_owned(), |start| format!("since the start ({start})"))
 }
 
 #[cfg(test)]
@@ -254,18 +309,48 @@ mod tests {
     fn a_scrape_of_a_healthy_node_finds_nothing_and_each_number_that_is_off_finds_itself() {
         let healthy = "lychgate_repairs_total 0\nlychgate_reaper_lag_seconds 0.001\nlychgate_agent_up{agent=\"a\"} 1\n\
                        lychgate_process_open_fds 9\nlychgate_process_max_fds 100\n";
-        let found = numbers(&Scrape(healthy));
+        let found = numbers(&Scrape(healthy), &Scrape(healthy));
         assert_eq!(found, [Finding::ok("metrics", "nothing that anybody would have to look at")]);
         for rule in &RULES {
-            let text = format!("lychgate_{} 7\n", rule.metric);
-            let found = numbers(&Scrape(&text));
-            assert_eq!(found.len(), 1, "{text}");
+            let text = |value| format!("lychgate_{} {value}\n", rule.metric);
+            let found = numbers(&Scrape(&text(0)), &Scrape(&text(7)));
+            assert_eq!(found.len(), 1, "{}", rule.metric);
             assert_eq!(found[0].check, rule.check);
             assert!(found[0].what.starts_with("7 ") && !found[0].fix.is_empty());
         }
-        let down = numbers(&Scrape("lychgate_agent_up{agent=\"a\"} 0\n"));
+        let alone = |text| numbers(&Scrape(text), &Scrape(text));
+        let down = alone("lychgate_agent_up{agent=\"a\"} 0\n");
         assert_eq!((down.len(), down[0].check), (1, "agent"));
-        let crowded = numbers(&Scrape("lychgate_process_open_fds 95\nlychgate_process_max_fds 100\n"));
+        let crowded = alone("lychgate_process_open_fds 95\nlychgate_process_max_fds 100\n");
         assert_eq!((crowded.len(), crowded[0].check), (1, "descriptors"));
+    }
+
+    #[test]
+    fn a_total_that_rises_is_a_warning_and_an_old_one_is_told_with_its_start() {
+        for rule in RULES.iter().filter(|rule| matches!(rule.measure, Measure::Total)) {
+            let text =
+                |value| format!("lychgate_{} {value}\nlychgate_process_start_time_seconds 1700000000.5\n", rule.metric);
+            let old = numbers(&Scrape(&text(7)), &Scrape(&text(7)));
+            assert!(old.iter().all(|finding| finding.grade == Grade::Ok), "{old:?}");
+            let what = format!("7 {} since the start (2023-11-14T22:13:20Z), none just now", rule.what);
+            assert_eq!((old[0].check, &*old[0].what), (rule.check, &*what));
+            let rising = numbers(&Scrape(&text(7)), &Scrape(&text(9)));
+            assert_eq!((rising.len(), rising[0].grade), (1, Grade::Warning));
+            assert_eq!(rising[0].what, format!("2 {} within 2s", rule.what));
+        }
+    }
+
+    #[test]
+    fn who_was_sent_to_another_node_or_had_gone_was_not_refused() {
+        let text = |draining, gone, full| {
+            format!(
+                "lychgate_refusals_total{{reason=\"draining\"}} {draining}\nlychgate_refusals_total{{reason=\"not_connected\"}} {gone}\n\
+                 lychgate_refusals_total{{reason=\"overload\"}} {full}\n"
+            )
+        };
+        let harmless = numbers(&Scrape(&text(0, 0, 0)), &Scrape(&text(5, 5, 0)));
+        assert_eq!(harmless, [Finding::ok("metrics", "nothing that anybody would have to look at")]);
+        let found = numbers(&Scrape(&text(5, 5, 0)), &Scrape(&text(6, 6, 3)));
+        assert_eq!((found[0].check, &*found[0].what), ("refusals", "3 opens or connects were refused within 2s"));
     }
 }

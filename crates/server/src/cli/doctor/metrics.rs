@@ -24,7 +24,15 @@ impl<'a> Scrape<'a> {
 
     /// The sum over all labels; none for a metric that this gateway does not have.
     pub(super) fn sum(&self, name: &str) -> Option<f64> {
-        self.series(name).map(|series| series.value).reduce(|sum, value| sum + value)
+        self.sum_where(name, |_| true)
+    }
+
+    /// The same over series with such labels.
+    pub(super) fn sum_where(&self, name: &str, is_so: impl Fn(&str) -> bool) -> Option<f64> {
+        self.series(name)
+            .filter(|series| is_so(series.labels))
+            .map(|series| series.value)
+            .reduce(|sum, value| sum + value)
     }
 
     /// Labels of the series whose value is so.

@@ -1,4 +1,4 @@
-//! Whom a configuration names: agents, issuers, and who is told of alerts. Are they there, do they know us, and is their clock ours?
+//! Whom a configuration names: agents, issuers, who is told of alerts and who takes traces. Are they there, do they know us, and is their clock ours?
 
 use std::time::Duration;
 
@@ -46,6 +46,9 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
     for (name, webhook) in &config.alerts.webhooks {
         findings.push(webhook_is_there(name, &webhook.url).await);
     }
+    if let Some(collector) = &config.traces.collector {
+        findings.push(collector_is_there(&collector.endpoint).await);
+    }
     findings.extend(clock(&clocks));
     findings
 }
@@ -53,20 +56,40 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
 /// Whether somebody listens there. Nothing is sent, because whatever is sent there calls somebody.
 async fn webhook_is_there(name: &str, url: &Url) -> Finding {
     const CHECK: &str = "webhook";
+    match listens(url).await {
+        Ok(()) => Finding::ok(CHECK, format!("{name} can be reached")),
+        Err(why) => Finding::wrong(
+            CHECK,
+            format!("{name}: it cannot be reached: {why}"),
+            format!(
+                "Mend its address in [alerts.webhooks.{name}], or let this machine through to it; nobody is called meanwhile."
+            ),
+        ),
+    }
+}
+
+/// Users do not notice, so it is a warning.
+async fn collector_is_there(url: &Url) -> Finding {
+    const CHECK: &str = "collector";
+    match listens(url).await {
+        Ok(()) => Finding::ok(CHECK, "it can be reached"),
+        Err(why) => Finding::warning(
+            CHECK,
+            format!("it cannot be reached: {why}"),
+            "Start it, mend traces.endpoint, or let this machine through to it; every span is lost meanwhile.",
+        ),
+    }
+}
+
+/// Connects and sends nothing. An error names no part of the address.
+async fn listens(url: &Url) -> Result<(), String> {
     let place =
         (url.host_str().unwrap_or_default().trim_matches(['[', ']']), url.port_or_known_default().unwrap_or(443));
-    let why = match timeout(WITHIN, TcpStream::connect(place)).await {
-        Ok(Ok(_)) => return Finding::ok(CHECK, format!("{name} can be reached")),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "it does not answer within 5 s".to_owned(),
-    };
-    Finding::wrong(
-        CHECK,
-        format!("{name}: it cannot be reached: {why}"),
-        format!(
-            "Mend its address in [alerts.webhooks.{name}], or let this machine through to it; nobody is called meanwhile."
-        ),
-    )
+    match timeout(WITHIN, TcpStream::connect(place)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it does not answer within 5 s".to_owned()),
+    }
 }
 
 /// Who was asked, and how many seconds his clock is ahead of ours.

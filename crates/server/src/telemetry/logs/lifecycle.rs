@@ -3,7 +3,10 @@
 //! The field `event` holds the word, for programs; the text beside it is for people and may change. [`super::STEPS`] lists all
 //! of them: docs/logs.md is made from it, and tests compare it with the lines themselves.
 
-use lychgate_core::{AdmissionPath, ConnectionId, Event, Evidence, Pressure, Refusal, SessionKey, ThreadId, UserId};
+use lychgate_core::{
+    AdmissionPath, Cause, ConnectionId, Event, EvictReason, Eviction, Evidence, Pressure, Refusal, SessionKey,
+    ThreadId, UserId,
+};
 use tracing::{debug, error, info, warn};
 
 /// Writes the line of an event. Every line about a session has `user`, `thread` and `isolation_key`, all made from the
@@ -29,10 +32,7 @@ pub fn event(event: &Event) {
             event = "session.released", user = %key.user(), thread = %key.thread(), isolation_key = %key,
             reason = reason.as_str(), "a session ended"
         ),
-        Event::SessionEvicted { key, reason, eviction, cause: _ } => info!(
-            event = "session.evicted", user = %key.user(), thread = %key.thread(), isolation_key = %key,
-            level = eviction.level.as_str(), reason = reason.as_str(), evidence = %Proof(&eviction.evidence), "a session was reclaimed"
-        ),
+        Event::SessionEvicted { key, reason, eviction, cause } => evicted(key, *reason, eviction, cause),
         Event::WouldEvict { key, eviction } => info!(
             event = "session.would_be_evicted", user = %key.user(), thread = %key.thread(), isolation_key = %key,
             level = eviction.level.as_str(), evidence = %Proof(&eviction.evidence), "shadow: this session would have been reclaimed"
@@ -77,10 +77,23 @@ fn created(key: &SessionKey, connection: &ConnectionId, path: AdmissionPath, wai
         ),
         AdmissionPath::Reclaimed(level) => info!(
             event = "session.created", user = %key.user(), thread = %key.thread(), isolation_key = %key, %connection,
-            path = "reclaimed", level = level.as_str(), waited_ms,
+            path = path.as_str(), level = level.as_str(), waited_ms,
             "a session was opened in a slot that was reclaimed for it: a lockout was prevented"
         ),
     }
+}
+
+fn evicted(key: &SessionKey, reason: EvictReason, eviction: &Eviction, cause: &Cause) {
+    let (cause, made_room_for) = match cause {
+        Cause::Newcomer(thread) => ("newcomer", Some(tracing::field::display(thread))),
+        Cause::Pressure => ("pressure", None),
+        Cause::Order => ("order", None),
+    };
+    info!(
+        event = "session.evicted", user = %key.user(), thread = %key.thread(), isolation_key = %key,
+        level = eviction.level.as_str(), reason = reason.as_str(), cause, made_room_for, evidence = %Proof(&eviction.evidence),
+        "a session was reclaimed"
+    );
 }
 
 /// The events that concern a user or one of his connections, and no session.

@@ -21,7 +21,7 @@ const fn step(event: &'static str, level: &'static str, fields: &'static [&'stat
 #[rustfmt::skip]
 pub const STEPS: [Step; 36] = [
     step("session.created", "info", &["user", "thread", "isolation_key", "connection", "path", "level?", "waited_ms"],
-        "A session came into being; `path` says how it was admitted, `level` how far reclaim had to go for it."),
+        "A session came into being; `path` says how it was admitted, in the words of `lychgate_admissions`, `level` how far reclaim had to go for it."),
     step("session.attached", "info", &["user", "thread", "isolation_key", "connection", "path", "waited_ms"],
         "A connection joined a session that was there."),
     step("session.taken_over", "info", &["user", "thread", "isolation_key", "connection", "path", "waited_ms"],
@@ -30,8 +30,8 @@ pub const STEPS: [Step; 36] = [
         "A session lost its last connection and stays warm for a reload."),
     step("session.released", "info", &["user", "thread", "isolation_key", "reason"],
         "A session ended on its own account."),
-    step("session.evicted", "info", &["user", "thread", "isolation_key", "level", "reason", "evidence"],
-        "A session was reclaimed, at this level and on this evidence."),
+    step("session.evicted", "info", &["user", "thread", "isolation_key", "level", "reason", "cause", "made_room_for?", "evidence"],
+        "A session was reclaimed, at this level and on this evidence; `cause` is `newcomer`, whose thread `made_room_for` names, `pressure` or `order`."),
     step("session.would_be_evicted", "info", &["user", "thread", "isolation_key", "level", "evidence"],
         "The same, where the limit only tells (`limits.mode = \"shadow\"`)."),
     step("open.waited", "info", &["user", "thread", "isolation_key", "connection"],

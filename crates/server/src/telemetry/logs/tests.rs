@@ -127,6 +127,36 @@ fn a_line_about_a_session_carries_the_one_isolation_key() {
 }
 
 #[test]
+fn an_eviction_says_for_whom_or_for_what_it_was() {
+    let newcomer = lychgate_core::Cause::Newcomer(ThreadId::parse("t21").unwrap());
+    for (given, cause, made_room_for) in [
+        (newcomer, "newcomer", Some("t21")),
+        (lychgate_core::Cause::Pressure, "pressure", None),
+        (lychgate_core::Cause::Order, "order", None),
+    ] {
+        let mut events = every_event().split_off(5);
+        events.truncate(1);
+        if let Event::SessionEvicted { cause, .. } = &mut events[0] {
+            *cause = given;
+        }
+        let line = &logged("info", &events)[0];
+        assert_eq!(
+            (&line["fields"]["cause"], line["fields"]["made_room_for"].as_str()),
+            (&cause.into(), made_room_for)
+        );
+    }
+}
+
+#[test]
+fn the_way_in_has_the_word_that_metrics_have_for_it() {
+    for path in AdmissionPath::ALL {
+        let (key, connection) = (key(), ConnectionId::from_random(7));
+        let event = Event::SessionCreated { key, connection, path, waited: Duration::ZERO, was_full: false };
+        assert_eq!(logged("info", &[event])[0]["fields"]["path"], path.as_str());
+    }
+}
+
+#[test]
 fn an_eviction_says_level_reason_and_evidence() {
     let line = &logged("info", &every_event()[5..6])[0];
     assert_eq!(line["fields"]["level"], "force");

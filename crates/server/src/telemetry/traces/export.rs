@@ -136,7 +136,7 @@ impl<E: SpanExporter> SpanExporter for Told<E> {
             Err(error) => {
                 self.tally.failed.fetch_add(spans as u64, Ordering::Relaxed);
                 if !was_failing {
-                    tracing::warn!(%error, spans, "the collector takes no traces; what it does not take is lost");
+                    tracing::warn!(%error, spans, "the collector takes no traces (traces.endpoint); what it does not take is lost");
                 }
             }
         }

@@ -168,6 +168,18 @@ async fn a_webhook_that_nobody_listens_at_is_found_and_its_address_is_told_to_no
 }
 
 #[tokio::test]
+async fn a_collector_of_traces_that_nobody_listens_at_is_found() {
+    let mut plan = Plan::healthy("doctor-collector").await;
+    let receiver = answering("200 OK".to_owned(), "").await;
+    plan.set("traces.endpoint", &format!("\"http://{receiver}/v1/traces\""));
+    nothing(&plan.doctor().await);
+    plan.set("traces.endpoint", &format!("\"http://{}/v1/traces?key=geheim\"", nobody()));
+    let said = plan.doctor().await;
+    only(&said, "collector", "it cannot be reached");
+    assert!(!said.out.contains("geheim"), "{said:?}");
+}
+
+#[tokio::test]
 async fn a_clock_that_is_off_is_found() {
     let mut plan = Plan::healthy("doctor-clock").await;
     let early = answering(format!("200 OK\r\ndate: {}", date(3_600)), "{}").await;
