@@ -217,6 +217,8 @@ impl Node {
         let explain = Remembered { ledger_bytes: config.explain.ledger_bytes, feed_bytes: config.explain.feed_bytes };
         let bounds = connection_bounds(config);
         let driver = Driver::remembering(config.plans.clone(), bounds, greeting, Arc::new(effects), explain);
+        let asked = Arc::downgrade(&driver);
+        bell.ask(move |user| asked.upgrade()?.usage_now(user));
         let store = store(&config.journal)?;
         let entrance = entrance::open(config, listen, &store)?;
         let doorkeeper = Doorkeeper::new(&config.auth, Arc::clone(&store), entrance.clone()).map_err(failed)?;
