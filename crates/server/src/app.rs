@@ -8,7 +8,7 @@
 //! ```
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -48,7 +48,7 @@ mod remedy;
 mod signals;
 mod wiring;
 
-use alarm::Alarm;
+use alarm::{Alarm, Sight};
 use drain::Exodus;
 use loopback::Loopback;
 use operators::Operators;
@@ -217,6 +217,8 @@ impl Node {
         let explain = Remembered { ledger_bytes: config.explain.ledger_bytes, feed_bytes: config.explain.feed_bytes };
         let bounds = connection_bounds(config);
         let driver = Driver::remembering(config.plans.clone(), bounds, greeting, Arc::new(effects), explain);
+        let asked = Arc::downgrade(&driver);
+        bell.ask(move |user| asked.upgrade()?.usage_now(user));
         let store = store(&config.journal)?;
         let entrance = entrance::open(config, listen, &store)?;
         let doorkeeper = Doorkeeper::new(&config.auth, Arc::clone(&store), entrance.clone()).map_err(failed)?;
@@ -341,8 +343,20 @@ impl Node {
     /// Watches over what is scraped, from now on.
     fn alarm(&self, config: &Config, pool: Arc<Pool>, health: &Arc<Health>) -> Result<Alarm, Error> {
         let (metrics, population) = (Arc::clone(&self.metrics), self.population(pool, health));
-        let scrape = move || metrics.encode(&population());
-        Alarm::start(&config.alerts, Arc::clone(&self.bell), &self.metrics, scrape)
+        let newest = Arc::new(Mutex::new(Population::default()));
+        let last = Arc::clone(&newest);
+        let count = move || {
+            let population = population();
+            newest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&population);
+            metrics.encode(&population)
+        };
+        let (metrics, health) = (Arc::clone(&self.metrics), Arc::clone(health));
+        let recall = move || {
+            let last = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            metrics.encode(&Population { is_ready: health.is_ready(), ..last })
+        };
+        let sight = Sight { count: Arc::new(count), recall: Box::new(recall) };
+        Alarm::start(&config.alerts, Arc::clone(&self.bell), &self.metrics, sight)
     }
 
     /// What the rules of remediation act on.

@@ -1,9 +1,9 @@
 //! The built-in alerts, on a thread and a runtime of their own: they tell of a runtime that does not run.
 //!
 //! ```text
-//!  thread "alerts": every alerts.interval: scrape -> Watch -> Bell -> webhooks, metrics, whoever listens
+//!  thread "alerts": every alerts.interval: count, or after 5 s recall -> Watch -> Bell -> webhooks, metrics, whoever listens
 //!                   webhooks: POST
-//!  driver: Event::Pressure ----------------------------> Bell
+//!  driver: Event::Pressure -----------------------------------------------> Bell
 //! ```
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -20,11 +20,20 @@ use crate::error::Error;
 use crate::telemetry::Metrics;
 use crate::telemetry::alerts::{ALERTS, Bell, Watch, Webhook};
 
-/// How long a scrape may take. One that takes longer shows nothing.
-const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
+/// How long it may take to count. After that what is known without counting has to do.
+const COUNT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Threads that may wait: for a scrape, for one that hangs still, and to look a name up.
+/// Threads that may wait: one that counts, and those that look names up.
 const BLOCKING_THREADS: usize = 4;
+
+/// Where the alerts look: two ways to the text of a scrape.
+pub(super) struct Sight {
+    /// Counts everything anew; may wait for locks.
+    pub(super) count: Arc<dyn Fn() -> String + Send + Sync>,
+    /// What is known without counting: counters, whether the node is ready, and the rest as it was counted last. Must not
+    /// wait for what is being counted.
+    pub(super) recall: Box<dyn Fn() -> String + Send + Sync>,
+}
 
 /// The running thread; dropping it stops it. Nobody waits for its end: it may be in the middle of a request.
 #[derive(Debug)]
@@ -39,7 +48,7 @@ impl Drop for Alarm {
 }
 
 impl Alarm {
-    /// Evaluates what `scrape` gives, which may block, and tells everybody who listens to `bell`, and the webhooks of the
+    /// Evaluates what is in sight, and tells everybody who listens to `bell`, and the webhooks of the
     /// configuration.
     ///
     /// # Errors
@@ -48,7 +57,7 @@ impl Alarm {
         config: &config::Alerts,
         bell: Arc<Bell>,
         metrics: &Arc<Metrics>,
-        scrape: impl Fn() -> String + Send + Sync + 'static,
+        sight: Sight,
     ) -> Result<Self, Error> {
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let webhook = |(name, webhook): (&String, &config::Webhook)| {
@@ -73,7 +82,7 @@ impl Alarm {
             }
             runtime.block_on(async {
                 tokio::select! {
-                    () = evaluate(every, &bell, Arc::new(scrape)) => {}
+                    () = evaluate(every, &bell, &sight) => {}
                     () = stopped.cancelled() => {}
                 }
             });
@@ -88,22 +97,41 @@ impl Alarm {
 }
 
 /// Looks at every condition, for ever.
-async fn evaluate(every: Duration, bell: &Bell, scrape: Arc<dyn Fn() -> String + Send + Sync>) {
+async fn evaluate(every: Duration, bell: &Bell, sight: &Sight) {
     let mut watch = Watch::new(&ALERTS);
     let began = Instant::now();
     let mut ticks = interval(every);
     // After a machine that slept the history has a gap; to look often in a row would not fill it.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut hangs = None;
     loop {
         let now = ticks.tick().await;
-        let scrape = Arc::clone(&scrape);
-        // One that hangs, because what it counts is locked, must not hold the webhooks.
-        match timeout(SCRAPE_WITHIN, spawn_blocking(move || scrape())).await {
-            Ok(Ok(text)) => bell.ring(&watch.look(now.duration_since(began), Timestamp::now(), &text)),
-            Ok(Err(error)) => tracing::error!(%error, "the metrics could not be read for the alerts"),
-            Err(_) => tracing::warn!("the metrics were not counted in time; alerts are evaluated later"),
+        let text = see(sight, &mut hangs).await;
+        bell.ring(&watch.look(now.duration_since(began), Timestamp::now(), &text));
+        bell.look();
+    }
+}
+
+/// What there is to see. While somebody who counts hangs, because what he counts is locked, nobody else is sent after him:
+/// each would take a thread, until none is left to look the name of a webhook up. And an alert that the node is not
+/// ready must not wait for the very lock that makes it so.
+async fn see(sight: &Sight, hangs: &mut Option<JoinHandle<String>>) -> String {
+    let mut counting = match hangs.take().filter(|it| !it.is_finished()) {
+        Some(counting) => counting,
+        None => {
+            let count = Arc::clone(&sight.count);
+            spawn_blocking(move || count())
+        }
+    };
+    match timeout(COUNT_WITHIN, &mut counting).await {
+        Ok(Ok(text)) => return text,
+        Ok(Err(error)) => tracing::error!(%error, "the metrics could not be read for the alerts"),
+        Err(_) => {
+            tracing::warn!("the metrics were not counted in time; alerts are evaluated over what was counted last");
+            *hangs = Some(counting);
         }
     }
+    (sight.recall)()
 }
 
 /// A runtime whose end nobody waits for.
@@ -116,3 +144,6 @@ impl Drop for Unwaited {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

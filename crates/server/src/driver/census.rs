@@ -1,6 +1,8 @@
 //! What the node holds, counted from the records when somebody asks (cause C9).
 
-use lychgate_core::Census;
+use std::sync::TryLockError;
+
+use lychgate_core::{Census, Usage, UserId};
 
 use super::{Driver, lock};
 
@@ -26,6 +28,16 @@ impl Driver {
             }
         }
         census
+    }
+
+    /// What [`Driver::usage`] says; none where somebody holds the lock of this user's shard at this moment. Does not wait.
+    #[must_use]
+    pub fn usage_now(&self, user: &UserId) -> Option<Usage> {
+        match self.shard_of(user).try_lock() {
+            Ok(shard) => Some(shard.gate.usage(user)),
+            Err(TryLockError::Poisoned(shard)) => Some(shard.into_inner().gate.usage(user)),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Breakers of the node that have a step of reclaim skipped; 0 to 2.

@@ -44,9 +44,10 @@ pub(super) enum Verdict {
 #[derive(Debug, Default)]
 pub(super) struct Keeper {
     rules: Vec<Kept>,
-    /// Since when. Bounded by the alerts and by the users that are watched by name.
-    firing: BTreeMap<(&'static str, Option<UserId>), Instant>,
-    /// Nothing else is done by a node that stops, and it is told to stop once.
+    /// Since when, and for whom: also what no rule is about, because a reload may bring one. Bounded by the alerts and by
+    /// the users that are watched by name.
+    firing: BTreeMap<&'static str, BTreeMap<Option<UserId>, Instant>>,
+    /// Nothing else is done by a node that stops.
     drains: bool,
 }
 
@@ -79,26 +80,21 @@ impl Keeper {
                 }
             })
             .collect();
-        let Self { rules, firing, .. } = self;
-        firing.retain(|(alert, _), _| rules.iter().any(|kept| kept.rule.when == **alert));
     }
 
     /// Notes an alert; says whether a rule may have something to do.
     pub(super) fn changed(&mut self, change: &Change, now: Instant) -> bool {
-        // One whose rule is off is noted as well: a reload may put it on.
-        if !self.rules.iter().any(|kept| kept.rule.when == change.alert) {
-            return false;
-        }
+        let firing = self.firing.entry(change.alert).or_default();
         match change.state {
-            State::Firing => _ = self.firing.entry((change.alert, change.user.clone())).or_insert(now),
+            State::Firing => _ = firing.entry(change.user.clone()).or_insert(now),
             State::Resolved => {
-                self.firing.remove(&(change.alert, change.user.clone()));
+                firing.remove(&change.user);
                 for kept in self.rules.iter_mut().filter(|kept| kept.rule.when == change.alert) {
                     kept.held.remove(&change.user);
                 }
             }
         }
-        true
+        self.rules.iter().any(|kept| kept.rule.when == change.alert)
     }
 
     /// The node drains; nothing is done any more.
@@ -106,19 +102,20 @@ impl Keeper {
         self.drains = true;
     }
 
-    /// What is to be done now; it counts as done.
+    /// What is to be done now; it counts as done. A drain among it holds whatever stands behind it, this once: whether the
+    /// node drains says [`Keeper::drains`], because a drain may fail or be held in its turn.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Use> {
         let Self { rules, firing, drains } = self;
-        let mut due = Vec::new();
+        let (mut due, mut drains) = (Vec::new(), *drains);
         for kept in rules.iter_mut() {
             kept.forget(now);
-            for ((alert, user), since) in firing.iter() {
-                if !kept.acts_on(alert, user) || now.duration_since(*since) < kept.rule.holds_for {
+            for (user, since) in firing.get(kept.rule.when.as_str()).into_iter().flatten() {
+                if !kept.acts_on(user) || now.duration_since(*since) < kept.rule.holds_for {
                     continue;
                 }
-                let Some(verdict) = kept.verdict(user, *drains) else { continue };
+                let Some(verdict) = kept.verdict(user, drains) else { continue };
                 kept.note(user, verdict, now);
-                *drains |= verdict == Verdict::Act && kept.rule.action == Action::Drain;
+                drains |= verdict == Verdict::Act && kept.rule.action == Action::Drain;
                 due.push(Use { rule: kept.rule.clone(), user: user.clone(), verdict });
             }
         }
@@ -130,12 +127,14 @@ impl Keeper {
         let ready = |kept: &Kept| {
             let rule = &kept.rule;
             let full = (kept.uses.len() >= rule.at_most).then(|| kept.uses.front().map(|at| *at + HOUR)).flatten();
-            let mine = self.firing.iter().filter(|((alert, user), _)| kept.acts_on(alert, user));
-            mine.map(|((_, user), since)| {
-                let rested = kept.last.get(user).map(|at| *at + rule.cooldown);
-                [rested, full].into_iter().flatten().fold(*since + rule.holds_for, Instant::max)
-            })
-            .min()
+            let firing = self.firing.get(rule.when.as_str()).into_iter().flatten();
+            firing
+                .filter(|(user, _)| kept.acts_on(user))
+                .map(|(user, since)| {
+                    let rested = kept.last.get(user).map(|at| *at + rule.cooldown);
+                    [rested, full].into_iter().flatten().fold(*since + rule.holds_for, Instant::max)
+                })
+                .min()
         };
         match self.drains {
             true => None,
@@ -146,8 +145,8 @@ impl Keeper {
 
 impl Kept {
     /// An alert of users is told of each of them, and once of the node, which is nobody to do it to.
-    fn acts_on(&self, alert: &str, user: &Option<UserId>) -> bool {
-        self.rule.mode > Acting::Off && self.rule.when == alert && self.rule.action.is_of_user() == user.is_some()
+    fn acts_on(&self, user: &Option<UserId>) -> bool {
+        self.rule.mode > Acting::Off && self.rule.action.is_of_user() == user.is_some()
     }
 
     /// What lies back longer than an hour, or the cooldown, holds nothing.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Severity;
-use super::condition::Condition::{self, Above, Below, Both};
+use super::condition::Condition::{self, Above, Below, Both, Either};
 use super::condition::Series;
 use super::condition::Value::{self, Increase, Max, Min, Ratio, Sum};
 
@@ -285,7 +285,11 @@ pub const ALERTS: [Alert; 19] = [
     Alert {
         name: "LychgateRuntimeStalled",
         severity: Severity::Critical,
-        condition: Above(rose("lychgate_runtime_stuck_total", FIVE_MINUTES), 0.0),
+        // Counted once when it begins: one that stays away for longer than the window still has its lag.
+        condition: Either(
+            &Above(rose("lychgate_runtime_stuck_total", FIVE_MINUTES), 0.0),
+            &Above(Max(Series::all("lychgate_runtime_lag_seconds")), 5.0),
+        ),
         holds_for: AT_ONCE,
         summary: "The asynchronous runtime did not run for too long",
         meaning: "Nobody was served meanwhile. Nobody is called dead for it either: the reaper has a thread of its own and widens \

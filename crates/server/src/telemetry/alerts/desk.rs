@@ -32,8 +32,8 @@ pub(super) struct Desk {
 #[derive(Debug, Default)]
 struct Topic {
     standings: BTreeMap<Option<UserId>, Standing>,
-    /// When it was last told that it fires, since any fixed moment.
-    told_at: Duration,
+    /// When it was last told that it fires, since any fixed moment; none: never.
+    told_at: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +112,7 @@ impl Desk {
         let repeat_after = self.repeat_after;
         let report = |(name, topic): (&&'static str, &mut Topic)| {
             let Some(alert) = named(name) else { return Vec::new() };
-            let is_due = now.saturating_sub(topic.told_at) >= repeat_after;
+            let is_due = topic.told_at.is_some_and(|at| now.saturating_sub(at) >= repeat_after);
             let begun = topic.take(alert, State::Firing, |it| it.is_firing && (!it.is_believed || is_due));
             let ended = topic.take(alert, State::Resolved, |it| !it.is_firing && it.is_believed);
             begun.into_iter().chain(ended).collect()
@@ -134,7 +134,7 @@ impl Desk {
             }
         }
         match (report.state, told_at) {
-            (State::Firing, Some(now)) => topic.told_at = now,
+            (State::Firing, Some(_)) => topic.told_at = told_at,
             (State::Firing, None) | (State::Resolved, _) => {}
         }
         if topic.standings.is_empty() {
@@ -142,10 +142,11 @@ impl Desk {
         }
     }
 
-    /// When there will be something to tell although nothing changes.
+    /// When there will be something to tell although nothing changes. What was never told is no repetition: it waits for
+    /// what comes together with it.
     pub(super) fn repeats_at(&self) -> Option<Duration> {
         let is_firing = |topic: &&Topic| topic.standings.values().any(|standing| standing.is_firing);
-        self.topics.values().filter(is_firing).map(|topic| topic.told_at + self.repeat_after).min()
+        self.topics.values().filter(is_firing).filter_map(|topic| Some(topic.told_at? + self.repeat_after)).min()
     }
 }
 

@@ -28,7 +28,7 @@ mod webhook;
 pub use crate::config::Severity;
 pub use bell::Bell;
 pub use catalogue::{ALERTS, Alert};
-pub use users::Users;
+pub use users::{Certainty, Users};
 pub use watch::Watch;
 pub use webhook::Webhook;
 

@@ -1,7 +1,6 @@
 //! Which users are in which band of their limit: an alert for each of them, from 50 % on.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use lychgate_core::{Pressure, Usage, UserId};
@@ -16,14 +15,24 @@ const MAX_USERS: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Users {
     /// When each of the alerts of a user began, from the lowest band on.
-    above: Mutex<HashMap<UserId, [Option<Timestamp>; OF_USERS.len()]>>,
+    above: HashMap<UserId, [Option<Timestamp>; OF_USERS.len()]>,
+}
+
+/// What a usage is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// It is the case now.
+    Known,
+    /// It was once; something newer may have been told before it.
+    Heard,
 }
 
 impl Users {
-    /// A user moved into another band: what begins and what ends, for him alone.
-    pub fn moved(&self, user: &UserId, usage: Usage, now: Timestamp) -> Vec<Change> {
+    /// A user moved into another band: what begins and what ends, for him alone. He is watched for as long as he is above
+    /// half of his limit, and until that is known to be over.
+    pub fn moved(&mut self, user: &UserId, usage: Usage, certainty: Certainty, now: Timestamp) -> Vec<Change> {
         let reached = bands(usage.level);
-        let mut above = self.above.lock().unwrap_or_else(PoisonError::into_inner);
+        let above = &mut self.above;
         if !above.contains_key(user) && (reached == 0 || above.len() >= MAX_USERS) {
             return Vec::new();
         }
@@ -43,10 +52,16 @@ impl Users {
             Some(Change { alert, severity, user: Some(user.clone()), state, value, since })
         });
         let changes = changes.collect();
-        if reached == 0 {
+        if reached == 0 && certainty == Certainty::Known {
             above.remove(user);
         }
         changes
+    }
+
+    /// Everybody who is watched by name.
+    #[must_use]
+    pub fn watched(&self) -> Vec<UserId> {
+        self.above.keys().cloned().collect()
     }
 }
 
@@ -67,9 +82,9 @@ mod tests {
 
     use super::*;
 
-    fn moved(users: &Users, name: &str, used: usize) -> Vec<(&'static str, State)> {
+    fn moved(users: &mut Users, name: &str, used: usize) -> Vec<(&'static str, State)> {
         let user = UserId::parse(name).unwrap();
-        let changes = users.moved(&user, Limits::default().usage(used), Timestamp::UNIX_EPOCH);
+        let changes = users.moved(&user, Limits::default().usage(used), Certainty::Known, Timestamp::UNIX_EPOCH);
         assert!(changes.iter().all(|change| change.user.as_ref() == Some(&user)));
         changes.into_iter().map(|change| (change.alert, change.state)).collect()
     }
@@ -77,27 +92,27 @@ mod tests {
     #[test]
     fn a_user_is_told_of_from_half_of_his_limit_and_again_when_he_falls_below() {
         use State::{Firing, Resolved};
-        let users = Users::default();
-        assert_eq!(moved(&users, "ann", 9), []);
-        assert_eq!(moved(&users, "ann", 10), [("LychgateUserAt50", Firing)]);
+        let mut users = Users::default();
+        assert_eq!(moved(&mut users, "ann", 9), []);
+        assert_eq!(moved(&mut users, "ann", 10), [("LychgateUserAt50", Firing)]);
         assert_eq!(
-            moved(&users, "ann", 20),
+            moved(&mut users, "ann", 20),
             [("LychgateUserAt60", Firing), ("LychgateUserAt70", Firing), ("LychgateUserAt100", Firing)]
         );
-        assert_eq!(moved(&users, "ann", 20), [], "the reserve opened: the same band once more");
-        assert_eq!(moved(&users, "ann", 12), [("LychgateUserAt70", Resolved), ("LychgateUserAt100", Resolved)]);
-        assert_eq!(moved(&users, "ann", 0), [("LychgateUserAt50", Resolved), ("LychgateUserAt60", Resolved)]);
-        assert!(users.above.lock().unwrap().is_empty(), "who is below half of his limit is not remembered");
+        assert_eq!(moved(&mut users, "ann", 20), [], "the reserve opened: the same band once more");
+        assert_eq!(moved(&mut users, "ann", 12), [("LychgateUserAt70", Resolved), ("LychgateUserAt100", Resolved)]);
+        assert_eq!(moved(&mut users, "ann", 0), [("LychgateUserAt50", Resolved), ("LychgateUserAt60", Resolved)]);
+        assert!(users.above.is_empty(), "who is below half of his limit is not remembered");
     }
 
     #[test]
     fn a_crowd_is_bounded_and_those_who_are_watched_stay_watched() {
-        let users = Users::default();
+        let mut users = Users::default();
         for n in 0..MAX_USERS + 10 {
-            moved(&users, &format!("u{n}"), 10);
+            moved(&mut users, &format!("u{n}"), 10);
         }
-        assert_eq!(users.above.lock().unwrap().len(), MAX_USERS);
-        assert_eq!(moved(&users, "u0", 9), [("LychgateUserAt50", State::Resolved)]);
-        assert_eq!(moved(&users, "late", 10), [("LychgateUserAt50", State::Firing)], "a place is free again");
+        assert_eq!(users.above.len(), MAX_USERS);
+        assert_eq!(moved(&mut users, "u0", 9), [("LychgateUserAt50", State::Resolved)]);
+        assert_eq!(moved(&mut users, "late", 10), [("LychgateUserAt50", State::Firing)], "a place is free again");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! changed -> desk --wake--> 1 s to gather -> news -> POST (10 s) --2xx--> told
-//!                                             ^        '--500, hang, 429--> 1, 2, 4, 8 s or Retry-After -> POST
+//!                                             ^        |--500, hang, 429--> 1, 2, 4, 8 s or Retry-After -> POST
+//!                                             |        '--400, 404--> refused, and on with the next message
 //!                                             '------ a minute ------- given up
 //! ```
 
@@ -61,6 +62,16 @@ pub struct Webhook {
     pace: Pace,
 }
 
+/// What became of one message, or of all that there were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    Taken,
+    /// The webhook is there and does not want it.
+    Refused,
+    /// The webhook is not there now.
+    Absent,
+}
+
 /// What became of one request.
 enum Posted {
     Taken,
@@ -95,8 +106,16 @@ impl Webhook {
                 () = self.news.notified() => sleep(self.pace.gather).await,
                 () = until(repeats_at) => {}
             }
-            while !self.tell(&client, began.elapsed()).await {
-                sleep(self.pace.later).await;
+            loop {
+                match self.tell(&client, began.elapsed()).await {
+                    Told::Taken => break,
+                    // It may take the next one, which must not wait for those that it never takes.
+                    Told::Refused => tokio::select! {
+                        () = self.news.notified() => sleep(self.pace.gather).await,
+                        () = sleep(self.pace.later) => {}
+                    },
+                    Told::Absent => sleep(self.pace.later).await,
+                }
             }
         }
     }
@@ -111,43 +130,48 @@ impl Webhook {
         }
     }
 
-    /// Whether all that there is was told.
-    async fn tell(&self, client: &Client, now: Duration) -> bool {
+    /// Tells all that there is, and says what became of the worst of it.
+    async fn tell(&self, client: &Client, now: Duration) -> Told {
         let reports = self.desk().news(now);
-        let mut is_told = true;
+        let mut worst = Told::Taken;
         for (body, reports) in messages(&self.config.kind, &self.node, reports) {
-            // Behind one that was given up, all are: in an hour of silence each of them would wait for its time.
-            is_told = is_told
-                && match body {
-                    Some(body) => self.deliver(client, &body).await,
-                    None => true,
-                };
+            let told = match (worst, body) {
+                // In an hour of silence each message would wait for its time.
+                (Told::Absent, _) => Told::Absent,
+                (Told::Taken | Told::Refused, Some(body)) => self.deliver(client, &body).await,
+                (Told::Taken | Told::Refused, None) => Told::Taken,
+            };
+            let told_at = (told == Told::Taken).then_some(now);
             let mut desk = self.desk();
-            reports.iter().for_each(|report| desk.settle(report, is_told.then_some(now)));
+            reports.iter().for_each(|report| desk.settle(report, told_at));
+            worst = worst.max(told);
         }
-        is_told
+        worst
     }
 
     /// Whether the webhook took it, after some attempts.
-    async fn deliver(&self, client: &Client, body: &Value) -> bool {
+    async fn deliver(&self, client: &Client, body: &Value) -> Told {
         for attempt in 0..ATTEMPTS {
             let (why, wait) = match self.post(client, body).await {
                 Posted::Taken => {
                     self.metrics.on_webhook(Delivery::Delivered);
-                    return true;
+                    return Told::Taken;
                 }
                 Posted::NotNow(why, wait) if attempt + 1 < ATTEMPTS => (why, wait),
-                Posted::NotNow(why, _) | Posted::Refused(why) => {
-                    self.metrics.on_webhook(Delivery::Failed);
-                    tracing::warn!(webhook = self.name, why, "alerts were not told; they are part of the next message");
-                    return false;
-                }
+                Posted::NotNow(why, _) => return self.given_up(&why, Told::Absent),
+                Posted::Refused(why) => return self.given_up(&why, Told::Refused),
             };
             self.metrics.on_webhook(Delivery::Retried);
             tracing::debug!(webhook = self.name, why, attempt, "trying again");
             sleep(wait.unwrap_or(self.pace.retry * (1 << attempt)).min(LONGEST_RETRY)).await;
         }
-        false
+        Told::Absent
+    }
+
+    fn given_up(&self, why: &str, told: Told) -> Told {
+        self.metrics.on_webhook(Delivery::Failed);
+        tracing::warn!(webhook = self.name, why, "alerts were not told; they are part of the next message");
+        told
     }
 
     /// One request. Its address is a secret: no text of an error holds it.

@@ -137,8 +137,31 @@ fn a_node_drains_once_and_does_nothing_else_then() {
     let drain = |name: &str| Rule { name: name.to_owned(), ..rule(FULL_SOON, Action::Drain) };
     let mut desk = Desk::with(&[drain("first"), drain("second"), reclaims()]);
     assert_eq!(desk.tell(FULL_SOON, None, Firing), [Act, Hold]);
+    desk.0.drains();
     assert_eq!(desk.tell(AT_70, Some("ann"), Firing), [Hold]);
     assert_eq!(desk.after(100_000), []);
+}
+
+/// It was held, or failed: nobody stopped the node, which needs its rules.
+#[test]
+fn a_drain_that_was_not_done_holds_no_rule_any_longer() {
+    let mut desk = Desk::with(&[rule(FULL_SOON, Action::Drain), sheds(), reclaims()]);
+    assert_eq!(desk.tell(FULL_SOON, None, Firing), [Act, Hold]);
+    assert_eq!(desk.due(), [Act], "what stood behind the drain");
+    assert_eq!(desk.tell(AT_70, Some("ann"), Firing), [Act]);
+    assert!(desk.0.next_at().is_some());
+}
+
+#[test]
+fn a_rule_that_a_reload_brings_acts_on_what_fires_already() {
+    let mut desk = Desk::with(&[]);
+    assert!(!desk.0.changed(&change(AT_70, Some("ann"), Firing), desk.1), "there is nothing to do");
+    assert_eq!(desk.tell(AT_70, Some("bob"), Firing), []);
+    assert_eq!(desk.tell(AT_70, Some("bob"), Resolved), []);
+    desk.0.renew(&[sheds()]);
+    desk.0.renew(&[Rule { holds_for: Duration::from_secs(30), ..reclaims() }]);
+    assert_eq!(desk.due(), []);
+    assert_eq!(desk.after(30), [Act], "for ann, since it began to fire");
 }
 
 #[test]

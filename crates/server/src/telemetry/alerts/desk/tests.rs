@@ -69,6 +69,7 @@ fn a_firing_that_flaps_is_told_once() {
 fn an_alert_that_goes_on_is_repeated_after_a_time_and_a_recovery_ends_that() {
     let mut desk = desk();
     desk.changed(&change("LychgateNotReady", None, State::Firing));
+    assert_eq!(desk.repeats_at(), None, "what was never told is gathered first, however long the process runs");
     assert_eq!(news(&mut desk, 1, true).len(), 1);
     assert_eq!(desk.repeats_at(), Some(Duration::from_secs(601)));
     assert_eq!(news(&mut desk, 600, true), []);

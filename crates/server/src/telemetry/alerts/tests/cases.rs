@@ -262,7 +262,25 @@ pub(super) const CASES: &[Case] = &[
         "LychgateRuntimeStalled",
         "never since the start of the window",
         (600, QUIET),
-        &[("lychgate_runtime_stuck_total", Values(&[Flat(0.0, 6), Flat(1.0, 50)]))],
+        &[
+            ("lychgate_runtime_stuck_total", Values(&[Flat(0.0, 6), Flat(1.0, 50)])),
+            ("lychgate_runtime_lag_seconds", Values(&[Flat(0.001, 6), Rise(6.0, 15.0, 4), Flat(0.001, 46)])),
+        ],
+    ),
+    case(
+        "LychgateRuntimeStalled",
+        "it began before the window and is not over",
+        (600, FIRES),
+        &[
+            ("lychgate_runtime_stuck_total", Values(&[Flat(0.0, 6), Flat(1.0, 50)])),
+            ("lychgate_runtime_lag_seconds", Values(&[Flat(0.001, 6), Rise(6.0, 15.0, 50)])),
+        ],
+    ),
+    case(
+        "LychgateRuntimeStalled",
+        "late for a moment, and the counter is not there",
+        (120, QUIET),
+        &[("lychgate_runtime_lag_seconds", Values(&[Flat(4.9, 16)]))],
     ),
     case(
         "LychgateReaperLate",

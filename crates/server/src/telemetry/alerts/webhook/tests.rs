@@ -87,13 +87,18 @@ impl Told {
     }
 
     fn at(url: &str, bodies: mpsc::Receiver<Value>, pace: Pace) -> Self {
+        Self::of_kind(config::WebhookKind::Generic, url, bodies, pace)
+    }
+
+    fn of_kind(kind: config::WebhookKind, url: &str, bodies: mpsc::Receiver<Value>, pace: Pace) -> Self {
         let text = format!(
             "auth.jwt.secret = \"a secret of the tests, long enough for HS256\"\n\
              [alerts.webhooks.ops]\nkind = \"generic\"\nurl = \"{url}\"\n"
         );
         let alerts = config::Config::from_toml(&text).unwrap().alerts;
         let metrics = Arc::new(Metrics::new());
-        let webhook = Webhook::new("ops", alerts.webhooks["ops"].clone(), &alerts, "n1", Arc::clone(&metrics));
+        let config = config::Webhook { kind, ..alerts.webhooks["ops"].clone() };
+        let webhook = Webhook::new("ops", config, &alerts, "n1", Arc::clone(&metrics));
         let webhook = Arc::new(Webhook { pace, ..webhook });
         let running = Arc::clone(&webhook);
         tokio::spawn(async move { running.run().await });
@@ -205,6 +210,26 @@ async fn an_answer_that_will_not_change_is_not_asked_for_five_times() {
     told.counted("delivered", 1).await;
     told.counted("failed", 2).await;
     told.counted("retried", 0).await;
+}
+
+/// PagerDuty has one message for each alert.
+#[tokio::test]
+async fn a_message_that_is_refused_for_good_keeps_no_other_one_back() {
+    let (address, bodies) = server((0..3).map(|_| Says(GONE)).collect()).await;
+    let kind = config::WebhookKind::PagerDuty { routing_key: "key".to_owned() };
+    let pace = Pace { later: PATIENCE * 10, ..QUICK };
+    let mut told = Told::of_kind(kind, &format!("http://{address}/geheim"), bodies, pace);
+    for alert in ["LychgateBreakerOpen", "LychgateNotReady"] {
+        told.change(alert, State::Firing);
+    }
+    let key = |body: Value| body["dedup_key"].as_str().unwrap().to_owned();
+    assert_eq!(key(told.body().await), "lychgate/n1/LychgateBreakerOpen");
+    assert_eq!(key(told.body().await), "lychgate/n1/LychgateNotReady", "the next one of the same round");
+    told.counted("failed", 2).await;
+    told.change("LychgateRepaired", State::Firing);
+    let again = [key(told.body().await), key(told.body().await), key(told.body().await)];
+    assert_eq!(again[2], "lychgate/n1/LychgateRepaired", "what is new waits for no refusal: {again:?}");
+    told.counted("delivered", 2).await;
 }
 
 #[tokio::test]
