@@ -248,7 +248,7 @@ pub const ALERTS: [Alert; 19] = [
             "`lychgate_verdicts_disproved_total{kind}` beside `lychgate_zombies_total{kind}`: how many of how many",
             "`lychgate_runtime_lag_seconds` and `lychgate_reaper_lag_seconds`: whether we were late ourselves",
         ],
-        press: &["raise `limits.probe_deadline` and `limits.ping_interval`", "give the machine more processors"],
+        press: &["raise `liveness.probe_deadline` and `liveness.ping_answer`, and start it again", "give the machine more processors"],
     },
     Alert {
         name: "LychgateBreakerOpen",
