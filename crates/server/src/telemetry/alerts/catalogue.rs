@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Severity;
-use super::condition::Condition::{self, Above, Below, Both};
+use super::condition::Condition::{self, Above, Any, Below, Both};
 use super::condition::Series;
 use super::condition::Value::{self, Increase, Max, Min, Ratio, Sum};
 
@@ -68,12 +68,18 @@ const fn users(bands: Labels) -> Condition {
     Above(Sum(Series { name: "lychgate_users", labels: bands }), 0.0)
 }
 
+/// Something of a kind was lost lately.
+const fn lost(name: &'static str, labels: Labels) -> Condition {
+    Above(Increase(Series { name, labels }, TEN_MINUTES), 0.0)
+}
+
 /// By how much a counter rose within the window, over all of its labels.
 const fn rose(name: &'static str, window: Duration) -> Value {
     Increase(Series::all(name), window)
 }
 
 const ASK_ABOUT_A_USER: &str = "`GET /v1/admin/users/USER/explain`: what was decided about one user, in order";
+const DOCTOR: &str = "`lychgate doctor --admin URL`: what is wrong with a gateway that runs, the worst first, each with its fix";
 const CRITICAL_LOGS: &str = "the log, lines of level `error` and `warn` of the same minutes";
 
 /// Every alert, in the order of the runbook.
@@ -224,8 +230,9 @@ pub const ALERTS: [Alert; 19] = [
             &Above(rose("lychgate_cleanup_failures_total", FIVE_MINUTES), 3.0),
         ),
         holds_for: AT_ONCE,
-        summary: "More than a tenth of the attempts to reclaim fail",
-        meaning: "A ping could not be written, or a close was not confirmed. The slot is free all the same; after five failures the \
+        summary: "More than one step fails for every ten attempts to reclaim",
+        meaning: "A step is a ping that could not be written, or a close that was not confirmed; one attempt can have several, so the \
+                  value can pass 1. The slot is free all the same; after five failures the \
                   breaker leaves the step out, and Force takes suspects first.",
         look_at: &[
             "`lychgate_cleanup_failures_total{level}`: at which level",
@@ -330,12 +337,15 @@ pub const ALERTS: [Alert; 19] = [
     Alert {
         name: "LychgateNotReady",
         severity: Severity::Critical,
-        condition: Below(Min(Series::all("lychgate_ready")), 1.0),
+        condition: Both(
+            &Below(Min(Series::all("lychgate_ready")), 1.0),
+            &Below(Max(Series::all("lychgate_draining")), 1.0),
+        ),
         holds_for: HALF_A_MINUTE,
-        summary: "The node is not ready",
-        meaning: "A load balancer sends nobody here. Whoever is connected stays.",
-        look_at: &["`GET /readyz`: the reason in words, `draining` while it is being stopped", CRITICAL_LOGS],
-        press: &["what the reason asks for", "nothing during a drain"],
+        summary: "The node is not ready, and nobody drains it",
+        meaning: "A load balancer sends nobody here. Whoever is connected stays. A node that is being drained is not meant.",
+        look_at: &["`GET /readyz`: the reason in words; docs/operations.md says what each one means", DOCTOR, CRITICAL_LOGS],
+        press: &["what the reason asks for"],
     },
     Alert {
         name: "LychgateAdmissionSlow",
@@ -396,20 +406,25 @@ pub const ALERTS: [Alert; 19] = [
     Alert {
         name: "LychgateEyesImpaired",
         severity: Severity::Warning,
-        condition: Above(
-            Increase(
-                Series { name: "lychgate_webhook_deliveries_total", labels: &[("outcome", &["failed"])] },
-                TEN_MINUTES,
-            ),
-            0.0,
-        ),
+        condition: Any(&[
+            lost("lychgate_webhook_deliveries_total", &[("outcome", &["failed"])]),
+            lost("lychgate_spans_total", &[("outcome", &["failed"])]),
+            lost("lychgate_log_lines_dropped_total", &[("reason", &["lost"])]),
+        ]),
         holds_for: AT_ONCE,
-        summary: "A webhook did not take an alert",
-        meaning: "Users feel nothing. The alert is sent again with the next one, or after `alerts.repeat_after`.",
+        summary: "A webhook, a collector of traces or standard error did not take what it was given",
+        meaning: "Users feel nothing, but somebody sees less than he thinks. The alert is sent again with the next one, or after \
+                  `alerts.repeat_after`; spans and log lines are gone.",
         look_at: &[
-            "`lychgate_webhook_deliveries_total{outcome}`",
-            "the log, lines with `webhook`: which one, and what it answered",
+            "`lychgate_webhook_deliveries_total{outcome}`, `lychgate_spans_total{outcome}`, `lychgate_log_lines_dropped_total{reason}`: \
+             which of the three",
+            "the log, lines with `webhook` or `traces`: which one, and what it answered",
+            DOCTOR,
         ],
-        press: &["set its address right: `[alerts.webhooks.NAME]`"],
+        press: &[
+            "set the address right, `alerts.webhooks.NAME.url` or `traces.endpoint`, and start the gateway again: both are read at the \
+             start alone",
+            "log lines: let whatever reads standard error read faster, or raise `log.level` from debug",
+        ],
     },
 ];

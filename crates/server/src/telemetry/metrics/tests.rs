@@ -144,6 +144,7 @@ fn gauges_are_what_was_counted_when_they_were_scraped() {
         unidentified: 1,
         load: 0.25,
         is_ready: true,
+        is_draining: true,
         journal_trouble: true,
         agents: vec![("gpt".into(), true)],
         ..Population::default()
@@ -162,6 +163,7 @@ fn gauges_are_what_was_counted_when_they_were_scraped() {
         "unidentified_sockets 1",
         "node_load_ratio 0.25",
         "ready 1",
+        "draining 1",
         "journal_trouble 1",
         "agent_up{agent=\"gpt\"} 1",
         "agent_up{agent=\"demo\"} 0",
@@ -169,7 +171,7 @@ fn gauges_are_what_was_counted_when_they_were_scraped() {
         assert!(text.contains(&format!("\nlychgate_{line}\n")), "{line} in {text}");
     }
     let text = scrape(&metrics);
-    for gauge in ["sessions", "connections", "runs", "unidentified_sockets", "ready"] {
+    for gauge in ["sessions", "connections", "runs", "unidentified_sockets", "ready", "draining"] {
         assert!(text.contains(&format!("lychgate_{gauge} 0\n")), "{text}");
     }
 }
