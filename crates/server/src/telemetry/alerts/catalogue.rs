@@ -78,8 +78,35 @@ const fn rose(name: &'static str, window: Duration) -> Value {
     Increase(Series::all(name), window)
 }
 
-const ASK_ABOUT_A_USER: &str = "`GET /v1/admin/users/USER/explain`: what was decided about one user, in order";
-const DOCTOR: &str = "`lychgate doctor --admin URL`: what is wrong with a gateway that runs, the worst first, each with its fix";
+/// A line to paste: what is sent with it, where to, and what it does.
+macro_rules! curl {
+    ($words:literal, $path:literal, $does:literal) => {
+        concat!("`curl -H \"Authorization: Bearer $LYCHGATE_KEY\" ", $words, " \"$U", $path, "\"`: ", $does)
+    };
+}
+
+const WHO_IS_NEAR: &str =
+    curl!("", "/v1/admin/sessions?sort=pressure&limit=20", "who it is, the fullest first, and what he holds");
+const WHO_WAS_REFUSED: &str = curl!("", "/v1/admin/decisions?verdict=refused&limit=20", "who it was, and why");
+const WHO_WAS_DEAD: &str = curl!("", "/v1/admin/decisions?verdict=dead&limit=20", "who it was, and on what evidence");
+const WHICH_BREAKER: &str = curl!("", "/v1/admin/decisions?verdict=breaker&limit=20", "which step of whom");
+const WHO_WAITED: &str = curl!("", "/v1/admin/decisions?verdict=queued&limit=20", "who waited, and for what");
+const ASK_ABOUT_A_USER: &str = "`lychgate explain USER`: what was decided about one user, in order, in sentences";
+const RECLAIM: &str = curl!(
+    "-d '{\"level\":\"aggressive\"}'",
+    "/v1/admin/users/USER/reclaim",
+    "reclaim now; `aggressive` asks everybody first and takes nobody who answers"
+);
+const LEND: &str = curl!(
+    "-X PUT -d '{\"max_sessions\":40,\"for\":\"2h\"}'",
+    "/v1/admin/users/USER/limits",
+    "lend one user a higher limit for a while"
+);
+const END_ONE: &str =
+    curl!("-X DELETE", "/v1/admin/sessions/SESSION", "end one session, by its `isolation_key` with `:` as `%3A`");
+const DRAIN: &str = curl!("-X POST", "/v1/admin/drain", "everybody is told to move, and the process ends");
+const DOCTOR: &str =
+    "`lychgate doctor --admin URL`: what is wrong with a gateway that runs, the worst first, each with its fix";
 const CRITICAL_LOGS: &str = "the log, lines of level `error` and `warn` of the same minutes";
 
 /// Every alert, in the order of the runbook.
@@ -92,11 +119,7 @@ pub const ALERTS: [Alert; 19] = [
         summary: "Somebody holds half of his sessions or more",
         meaning: "Nobody is locked out, and nothing is reclaimed yet: whoever uses many tabs comes here. A user who stays here \
                   with few tabs leaves sessions behind that look alive.",
-        look_at: &[
-            "`lychgate_users{band}`: how many users are in each band",
-            "`GET /v1/admin/sessions?user=USER`: what he holds, and how healthy it is",
-            ASK_ABOUT_A_USER,
-        ],
+        look_at: &[WHO_IS_NEAR, "`lychgate_users{band}`: how many users are in each band", ASK_ABOUT_A_USER],
         press: &["nothing, as long as it goes away by itself"],
     },
     Alert {
@@ -107,14 +130,12 @@ pub const ALERTS: [Alert; 19] = [
         summary: "Somebody holds 60 % of his sessions or more",
         meaning: "Background reclaim takes what is known to be dead, and sessions that nobody is attached to.",
         look_at: &[
+            WHO_IS_NEAR,
             "`lychgate_evictions_total{level,reason}`: what is reclaimed",
             "`lychgate_cleanup_attempts_total{level}` and `lychgate_cleanup_failures_total{level}`: whether it works",
             ASK_ABOUT_A_USER,
         ],
-        press: &[
-            "nothing, as long as it goes away by itself",
-            "`POST /v1/admin/users/USER/reclaim`: reclaim now, at the level of your choice",
-        ],
+        press: &["nothing, as long as it goes away by itself", RECLAIM],
     },
     Alert {
         name: OF_USERS[2],
@@ -124,16 +145,8 @@ pub const ALERTS: [Alert; 19] = [
         summary: "Somebody holds 70 % of his sessions or more",
         meaning: "Background reclaim asks every connection of this user whether it is there, and takes those that do not answer. \
                   Who stays here has that many living tabs.",
-        look_at: &[
-            "`lychgate_zombies_total{kind}`: of which kind the dead are",
-            "`GET /v1/admin/sessions?user=USER`: what he holds, and how healthy it is",
-            ASK_ABOUT_A_USER,
-        ],
-        press: &[
-            "`POST /v1/admin/users/USER/reclaim`: reclaim now, at the level of your choice",
-            "`PUT /v1/admin/users/USER/limits`: lend one user a higher limit for a while",
-            "`[plans.NAME]`: a plan with a higher limit, for users who need it for good",
-        ],
+        look_at: &[WHO_IS_NEAR, "`lychgate_zombies_total{kind}`: of which kind the dead are", ASK_ABOUT_A_USER],
+        press: &[RECLAIM, LEND, "`[plans.NAME]`: a plan with a higher limit, for users who need it for good"],
     },
     Alert {
         name: OF_USERS[3],
@@ -144,16 +157,13 @@ pub const ALERTS: [Alert; 19] = [
         meaning: "His next open climbs the ladder: the worst session goes, or the reserve and the queue serve him. He is not \
                   locked out.",
         look_at: &[
+            WHO_IS_NEAR,
             "`lychgate_lockouts_prevented_total`: opens that a gateway without reclaim would have refused",
             "`lychgate_admissions_total{path}` and `lychgate_admission_wait_seconds`: how they got in, and how long it took",
             "`lychgate_waiters`: opens that wait in the queue",
             ASK_ABOUT_A_USER,
         ],
-        press: &[
-            "`POST /v1/admin/users/USER/reclaim`: reclaim now, at the level of your choice",
-            "`DELETE /v1/admin/sessions/SESSION`: end one session",
-            "`PUT /v1/admin/users/USER/limits`: lend one user a higher limit for a while",
-        ],
+        press: &[RECLAIM, END_ONE, LEND],
     },
     Alert {
         name: "LychgateLimitsInSight",
@@ -163,14 +173,10 @@ pub const ALERTS: [Alert; 19] = [
         summary: "Somebody will hold all of his sessions within five minutes, if he goes on like this",
         meaning: "Nobody feels anything yet. Background reclaim of that user starts one band early (`[forecast]`); nobody is evicted \
                   for a forecast alone.",
-        look_at: &[
-            "`lychgate_users_forecast{within}`: how many, and how soon",
-            "`GET /v1/admin/sessions?sort=pressure`: who is near his limit",
-            ASK_ABOUT_A_USER,
-        ],
+        look_at: &["`lychgate_users_forecast{within}`: how many, and how soon", WHO_IS_NEAR, ASK_ABOUT_A_USER],
         press: &[
             "nothing, where it is one user who opens many tabs",
-            "`PUT /v1/admin/users/USER/limits`: lend one user a higher limit for a while",
+            LEND,
             "`forecast.horizon`, `forecast.smoothing`: look less far ahead, or at a longer past",
         ],
     },
@@ -207,6 +213,7 @@ pub const ALERTS: [Alert; 19] = [
                   `limits.force = \"never\"`, and everything that he holds lives. The limit of one user alone ends in a refusal in no \
                   other case.",
         look_at: &[
+            WHO_WAS_REFUSED,
             "`lychgate_refusals_total{reason}`: which of the two",
             "`lychgate_connections`, `lychgate_node_load_ratio` and `lychgate_runtime_lag_seconds`: how full the node is",
             ASK_ABOUT_A_USER,
@@ -235,6 +242,7 @@ pub const ALERTS: [Alert; 19] = [
                   value can pass 1. The slot is free all the same; after five failures the \
                   breaker leaves the step out, and Force takes suspects first.",
         look_at: &[
+            WHICH_BREAKER,
             "`lychgate_cleanup_failures_total{level}`: at which level",
             "`lychgate_breaker_moves_total` and `lychgate_close_unconfirmed_total`: which step",
             CRITICAL_LOGS,
@@ -252,10 +260,14 @@ pub const ALERTS: [Alert; 19] = [
         meaning: "Somebody who lived may have lost his socket. He comes back by himself and resumes, but the deadlines are too tight \
                   for this network, or this machine stalls.",
         look_at: &[
+            WHO_WAS_DEAD,
             "`lychgate_verdicts_disproved_total{kind}` beside `lychgate_zombies_total{kind}`: how many of how many",
             "`lychgate_runtime_lag_seconds` and `lychgate_reaper_lag_seconds`: whether we were late ourselves",
         ],
-        press: &["raise `liveness.probe_deadline` and `liveness.ping_answer`, and start it again", "give the machine more processors"],
+        press: &[
+            "raise `liveness.probe_deadline` and `liveness.ping_answer`, and start it again",
+            "give the machine more processors",
+        ],
     },
     Alert {
         name: "LychgateBreakerOpen",
@@ -266,6 +278,7 @@ pub const ALERTS: [Alert; 19] = [
         meaning: "An open breaker skips a step and refuses nobody: admission goes on with the next level. With `scope=\"node\"` at \
                   least ten users are concerned.",
         look_at: &[
+            WHICH_BREAKER,
             "`lychgate_breakers_open{scope}`: one user, or the node",
             "`lychgate_breaker_moves_total{scope,step,state}`: which step",
             CRITICAL_LOGS,
@@ -281,6 +294,7 @@ pub const ALERTS: [Alert; 19] = [
         meaning: "Whoever asks it gets an error at once instead of an answer. Sessions, other agents and stored conversations work.",
         look_at: &[
             "`lychgate_agent_up{agent}`: which one",
+            DOCTOR,
             "`lychgate_agent_runs_total{agent,outcome}`: how its runs end",
             CRITICAL_LOGS,
         ],
@@ -299,10 +313,12 @@ pub const ALERTS: [Alert; 19] = [
                   deadlines by the lag.",
         look_at: &[
             "`lychgate_runtime_lag_seconds`, `lychgate_process_cpu_seconds_total`: a busy machine, or a stopped one",
+            DOCTOR,
             CRITICAL_LOGS,
         ],
         press: &[
-            "give the process more processors, or drain it (`POST /v1/admin/drain`) and start it again",
+            "give the process more processors, or drain it and start it again",
+            DRAIN,
             "`WatchdogSec=` of systemd does that by itself (docs/operations.md)",
         ],
     },
@@ -326,12 +342,14 @@ pub const ALERTS: [Alert; 19] = [
         meaning: "No run can begin, because nothing leaves for a socket that is not stored. The node says that it is not ready.",
         look_at: &[
             "`GET /readyz`: the reason in words",
+            DOCTOR,
             "`lychgate_journal_appends_total{outcome}`, `lychgate_journal_bytes`",
             CRITICAL_LOGS,
         ],
         press: &[
-            "make room on the disk of `journal.directory`, or move it",
-            "`POST /v1/admin/drain`, once another node serves",
+            "make room on the disk of `journal.directory`, or move it and start the gateway again",
+            "once another node serves:",
+            DRAIN,
         ],
     },
     Alert {
@@ -344,7 +362,11 @@ pub const ALERTS: [Alert; 19] = [
         holds_for: HALF_A_MINUTE,
         summary: "The node is not ready, and nobody drains it",
         meaning: "A load balancer sends nobody here. Whoever is connected stays. A node that is being drained is not meant.",
-        look_at: &["`GET /readyz`: the reason in words; docs/operations.md says what each one means", DOCTOR, CRITICAL_LOGS],
+        look_at: &[
+            "`GET /readyz`: the reason in words; docs/operations.md says what each one means",
+            DOCTOR,
+            CRITICAL_LOGS,
+        ],
         press: &["what the reason asks for"],
     },
     Alert {
@@ -368,10 +390,12 @@ pub const ALERTS: [Alert; 19] = [
         meaning: "The p99 is above the deadline of the ladder: users wait in the queue because everything that they hold is protected \
                   by a run or by their plan. All are let in within 10 s.",
         look_at: &[
+            WHO_WAITED,
             "`lychgate_admission_wait_seconds_bucket{path}`: which way takes long",
             "`lychgate_admissions_total{path=\"queue\"}`, `lychgate_waiters`, `lychgate_run_seconds`: runs that do not end",
         ],
         press: &[
+            LEND,
             "`[plans.NAME]` with a higher limit for users with many runs",
             "`agents.idle_timeout`: give silent runs up sooner",
         ],
@@ -389,6 +413,7 @@ pub const ALERTS: [Alert; 19] = [
                   and to operators, and something takes it.",
         look_at: &[
             "`lychgate_process_open_fds`, `lychgate_process_max_fds`, `lychgate_connections`, `lychgate_unidentified_sockets`",
+            DOCTOR,
         ],
         press: &["raise the limit (`LimitNOFILE=` of systemd, `ulimit -n`) and start again", "add a node"],
     },

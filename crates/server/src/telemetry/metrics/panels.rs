@@ -82,7 +82,9 @@ pub(super) fn of(spec: &Spec) -> Panel {
         Kind::Level => (vec![(format!("{name}{{{HERE}}}"), "{{instance}}".to_owned())], shown(spec)),
         Kind::Gauge => (vec![(format!("sum{by} ({name}{{{HERE}}})"), legend)], shown(spec)),
         Kind::Sum => (vec![(format!("sum ({})", rate(&name)), legend)], "percentunit"),
-        Kind::Counter if spec.name.starts_with("bytes_") => (vec![(format!("sum{by} ({})", rate(&name)), legend)], "Bps"),
+        Kind::Counter if spec.name.starts_with("bytes_") => {
+            (vec![(format!("sum{by} ({})", rate(&name)), legend)], "Bps")
+        }
         Kind::Counter => (vec![(format!("sum{by} ({})", rate(&name)), legend)], "ops"),
         Kind::Histogram(_) => {
             let by_le = [labels.as_slice(), &["le"]].concat().join(", ");

@@ -287,19 +287,13 @@ pub(super) const CASES: &[Case] = &[
         "LychgateNotReady",
         "for a minute",
         (90, FIRES),
-        &[
-            ("lychgate_ready", Values(&[Flat(1.0, 2), Flat(0.0, 8)])),
-            ("lychgate_draining", Values(&[Flat(0.0, 10)])),
-        ],
+        &[("lychgate_ready", Values(&[Flat(1.0, 2), Flat(0.0, 8)])), ("lychgate_draining", Values(&[Flat(0.0, 10)]))],
     ),
     case(
         "LychgateNotReady",
         "at the start",
         (60, QUIET),
-        &[
-            ("lychgate_ready", Values(&[Flat(0.0, 1), Flat(1.0, 9)])),
-            ("lychgate_draining", Values(&[Flat(0.0, 10)])),
-        ],
+        &[("lychgate_ready", Values(&[Flat(0.0, 1), Flat(1.0, 9)])), ("lychgate_draining", Values(&[Flat(0.0, 10)]))],
     ),
     case(
         "LychgateNotReady",
@@ -314,10 +308,7 @@ pub(super) const CASES: &[Case] = &[
         "LychgateNotReady",
         "in trouble first, and then drained for it",
         (120, QUIET),
-        &[
-            ("lychgate_ready", Values(&[Flat(0.0, 10)])),
-            ("lychgate_draining", Values(&[Flat(0.0, 6), Flat(1.0, 4)])),
-        ],
+        &[("lychgate_ready", Values(&[Flat(0.0, 10)])), ("lychgate_draining", Values(&[Flat(0.0, 6), Flat(1.0, 4)]))],
     ),
     case(
         "LychgateAdmissionSlow",
