@@ -6,6 +6,10 @@ use super::Severity;
 use super::condition::Condition::{self, Above, Any, Below, Both};
 use super::condition::Series;
 use super::condition::Value::{self, Increase, Max, Min, Ratio, Sum};
+use super::levers::{
+    ASK_ABOUT_A_USER, CRITICAL_LOGS, DOCTOR, DRAIN, END_ONE, LEND, RECLAIM, WHICH_BREAKER, WHO_IS_NEAR, WHO_WAITED,
+    WHO_WAS_DEAD, WHO_WAS_REFUSED,
+};
 
 /// One alert.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,37 +81,6 @@ const fn lost(name: &'static str, labels: Labels) -> Condition {
 const fn rose(name: &'static str, window: Duration) -> Value {
     Increase(Series::all(name), window)
 }
-
-/// A line to paste: what is sent with it, where to, and what it does.
-macro_rules! curl {
-    ($words:literal, $path:literal, $does:literal) => {
-        concat!("`curl -H \"Authorization: Bearer $LYCHGATE_KEY\" ", $words, " \"$U", $path, "\"`: ", $does)
-    };
-}
-
-const WHO_IS_NEAR: &str =
-    curl!("", "/v1/admin/sessions?sort=pressure&limit=20", "who it is, the fullest first, and what he holds");
-const WHO_WAS_REFUSED: &str = curl!("", "/v1/admin/decisions?verdict=refused&limit=20", "who it was, and why");
-const WHO_WAS_DEAD: &str = curl!("", "/v1/admin/decisions?verdict=dead&limit=20", "who it was, and on what evidence");
-const WHICH_BREAKER: &str = curl!("", "/v1/admin/decisions?verdict=breaker&limit=20", "which step of whom");
-const WHO_WAITED: &str = curl!("", "/v1/admin/decisions?verdict=queued&limit=20", "who waited, and for what");
-const ASK_ABOUT_A_USER: &str = "`lychgate explain USER`: what was decided about one user, in order, in sentences";
-const RECLAIM: &str = curl!(
-    "-d '{\"level\":\"aggressive\"}'",
-    "/v1/admin/users/USER/reclaim",
-    "reclaim now; `aggressive` asks everybody first and takes nobody who answers"
-);
-const LEND: &str = curl!(
-    "-X PUT -d '{\"max_sessions\":40,\"for\":\"2h\"}'",
-    "/v1/admin/users/USER/limits",
-    "lend one user a higher limit for a while"
-);
-const END_ONE: &str =
-    curl!("-X DELETE", "/v1/admin/sessions/SESSION", "end one session, by its `isolation_key` with `:` as `%3A`");
-const DRAIN: &str = curl!("-X POST", "/v1/admin/drain", "everybody is told to move, and the process ends");
-const DOCTOR: &str =
-    "`lychgate doctor --admin URL`: what is wrong with a gateway that runs, the worst first, each with its fix";
-const CRITICAL_LOGS: &str = "the log, lines of level `error` and `warn` of the same minutes";
 
 /// Every alert, in the order of the runbook.
 pub const ALERTS: [Alert; 19] = [
