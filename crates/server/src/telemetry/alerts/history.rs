@@ -56,12 +56,10 @@ impl History {
                 let ((value, one), (_, other)) = (self.judge(one, now)?, self.judge(other, now)?);
                 Some((value, one && other))
             }
-            // One whose series is missing does not hold, and keeps the other from nothing.
-            Condition::Either(one, other) => match (self.judge(one, now), self.judge(other, now)) {
-                (one @ Some((_, true)), _) | (one, None) => one,
-                (None, other) | (_, other @ Some((_, true))) => other,
-                (one @ Some((_, false)), Some((_, false))) => one,
-            },
+            Condition::Any(all) => {
+                let known = all.iter().filter_map(|one| self.judge(one, now));
+                known.reduce(|first, next| if first.1 { first } else { next })
+            }
         }
     }
 

@@ -118,30 +118,70 @@ fn names_and_texts_follow_the_conventions() {
 
 /// A runbook that names a button which is not there is worse than none.
 #[test]
-fn the_runbook_names_routes_and_keys_that_exist() {
-    let keys = crate::config::reference::markdown();
+fn the_runbook_names_keys_and_sections_of_the_configuration_that_exist() {
+    let (sections, keys) = configuration();
+    let page = runbook(&ALERTS);
+    for quoted in page.split('`').skip(1).step_by(2) {
+        if let Some((section, _)) = quoted.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            assert!(sections.contains(section), "there is no section [{section}]");
+        }
+        let key = quoted.split([' ', '=']).next().unwrap_or(quoted);
+        let is_key = key.contains('.') && key.bytes().all(|it| it.is_ascii_alphabetic() || b"._".contains(&it));
+        assert!(!is_key || keys.contains(key), "there is no key {key}");
+    }
+}
+
+/// The sections of the configuration reference, and its keys with their sections.
+fn configuration() -> (BTreeSet<String>, BTreeSet<String>) {
+    let page = crate::config::reference::markdown();
+    let (mut sections, mut keys) = (BTreeSet::new(), BTreeSet::new());
+    let mut section = "";
+    for line in page.lines() {
+        let quoted = |before| line.strip_prefix(before).and_then(|rest: &str| rest.split('`').next());
+        if let Some(name) = quoted("## `[") {
+            section = name.trim_end_matches(']');
+            sections.insert(section.to_owned());
+        } else if let Some(name) = quoted("| `") {
+            keys.insert(format!("{section}.{name}"));
+        }
+    }
+    (sections, keys)
+}
+
+#[test]
+fn the_runbook_names_routes_that_exist() {
     // Another test holds that page to the routes.
     let routes = std::fs::read_to_string(root().join("docs/admin.md")).unwrap();
-    for (alert, text) in ALERTS.iter().flat_map(|it| it.look_at.iter().chain(it.press).map(move |text| (it.name, text)))
-    {
-        for quoted in text.split('`').skip(1).step_by(2) {
-            match quoted.split_once(' ') {
-                Some((method @ ("GET" | "POST" | "PUT" | "DELETE"), path)) => {
-                    let path = path.split('?').next().unwrap_or(path);
-                    let path = path.replace("USER", "{user}").replace("SESSION", "{key}");
-                    let wanted = format!("`{method} {path}`");
-                    assert!(routes.contains(&wanted), "{alert}: there is no {wanted}");
-                }
-                _ => {
-                    let section = quoted.split('.').next().unwrap_or(quoted);
-                    let key = quoted.split([' ', '=']).next().unwrap_or(quoted);
-                    let name = key.rsplit('.').next().unwrap_or(key);
-                    if ["limits", "server", "agents", "journal", "alerts"].contains(&section) {
-                        assert!(keys.contains(&format!("| `{name}` |")), "{alert}: there is no key {key}");
-                    }
-                }
-            }
+    let page = runbook(&ALERTS);
+    for quoted in page.split('`').skip(1).step_by(2) {
+        let Some((method, path)) = route(quoted) else { continue };
+        let path = path.split('?').next().unwrap_or(path);
+        let wanted = format!("`{method} {}`", path.replace("USER", "{user}").replace("SESSION", "{key}"));
+        assert!(routes.contains(&wanted), "there is no {wanted}");
+    }
+}
+
+/// The route that a quoted text is about: `GET /readyz`, or a line for curl.
+fn route(quoted: &str) -> Option<(&str, &str)> {
+    match quoted.split_once(' ')? {
+        (method @ ("GET" | "POST" | "PUT" | "DELETE"), path) => Some((method, path)),
+        ("curl", words) => {
+            let (words, path) = words.split_once("\"$U").unwrap();
+            let body = words.split_once("-d '").map(|(_, body)| body.split('\'').next().unwrap());
+            let is_json = |body| serde_json::from_str::<serde_json::Value>(body).is_ok();
+            assert!(body.is_none_or(is_json), "{body:?} is no body");
+            let ordered = words.split_once("-X ").and_then(|(_, rest)| rest.split(' ').next());
+            Some((ordered.unwrap_or(if body.is_some() { "POST" } else { "GET" }), path.trim_end_matches('"')))
         }
+        _ => None,
+    }
+}
+
+#[test]
+fn whoever_is_called_for_a_user_is_told_first_how_to_find_him() {
+    for name in OF_USERS.into_iter().chain(["LychgateLimitsInSight", "LychgateLockout", "LychgateWrongVerdict"]) {
+        let first = named(name).unwrap().look_at[0];
+        assert!(first.starts_with("`curl ") && first.contains("who it "), "{name}: {first}");
     }
 }
 
