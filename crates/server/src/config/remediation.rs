@@ -211,8 +211,9 @@ enum Level {
 }
 
 impl RawRemediation {
-    pub(super) fn check(&self, agents: &Agents) -> Result<Remediation, Fault> {
-        let rules = self.rules.iter().map(|(name, raw)| At { name, raw, mode: self.mode, agents }.check());
+    /// `limit`: sessions that a user may hold by `limits.max_sessions_per_user`.
+    pub(super) fn check(&self, agents: &Agents, limit: usize) -> Result<Remediation, Fault> {
+        let rules = self.rules.iter().map(|(name, raw)| At { name, raw, mode: self.mode, agents, limit }.check());
         Ok(Remediation { rules: rules.collect::<Result<_, Fault>>()? })
     }
 }
@@ -223,6 +224,7 @@ struct At<'a> {
     raw: &'a RawRule,
     mode: Acting,
     agents: &'a Agents,
+    limit: usize,
 }
 
 impl At<'_> {
@@ -302,12 +304,28 @@ impl At<'_> {
                     return Err(self.fault("sessions", "is not set", "Say how many sessions the user may hold then."));
                 };
                 in_range(&self.key("sessions"), sessions, 1, MAX_SESSIONS)?;
+                self.lends_more(sessions)?;
                 Action::LendLimit { sessions, lasting: self.lasting(Duration::MAX)? }
             }
             Word::Shed => Action::Shed { lasting: self.lasting(MAX_SHED)? },
             Word::Drain => self.drain()?,
             Word::RestartAgentBreaker => Action::RestartAgentBreaker { agent: self.agent()? },
         })
+    }
+
+    /// A limit that is lent to help must not be lower than the one that everybody has: it would shut out whom it is for.
+    fn lends_more(&self, sessions: usize) -> Result<(), Fault> {
+        let limit = self.limit;
+        match sessions > limit {
+            true => Ok(()),
+            false => Err(self.fault(
+                "sessions",
+                format!(
+                    "is {sessions}, which is not above limits.max_sessions_per_user = {limit}: nothing would be lent"
+                ),
+                format!("Set it to {} or more.", limit.saturating_add(1)),
+            )),
+        }
     }
 
     fn level(&self) -> Result<ReclaimLevel, Fault> {

@@ -81,6 +81,26 @@ async fn a_rule_that_is_on_acts_once_writes_it_down_and_is_held_by_its_cooldown(
     tab.close().await;
 }
 
+#[tokio::test]
+async fn a_rule_that_lends_never_lowers_the_limit_of_a_user_and_says_why_it_is_held() {
+    let gateway = start(&of_user("on", &LENDS)).await;
+    let lent = Ask::new("PUT", "/v1/admin/users/ann/limits").body(r#"{"max_sessions":12,"for":"1h"}"#);
+    assert_eq!(lent.by_operator().send_to_admin(&gateway).await.status, 200);
+    let mut tab = gateway.connect("ann").await;
+    // 70 % of twelve.
+    for n in 0..9 {
+        tab.open(&format!("t{n}")).await;
+    }
+    let entries = concluded(&gateway, 1).await;
+    assert_eq!(entries[0]["outcome"], "held", "{}", entries[0]);
+    let why = "the limit of this user is as high already, or higher";
+    assert_eq!(entries[0]["result"], json!({"why": why}));
+    assert_eq!(limit(&gateway, "ann").await, 12);
+    gateway.metric_becomes(HELD, |count| count == 1.0).await;
+    let log = gateway.process.line_with("a rule of remediation").await;
+    assert!(log.contains("held") && log.contains(why), "{log}");
+}
+
 const HELD: &str = r#"lychgate_remediations_total{action="lend_limit",mode="on",outcome="held"}"#;
 
 #[tokio::test]

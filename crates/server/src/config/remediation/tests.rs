@@ -44,6 +44,10 @@ fn a_rule_that_cannot_be_meant_names_the_key_and_the_remedy() {
             "sessions is 0; it must be at least 1",
         ),
         (
+            &format!("{user}\ndo = \"lend_limit\"\nlasting = \"5m\"\nsessions = 20"),
+            "sessions is 20, which is not above limits.max_sessions_per_user = 20: nothing would be lent\n  Set it to 21 or more.",
+        ),
+        (
             &format!("{user}\ndo = \"reclaim\"\nlevel = \"moderate\"\ncooldown = \"0s\""),
             "cooldown is shorter than a second",
         ),
