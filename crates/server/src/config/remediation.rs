@@ -37,6 +37,9 @@ pub const ALERTS: [&str; 19] = [
     "LychgateEyesImpaired",
 ];
 
+/// The alert that must not have newcomers turned away.
+const LOCKOUT: &str = "LychgateLockout";
+
 /// The longest that newcomers may be turned away at a time.
 const MAX_SHED: Duration = Duration::from_secs(600);
 
@@ -256,6 +259,7 @@ impl At<'_> {
             let what = format!("is {when:?}: for the sake of one user nothing is done to the whole node");
             return Err(self.fault("when", what, "Choose an alert of the node; docs/alerts.md lists them."));
         }
+        self.feeds_itself(&when, &action)?;
         let cooldown = self.raw.cooldown.map_or(Duration::from_secs(600), |span| span.0);
         if cooldown < Duration::from_secs(1) {
             return Err(self.fault("cooldown", "is shorter than a second", "Set it to \"1s\" or more."));
@@ -276,6 +280,22 @@ impl At<'_> {
             cooldown,
             at_most,
         })
+    }
+
+    /// Users who are turned away because of a lockout are locked out themselves.
+    fn feeds_itself(&self, when: &str, action: &Action) -> Result<(), Fault> {
+        match action {
+            Action::Shed { .. } if when == LOCKOUT => Err(self.fault(
+                "when",
+                format!("is {LOCKOUT:?}, and `shed` answers a lockout with a larger one"),
+                "Shed before it comes to that, by \"LychgateNodeFullSoon\", \"LychgateAdmissionSlow\" or \"LychgateDescriptorsLow\".",
+            )),
+            Action::Shed { .. }
+            | Action::Reclaim(_)
+            | Action::LendLimit { .. }
+            | Action::Drain
+            | Action::RestartAgentBreaker { .. } => Ok(()),
+        }
     }
 
     fn when(&self) -> Result<String, Fault> {

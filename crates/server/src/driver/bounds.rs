@@ -112,7 +112,7 @@ impl Driver {
     /// victim that is nearly the least worthy one.
     pub(super) fn bound_node(&self, user: &UserId, newest: ConnectionId) {
         if self.shed.is_on(self.now()) && self.is_stranger(user, newest) {
-            return self.turn_away(user, newest);
+            return self.turn_away(user, newest, |retry_in| Refusal::Shed { retry_in });
         }
         let sockets = || self.shards.iter().map(|shard| lock(shard).links.len()).sum::<usize>();
         // Sockets that are closing have left the gate's count (hazard R1); counting exactly is for the full node alone.
@@ -164,17 +164,17 @@ impl Driver {
             }
             // Everybody else is the last reader of a running answer: the newcomer is told when to come back.
             Some(_) => {
-                self.turn_away(user, newest);
+                self.turn_away(user, newest, |retry_in| Refusal::Overload { retry_in });
                 false
             }
             None => false,
         }
     }
 
-    fn turn_away(&self, user: &UserId, connection: ConnectionId) {
+    fn turn_away(&self, user: &UserId, connection: ConnectionId, why: impl FnOnce(Duration) -> Refusal) {
         let now = self.now();
         self.full.measure(now, true);
-        let refusal = Refusal::Overload { retry_in: come_back_after(self.full.lasting(now).unwrap_or_default()) };
+        let refusal = why(come_back_after(self.full.lasting(now).unwrap_or_default()));
         let closing = Closing::from(refusal);
         let event = Event::Refused { user: user.clone(), connection, thread: None, refusal, waited: Duration::ZERO };
         {

@@ -186,29 +186,33 @@ async fn a_rule_that_drains_ends_the_node_once_and_says_who_it_was() {
 }
 
 #[tokio::test]
-async fn a_node_that_sheds_turns_strangers_away_with_a_time_and_keeps_whoever_is_here() {
+async fn a_node_that_sheds_turns_strangers_away_with_a_time_says_so_and_keeps_whoever_is_here() {
+    // An alert of the node that a test can cause: a webhook that takes nothing, which is another gateway.
+    let other = Gateway::start(&[]).await;
+    let url = format!("alerts.webhooks.ops.url = \"http://{}/nowhere\"", other.address);
     let lines = [
         OFTEN,
+        r#"alerts.webhooks.ops.kind = "generic""#,
+        &url,
         "remediation.mode = \"on\"",
-        r#"remediation.rules.shed.when = "LychgateLockout""#,
+        r#"remediation.rules.shed.when = "LychgateEyesImpaired""#,
         r#"remediation.rules.shed.do = "shed""#,
         r#"remediation.rules.shed.lasting = "5m""#,
         "limits.max_sessions_per_user = 1",
-        "limits.reserve_sessions = 0",
-        r#"limits.force = "never""#,
-        r#"limits.queue_deadline = "1s""#,
-        r#"limits.ladder_deadline = "1s""#,
     ];
     let gateway = Gateway::start(&lines).await;
     let mut tab = gateway.connect("ann").await;
     tab.open("t1").await;
-    tab.say(json!({"type": "open", "thread": "t2", "ref": "r"})).await;
-    tab.expect_error("no_slot").await;
     concluded(&gateway, 1).await;
     let mut stranger = Call::with_token(&gateway.token("bob")).dial(&gateway).await.unwrap();
     stranger.say(json!({"type": "hello"})).await;
     let told = stranger.expect_close(4006).await;
-    assert!(told["retry_in"].as_u64().is_some(), "{told}");
+    assert!(told["reason"] == "overload" && told["retry_in"].as_u64().is_some(), "{told}");
+    // Nobody is to look for a full node, and `LychgateLockout` does not fire for what a rule was told to do.
+    gateway.metric_becomes(r#"lychgate_refusals_total{reason="shed"}"#, |count| count == 1.0).await;
+    assert_eq!(gateway.metric(r#"lychgate_refusals_total{reason="overload"}"#).await, 0.0);
+    let log = gateway.process.line_with("open.refused").await;
+    assert!(log.contains("the gateway sheds"), "{log}");
     // Ann reloads, and comes in.
     let mut again = gateway.connect("ann").await;
     again.open("t1").await;

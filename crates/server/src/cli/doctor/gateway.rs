@@ -174,7 +174,7 @@ const RULES: [Rule; 9] = [
         is_wrong: false,
         above: 0.0,
         what: "opens or connects were refused since the start",
-        fix: "`lychgate explain` shows who and why: a full node, a drain, or limits.force.",
+        fix: "`lychgate explain` shows who and why: a full node, a drain, a rule that sheds, or limits.force.",
     },
     Rule {
         check: "breakers",
