@@ -16,6 +16,11 @@ pub enum Refusal {
         /// When to come back.
         retry_in: Duration,
     },
+    /// The node turns away whoever has nothing on it for a while, because it was told to; it need not be full.
+    Shed {
+        /// When to come back.
+        retry_in: Duration,
+    },
     /// No slot came free in the queue's time, and no live session may be taken.
     NoSlot {
         /// When to come back.
@@ -27,7 +32,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The words of all reasons.
-    pub const WORDS: [&str; 4] = ["draining", "overload", "no_slot", "not_connected"];
+    pub const WORDS: [&str; 5] = ["draining", "overload", "shed", "no_slot", "not_connected"];
 
     /// The word in logs and metrics.
     #[must_use]
@@ -35,6 +40,7 @@ impl Refusal {
         match self {
             Self::Draining { .. } => "draining",
             Self::Overload { .. } => "overload",
+            Self::Shed { .. } => "shed",
             Self::NoSlot { .. } => "no_slot",
             Self::NotConnected => "not_connected",
         }

@@ -154,7 +154,8 @@ impl From<Refusal> for Closing {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Draining { retry_in } => Close::Draining.closing().after(retry_in),
-            Refusal::Overload { retry_in } => Close::Overload.closing().after(retry_in),
+            // For a client it is the same, whether the node is full or spares itself: come back later.
+            Refusal::Overload { retry_in } | Refusal::Shed { retry_in } => Close::Overload.closing().after(retry_in),
             // It ends an open and never a socket; were it to, coming back is right.
             Refusal::NoSlot { retry_in } => Close::Retry.closing().after(retry_in),
             Refusal::NotConnected => Close::Retry.closing(),
@@ -334,7 +335,7 @@ impl From<Refusal> for ErrorCode {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Draining { .. } => Self::Draining,
-            Refusal::Overload { .. } => Self::RateLimited,
+            Refusal::Overload { .. } | Refusal::Shed { .. } => Self::RateLimited,
             Refusal::NoSlot { .. } => Self::NoSlot,
             Refusal::NotConnected => Self::NotOpen,
         }
@@ -345,9 +346,10 @@ impl From<Refusal> for ErrorCode {
 #[must_use]
 pub fn retry_after(refusal: Refusal) -> Option<Duration> {
     match refusal {
-        Refusal::Draining { retry_in } | Refusal::Overload { retry_in } | Refusal::NoSlot { retry_in } => {
-            Some(retry_in)
-        }
+        Refusal::Draining { retry_in }
+        | Refusal::Overload { retry_in }
+        | Refusal::Shed { retry_in }
+        | Refusal::NoSlot { retry_in } => Some(retry_in),
         Refusal::NotConnected => None,
     }
 }

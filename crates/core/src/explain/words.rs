@@ -242,6 +242,10 @@ fn refused(refusal: Refusal) -> String {
             "Refused, because the node or the address is full, and everybody there reads a running answer: {}.",
             after(retry_in)
         ),
+        Refusal::Shed { retry_in } => format!(
+            "Refused, because this node sheds: by a rule of remediation it turns away for a while whoever has nothing here: {}.",
+            after(retry_in)
+        ),
         Refusal::NoSlot { retry_in } => format!(
             "Refused, because every session of the user lives and limits.force is \"never\": {}.",
             after(retry_in)

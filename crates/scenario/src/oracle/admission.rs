@@ -167,7 +167,7 @@ impl Oracle {
         let is_fair = match refusal {
             Refusal::Draining { .. } => self.draining,
             Refusal::NotConnected => !self.model.connections[number].is_registered(),
-            Refusal::Overload { .. } => false,
+            Refusal::Overload { .. } | Refusal::Shed { .. } => false,
             Refusal::NoSlot { .. } => {
                 self.tally.reach(Reach::NoSlot);
                 self.may_end_in_a_refusal(now, user, number, reference)

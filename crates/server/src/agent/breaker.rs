@@ -23,25 +23,13 @@ const DURING_TRIAL: Duration = Duration::from_secs(1);
 
 /// Whether an agent is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerState {
+pub(super) enum BreakerState {
     /// It is.
     Closed,
     /// It counts as down; a run ends at once.
     Open,
     /// One run tries; every other one ends at once.
     Probing,
-}
-
-impl BreakerState {
-    /// The word in logs and metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::Probing => "probing",
-        }
-    }
 }
 
 /// A run's leave to ask.
@@ -89,6 +77,16 @@ impl Breaker {
             State::Closed => BreakerState::Closed,
             State::Open { .. } => BreakerState::Open,
             State::Probing => BreakerState::Probing,
+        }
+    }
+
+    /// Whether a run that came now would be asked for, be it as the trial. It leaves nothing changed: with nobody there who asks,
+    /// a breaker stays open for ever, and an agent that is well would be called down for as long.
+    pub(super) fn would_ask(&self, now: Instant) -> bool {
+        match self.state {
+            State::Closed => true,
+            State::Open { until } => until <= now,
+            State::Probing => false,
         }
     }
 
@@ -226,6 +224,19 @@ mod tests {
             world.run(Verdict::Down);
         }
         assert_eq!(world.state(), BreakerState::Open);
+    }
+
+    #[test]
+    fn an_open_one_whose_time_is_over_would_ask_although_nobody_does_and_is_not_changed_by_the_question() {
+        let mut world = World::opened();
+        assert!(!world.breaker.would_ask(world.now));
+        world.wait();
+        assert!(world.breaker.would_ask(world.now));
+        assert_eq!(world.state(), BreakerState::Open, "only a run changes it");
+        assert_eq!(world.breaker.ask(world.now), Ok(Leave::Trial));
+        assert!(!world.breaker.would_ask(world.now), "one trial at a time");
+        world.breaker.hear(Leave::Trial, Verdict::Up, world.now);
+        assert!(world.breaker.would_ask(world.now));
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl Guarded {
         self.gauge.lock().state()
     }
 
+    /// Whether a run that came now would ask the agent.
+    pub(super) fn would_ask(&self) -> bool {
+        self.gauge.lock().would_ask(Instant::now())
+    }
+
     /// As if the agent had never failed.
     pub(super) fn restart(&self) {
         self.gauge.restart();
@@ -270,6 +275,16 @@ mod tests {
             assert!(world.first().await.is_ok());
             assert_eq!((world.guarded.state(), world.asked()), (BreakerState::Closed, 6));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_that_nobody_asks_counts_as_down_no_longer_than_it_is_spared() {
+        let world = world(8, Answer::Fails(Failure::Unreachable));
+        world.fail(5).await;
+        assert!(!world.guarded.would_ask());
+        tokio::time::advance(Duration::from_secs(13)).await;
+        assert!(world.guarded.would_ask());
+        assert_eq!(world.asked(), 5);
     }
 
     #[tokio::test(start_paused = true)]

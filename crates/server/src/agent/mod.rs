@@ -40,7 +40,6 @@ mod registry;
 mod secrets;
 mod sse;
 
-pub use breaker::BreakerState;
 pub use http::BadUrl;
 pub use observed::Observed;
 pub use registry::{AgentHealth, Agents, AgentsError, UnknownAgent};

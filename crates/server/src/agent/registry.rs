@@ -31,8 +31,8 @@ struct Configured {
 pub struct AgentHealth<'a> {
     /// Its name in the configuration.
     pub name: &'a str,
-    /// Whether it is asked.
-    pub breaker: BreakerState,
+    /// Whether a run that came now would ask it: not while it is spared, nor while another run tries whether it is back.
+    pub would_ask: bool,
     /// Runs that it is answering.
     pub in_flight: usize,
 }
@@ -111,7 +111,7 @@ impl Agents {
     pub fn health(&self) -> impl Iterator<Item = AgentHealth<'_>> {
         self.named.iter().map(|(name, Configured { guarded, .. })| AgentHealth {
             name,
-            breaker: guarded.state(),
+            would_ask: guarded.would_ask(),
             in_flight: guarded.in_flight(),
         })
     }
@@ -193,8 +193,7 @@ mod tests {
     fn the_health_of_an_agent_counts_its_runs() {
         let agents = configured("demo", openai("http://127.0.0.1:1/v1")).unwrap();
         let run = agents.named(None).unwrap().1.run(crate::agent::tests::request("hello"));
-        let breaker = BreakerState::Closed;
-        let health = |name, in_flight| AgentHealth { name, breaker, in_flight };
+        let health = |name, in_flight| AgentHealth { name, would_ask: true, in_flight };
         assert_eq!(agents.health().collect::<Vec<_>>(), [health("demo", 1), health("other", 0)]);
         drop(run);
         assert!(agents.health().all(|agent| agent.in_flight == 0));

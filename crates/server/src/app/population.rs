@@ -1,6 +1,6 @@
 //! What there is at a moment, counted from the records of every part: for a scrape.
 
-use crate::agent::{Agents, BreakerState};
+use crate::agent::Agents;
 use crate::driver::Driver;
 use crate::journal::Journal;
 use crate::listener::Pool;
@@ -22,10 +22,6 @@ pub(super) fn count(
     let of_connections = share(census.connections as f64, driver.max_connections() as f64);
     let of_sockets = share(occupancy.connections as f64, pool.max_connections() as f64);
     let of_descriptors = Descriptors::read().and_then(|it| Some(share(it.open as f64, it.max? as f64))).unwrap_or(0.0);
-    let is_up = |breaker| match breaker {
-        BreakerState::Closed => true,
-        BreakerState::Open | BreakerState::Probing => false,
-    };
     let load = of_connections.max(of_sockets).max(of_descriptors);
     Population {
         census,
@@ -35,7 +31,7 @@ pub(super) fn count(
         outlook: outlook.look(driver.now(), load),
         journal_bytes: journal.bytes(),
         journal_trouble: journal.trouble().is_some(),
-        agents: agents.health().map(|agent| (agent.name.into(), is_up(agent.breaker))).collect(),
+        agents: agents.health().map(|agent| (agent.name.into(), agent.would_ask)).collect(),
         explained_bytes,
         explained_dropped,
         ..Population::default()

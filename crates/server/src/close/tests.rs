@@ -123,6 +123,7 @@ fn every_refusal_of_the_gate_lets_the_client_come_back() {
     let all = [
         Refusal::Draining { retry_in },
         Refusal::Overload { retry_in },
+        Refusal::Shed { retry_in },
         Refusal::NoSlot { retry_in },
         Refusal::NotConnected,
     ];

@@ -200,6 +200,7 @@ impl Raw {
         let (limits, plans) = limits::check(&self.limits, &self.liveness, &self.plans, beside)?;
         let login = self.login.check(&server, &outside)?;
         let agents = self.agents.check(&outside)?;
+        let remediation = self.remediation.check(&agents, limits.max_sessions_per_user)?;
         let config = Config {
             server,
             login,
@@ -214,7 +215,7 @@ impl Raw {
             runs: self.runs.check()?,
             journal: self.journal.check()?,
             admin: self.admin.check()?,
-            remediation: self.remediation.check(&agents)?,
+            remediation,
             agents,
             alerts: self.alerts.check(&outside)?,
             // The secret comes last: whoever has none yet hears of every other mistake first.

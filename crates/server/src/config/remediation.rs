@@ -37,6 +37,9 @@ pub const ALERTS: [&str; 19] = [
     "LychgateEyesImpaired",
 ];
 
+/// The alert that must not have newcomers turned away.
+const LOCKOUT: &str = "LychgateLockout";
+
 /// The longest that newcomers may be turned away at a time.
 const MAX_SHED: Duration = Duration::from_secs(600);
 
@@ -211,8 +214,9 @@ enum Level {
 }
 
 impl RawRemediation {
-    pub(super) fn check(&self, agents: &Agents) -> Result<Remediation, Fault> {
-        let rules = self.rules.iter().map(|(name, raw)| At { name, raw, mode: self.mode, agents }.check());
+    /// `limit`: sessions that a user may hold by `limits.max_sessions_per_user`.
+    pub(super) fn check(&self, agents: &Agents, limit: usize) -> Result<Remediation, Fault> {
+        let rules = self.rules.iter().map(|(name, raw)| At { name, raw, mode: self.mode, agents, limit }.check());
         Ok(Remediation { rules: rules.collect::<Result<_, Fault>>()? })
     }
 }
@@ -223,6 +227,7 @@ struct At<'a> {
     raw: &'a RawRule,
     mode: Acting,
     agents: &'a Agents,
+    limit: usize,
 }
 
 impl At<'_> {
@@ -254,6 +259,7 @@ impl At<'_> {
             let what = format!("is {when:?}: for the sake of one user nothing is done to the whole node");
             return Err(self.fault("when", what, "Choose an alert of the node; docs/alerts.md lists them."));
         }
+        self.feeds_itself(&when, &action)?;
         let cooldown = self.raw.cooldown.map_or(Duration::from_secs(600), |span| span.0);
         if cooldown < Duration::from_secs(1) {
             return Err(self.fault("cooldown", "is shorter than a second", "Set it to \"1s\" or more."));
@@ -274,6 +280,22 @@ impl At<'_> {
             cooldown,
             at_most,
         })
+    }
+
+    /// Users who are turned away because of a lockout are locked out themselves.
+    fn feeds_itself(&self, when: &str, action: &Action) -> Result<(), Fault> {
+        match action {
+            Action::Shed { .. } if when == LOCKOUT => Err(self.fault(
+                "when",
+                format!("is {LOCKOUT:?}, and `shed` answers a lockout with a larger one"),
+                "Shed before it comes to that, by \"LychgateNodeFullSoon\", \"LychgateAdmissionSlow\" or \"LychgateDescriptorsLow\".",
+            )),
+            Action::Shed { .. }
+            | Action::Reclaim(_)
+            | Action::LendLimit { .. }
+            | Action::Drain
+            | Action::RestartAgentBreaker { .. } => Ok(()),
+        }
     }
 
     fn when(&self) -> Result<String, Fault> {
@@ -302,12 +324,28 @@ impl At<'_> {
                     return Err(self.fault("sessions", "is not set", "Say how many sessions the user may hold then."));
                 };
                 in_range(&self.key("sessions"), sessions, 1, MAX_SESSIONS)?;
+                self.lends_more(sessions)?;
                 Action::LendLimit { sessions, lasting: self.lasting(Duration::MAX)? }
             }
             Word::Shed => Action::Shed { lasting: self.lasting(MAX_SHED)? },
             Word::Drain => self.drain()?,
             Word::RestartAgentBreaker => Action::RestartAgentBreaker { agent: self.agent()? },
         })
+    }
+
+    /// A limit that is lent to help must not be lower than the one that everybody has: it would shut out whom it is for.
+    fn lends_more(&self, sessions: usize) -> Result<(), Fault> {
+        let limit = self.limit;
+        match sessions > limit {
+            true => Ok(()),
+            false => Err(self.fault(
+                "sessions",
+                format!(
+                    "is {sessions}, which is not above limits.max_sessions_per_user = {limit}: nothing would be lent"
+                ),
+                format!("Set it to {} or more.", limit.saturating_add(1)),
+            )),
+        }
     }
 
     fn level(&self) -> Result<ReclaimLevel, Fault> {

@@ -112,7 +112,7 @@ impl Driver {
     /// victim that is nearly the least worthy one.
     pub(super) fn bound_node(&self, user: &UserId, newest: ConnectionId) {
         if self.shed.is_on(self.now()) && self.is_stranger(user, newest) {
-            return self.turn_away(user, newest);
+            return self.turn_away(user, newest, |retry_in| Refusal::Shed { retry_in });
         }
         let sockets = || self.shards.iter().map(|shard| lock(shard).links.len()).sum::<usize>();
         // Sockets that are closing have left the gate's count (hazard R1); counting exactly is for the full node alone.
@@ -132,12 +132,6 @@ impl Driver {
         }
     }
 
-    /// Connections that this node takes.
-    #[must_use]
-    pub fn most_connections(&self) -> usize {
-        self.bounds.bounds.per_node
-    }
-
     /// From now on for so long, whoever comes and has nothing here is told to come back later. Whoever is here stays, and
     /// comes back as he likes.
     pub fn shed_for(&self, lasting: Duration) {
@@ -148,7 +142,9 @@ impl Driver {
     fn is_stranger(&self, user: &UserId, newest: ConnectionId) -> bool {
         let report = self.shard(user).gate.report(user);
         report.is_none_or(|report| {
-            report.sessions.is_empty() && report.connections.iter().all(|other| other.connection == newest)
+            let is_alone = report.connections.iter().all(|other| other.connection == newest);
+            // Whose answer runs on comes back for it; whoever waits is here.
+            is_alone && report.sessions.is_empty() && report.runs.is_empty() && report.waiting == 0
         })
     }
 
@@ -164,17 +160,17 @@ impl Driver {
             }
             // Everybody else is the last reader of a running answer: the newcomer is told when to come back.
             Some(_) => {
-                self.turn_away(user, newest);
+                self.turn_away(user, newest, |retry_in| Refusal::Overload { retry_in });
                 false
             }
             None => false,
         }
     }
 
-    fn turn_away(&self, user: &UserId, connection: ConnectionId) {
+    fn turn_away(&self, user: &UserId, connection: ConnectionId, why: impl FnOnce(Duration) -> Refusal) {
         let now = self.now();
         self.full.measure(now, true);
-        let refusal = Refusal::Overload { retry_in: come_back_after(self.full.lasting(now).unwrap_or_default()) };
+        let refusal = why(come_back_after(self.full.lasting(now).unwrap_or_default()));
         let closing = Closing::from(refusal);
         let event = Event::Refused { user: user.clone(), connection, thread: None, refusal, waited: Duration::ZERO };
         {

@@ -79,6 +79,17 @@ impl Driver {
         self.usage(user).limit
     }
 
+    /// Lends a user a higher limit, and answers as [`Driver::lend_limit`] does; none, and nothing is changed, where the limit in
+    /// force is as high already. One lock is held meanwhile: what an operator lent a moment ago is never lowered.
+    pub fn raise_limit(&self, user: &UserId, sessions: usize, lasting: Duration) -> Option<usize> {
+        let mut is_higher = false;
+        self.with_shard(user, |shard| {
+            is_higher = sessions > shard.gate.usage(user).limit;
+            is_higher.then(|| Input::Lend { user: user.clone(), sessions: Some(sessions), lasting })
+        });
+        is_higher.then(|| self.usage(user).limit)
+    }
+
     /// Puts other limits in force, for everybody and by plan; evicts nobody by itself.
     pub fn replace_plans(&self, plans: &Plans) {
         for shard in &self.shards {

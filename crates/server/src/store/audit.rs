@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  begin (with the claim of an answer) ─► the action ─► finish (with the answer)      each is on the disk when it returns
-//!    outcome `begun`                                      `done`, `failed`
+//!    outcome `begun`                                      `done`, `failed`, `held`
 //!    the process dies in between: `unknown` at the next start
 //! ```
 //!
@@ -89,6 +89,8 @@ pub enum Outcome {
     Refused,
     /// A rule would have done it, and only tells.
     DryRun,
+    /// A rule would have done harm by it, and did nothing.
+    Held,
 }
 
 impl Outcome {
@@ -101,6 +103,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Refused => "refused",
             Self::DryRun => "dry_run",
+            Self::Held => "held",
         }
     }
 }

@@ -241,7 +241,7 @@ pub struct AuditEntry {
     /// What was asked for beside it.
     #[schema(value_type = Object)]
     pub parameters: Box<RawValue>,
-    /// `done`, `failed`, `refused`, `begun`, or `unknown` where the process died before it was over.
+    /// `done`, `failed`, `refused`, `begun`; of a rule `dry_run` or `held`; or `unknown` where the process died before it was over.
     pub outcome: String,
     /// What was answered.
     #[serde(skip_serializing_if = "Option::is_none")]

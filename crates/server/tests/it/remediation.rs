@@ -81,6 +81,26 @@ async fn a_rule_that_is_on_acts_once_writes_it_down_and_is_held_by_its_cooldown(
     tab.close().await;
 }
 
+#[tokio::test]
+async fn a_rule_that_lends_never_lowers_the_limit_of_a_user_and_says_why_it_is_held() {
+    let gateway = start(&of_user("on", &LENDS)).await;
+    let lent = Ask::new("PUT", "/v1/admin/users/ann/limits").body(r#"{"max_sessions":12,"for":"1h"}"#);
+    assert_eq!(lent.by_operator().send_to_admin(&gateway).await.status, 200);
+    let mut tab = gateway.connect("ann").await;
+    // 70 % of twelve.
+    for n in 0..9 {
+        tab.open(&format!("t{n}")).await;
+    }
+    let entries = concluded(&gateway, 1).await;
+    assert_eq!(entries[0]["outcome"], "held", "{}", entries[0]);
+    let why = "the limit of this user is as high already, or higher";
+    assert_eq!(entries[0]["result"], json!({"why": why}));
+    assert_eq!(limit(&gateway, "ann").await, 12);
+    gateway.metric_becomes(HELD, |count| count == 1.0).await;
+    let log = gateway.process.line_with("a rule of remediation").await;
+    assert!(log.contains("held") && log.contains(why), "{log}");
+}
+
 const HELD: &str = r#"lychgate_remediations_total{action="lend_limit",mode="on",outcome="held"}"#;
 
 #[tokio::test]
@@ -166,29 +186,33 @@ async fn a_rule_that_drains_ends_the_node_once_and_says_who_it_was() {
 }
 
 #[tokio::test]
-async fn a_node_that_sheds_turns_strangers_away_with_a_time_and_keeps_whoever_is_here() {
+async fn a_node_that_sheds_turns_strangers_away_with_a_time_says_so_and_keeps_whoever_is_here() {
+    // An alert of the node that a test can cause: a webhook that takes nothing, which is another gateway.
+    let other = Gateway::start(&[]).await;
+    let url = format!("alerts.webhooks.ops.url = \"http://{}/nowhere\"", other.address);
     let lines = [
         OFTEN,
+        r#"alerts.webhooks.ops.kind = "generic""#,
+        &url,
         "remediation.mode = \"on\"",
-        r#"remediation.rules.shed.when = "LychgateLockout""#,
+        r#"remediation.rules.shed.when = "LychgateEyesImpaired""#,
         r#"remediation.rules.shed.do = "shed""#,
         r#"remediation.rules.shed.lasting = "5m""#,
         "limits.max_sessions_per_user = 1",
-        "limits.reserve_sessions = 0",
-        r#"limits.force = "never""#,
-        r#"limits.queue_deadline = "1s""#,
-        r#"limits.ladder_deadline = "1s""#,
     ];
     let gateway = Gateway::start(&lines).await;
     let mut tab = gateway.connect("ann").await;
     tab.open("t1").await;
-    tab.say(json!({"type": "open", "thread": "t2", "ref": "r"})).await;
-    tab.expect_error("no_slot").await;
     concluded(&gateway, 1).await;
     let mut stranger = Call::with_token(&gateway.token("bob")).dial(&gateway).await.unwrap();
     stranger.say(json!({"type": "hello"})).await;
     let told = stranger.expect_close(4006).await;
-    assert!(told["retry_in"].as_u64().is_some(), "{told}");
+    assert!(told["reason"] == "overload" && told["retry_in"].as_u64().is_some(), "{told}");
+    // Nobody is to look for a full node, and `LychgateLockout` does not fire for what a rule was told to do.
+    gateway.metric_becomes(r#"lychgate_refusals_total{reason="shed"}"#, |count| count == 1.0).await;
+    assert_eq!(gateway.metric(r#"lychgate_refusals_total{reason="overload"}"#).await, 0.0);
+    let log = gateway.process.line_with("open.refused").await;
+    assert!(log.contains("the gateway sheds"), "{log}");
     // Ann reloads, and comes in.
     let mut again = gateway.connect("ann").await;
     again.open("t1").await;

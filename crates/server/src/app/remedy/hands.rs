@@ -41,16 +41,16 @@ impl Hands {
     /// Does one thing, or tells that it would have been done.
     pub(super) async fn take(&self, wanted: Use) {
         let Use { rule, user, verdict } = wanted;
-        let outcome = match verdict {
-            Verdict::Hold => "held",
-            Verdict::Tell => self.tell(&rule, user.as_ref()).await,
-            Verdict::Act if rule.action == Action::Drain && self.drained_lately(&rule).await => "held",
+        let (outcome, why) = match verdict {
+            Verdict::Hold => ("held", None),
+            Verdict::Tell => (self.tell(&rule, user.as_ref()).await, None),
+            Verdict::Act if rule.action == Action::Drain && self.drained_lately(&rule).await => ("held", None),
             Verdict::Act => self.act(&rule, user.as_ref()).await,
         };
         let (action, mode) = (rule.action.as_str(), rule.mode.as_str());
         self.metrics.on_remediation(action, mode, outcome);
         let user = user.as_ref().map(UserId::as_str);
-        tracing::warn!(rule = rule.name, alert = rule.when, action, mode, outcome, user, "a rule of remediation");
+        tracing::warn!(rule = rule.name, alert = rule.when, action, mode, outcome, why, user, "a rule of remediation");
     }
 
     /// A dry run: written down, and not done.
@@ -64,33 +64,36 @@ impl Hands {
         }
     }
 
-    /// Writes it down, does it, and writes down what became of it. What cannot be written down is not done.
-    async fn act(&self, rule: &Rule, user: Option<&UserId>) -> &'static str {
+    /// Writes it down, does it, and writes down what became of it, and why it was not done. What cannot be written down is not
+    /// done.
+    async fn act(&self, rule: &Rule, user: Option<&UserId>) -> (&'static str, Option<&'static str>) {
         let (store, keep, deed) = (Arc::clone(&self.store), self.keep, deed(rule, user));
         let begun = spawn_blocking(move || store.begin(&deed, None, unix_ms(), keep));
         let entry = match begun.await {
             Ok(Ok(Begun::New(entry))) => entry,
             // Without a claim there is nothing that could be known.
-            Ok(Ok(Begun::Answered { .. } | Begun::Other | Begun::Unanswered(_))) => return "failed",
-            Ok(Err(error)) => return unwritten(rule, &error.to_string()),
-            Err(error) => return unwritten(rule, &error.to_string()),
+            Ok(Ok(Begun::Answered { .. } | Begun::Other | Begun::Unanswered(_))) => return ("failed", None),
+            Ok(Err(error)) => return (unwritten(rule, &error.to_string()), None),
+            Err(error) => return (unwritten(rule, &error.to_string()), None),
         };
         let done = self.deed(rule, user).await;
         let (outcome, result) = match &done {
             Ok(result) => (Outcome::Done, result.to_string()),
-            Err(why) => (Outcome::Failed, json!({"why": why}).to_string()),
+            Err(NotDone::Held(why)) => (Outcome::Held, json!({"why": why}).to_string()),
+            Err(NotDone::Failed(why)) => (Outcome::Failed, json!({"why": why}).to_string()),
         };
         let store = Arc::clone(&self.store);
         if let Ok(Err(error)) = spawn_blocking(move || store.finish(entry, outcome, &result, None)).await {
             tracing::error!(%error, "what a rule did is in the audit log as begun, and not as done");
         }
         match done {
-            Ok(_) => "done",
-            Err(_) => "failed",
+            Ok(_) => ("done", None),
+            Err(NotDone::Held(why)) => ("held", Some(why)),
+            Err(NotDone::Failed(why)) => ("failed", Some(why)),
         }
     }
 
-    async fn deed(&self, rule: &Rule, user: Option<&UserId>) -> Result<Value, &'static str> {
+    async fn deed(&self, rule: &Rule, user: Option<&UserId>) -> Result<Value, NotDone> {
         match (&rule.action, user.cloned()) {
             (Action::Reclaim(level), Some(user)) => {
                 let level = *level;
@@ -100,13 +103,13 @@ impl Hands {
             }
             (Action::LendLimit { sessions, lasting }, Some(user)) => {
                 let (sessions, lasting) = (*sessions, *lasting);
-                let limit = self.steer(move |driver| driver.lend_limit(&user, Some(sessions), lasting)).await?;
-                match limit == sessions {
-                    true => Ok(json!({"limit": limit})),
-                    false => Err("the limit contradicts the other limits of this user"),
+                match self.steer(move |driver| driver.raise_limit(&user, sessions, lasting)).await? {
+                    None => Err(NotDone::Held("the limit of this user is as high already, or higher")),
+                    Some(limit) if limit == sessions => Ok(json!({"limit": limit})),
+                    Some(_) => Err(NotDone::Failed("the limit contradicts the other limits of this user")),
                 }
             }
-            (Action::Reclaim(_) | Action::LendLimit { .. }, None) => Err("the alert names no user"),
+            (Action::Reclaim(_) | Action::LendLimit { .. }, None) => Err(NotDone::Failed("the alert names no user")),
             (Action::Shed { lasting }, _) => {
                 self.driver.shed_for(*lasting);
                 Ok(json!({}))
@@ -120,12 +123,9 @@ impl Hands {
     }
 
     /// The driver waits for locks; the runtime must not.
-    async fn steer<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&Driver) -> T + Send + 'static,
-    ) -> Result<T, &'static str> {
+    async fn steer<T: Send + 'static>(&self, act: impl FnOnce(&Driver) -> T + Send + 'static) -> Result<T, NotDone> {
         let driver = Arc::clone(&self.driver);
-        spawn_blocking(move || act(&driver)).await.map_err(|_| "it panicked")
+        spawn_blocking(move || act(&driver)).await.map_err(|_| NotDone::Failed("it panicked"))
     }
 
     /// Whether a rule drained this node within its cooldown, before it was started again: what it knew of that died with the
@@ -144,6 +144,15 @@ impl Hands {
             Ok(Err(_)) | Err(_) => true,
         }
     }
+}
+
+/// Why a rule that was due did nothing.
+#[derive(Clone, Copy)]
+enum NotDone {
+    /// It would have done the opposite of what it is there for.
+    Held(&'static str),
+    /// It could not be done.
+    Failed(&'static str),
 }
 
 /// Before the name of a rule, where the audit log says who it was.

@@ -208,7 +208,7 @@ const RULES: [Rule; 9] = [
         is_wrong: false,
         above: 0.0,
         what: "opens or connects were refused",
-        fix: "`lychgate explain` shows who and why: a full node, or limits.force.",
+        fix: "`lychgate explain` shows who and why: a full node, a rule that sheds, or limits.force.",
     },
     Rule {
         check: "breakers",

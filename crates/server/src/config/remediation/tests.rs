@@ -25,6 +25,10 @@ fn a_rule_that_cannot_be_meant_names_the_key_and_the_remedy() {
         (&format!("{full}\ndo = \"shed\"\nlasting = \"0s\""), "lasting is no time at all"),
         (&format!("{full}\ndo = \"shed\"\nlasting = \"11m\"\ncooldown = \"1h\""), "longer than ten minutes"),
         (&format!("{full}\ndo = \"shed\"\nlasting = \"10m\""), "cooldown must be at least twice as long as"),
+        (
+            "when = \"LychgateLockout\"\ndo = \"shed\"\nlasting = \"1m\"",
+            "rules.r.when is \"LychgateLockout\", and `shed` answers a lockout with a larger one",
+        ),
         (&format!("{full}\ndo = \"reclaim\"\nlevel = \"moderate\""), "names no user"),
         (&format!("{full}\ndo = \"restart_agent_breaker\""), "agent is not set"),
         (&format!("{full}\ndo = \"restart_agent_breaker\"\nagent = \"x\""), "The agents are demo."),
@@ -42,6 +46,10 @@ fn a_rule_that_cannot_be_meant_names_the_key_and_the_remedy() {
         (
             &format!("{user}\ndo = \"lend_limit\"\nlasting = \"5m\"\nsessions = 0"),
             "sessions is 0; it must be at least 1",
+        ),
+        (
+            &format!("{user}\ndo = \"lend_limit\"\nlasting = \"5m\"\nsessions = 20"),
+            "sessions is 20, which is not above limits.max_sessions_per_user = 20: nothing would be lent\n  Set it to 21 or more.",
         ),
         (
             &format!("{user}\ndo = \"reclaim\"\nlevel = \"moderate\"\ncooldown = \"0s\""),

@@ -173,6 +173,11 @@ fn refused(user: &UserId, connection: &ConnectionId, thread: Option<&ThreadId>, 
             event = "open.refused", %user, thread, isolation_key, %connection, reason = "overload", retry_in_ms = retry_in.as_millis() as u64,
             "a user was refused because the node or his address is full"
         ),
+        // Somebody wrote the rule, and its use is a warning of its own.
+        Refusal::Shed { retry_in } => info!(
+            event = "open.refused", %user, thread, isolation_key, %connection, reason = "shed", retry_in_ms = retry_in.as_millis() as u64,
+            "a stranger was refused because the gateway sheds: a rule of remediation has whoever is not here come back later"
+        ),
         Refusal::Draining { retry_in } => info!(
             event = "open.refused", %user, thread, isolation_key, %connection, reason = "draining", retry_in_ms = retry_in.as_millis() as u64,
             "a user was sent to another node"

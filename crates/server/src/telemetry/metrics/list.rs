@@ -103,7 +103,7 @@ metrics! {
     }
     "Runs and agents" {
         run_seconds: Histogram(RUN) {outcome: Values::Words(&RUN_OUTCOMES)} = "From the start of a run to its last event, by how it ended";
-        agent_up: Gauge {agent: Values::Agents} = "Whether an agent is asked: 0 while its breaker is not closed";
+        agent_up: Gauge {agent: Values::Agents} = "Whether an agent would be asked now: 0 while its breaker is open, and while one run tries whether it is back";
         agent_runs: Counter {agent: Values::Agents, outcome: Values::Words(&AGENT_OUTCOMES)} = "Answers of agents, by what became of them";
         agent_first_event_seconds: Histogram(FIRST_EVENT) {agent: Values::Agents} = "From the question to the first event of an agent's answer";
     }

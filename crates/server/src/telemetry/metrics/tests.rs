@@ -73,11 +73,12 @@ fn a_refused_open_is_an_admission_that_failed_after_its_time_and_a_refused_conne
     let retry_in = Duration::from_secs(1);
     metrics.on_event(&refused(true, Refusal::NoSlot { retry_in }));
     metrics.on_event(&refused(false, Refusal::Overload { retry_in }));
+    metrics.on_event(&refused(false, Refusal::Shed { retry_in }));
     metrics.on_event(&refused(true, Refusal::NotConnected));
     let text = scrape(&metrics);
     assert!(text.contains("lychgate_admissions_total{path=\"refused\"} 1\n"), "{text}");
     assert!(text.contains("lychgate_admission_wait_seconds_sum{path=\"refused\"} 8.0\n"), "{text}");
-    for reason in ["no_slot", "overload", "not_connected"] {
+    for reason in ["no_slot", "overload", "shed", "not_connected"] {
         assert!(text.contains(&format!("lychgate_refusals_total{{reason=\"{reason}\"}} 1\n")), "{text}");
     }
 }

@@ -328,6 +328,7 @@ impl Traces {
         let word = match refusal {
             Refusal::Overload { .. } => "overload",
             Refusal::Draining { .. } => "draining",
+            Refusal::Shed { .. } => "shed",
             Refusal::NoSlot { .. } => "no_slot",
             Refusal::NotConnected => "not_connected",
         };
