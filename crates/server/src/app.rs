@@ -366,6 +366,7 @@ impl Node {
             let unwritten = logs::dropped();
             Population {
                 is_ready: health.is_ready(),
+                is_draining: health.is_draining(),
                 unwritten_lines: [unwritten.left_out, unwritten.lost],
                 spans: [tally.delivered(), tally.dropped(), tally.failed()],
                 ..population::count(&driver, &*journal, &agents, &pool, &outlook)

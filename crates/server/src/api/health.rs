@@ -41,6 +41,12 @@ impl Health {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Whether this node is being drained.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     /// Whether this node can deliver and is not being drained.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -50,7 +56,7 @@ impl Health {
     /// Why this node is not ready; none when it is.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        match self.draining.load(Ordering::Relaxed) {
+        match self.is_draining() {
             true => Some("draining".to_owned()),
             false => (self.watch)(),
         }

@@ -141,6 +141,16 @@ mod tests {
     }
 
     #[test]
+    fn operators_read_what_a_reload_puts_in_force() {
+        let page = include_str!("../../../../docs/operations.md");
+        let told = page.lines().find(|line| line.ends_with("A limit that falls evicts nobody by itself.")).unwrap();
+        for name in AT_ONCE {
+            let name = name.strip_suffix('.').map_or_else(|| name.to_owned(), |section| format!("[{section}]"));
+            assert!(told.contains(&format!("`{name}`")), "docs/operations.md does not say that {name} holds at once");
+        }
+    }
+
+    #[test]
     fn a_change_is_told_with_its_old_and_its_new_value() {
         let (old, new) = (loaded(""), loaded("limits.max_sessions_per_user = 30\nlog.level = \"debug\""));
         let changes = told(&old, &new);

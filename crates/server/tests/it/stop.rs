@@ -48,6 +48,7 @@ async fn a_node_that_drains_is_not_ready_and_sends_newcomers_away() {
     gateway.process.signal(Signal::TERM);
     assert_eq!(client.expect("notice").await["code"], "reconnect");
     assert_eq!(gateway.get("/readyz").await, (503, "not ready: draining\n".to_owned()));
+    assert_eq!((gateway.metric("lychgate_ready").await, gateway.metric("lychgate_draining").await), (0.0, 1.0));
     assert_eq!(gateway.get("/healthz").await.0, 200);
 
     let mut newcomer = Call::with_token(&gateway.token("bob")).dial(&gateway).await.unwrap();

@@ -70,7 +70,9 @@ async fn a_node_that_drains_or_is_in_trouble_lives_but_is_not_ready() {
         assert!(answer.starts_with(status) && answer.ends_with(&format!("\r\n\r\n{says}\n")), "{answer}");
         assert!(ask(address, "GET", "/healthz").await.starts_with("HTTP/1.1 200"));
     }
+    assert!(!health.is_draining());
     health.on_drain();
+    assert!(health.is_draining());
     assert!(ask(address, "GET", "/readyz").await.ends_with("not ready: draining\n"));
 }
 

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use super::Severity;
-use super::condition::Condition::{self, Above, Below, Both};
+use super::condition::Condition::{self, Above, Any, Below, Both};
 use super::condition::Series;
 use super::condition::Value::{self, Increase, Max, Min, Ratio, Sum};
+use super::levers::{
+    ASK_ABOUT_A_USER, CRITICAL_LOGS, DOCTOR, DRAIN, END_ONE, LEND, RECLAIM, WHICH_BREAKER, WHO_IS_NEAR, WHO_WAITED,
+    WHO_WAS_DEAD, WHO_WAS_REFUSED,
+};
 
 /// One alert.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,13 +72,15 @@ const fn users(bands: Labels) -> Condition {
     Above(Sum(Series { name: "lychgate_users", labels: bands }), 0.0)
 }
 
+/// Something of a kind was lost lately.
+const fn lost(name: &'static str, labels: Labels) -> Condition {
+    Above(Increase(Series { name, labels }, TEN_MINUTES), 0.0)
+}
+
 /// By how much a counter rose within the window, over all of its labels.
 const fn rose(name: &'static str, window: Duration) -> Value {
     Increase(Series::all(name), window)
 }
-
-const ASK_ABOUT_A_USER: &str = "`GET /v1/admin/users/USER/explain`: what was decided about one user, in order";
-const CRITICAL_LOGS: &str = "the log, lines of level `error` and `warn` of the same minutes";
 
 /// Every alert, in the order of the runbook.
 pub const ALERTS: [Alert; 19] = [
@@ -86,11 +92,7 @@ pub const ALERTS: [Alert; 19] = [
         summary: "Somebody holds half of his sessions or more",
         meaning: "Nobody is locked out, and nothing is reclaimed yet: whoever uses many tabs comes here. A user who stays here \
                   with few tabs leaves sessions behind that look alive.",
-        look_at: &[
-            "`lychgate_users{band}`: how many users are in each band",
-            "`GET /v1/admin/sessions?user=USER`: what he holds, and how healthy it is",
-            ASK_ABOUT_A_USER,
-        ],
+        look_at: &[WHO_IS_NEAR, "`lychgate_users{band}`: how many users are in each band", ASK_ABOUT_A_USER],
         press: &["nothing, as long as it goes away by itself"],
     },
     Alert {
@@ -101,14 +103,12 @@ pub const ALERTS: [Alert; 19] = [
         summary: "Somebody holds 60 % of his sessions or more",
         meaning: "Background reclaim takes what is known to be dead, and sessions that nobody is attached to.",
         look_at: &[
+            WHO_IS_NEAR,
             "`lychgate_evictions_total{level,reason}`: what is reclaimed",
             "`lychgate_cleanup_attempts_total{level}` and `lychgate_cleanup_failures_total{level}`: whether it works",
             ASK_ABOUT_A_USER,
         ],
-        press: &[
-            "nothing, as long as it goes away by itself",
-            "`POST /v1/admin/users/USER/reclaim`: reclaim now, at the level of your choice",
-        ],
+        press: &["nothing, as long as it goes away by itself", RECLAIM],
     },
     Alert {
         name: OF_USERS[2],
@@ -118,16 +118,8 @@ pub const ALERTS: [Alert; 19] = [
         summary: "Somebody holds 70 % of his sessions or more",
         meaning: "Background reclaim asks every connection of this user whether it is there, and takes those that do not answer. \
                   Who stays here has that many living tabs.",
-        look_at: &[
-            "`lychgate_zombies_total{kind}`: of which kind the dead are",
-            "`GET /v1/admin/sessions?user=USER`: what he holds, and how healthy it is",
-            ASK_ABOUT_A_USER,
-        ],
-        press: &[
-            "`POST /v1/admin/users/USER/reclaim`: reclaim now, at the level of your choice",
-            "`PUT /v1/admin/users/USER/limits`: lend one user a higher limit for a while",
-            "`[plans.NAME]`: a plan with a higher limit, for users who need it for good",
-        ],
+        look_at: &[WHO_IS_NEAR, "`lychgate_zombies_total{kind}`: of which kind the dead are", ASK_ABOUT_A_USER],
+        press: &[RECLAIM, LEND, "`[plans.NAME]`: a plan with a higher limit, for users who need it for good"],
     },
     Alert {
         name: OF_USERS[3],
@@ -138,16 +130,13 @@ pub const ALERTS: [Alert; 19] = [
         meaning: "His next open climbs the ladder: the worst session goes, or the reserve and the queue serve him. He is not \
                   locked out.",
         look_at: &[
+            WHO_IS_NEAR,
             "`lychgate_lockouts_prevented_total`: opens that a gateway without reclaim would have refused",
             "`lychgate_admissions_total{path}` and `lychgate_admission_wait_seconds`: how they got in, and how long it took",
             "`lychgate_waiters`: opens that wait in the queue",
             ASK_ABOUT_A_USER,
         ],
-        press: &[
-            "`POST /v1/admin/users/USER/reclaim`: reclaim now, at the level of your choice",
-            "`DELETE /v1/admin/sessions/SESSION`: end one session",
-            "`PUT /v1/admin/users/USER/limits`: lend one user a higher limit for a while",
-        ],
+        press: &[RECLAIM, END_ONE, LEND],
     },
     Alert {
         name: "LychgateLimitsInSight",
@@ -157,14 +146,10 @@ pub const ALERTS: [Alert; 19] = [
         summary: "Somebody will hold all of his sessions within five minutes, if he goes on like this",
         meaning: "Nobody feels anything yet. Background reclaim of that user starts one band early (`[forecast]`); nobody is evicted \
                   for a forecast alone.",
-        look_at: &[
-            "`lychgate_users_forecast{within}`: how many, and how soon",
-            "`GET /v1/admin/sessions?sort=pressure`: who is near his limit",
-            ASK_ABOUT_A_USER,
-        ],
+        look_at: &[WHO_IS_NEAR, "`lychgate_users_forecast{within}`: how many, and how soon", ASK_ABOUT_A_USER],
         press: &[
             "nothing, where it is one user who opens many tabs",
-            "`PUT /v1/admin/users/USER/limits`: lend one user a higher limit for a while",
+            LEND,
             "`forecast.horizon`, `forecast.smoothing`: look less far ahead, or at a longer past",
         ],
     },
@@ -201,6 +186,7 @@ pub const ALERTS: [Alert; 19] = [
                   `limits.force = \"never\"`, and everything that he holds lives. The limit of one user alone ends in a refusal in no \
                   other case.",
         look_at: &[
+            WHO_WAS_REFUSED,
             "`lychgate_refusals_total{reason}`: which of the two",
             "`lychgate_connections`, `lychgate_node_load_ratio` and `lychgate_runtime_lag_seconds`: how full the node is",
             ASK_ABOUT_A_USER,
@@ -224,10 +210,12 @@ pub const ALERTS: [Alert; 19] = [
             &Above(rose("lychgate_cleanup_failures_total", FIVE_MINUTES), 3.0),
         ),
         holds_for: AT_ONCE,
-        summary: "More than a tenth of the attempts to reclaim fail",
-        meaning: "A ping could not be written, or a close was not confirmed. The slot is free all the same; after five failures the \
+        summary: "More than one step fails for every ten attempts to reclaim",
+        meaning: "A step is a ping that could not be written, or a close that was not confirmed; one attempt can have several, so the \
+                  value can pass 1. The slot is free all the same; after five failures the \
                   breaker leaves the step out, and Force takes suspects first.",
         look_at: &[
+            WHICH_BREAKER,
             "`lychgate_cleanup_failures_total{level}`: at which level",
             "`lychgate_breaker_moves_total` and `lychgate_close_unconfirmed_total`: which step",
             CRITICAL_LOGS,
@@ -245,10 +233,14 @@ pub const ALERTS: [Alert; 19] = [
         meaning: "Somebody who lived may have lost his socket. He comes back by himself and resumes, but the deadlines are too tight \
                   for this network, or this machine stalls.",
         look_at: &[
+            WHO_WAS_DEAD,
             "`lychgate_verdicts_disproved_total{kind}` beside `lychgate_zombies_total{kind}`: how many of how many",
             "`lychgate_runtime_lag_seconds` and `lychgate_reaper_lag_seconds`: whether we were late ourselves",
         ],
-        press: &["raise `liveness.probe_deadline` and `liveness.ping_answer`, and start it again", "give the machine more processors"],
+        press: &[
+            "raise `liveness.probe_deadline` and `liveness.ping_answer`, and start it again",
+            "give the machine more processors",
+        ],
     },
     Alert {
         name: "LychgateBreakerOpen",
@@ -259,6 +251,7 @@ pub const ALERTS: [Alert; 19] = [
         meaning: "An open breaker skips a step and refuses nobody: admission goes on with the next level. With `scope=\"node\"` at \
                   least ten users are concerned.",
         look_at: &[
+            WHICH_BREAKER,
             "`lychgate_breakers_open{scope}`: one user, or the node",
             "`lychgate_breaker_moves_total{scope,step,state}`: which step",
             CRITICAL_LOGS,
@@ -274,6 +267,7 @@ pub const ALERTS: [Alert; 19] = [
         meaning: "Whoever asks it gets an error at once instead of an answer. Sessions, other agents and stored conversations work.",
         look_at: &[
             "`lychgate_agent_up{agent}`: which one",
+            DOCTOR,
             "`lychgate_agent_runs_total{agent,outcome}`: how its runs end",
             CRITICAL_LOGS,
         ],
@@ -292,10 +286,12 @@ pub const ALERTS: [Alert; 19] = [
                   deadlines by the lag.",
         look_at: &[
             "`lychgate_runtime_lag_seconds`, `lychgate_process_cpu_seconds_total`: a busy machine, or a stopped one",
+            DOCTOR,
             CRITICAL_LOGS,
         ],
         press: &[
-            "give the process more processors, or drain it (`POST /v1/admin/drain`) and start it again",
+            "give the process more processors, or drain it and start it again",
+            DRAIN,
             "`WatchdogSec=` of systemd does that by itself (docs/operations.md)",
         ],
     },
@@ -319,23 +315,32 @@ pub const ALERTS: [Alert; 19] = [
         meaning: "No run can begin, because nothing leaves for a socket that is not stored. The node says that it is not ready.",
         look_at: &[
             "`GET /readyz`: the reason in words",
+            DOCTOR,
             "`lychgate_journal_appends_total{outcome}`, `lychgate_journal_bytes`",
             CRITICAL_LOGS,
         ],
         press: &[
-            "make room on the disk of `journal.directory`, or move it",
-            "`POST /v1/admin/drain`, once another node serves",
+            "make room on the disk of `journal.directory`, or move it and start the gateway again",
+            "once another node serves:",
+            DRAIN,
         ],
     },
     Alert {
         name: "LychgateNotReady",
         severity: Severity::Critical,
-        condition: Below(Min(Series::all("lychgate_ready")), 1.0),
+        condition: Both(
+            &Below(Min(Series::all("lychgate_ready")), 1.0),
+            &Below(Max(Series::all("lychgate_draining")), 1.0),
+        ),
         holds_for: HALF_A_MINUTE,
-        summary: "The node is not ready",
-        meaning: "A load balancer sends nobody here. Whoever is connected stays.",
-        look_at: &["`GET /readyz`: the reason in words, `draining` while it is being stopped", CRITICAL_LOGS],
-        press: &["what the reason asks for", "nothing during a drain"],
+        summary: "The node is not ready, and nobody drains it",
+        meaning: "A load balancer sends nobody here. Whoever is connected stays. A node that is being drained is not meant.",
+        look_at: &[
+            "`GET /readyz`: the reason in words; docs/operations.md says what each one means",
+            DOCTOR,
+            CRITICAL_LOGS,
+        ],
+        press: &["what the reason asks for"],
     },
     Alert {
         name: "LychgateAdmissionSlow",
@@ -358,10 +363,12 @@ pub const ALERTS: [Alert; 19] = [
         meaning: "The p99 is above the deadline of the ladder: users wait in the queue because everything that they hold is protected \
                   by a run or by their plan. All are let in within 10 s.",
         look_at: &[
+            WHO_WAITED,
             "`lychgate_admission_wait_seconds_bucket{path}`: which way takes long",
             "`lychgate_admissions_total{path=\"queue\"}`, `lychgate_waiters`, `lychgate_run_seconds`: runs that do not end",
         ],
         press: &[
+            LEND,
             "`[plans.NAME]` with a higher limit for users with many runs",
             "`agents.idle_timeout`: give silent runs up sooner",
         ],
@@ -379,6 +386,7 @@ pub const ALERTS: [Alert; 19] = [
                   and to operators, and something takes it.",
         look_at: &[
             "`lychgate_process_open_fds`, `lychgate_process_max_fds`, `lychgate_connections`, `lychgate_unidentified_sockets`",
+            DOCTOR,
         ],
         press: &["raise the limit (`LimitNOFILE=` of systemd, `ulimit -n`) and start again", "add a node"],
     },
@@ -396,20 +404,25 @@ pub const ALERTS: [Alert; 19] = [
     Alert {
         name: "LychgateEyesImpaired",
         severity: Severity::Warning,
-        condition: Above(
-            Increase(
-                Series { name: "lychgate_webhook_deliveries_total", labels: &[("outcome", &["failed"])] },
-                TEN_MINUTES,
-            ),
-            0.0,
-        ),
+        condition: Any(&[
+            lost("lychgate_webhook_deliveries_total", &[("outcome", &["failed"])]),
+            lost("lychgate_spans_total", &[("outcome", &["failed"])]),
+            lost("lychgate_log_lines_dropped_total", &[("reason", &["lost"])]),
+        ]),
         holds_for: AT_ONCE,
-        summary: "A webhook did not take an alert",
-        meaning: "Users feel nothing. The alert is sent again with the next one, or after `alerts.repeat_after`.",
+        summary: "A webhook, a collector of traces or standard error did not take what it was given",
+        meaning: "Users feel nothing, but somebody sees less than he thinks. The alert is sent again with the next one, or after \
+                  `alerts.repeat_after`; spans and log lines are gone.",
         look_at: &[
-            "`lychgate_webhook_deliveries_total{outcome}`",
-            "the log, lines with `webhook`: which one, and what it answered",
+            "`lychgate_webhook_deliveries_total{outcome}`, `lychgate_spans_total{outcome}`, `lychgate_log_lines_dropped_total{reason}`: \
+             which of the three",
+            "the log, lines with `webhook` or `traces`: which one, and what it answered",
+            DOCTOR,
         ],
-        press: &["set its address right: `[alerts.webhooks.NAME]`"],
+        press: &[
+            "set the address right, `alerts.webhooks.NAME.url` or `traces.endpoint`, and start the gateway again: both are read at the \
+             start alone",
+            "log lines: let whatever reads standard error read faster, or raise `log.level` from debug",
+        ],
     },
 ];

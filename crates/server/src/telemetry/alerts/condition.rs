@@ -44,6 +44,8 @@ pub enum Condition {
     Below(Value, f64),
     /// Both hold; the value of the first is the one that is told.
     Both(&'static Self, &'static Self),
+    /// At least one of them holds; the value of the first that does is the one that is told.
+    Any(&'static [Self]),
 }
 
 impl Value {
@@ -64,6 +66,7 @@ impl Condition {
         match self {
             Self::Above(value, _) | Self::Below(value, _) => value.series(),
             Self::Both(one, other) => [one.series(), other.series()].concat(),
+            Self::Any(all) => all.iter().flat_map(Self::series).collect(),
         }
     }
 }
@@ -100,6 +103,11 @@ impl fmt::Display for Condition {
             Self::Above(value, bound) => write!(f, "{value} > {bound}"),
             Self::Below(value, bound) => write!(f, "{value} < {bound}"),
             Self::Both(one, other) => write!(f, "{one} and {other}"),
+            // In parentheses: `and` binds closer.
+            Self::Any(all) => {
+                let all: Vec<_> = all.iter().map(ToString::to_string).collect();
+                write!(f, "({})", all.join(" or "))
+            }
         }
     }
 }

@@ -56,6 +56,10 @@ impl History {
                 let ((value, one), (_, other)) = (self.judge(one, now)?, self.judge(other, now)?);
                 Some((value, one && other))
             }
+            Condition::Any(all) => {
+                let known = all.iter().filter_map(|one| self.judge(one, now));
+                known.reduce(|first, next| if first.1 { first } else { next })
+            }
         }
     }
 

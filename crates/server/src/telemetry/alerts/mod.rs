@@ -18,6 +18,7 @@ pub mod catalogue;
 pub mod condition;
 mod desk;
 mod history;
+mod levers;
 mod message;
 pub mod rules;
 mod sample;

@@ -154,10 +154,34 @@ fn the_runbook_names_routes_that_exist() {
     let routes = std::fs::read_to_string(root().join("docs/admin.md")).unwrap();
     let page = runbook(&ALERTS);
     for quoted in page.split('`').skip(1).step_by(2) {
-        let Some((method @ ("GET" | "POST" | "PUT" | "DELETE"), path)) = quoted.split_once(' ') else { continue };
+        let Some((method, path)) = route(quoted) else { continue };
         let path = path.split('?').next().unwrap_or(path);
         let wanted = format!("`{method} {}`", path.replace("USER", "{user}").replace("SESSION", "{key}"));
         assert!(routes.contains(&wanted), "there is no {wanted}");
+    }
+}
+
+/// The route that a quoted text is about: `GET /readyz`, or a line for curl.
+fn route(quoted: &str) -> Option<(&str, &str)> {
+    match quoted.split_once(' ')? {
+        (method @ ("GET" | "POST" | "PUT" | "DELETE"), path) => Some((method, path)),
+        ("curl", words) => {
+            let (words, path) = words.split_once("\"$U").unwrap();
+            let body = words.split_once("-d '").map(|(_, body)| body.split('\'').next().unwrap());
+            let is_json = |body| serde_json::from_str::<serde_json::Value>(body).is_ok();
+            assert!(body.is_none_or(is_json), "{body:?} is no body");
+            let ordered = words.split_once("-X ").and_then(|(_, rest)| rest.split(' ').next());
+            Some((ordered.unwrap_or(if body.is_some() { "POST" } else { "GET" }), path.trim_end_matches('"')))
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn whoever_is_called_for_a_user_is_told_first_how_to_find_him() {
+    for name in OF_USERS.into_iter().chain(["LychgateLimitsInSight", "LychgateLockout", "LychgateWrongVerdict"]) {
+        let first = named(name).unwrap().look_at[0];
+        assert!(first.starts_with("`curl ") && first.contains("who it "), "{name}: {first}");
     }
 }
 

@@ -121,12 +121,13 @@ metrics! {
         bytes_sent: Counter = "Bytes of frames that the kernel took";
     }
     "Alerts" {
-        alerts: Counter {alert: Values::Words(&NAMES), state: Values::Words(&STATES)} = "Alerts that began or ended, those of users one by one";
+        alerts: Counter {alert: Values::Words(&NAMES), state: Values::Words(&STATES)} = "Alerts that began or ended, those of users one by one and by name alone: those of users whom nobody watches by name are not counted";
         webhook_deliveries: Counter {outcome: Values::Words(words_of!(Delivery))} = "Requests to webhooks of alerts, by what became of them; failed: given up for this time";
         remediations: Counter {action: Values::Words(&REMEDIES), mode: Values::Words(&REMEDY_MODES), outcome: Values::Words(&REMEDY_OUTCOMES)} = "Rules of remediation that were due, by what became of them; told: in a dry run; held: by their cooldown or another bound";
     }
     "Node" {
         ready: Gauge = "1 while the node can deliver and is not being drained, else 0: what /readyz says";
+        draining: Gauge = "1 while the node is being drained, else 0: what tells a planned end from trouble while it is not ready";
         node_load_ratio: Level = "How full the node is, from 0 to 1: the fullest of connections with an identity, sockets and file descriptors against their bounds";
         node_full_in_seconds: Level = "After how long the node is full at the present trend of node_load_ratio; +Inf while that is not in sight, or nothing is forecast";
         node_load_forecast_ratio: Level = "node_load_ratio as it is expected one forecast.horizon ahead, at the present trend; above 1 where there is no room for all who come";

@@ -23,6 +23,8 @@ pub struct Population {
     pub outlook: Outlook,
     /// Whether it can deliver and is not being drained.
     pub is_ready: bool,
+    /// Whether it is being drained.
+    pub is_draining: bool,
     /// What the journal takes.
     pub journal_bytes: u64,
     /// Whether the journal can take nothing.
@@ -75,6 +77,7 @@ impl Metrics {
         to.journal_bytes.set(usize::try_from(population.journal_bytes).unwrap_or(usize::MAX));
         to.journal_trouble.set(usize::from(population.journal_trouble));
         to.ready.set(usize::from(population.is_ready));
+        to.draining.set(usize::from(population.is_draining));
         to.node_load_ratio.set(population.load);
         to.node_load_forecast_ratio.set(population.outlook.load_ahead);
         to.node_full_in_seconds.set(population.outlook.full_in.map_or(f64::INFINITY, |after| after.as_secs_f64()));

@@ -75,9 +75,16 @@ pub(super) fn of(spec: &Spec) -> Panel {
     let rate = |name: &str| format!("rate({name}{{{HERE}}}[$__rate_interval])");
     let (queries, unit) = match spec.kind {
         // A lag, a share or a time of two nodes has no sum.
+        // Grafana's dates are in milliseconds.
+        Kind::Level if is_date(spec) => {
+            (vec![(format!("{name}{{{HERE}}} * 1000"), "{{instance}}".to_owned())], shown(spec))
+        }
         Kind::Level => (vec![(format!("{name}{{{HERE}}}"), "{{instance}}".to_owned())], shown(spec)),
         Kind::Gauge => (vec![(format!("sum{by} ({name}{{{HERE}}})"), legend)], shown(spec)),
-        Kind::Sum => (vec![(format!("sum ({})", rate(&name)), legend)], "short"),
+        Kind::Sum => (vec![(format!("sum ({})", rate(&name)), legend)], "percentunit"),
+        Kind::Counter if spec.name.starts_with("bytes_") => {
+            (vec![(format!("sum{by} ({})", rate(&name)), legend)], "Bps")
+        }
         Kind::Counter => (vec![(format!("sum{by} ({})", rate(&name)), legend)], "ops"),
         Kind::Histogram(_) => {
             let by_le = [labels.as_slice(), &["le"]].concat().join(", ");
@@ -108,14 +115,22 @@ fn title(spec: &Spec) -> String {
         None => words,
     };
     match spec.kind {
-        Kind::Counter | Kind::Sum => format!("{words}, per second"),
+        Kind::Counter => format!("{words}, per second"),
+        // Seconds per second.
+        Kind::Sum => format!("{words}, of one processor"),
+        Kind::Gauge if spec.help.ends_with("since the start") => format!("{words}, since the start"),
         Kind::Gauge | Kind::Level | Kind::Histogram(_) => words,
     }
 }
 
+/// Whether it is a moment, in seconds since 1970.
+fn is_date(spec: &Spec) -> bool {
+    spec.name.ends_with("_time_seconds")
+}
+
 fn shown(spec: &Spec) -> &'static str {
     match spec.unit() {
-        Some(Unit::Seconds) if spec.name.ends_with("_time_seconds") => "dateTimeAsIso",
+        Some(Unit::Seconds) if is_date(spec) => "dateTimeAsIso",
         Some(Unit::Seconds) => "s",
         Some(Unit::Bytes) => "bytes",
         Some(Unit::Ratio) => "percentunit",

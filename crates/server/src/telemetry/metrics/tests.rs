@@ -127,6 +127,28 @@ fn attempts_successes_and_failures_of_cleanup_are_counted_by_level() {
 }
 
 #[test]
+fn an_alert_of_a_user_is_counted_once_although_it_is_told_for_him_and_for_the_node() {
+    use crate::telemetry::alerts::{Change, Listener, Severity, State};
+    let metrics = Metrics::new();
+    let change = |alert, user| Change {
+        alert,
+        severity: Severity::Info,
+        user,
+        state: State::Firing,
+        value: 1.0,
+        since: jiff::Timestamp::UNIX_EPOCH,
+    };
+    metrics.changed(&change("LychgateUserAt50", UserId::parse("ann").ok()));
+    metrics.changed(&change("LychgateUserAt50", None));
+    metrics.changed(&change("LychgateLockout", None));
+    let text = scrape(&metrics);
+    for alert in ["LychgateUserAt50", "LychgateLockout"] {
+        let line = format!("lychgate_alerts_total{{alert=\"{alert}\",state=\"firing\"}} 1\n");
+        assert!(text.contains(&line), "{line}{text}");
+    }
+}
+
+#[test]
 fn gauges_are_what_was_counted_when_they_were_scraped() {
     let metrics = Metrics::with_agents(["demo", "gpt"]);
     let census = Census {
@@ -144,6 +166,7 @@ fn gauges_are_what_was_counted_when_they_were_scraped() {
         unidentified: 1,
         load: 0.25,
         is_ready: true,
+        is_draining: true,
         journal_trouble: true,
         agents: vec![("gpt".into(), true)],
         ..Population::default()
@@ -162,6 +185,7 @@ fn gauges_are_what_was_counted_when_they_were_scraped() {
         "unidentified_sockets 1",
         "node_load_ratio 0.25",
         "ready 1",
+        "draining 1",
         "journal_trouble 1",
         "agent_up{agent=\"gpt\"} 1",
         "agent_up{agent=\"demo\"} 0",
@@ -169,7 +193,7 @@ fn gauges_are_what_was_counted_when_they_were_scraped() {
         assert!(text.contains(&format!("\nlychgate_{line}\n")), "{line} in {text}");
     }
     let text = scrape(&metrics);
-    for gauge in ["sessions", "connections", "runs", "unidentified_sockets", "ready"] {
+    for gauge in ["sessions", "connections", "runs", "unidentified_sockets", "ready", "draining"] {
         assert!(text.contains(&format!("lychgate_{gauge} 0\n")), "{text}");
     }
 }

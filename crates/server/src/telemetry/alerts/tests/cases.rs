@@ -283,8 +283,33 @@ pub(super) const CASES: &[Case] = &[
         &[("lychgate_journal_trouble", Values(&[Flat(0.0, 3), Flat(1.0, 7)]))],
     ),
     case("LychgateJournalTrouble", "none", (60, QUIET), &[("lychgate_journal_trouble", Values(&[Flat(0.0, 10)]))]),
-    case("LychgateNotReady", "for a minute", (90, FIRES), &[("lychgate_ready", Values(&[Flat(1.0, 2), Flat(0.0, 8)]))]),
-    case("LychgateNotReady", "at the start", (60, QUIET), &[("lychgate_ready", Values(&[Flat(0.0, 1), Flat(1.0, 9)]))]),
+    case(
+        "LychgateNotReady",
+        "for a minute",
+        (90, FIRES),
+        &[("lychgate_ready", Values(&[Flat(1.0, 2), Flat(0.0, 8)])), ("lychgate_draining", Values(&[Flat(0.0, 10)]))],
+    ),
+    case(
+        "LychgateNotReady",
+        "at the start",
+        (60, QUIET),
+        &[("lychgate_ready", Values(&[Flat(0.0, 1), Flat(1.0, 9)])), ("lychgate_draining", Values(&[Flat(0.0, 10)]))],
+    ),
+    case(
+        "LychgateNotReady",
+        "a drain that somebody ordered",
+        (120, QUIET),
+        &[
+            ("lychgate_ready", Values(&[Flat(1.0, 2), Flat(0.0, 8)])),
+            ("lychgate_draining", Values(&[Flat(0.0, 2), Flat(1.0, 8)])),
+        ],
+    ),
+    case(
+        "LychgateNotReady",
+        "in trouble first, and then drained for it",
+        (120, QUIET),
+        &[("lychgate_ready", Values(&[Flat(0.0, 10)])), ("lychgate_draining", Values(&[Flat(0.0, 6), Flat(1.0, 4)]))],
+    ),
     case(
         "LychgateAdmissionSlow",
         "one in ten waits in the queue",
@@ -351,6 +376,31 @@ pub(super) const CASES: &[Case] = &[
         &[("lychgate_repairs_total", Values(&[Flat(0.0, 6), Flat(1.0, 10)]))],
     ),
     case("LychgateRepaired", "never", (120, QUIET), &[("lychgate_repairs_total", Values(&[Flat(0.0, 16)]))]),
+    case(
+        "LychgateEyesImpaired",
+        "the collector did not take spans",
+        (120, FIRES),
+        &[
+            (r#"lychgate_webhook_deliveries_total{outcome="failed"}"#, Values(&[Flat(0.0, 16)])),
+            (r#"lychgate_spans_total{outcome="failed"}"#, Values(&[Flat(0.0, 6), Flat(1.0, 10)])),
+        ],
+    ),
+    case(
+        "LychgateEyesImpaired",
+        "log lines were lost",
+        (120, FIRES),
+        &[(r#"lychgate_log_lines_dropped_total{reason="lost"}"#, Values(&[Flat(0.0, 6), Flat(1.0, 10)]))],
+    ),
+    case(
+        "LychgateEyesImpaired",
+        "a storm was left out of the log, and a queue of spans was full",
+        (120, QUIET),
+        &[
+            (r#"lychgate_log_lines_dropped_total{reason="left_out"}"#, Values(&[Rise(0.0, 9.0, 16)])),
+            (r#"lychgate_log_lines_dropped_total{reason="lost"}"#, Values(&[Flat(0.0, 16)])),
+            (r#"lychgate_spans_total{outcome="dropped"}"#, Values(&[Rise(0.0, 9.0, 16)])),
+        ],
+    ),
     case(
         "LychgateEyesImpaired",
         "one was given up",

@@ -9,6 +9,27 @@ use crate::telemetry::metrics::{METRICS, dashboard};
 
 const FILE: &str = include_str!("../../../../../../deploy/grafana/lychgate.json");
 
+#[test]
+fn dates_bytes_and_processors_are_drawn_in_their_units() {
+    let board: Value = serde_json::from_str(FILE).unwrap();
+    let panels = board["panels"].as_array().unwrap();
+    for (title, query, unit) in [
+        ("Process start time", "lychgate_process_start_time_seconds{HERE} * 1000", "dateTimeAsIso"),
+        ("Bytes sent, per second", "sum (rate(lychgate_bytes_sent_total{HERE}[$__rate_interval]))", "Bps"),
+        (
+            "Process cpu, of one processor",
+            "sum (rate(lychgate_process_cpu_seconds_total{HERE}[$__rate_interval]))",
+            "percentunit",
+        ),
+        ("Explain dropped users, since the start", "sum (lychgate_explain_dropped_users{HERE})", "short"),
+    ] {
+        let panel = panels.iter().find(|it| it["title"] == title).unwrap_or_else(|| panic!("there is no {title}"));
+        let query = query.replace("HERE", r#"job=~"$job",instance=~"$instance""#);
+        assert_eq!(panel["targets"][0]["expr"], query.as_str());
+        assert_eq!(panel["fieldConfig"]["defaults"]["unit"], unit, "{title}");
+    }
+}
+
 /// Functions and keywords that our queries use.
 const LANGUAGE: [&str; 9] =
     ["sum", "by", "rate", "increase", "histogram_quantile", "label_values", "max", "without", "avg"];
