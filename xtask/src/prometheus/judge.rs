@@ -11,11 +11,14 @@ const LADDER: [&str; 4] = ["LychgateUserAt50", "LychgateUserAt60", "LychgateUser
 /// The plan whose operator chose `limits.force = "never"`: the one that refuses.
 const REFUSES: &str = "never";
 
-/// What no plan may cause on any gateway, and the one exception.
-const NEVER: [(&str, Option<&str>); 6] = [
+/// What no plan may cause on any gateway, and the one exception. Not among them: `LychgateWrongVerdict`, `LychgateRuntimeStalled` and
+/// `LychgateReaperLate`, which a machine that starves the gateway can make true, and those that plans bring about on purpose (a
+/// breaker that opens, closes that fail, queues that are long, a node that fills up).
+const NEVER: [(&str, Option<&str>); 7] = [
     ("LychgateLockout", Some(REFUSES)),
     ("LychgateRepaired", None),
     ("LychgateJournalTrouble", None),
+    ("LychgateNotReady", None),
     ("LychgateAgentDown", None),
     ("LychgateDescriptorsLow", None),
     ("LychgateEyesImpaired", None),
