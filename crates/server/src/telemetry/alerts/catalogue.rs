@@ -146,7 +146,7 @@ pub const ALERTS: [Alert; 19] = [
         summary: "Somebody will hold all of his sessions within five minutes, if he goes on like this",
         meaning: "Nobody feels anything yet. Background reclaim of that user starts one band early (`[forecast]`); nobody is evicted \
                   for a forecast alone.",
-        look_at: &["`lychgate_users_forecast{within}`: how many, and how soon", WHO_IS_NEAR, ASK_ABOUT_A_USER],
+        look_at: &[WHO_IS_NEAR, "`lychgate_users_forecast{within}`: how many, and how soon", ASK_ABOUT_A_USER],
         press: &[
             "nothing, where it is one user who opens many tabs",
             LEND,
