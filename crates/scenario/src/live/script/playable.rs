@@ -1,6 +1,7 @@
 //! Which steps can be made real from outside of a gateway, and why the others cannot.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::plan::Plan;
 use crate::step::{Step, Tab};
@@ -50,6 +51,13 @@ fn playable(step: &Step) -> Playable {
 /// Sockets that the client's process opens for a plan, and the gateway's process takes: 80 % of 20,000 are its bound.
 const MOST_TABS: usize = 15_000;
 
+/// What a plan may wait altogether: nobody watches for longer, and CI has other things to do.
+const LONGEST: Duration = Duration::from_secs(300);
+
+fn wait(step: &Step) -> Option<Duration> {
+    if let Step::Advance(time) = step { Some(*time) } else { None }
+}
+
 fn opened_tab(step: &Step) -> Option<Tab> {
     if let Step::OpenTab { tab, .. } = step { Some(*tab) } else { None }
 }
@@ -59,6 +67,10 @@ pub(crate) fn sim_only(plan: &Plan) -> Option<String> {
     let tabs: BTreeSet<_> = plan.steps.iter().filter_map(opened_tab).collect();
     if tabs.len() > MOST_TABS {
         return Some(format!("its {} tabs are more sockets than a process may have", tabs.len()));
+    }
+    let waits: Duration = plan.steps.iter().filter_map(wait).sum();
+    if waits > LONGEST {
+        return Some(format!("it waits for {} s, and {} s are the most", waits.as_secs(), LONGEST.as_secs()));
     }
     plan.steps.iter().enumerate().find_map(|(index, step)| match playable(step) {
         Playable::Never(why) => Some(format!("step {} `{step}`: {why}", index + 1)),
@@ -86,6 +98,13 @@ mod tests {
 
     fn plan(text: &str) -> Plan {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_plan_that_waits_for_longer_than_anybody_watches_is_for_the_simulation_alone() {
+        assert_eq!(sim_only(&plan("open-tab u0 c0 t0\nadvance 300s")), None);
+        let why = sim_only(&plan("open-tab u0 c0 t0\nadvance 299s\nadvance 2s")).unwrap();
+        assert_eq!(why, "it waits for 301 s, and 300 s are the most");
     }
 
     #[test]
