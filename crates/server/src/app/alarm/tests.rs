@@ -36,9 +36,10 @@ async fn a_count_that_hangs_is_made_once_and_the_node_that_is_not_ready_is_told_
         counted.fetch_add(1, Ordering::SeqCst);
         // Until it is released; from then on nothing is locked.
         let _ = locked.lock().unwrap().recv();
-        "lychgate_ready 1\n".to_owned()
+        "lychgate_ready 1\nlychgate_draining 0\n".to_owned()
     };
-    let sight = Sight { count: Arc::new(count), recall: Box::new(|| "lychgate_ready 0\n".to_owned()) };
+    let sight =
+        Sight { count: Arc::new(count), recall: Box::new(|| "lychgate_ready 0\nlychgate_draining 0\n".to_owned()) };
     let evaluating = tokio::spawn(async move { evaluate(Duration::from_secs(5), &bell, &sight).await });
     // Its thread begins when the system lets it, which is no matter of the paused clock.
     while counts.load(Ordering::SeqCst) == 0 {
