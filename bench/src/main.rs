@@ -6,6 +6,7 @@
 //! bench zombies   admission when all sessions of a user are dead
 //! bench storm     admission when 500 users open 25 threads each at once
 //! bench journal   appends to the journals, side by side; this one needs no gateway
+//! bench crowd     a gateway with 100,000 users, none of whom is a socket, for the console to look at
 //! bench fanout    one stream to 1,000 tabs: allocations per event, processor time per delivery
 //! bench doors     hello to opened among 10,000 silent sockets and 200 slow ones
 //! bench soak      memory after each of many storms of ever new users
@@ -16,6 +17,7 @@
 mod allocations;
 mod backend;
 mod cpu;
+mod crowd;
 mod doors;
 mod fanout;
 mod idle;
@@ -23,6 +25,7 @@ mod journal;
 mod latency;
 mod machine;
 mod memory;
+mod nowhere;
 mod runs;
 mod soak;
 mod telemetry;
@@ -71,9 +74,11 @@ enum Command {
     Telemetry(telemetry::Args),
     /// From a byte of the agent to the same byte at the client.
     Latency(latency::Args),
+    /// A gateway with many users, until it is told to stop; measures nothing.
+    Crowd(crowd::Args),
     /// Whether memory grows in a long storm of ever new users.
     Soak(soak::Args),
-    /// Everything but `soak`, with its defaults.
+    /// Everything but `crowd` and `soak`, with its defaults.
     All,
     /// Holds sessions until it is silenced; part of `zombies`.
     #[command(name = hold::SUBCOMMAND, hide = true)]
@@ -102,6 +107,7 @@ async fn measure(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Soak(args) => soak::measure(gateway, args).await?,
         Command::Zombies { rounds } => return plans(gateway, &[Written::TwentyZombies], *rounds).await,
         Command::Storm => return plans(gateway, &[Written::Storm], 1).await,
+        Command::Crowd(args) => crowd::serve(args).await?,
         Command::Journal(args) => journal::measure(args).await?,
         Command::Telemetry(args) => telemetry::measure(args).await?,
         Command::All => {

@@ -21,7 +21,11 @@ if (!DRIVER_HOME || !GATEWAY_URL) {
   process.exit(1);
 }
 const { chromium } = createRequire(pathToFileURL(`${DRIVER_HOME}/`))('playwright-core');
-const checked = (what) => console.log(`checked: ${what}`);
+let last = 'nothing yet';
+const checked = (what) => {
+  last = what;
+  console.log(`checked: ${what}`);
+};
 setTimeout(() => fail(new Error(`no end within ${DEADLINE_MS} ms`)), DEADLINE_MS).unref();
 
 /** A page of an origin that is not the gateway's, but of the same host: a browser sends our cookies along. */
@@ -39,6 +43,8 @@ function talk([url, question]) {
     const heard = { text: '', pieces: 0, errors: [] };
     const say = (frame) => socket.send(JSON.stringify(frame));
     socket.onopen = () => say({ type: 'hello' });
+    // A policy that forbids it is told by this alone.
+    socket.onerror = () => resolve({ ...heard, code: 'no socket' });
     socket.onclose = ({ code, reason }) => resolve({ ...heard, code, reason });
     socket.onmessage = ({ data }) => {
       const frame = JSON.parse(data);
@@ -74,7 +80,7 @@ function stay(url) {
 
 const socketUrl = `${GATEWAY_URL.replace('http', 'ws')}/v1/ws`;
 // A page of the gateway's origin whose policy lets a script of ours connect: the front page's allows nothing.
-const plainPage = `${GATEWAY_URL}/v1/login`;
+const plainPage = `${GATEWAY_URL}/v1/me`;
 
 async function logIn(context) {
   const page = await context.newPage();
@@ -137,7 +143,7 @@ async function logOut(front, tab) {
 }
 
 function fail(reason) {
-  process.stderr.write(`Chromium FAILED: ${reason.stack}\n`);
+  process.stderr.write(`Chromium FAILED: ${reason.stack}\nThe last thing that was checked: ${last}\n`);
   process.exit(1);
 }
 

@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::built;
 use crate::test::Skipped;
 
 /// The last virtualenv that makes a home for Python 2.7, and the suite.
@@ -101,10 +102,7 @@ fn install(home: &Path, python: &Path) -> Result<PathBuf> {
 
 /// Builds the echo example and answers its path.
 fn build_echo(root: &Path) -> Result<PathBuf> {
-    let arguments = ["build", "--quiet", "--package", "lychgate", "--example", "echo"];
-    check(Command::new(env!("CARGO")).args(arguments).current_dir(root))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("debug/examples/echo"))
+    Ok(built::programs(root)?.join("examples/echo"))
 }
 
 /// One run of the fuzzing client against a server of its own. Answers the path of its report.

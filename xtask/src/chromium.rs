@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{install, oidc_provider, run};
+use crate::{built, install, oidc_provider, run};
 
 /// It drives the browser and brings none of its own.
 const PACKAGE: &str = "playwright-core";
@@ -19,7 +19,6 @@ const VERSION: &str = "1.65.0";
 
 /// What the browser made sure of; fewer means that it did not really run.
 const CHECKS: usize = 8;
-const BUILD_WITHIN: Duration = Duration::from_secs(30 * 60);
 const BROWSER_WITHIN: Duration = Duration::from_secs(180);
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -27,15 +26,14 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) fn run(root: &Path) -> Result<()> {
     install::program("chromium", "chromium")?;
     let driver = install::npm(root, PACKAGE, VERSION)?;
-    run::stream(run::cargo(root, "build").args(["--package", "lychgate"]), BUILD_WITHIN)?;
+    let mut command = built::program(root, "lychgate")?;
     // The provider has to know where users come back to before the gateway listens there.
     let listen = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let origin = format!("http://{listen}");
     let (_provider, issuer) = oidc_provider::start(root, &format!("{origin}/v1/login/peer/callback"))?;
     let file = run::target_dir(root)?.join("chromium.toml");
     std::fs::write(&file, configuration(&origin, &issuer)).with_context(|| format!("{}", file.display()))?;
-    let mut command = Command::new(run::target_dir(root)?.join("debug").join("lychgate"));
-    command.current_dir(root).args(["serve", "--config"]).arg(&file);
+    command.args(["serve", "--config"]).arg(&file);
     command.args(["--listen", &listen.to_string()]);
     let gateway = run::Watched::start("gateway", &mut command)?;
     let checked = wait_for(listen).and_then(|()| check(root, &driver, &origin));
@@ -47,7 +45,7 @@ fn configuration(origin: &str, issuer: &str) -> String {
     format!(
         "server.public_url = \"{origin}\"\nserver.admin_listen = \"127.0.0.1:0\"\nserver.drain_timeout = \"200ms\"\n\
          journal.kind = \"memory\"\nauth.jwt.secret = \"a secret of this check, which signs nothing\"\n\
-         auth.shared_users = true\n\
+         auth.shared_users = true\nweb.chat = false\n\
          [login.providers.peer]\ntitle = \"oidc-provider\"\nissuer_url = \"{issuer}\"\nclient_id = \"lychgate\"\n\
          client_secret = \"a secret between the gateway and its provider\"\n"
     )

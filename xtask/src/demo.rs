@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{install, run};
+use crate::{install, run, web};
 
 pub(crate) const HELP: &str = "\
 cargo xtask demo [ARGS...]
@@ -27,6 +27,11 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     install::need_compiler()?;
     eprintln!("Building the gateway. The first time takes minutes (it compiles every dependency), later ones seconds.");
     let begin = Instant::now();
+    // Whoever has no npm gets a gateway without pages, which says how to get them.
+    match run::is_on_path("npm") {
+        true => web::quickly(root)?,
+        false => eprintln!("npm is missing: the chat page and the console are left out."),
+    }
     // The dev profile: optimizing every dependency would cost minutes before the first answer, and one user alone
     // cannot tell the difference.
     run::stream(run::cargo(root, "build").args(["--package", "lychgate"]), BUILD_WITHIN)?;

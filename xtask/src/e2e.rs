@@ -1,7 +1,7 @@
 //! `cargo xtask e2e`: users against a real gateway, over real sockets.
 //!
 //! ```text
-//! build (release) -> live plans, their own gateways         -> table, and a page with plots below target/
+//! build (ci) -> live plans, their own gateways         -> table, and a page with plots below target/
 //!                        '<-scrapes- Prometheus             -> which alerts fired, and which must not have
 //!                 -> lychgate demo on a free port --url, token--> npm ws --hello, open, run--> streamed answer
 //!                                                 <-TERM, must stop in order
@@ -14,18 +14,23 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::prometheus::{ALONE, Prometheus};
-use crate::{install, oidc_provider, run};
+use crate::{built, install, oidc_provider, pages, run};
 
 pub(crate) const HELP: &str = "\
-cargo xtask e2e [--login oidc]
+cargo xtask e2e [PART...]
+cargo xtask e2e --login oidc
 
-Runs every live plan of lychgate-scenario (a page with plots: target/live/index.html) while a
-Prometheus (Debian's) scrapes the gateways and evaluates deploy/prometheus/lychgate.rules.yml, then the
-golden path with a third-party client (npm `ws`) against `lychgate demo` on a free port. With
-`--login oidc` instead: every live plan with users who log in at a provider (npm `oidc-provider`).
-Builds the release profile.";
+Without words all parts, else those that are named:
+live     every live plan of lychgate-scenario (a page with plots: target/live/index.html) while a
+         Prometheus (Debian's) scrapes the gateways and evaluates deploy/prometheus/lychgate.rules.yml,
+         then the golden path with a third-party client (npm `ws`) against `lychgate demo`
+sdk      the client SDK against real gateways (vitest)
+browser  chat page and console in Debian's Chromium (Playwright; pictures: target/screens)
+screens  the same, and its pictures into docs/screens; only when it is named
+`--login oidc`: every live plan with users who log in at a provider (npm `oidc-provider`).";
 
-const BUILD_WITHIN: Duration = Duration::from_secs(30 * 60);
+/// The program of crates/scenario.
+const SIMULATOR: &str = "lychgate-scenario";
 /// Above every bound that a single plan has inside, of which the longest is the 3 minutes in a network namespace: whoever
 /// gives up there says why.
 const PLANS_WITHIN: Duration = Duration::from_secs(10 * 60);
@@ -39,31 +44,40 @@ const LIVE_REDIRECT: &str = "https://chat.example.test/v1/login/live/callback";
 pub(crate) const WS_VERSION: &str = "8.23.0";
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
-    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => {}
-        ["--login", "oidc"] => return logged_in(root),
-        [unknown, ..] => bail!("e2e does not know `{unknown}`\n\n{HELP}"),
+    if args.iter().map(String::as_str).eq(["--login", "oidc"]) {
+        return logged_in(root);
     }
-    build(root)?;
+    let named = args.iter().map(|word| part(word)).collect::<Result<Vec<_>>>()?;
+    let parts = if named.is_empty() { PARTS.map(|(_, part)| part).to_vec() } else { named };
+    // All are tried, so that one run shows everything.
+    parts.into_iter().map(|part| part(root)).fold(Ok(()), Result::and)
+}
+
+type Part = fn(&Path) -> Result<()>;
+
+const PARTS: [(&str, Part); 3] = [("live", live), ("sdk", pages::sdk), ("browser", pages::browser)];
+
+fn part(word: &str) -> Result<Part> {
+    let found = PARTS.iter().find(|(name, _)| *name == word);
+    if word == "screens" {
+        return Ok(pages::screens);
+    }
+    found.map(|(_, part)| *part).ok_or_else(|| anyhow::anyhow!("e2e does not know `{word}`\n\n{HELP}"))
+}
+
+/// Live plans under Prometheus, and a client that is not ours.
+pub(crate) fn live(root: &Path) -> Result<()> {
     let plans = live_plans(root);
     let golden_path = golden_path(root);
     // Both were tried, so that one run shows everything.
     plans.and(golden_path)
 }
 
-/// Builds the gateway as it is shipped. Together with the simulator: alone it would be built with other features of its
-/// dependencies, and all of them anew.
-pub(crate) fn build(root: &Path) -> Result<()> {
-    let mut build = run::cargo(root, "build");
-    build.args(["--release", "--package", "lychgate-scenario", "--package", "lychgate"]);
-    run::stream(&mut build, BUILD_WITHIN)
-}
-
 fn live_plans(root: &Path) -> Result<()> {
     let report = run::target_dir(root)?.join("live");
+    let mut command = built::program(root, SIMULATOR)?;
     let prometheus = Prometheus::start(root)?;
-    let mut command = run::cargo(root, "run");
-    command.args(["--release", "--package", "lychgate-scenario", "--", "live", "--plan", "all"]);
+    command.args(["live", "--plan", "all"]);
     command.arg("--report").arg(report);
     command.args(["--alone", ALONE, "--targets"]).arg(prometheus.targets());
     let (status, table) = run::told(&mut command, PLANS_WITHIN)?;
@@ -78,11 +92,9 @@ fn live_plans(root: &Path) -> Result<()> {
 
 /// Every live plan once more, with users who log in at a provider instead of bringing a token.
 pub(crate) fn logged_in(root: &Path) -> Result<()> {
-    build(root)?;
     let (_provider, issuer) = oidc_provider::start(root, LIVE_REDIRECT)?;
-    let mut command = run::cargo(root, "run");
-    command.args(["--release", "--package", "lychgate-scenario", "--", "live", "--plan", "all", "--login", "oidc"]);
-    command.args(["--issuer", &issuer]);
+    let mut command = built::program(root, SIMULATOR)?;
+    command.args(["live", "--plan", "all", "--login", "oidc", "--issuer", &issuer]);
     run::stream(&mut command, PLANS_WITHIN)
 }
 
@@ -98,9 +110,8 @@ fn golden_path(root: &Path) -> Result<()> {
         CLIENT_WITHIN,
     )?;
     let packages = install::npm(root, "ws", WS_VERSION)?;
-    let gateway = run::target_dir(root)?.join("release").join("lychgate");
-    let mut command = Command::new(gateway);
-    command.current_dir(root).args(["demo", "--port", "0"]);
+    let mut command = built::program(root, "lychgate")?;
+    command.args(["demo", "--port", "0"]);
     let mut demo = run::Watched::start("demo", &mut command)?;
     let mut printed = Printed::default();
     let (url, token) = demo.line(START_WITHIN, |line| printed.read(line))?;

@@ -35,7 +35,7 @@ const BUILD_WITHIN: Duration = Duration::from_secs(40 * 60);
 const MARGIN: Duration = Duration::from_secs(120);
 
 /// What makes libFuzzer see which way an input went.
-const INSTRUMENTED: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
+const INSTRUMENTED: &str = "--cfg fuzzing -Cpasses=sancov-module \
      -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
      -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 

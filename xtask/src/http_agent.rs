@@ -12,13 +12,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::e2e::Printed;
-use crate::{install, run};
+use crate::{built, install, run};
 
 pub(crate) const PACKAGE: &str = "@ag-ui/client";
 pub(crate) const VERSION: &str = "1.0.0";
 /// What the script prints for each thing that it made sure of; fewer means that it did not really run.
 const CHECKS: usize = 9;
-const BUILD_WITHIN: Duration = Duration::from_secs(30 * 60);
 const START_WITHIN: Duration = Duration::from_secs(30);
 const CLIENT_WITHIN: Duration = Duration::from_secs(120);
 
@@ -26,11 +25,8 @@ const CLIENT_WITHIN: Duration = Duration::from_secs(120);
 pub(crate) fn run(root: &Path) -> Result<()> {
     install::program("node", "nodejs")?;
     let packages = install::npm(root, PACKAGE, VERSION)?;
-    let mut build = run::cargo(root, "build");
-    build.args(["--package", "lychgate"]);
-    run::stream(&mut build, BUILD_WITHIN)?;
-    let mut command = Command::new(run::target_dir(root)?.join("debug").join("lychgate"));
-    command.current_dir(root).args(["demo", "--port", "0"]);
+    let mut command = built::program(root, "lychgate")?;
+    command.args(["demo", "--port", "0"]);
     let mut demo = run::Watched::start("demo", &mut command)?;
     let mut printed = Printed::default();
     let (url, token) = demo.line(START_WITHIN, |line| printed.read(line))?;

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo | test | lint | schedules | sim | fuzz | e2e`.
+//! The project's own commands: `cargo xtask demo | test | lint | schedules | sim | fuzz | e2e | web`.
 //!
 //! Built on std, anyhow, serde_json and toml alone, so that the first command on a fresh clone starts in seconds.
 
@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 mod aimock;
 mod autobahn;
+mod built;
 mod chromium;
 mod demo;
 mod e2e;
@@ -17,6 +18,7 @@ mod http_agent;
 mod install;
 mod lint;
 mod oidc_provider;
+mod pages;
 mod peer;
 mod prometheus;
 mod pydantic_ai;
@@ -27,6 +29,7 @@ mod secrets;
 mod sim;
 mod test;
 mod verifier;
+mod web;
 
 const HELP: &str = "\
 cargo xtask <command>
@@ -37,7 +40,8 @@ cargo xtask <command>
   schedules [--seed N]         the driver under many orders of its threads
   sim [--seed N] [--plans N]   simulate random plans against the reference model
   fuzz [--seconds N] [NAME...] the fuzz targets, or those named
-  e2e                          live plans and a third-party client against a real gateway
+  e2e [PART...]                a real gateway: live plans, a third-party client, the SDK, the pages in a browser
+  web                          build and check the client SDK and the pages
 
 `cargo xtask <command> --help` says more.";
 
@@ -71,6 +75,7 @@ fn dispatch(command: Option<&str>, rest: &[String]) -> Result<ExitCode> {
         "sim" => (sim::HELP, sim::run),
         "fuzz" => (fuzz::HELP, fuzz::run),
         "e2e" => (e2e::HELP, e2e::run),
+        "web" => (web::HELP, web::run),
         unknown => {
             eprintln!("xtask: there is no command `{unknown}`\n\n{HELP}");
             return Ok(ExitCode::from(2));

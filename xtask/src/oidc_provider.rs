@@ -19,7 +19,7 @@ const VERSION: &str = "9.13.3";
 /// Where the provider sends users back to in those tests: they take the gateway for this one, as behind a proxy.
 const REDIRECT: &str =
     "https://chat.example.test/v1/login/peer/callback https://ops.example.test/v1/login/peer/callback";
-const CHECKS: usize = 15;
+const CHECKS: usize = 18;
 
 /// Installs and starts it, runs the tests that need it, and ends it again.
 pub(crate) fn run(root: &Path) -> Result<()> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::built;
 use crate::run::{self, Watched};
 
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -38,9 +39,9 @@ pub(crate) struct Check<'a> {
 impl Check<'_> {
     /// Runs them.
     pub(crate) fn run(&self, root: &Path) -> Result<()> {
-        let mut command = run::cargo(root, "test");
+        let mut command = built::cargo(root, "test");
         command
-            .args(["--package", "lychgate"])
+            .arg("--workspace")
             .args(self.tests)
             .args(["--", "--nocapture"])
             .envs(self.environment.iter().map(|(name, value)| (name, value)));

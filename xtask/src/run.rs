@@ -41,11 +41,15 @@ pub(crate) fn cargo(root: &Path, subcommand: &str) -> Command {
 pub(crate) fn bare_cargo(root: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
-    // Where a run of all tests records; else what whoever called us says.
+    recorded(&mut command);
+    command
+}
+
+/// Tells it where a run of all tests records; without one it goes by what whoever called us says.
+pub(crate) fn recorded(command: &mut Command) {
     if let Some(directory) = RECORD.get() {
         command.env(secrets::VARIABLE, directory);
     }
-    command
 }
 
 /// Where the gateways of tests leave their logs, while all tests run.

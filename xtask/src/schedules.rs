@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::run;
+use crate::{built, run};
 
 pub(crate) const HELP: &str = "\
 cargo xtask schedules [--seed N] [--seeds N]
@@ -20,7 +20,7 @@ const WITHIN: Duration = Duration::from_secs(15 * 60);
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let (name, number) = variable(args)?;
-    let mut command = run::cargo(root, "test");
+    let mut command = built::cargo(root, "test");
     // The whole workspace, so that what it depends on is built with the features of the other steps: nothing but our
     // own crates is built anew.
     command.args(["--workspace", "--lib", "--features", "lychgate/shuttle", "driver::schedules", "--", "--nocapture"]);

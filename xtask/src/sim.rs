@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::run;
+use crate::{built, run};
 
 pub(crate) const HELP: &str = "\
 cargo xtask sim [--seed N] [--plans N]
@@ -19,8 +19,8 @@ const WITHIN: Duration = Duration::from_secs(15 * 60);
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let words = arguments(args)?;
-    let mut command = run::cargo(root, "run");
-    command.args(["--release", "--package", "lychgate-scenario", "--", "sim"]).args(words);
+    let mut command = built::program(root, "lychgate-scenario")?;
+    command.arg("sim").args(words);
     run::stream(&mut command, WITHIN)
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that CI runs, no more and no less.
 //!
 //! ```text
-//! lint -> unit and integration -> doc tests -> schedules -> sim -> fuzz -> e2e -> peers -> table -> "N passed, M failed" -> exit code
+//! web -> lint -> unit and integration -> doc tests -> schedules -> sim -> fuzz -> live -> sdk -> browser -> peers -> table -> exit code
 //! ```
 //!
 //! A step that fails does not stop the others: one run shows everything that is wrong.
@@ -12,14 +12,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    aimock, autobahn, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, prometheus, pydantic_ai, rotel,
-    run, schedules, secrets, sim, verifier,
+    aimock, autobahn, built, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, pages, prometheus,
+    pydantic_ai, rotel, run, schedules, secrets, sim, verifier, web,
 };
 
 pub(crate) const HELP: &str = "\
 cargo xtask test [WORD...]
 
-With words: only the steps in whose names one of them stands. Without: everything, as in CI. Lints, unit, property and integration tests, doc tests, schedules, simulation, fuzz targets, live plans and third-party peers,
+With words: only the steps in whose names one of them stands. Without: everything, as in CI. Lints, unit, property and integration tests, doc tests, schedules, simulation, fuzz targets, live plans, the SDK and the pages in a browser,
+and third-party peers,
 one after the other with their output as it comes, and a table at the end. Needs Rust, a C compiler,
 make, openssl, node and npm; what else a step needs it installs below target/. Exit code 1 if anything failed.";
 
@@ -31,9 +32,11 @@ struct Step {
     run: fn(&Path) -> Result<()>,
 }
 
-/// All steps, the cheap and telling ones first. A peer is a module with `run(root: &Path) -> anyhow::Result<()>` that
-/// installs what it needs, starts and stops its own processes, and stands after `e2e`.
-const STEPS: [Step; 18] = [
+/// All steps: the pages, which the gateway shows, and then the cheap and telling ones first. A peer is a module with
+/// `run(root: &Path) -> anyhow::Result<()>` that installs what it needs, starts and stops its own processes, and stands
+/// after `e2e`.
+const STEPS: [Step; 21] = [
+    Step { name: "client SDK and pages are built (web)", run: |root| web::run(root, &[]) },
     Step { name: "lint", run: |root| lint::run(root, &[]) },
     Step { name: "unit and integration tests", run: tests },
     Step { name: "doc tests", run: doc_tests },
@@ -41,7 +44,9 @@ const STEPS: [Step; 18] = [
     Step { name: "simulation", run: |root| sim::run(root, &[]) },
     Step { name: "fuzz targets", run: |root| fuzz::run(root, &[]) },
     Step { name: "rules of Prometheus (promtool)", run: prometheus::rules },
-    Step { name: "live plans under Prometheus, third-party client", run: |root| e2e::run(root, &[]) },
+    Step { name: "live plans under Prometheus, third-party client", run: e2e::live },
+    Step { name: "client SDK against a real gateway (vitest)", run: pages::sdk },
+    Step { name: "chat page and console in Chromium (Playwright)", run: pages::browser },
     Step { name: "peer: Autobahn (RFC 6455)", run: autobahn::run },
     Step { name: "peer: aimock (OpenAI protocol)", run: aimock::run },
     Step { name: "peer: HttpAgent (AG-UI)", run: http_agent::run },
@@ -156,13 +161,25 @@ fn table(outcomes: &[Outcome]) -> String {
 fn tests(root: &Path) -> Result<()> {
     // Tests of tokens have their keys made by it, as people do.
     install::program("openssl", "openssl")?;
+    // Tests of what lies in Redis start their own.
+    install::program("redis-server", "redis-server")?;
+    // What the other steps start is built together with the tests.
+    built::programs(root)?;
     let mut command = if run::is_on_path("cargo-nextest") {
         // nextest wants `--locked` behind its own subcommand.
         let mut command = run::bare_cargo(root);
-        command.args(["nextest", "run", "--locked", "--workspace", "--no-fail-fast"]);
+        command.args([
+            "nextest",
+            "run",
+            "--locked",
+            "--cargo-profile",
+            built::PROFILE,
+            "--workspace",
+            "--no-fail-fast",
+        ]);
         command
     } else {
-        let mut command = run::cargo(root, "test");
+        let mut command = built::cargo(root, "test");
         command.args(["--workspace", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast"]);
         command
     };
@@ -170,7 +187,7 @@ fn tests(root: &Path) -> Result<()> {
 }
 
 fn doc_tests(root: &Path) -> Result<()> {
-    run::stream(run::cargo(root, "test").args(["--workspace", "--doc"]), TESTS_WITHIN)
+    run::stream(built::cargo(root, "test").args(["--workspace", "--doc"]), TESTS_WITHIN)
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::e2e::{self, Printed, WS_VERSION};
+use crate::e2e::{Printed, WS_VERSION};
 use crate::http_agent::{PACKAGE, VERSION};
-use crate::{install, run};
+use crate::{built, install, run};
 
 /// What the script prints for each thing that it made sure of; fewer means that it did not really run.
 const CHECKS: usize = 15;
@@ -25,13 +25,12 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     install::program("node", "nodejs")?;
     let ws = install::npm(root, "ws", WS_VERSION)?;
     let agui = install::npm(root, PACKAGE, VERSION)?;
-    e2e::build(root)?;
 
     let mut node = Command::new("node");
     let mut model = run::Watched::start("model", node.current_dir(root).arg("xtask/peers/model.mjs"))?;
     let url = model.line(START_WITHIN, |line| line.strip_prefix("listening on ").map(str::to_owned))?;
-    let mut gateway = Command::new(run::target_dir(root)?.join("release").join("lychgate"));
-    gateway.current_dir(root).args(["demo", "--port", "0", "--agent"]).arg(format!("openai={url}"));
+    let mut gateway = built::program(root, "lychgate")?;
+    gateway.args(["demo", "--port", "0", "--agent"]).arg(format!("openai={url}"));
     let mut demo = run::Watched::start("demo", &mut gateway)?;
     let mut printed = Printed::default();
     let (url, token) = demo.line(START_WITHIN, |line| printed.read(line))?;

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use lychgate::driver::Registration;
-use lychgate::telemetry::Population;
+use lychgate::telemetry::history::Seen;
+use lychgate::telemetry::{History, Population};
 use lychgate_scenario::report::{Latency, milliseconds, plain_table};
 
 use super::node::Node;
@@ -51,6 +52,8 @@ impl Crowd {
     pub(super) fn scrapes(&self, count: u32) -> anyhow::Result<String> {
         let mut whole = Latency::new();
         let mut counting = Latency::new();
+        let mut sampling = Latency::new();
+        let history = History::default();
         let mut bytes = 0;
         for _ in 0..count {
             let begun = Instant::now();
@@ -59,6 +62,12 @@ impl Crowd {
             let begun = Instant::now();
             std::hint::black_box(self.node.driver.census());
             counting.record(begun.elapsed());
+            let text = self.scrape();
+            let census = self.node.driver.census();
+            let begun = Instant::now();
+            let now = self.node.driver.now().since(lychgate_core::Time::ZERO);
+            history.take(&Seen { unix_ms: 0, now, text: &text, census: &census, breakers: Vec::new() });
+            sampling.record(begun.elapsed());
         }
         let (alone, beside) = (self.questions(false), self.questions(true));
         let census = self.node.driver.census();
@@ -67,6 +76,7 @@ impl Crowd {
         let rows = [
             (format!("a scrape, {bytes} bytes"), whole),
             ("of it, counting".to_owned(), counting),
+            ("a sample of the history, made of a scrape".to_owned(), sampling),
             ("a user is heard, nobody scrapes".to_owned(), alone),
             ("a user is heard while scrape follows scrape".to_owned(), beside),
         ];

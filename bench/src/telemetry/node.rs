@@ -5,23 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lychgate::agent::{Agent, Agents, Observed};
-use lychgate::close::Closing;
 use lychgate::config::{Config, LogFormat};
 use lychgate::driver::{Admitted, Arrival, ConnectionBounds, Driver, Effects, Greeting, Registration};
 use lychgate::journal::memory::Memory;
 use lychgate::journal::{Follower, Journal, Measured};
-use lychgate::outbox::{Frame, Sent};
+use lychgate::outbox::Frame;
 use lychgate::run::{RunChange, Runs, Surroundings};
 use lychgate::session::{Attach, Sessions};
-use lychgate::sink::{Line, Sink};
 use lychgate::telemetry::metrics::RunOutcome;
 use lychgate::telemetry::{Metrics, logs};
 use lychgate_core::{
-    Backlog, ConnectionId, Event, Heartbeat, LimitSpec, Limits, PingOutcome, Proof, SessionContext, SessionKey, UserId,
-    WebSocketRequest,
+    ConnectionId, Event, Heartbeat, LimitSpec, Limits, Proof, SessionContext, SessionKey, UserId, WebSocketRequest,
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+
+use crate::nowhere::Nowhere;
 
 /// What a node tells of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,34 +50,6 @@ auth.jwt.secret = "0123456789abcdef0123456789abcdef"
 journal.kind = "memory"
 agents.demo.delay = "0s"
 "#;
-
-/// Takes everything and keeps nothing.
-#[derive(Debug)]
-pub(super) struct Nowhere;
-
-impl Sink for Nowhere {
-    fn send(&self, _frame: &Frame) -> Sent {
-        Sent::Accepted
-    }
-
-    fn send_control(&self, _frame: &Frame) -> Sent {
-        Sent::Accepted
-    }
-}
-
-impl Line for Nowhere {
-    fn ping(&self) -> PingOutcome {
-        PingOutcome::Written
-    }
-
-    fn backlog(&self) -> Backlog {
-        Backlog::default()
-    }
-
-    fn close(&self, _closing: &Closing) {}
-
-    fn abort(&self) {}
-}
 
 /// What the driver causes.
 struct Told {

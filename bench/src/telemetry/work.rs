@@ -8,8 +8,9 @@ use lychgate_core::{RunId, SessionKey, Sign};
 use lychgate_scenario::report::plain_table;
 use serde_json::json;
 
-use super::node::{Eyes, Node, Nowhere};
+use super::node::{Eyes, Node};
 use crate::cpu;
+use crate::nowhere::Nowhere;
 
 /// Users who ask at a time.
 const USERS: u32 = 64;

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::id::{ConnectionId, ThreadId};
+use crate::lease::Claim;
 use crate::limits::{Limits, Mode};
+use crate::queue::Waiter;
 use crate::session::Session;
 use crate::timer::{Clock, Time};
 use crate::user::User;
@@ -41,7 +43,8 @@ pub(crate) fn check(user: &User) -> Result<(), &'static str> {
     if user.closing.iter().any(|closing| connections.contains(&closing.connection)) {
         return fail("I2: a released connection is counted still");
     }
-    if user.waiting.iter().any(|waiter| !waiter.queued) && user.round.is_none() {
+    let asks = user.waiting.first().is_some_and(|first| first.is_asking() || matches!(first.claim, Claim::Unasked));
+    if !asks && user.waiting.iter().any(Waiter::climbs) && user.round.is_none() {
         return fail("I3: an open waits and nobody probes");
     }
     Ok(())
@@ -77,7 +80,9 @@ pub(crate) fn check_rise(user: &User, before: Held, clock: &Clock, limits: &Limi
     if user.sessions.len() > before.sessions.max(allowed) {
         return Err("I1: an admission raised the sessions above the limit");
     }
-    if user.waiting.len() > before.waiting.max(limits.max_waiting_opens_per_user) {
+    // Who waits for an answer of other nodes cannot be served early.
+    let asks = user.waiting.first().is_some_and(Waiter::is_asking);
+    if !asks && user.waiting.len() > before.waiting.max(limits.max_waiting_opens_per_user) {
         return Err("more waiting opens than their bound");
     }
     Ok(())

@@ -92,7 +92,7 @@ impl Reclaimed {
     fn bytes(&self) -> usize {
         let text = match &self.cause {
             Cause::Newcomer(thread) => thread.as_str().len(),
-            Cause::Pressure | Cause::Order => 0,
+            Cause::Pressure | Cause::Order | Cause::OtherNode => 0,
         };
         size_of::<Self>() + text
     }

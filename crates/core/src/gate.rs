@@ -6,6 +6,7 @@
 //!  Input --> Gate ----+-- open      attach, admit --> admission
 //!  time  -->          +-- climb     the ladder --> reclaim, health
 //!                     +-- probe     who is asked, who answered --> liveness, breaker
+//!                     +-- lease     places on all nodes: asked, granted, denied, taken
 //!                     +-- wait      reserve, queue, takeover --> admission, queue
 //!                     +-- depart    leave, disconnect, evict
 //!                     +-- time      heartbeats, linger, expiry, background reclaim
@@ -26,6 +27,7 @@ use smallvec::SmallVec;
 use crate::breaker::NodeBreakers;
 use crate::check;
 use crate::id::{ConnectionId, SessionKey, UserId};
+use crate::lease::{Counting, Lease};
 use crate::limits::{Limits, Usage};
 use crate::plans::{PlanId, Plans};
 use crate::stats::Census;
@@ -38,6 +40,7 @@ mod connect;
 mod depart;
 mod efforts;
 pub mod io;
+mod lease;
 mod open;
 mod operate;
 mod probe;
@@ -70,6 +73,8 @@ pub struct Gate {
     /// Whom [`Gate::audit`] looks at next.
     audited: usize,
     lent: Lent,
+    /// The next lease; none for a gate that counts alone.
+    lease: Option<Lease>,
 }
 
 impl Gate {
@@ -96,7 +101,18 @@ impl Gate {
             random: seed,
             audited: 0,
             lent: Lent::default(),
+            lease: None,
         }
+    }
+
+    /// Who counts; alone where nothing is said. To be said before the first input.
+    #[must_use]
+    pub fn counting(mut self, counting: Counting) -> Self {
+        self.lease = match counting {
+            Counting::Alone => None,
+            Counting::Shared(first) => Some(Lease::from_number(first)),
+        };
+        self
     }
 
     /// Takes one input; drain [`Gate::poll_output`] after it. A time before the last one counts as the last one.
@@ -109,6 +125,7 @@ impl Gate {
                 self.step(key.user(), Presence::Known, |step| step.on_end(key.thread(), reason));
             }
             Input::Reclaim { user, level } => self.step(&user, Presence::Known, |step| step.on_reclaim(level)),
+            Input::News(news) => self.on_news(news),
             Input::Lend { user, sessions, lasting } => self.on_lend(&user, sessions, lasting),
             Input::Connect { user, connection, prev, heartbeat, expires, plan } => {
                 self.step(&user, Presence::Made, |step| {
@@ -278,6 +295,12 @@ impl Gate {
             .map(|(worth, user)| (worth, user.id.clone()))
     }
 
+    /// Users with any record.
+    #[must_use]
+    pub fn user_count(&self) -> usize {
+        self.index.len()
+    }
+
     /// What the gate holds, recounted; takes time in proportion to the number of users.
     #[must_use]
     pub fn census(&self) -> Census {
@@ -295,7 +318,7 @@ impl Gate {
         for user in self.users[range].iter().flatten() {
             let limits = self.limits_at(&user.id, user.plan, now);
             let full_in = foretells.then(|| user.full_in(now, &limits)).flatten();
-            census.count(user, limits.pressure(user.sessions.len()), now, full_in);
+            census.count(user, &limits, now, full_in);
         }
         (census, places.end < self.users.len())
     }
@@ -361,6 +384,7 @@ impl Gate {
         let held = check::Held::by(user);
         let lent = self.lent.to(&user.id, self.clock.now).map(|(sessions, _)| sessions);
         let shelf = Shelf::default();
+        let leases = if self.lease.is_some() { user.leases() } else { SmallVec::new() };
         let mut step = Step {
             held: user.sessions.len(),
             limits: shelf.lay(self.plans.limits(user.plan), lent),
@@ -375,10 +399,12 @@ impl Gate {
             efforts: Efforts::default(),
             out: &mut self.outputs,
             random: &mut self.random,
+            lease: self.lease.as_mut(),
         };
         step.forget_reserve();
         step.forget_claims();
         change(&mut step);
+        step.end_unleased();
         // Not from within the change: an admission that an eviction sets off would take the slot of the one it serves.
         step.on_probe_answer();
         step.serve_waiters();
@@ -387,6 +413,7 @@ impl Gate {
         step.note_trend();
         step.note_pressure();
         step.tell_efforts();
+        step.give_back_all(leases);
         let (user, limits) = (&mut *step.user, step.limits);
         if cfg!(debug_assertions)
             && let Err(broken) = check::check(user).and_then(|()| check::check_rise(user, held, &self.clock, limits))
@@ -434,6 +461,7 @@ struct Step<'a> {
     efforts: Efforts,
     out: &'a mut VecDeque<Output>,
     random: &'a mut u64,
+    lease: Option<&'a mut Lease>,
 }
 
 impl Step<'_> {

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::context::SessionContext;
 use crate::gate::io::Resume;
 use crate::id::{ConnectionId, ThreadId};
+use crate::lease::{Claim, Lease};
 use crate::limits::Limits;
 use crate::timer::{Awake, Clock, Time};
 
@@ -41,12 +42,46 @@ pub(crate) struct Waiter {
     /// When the last round before the end of its time in the queue began: what was known when it was queued is old by
     /// then, and a session that died since must go before one that lives (I4).
     pub(crate) asked_last: Option<Awake>,
+    /// How far it is with its lease.
+    pub(crate) claim: Claim,
+    /// The lease of its unanswered question, under which it is admitted all the same.
+    pub(crate) lease: Option<Lease>,
+    /// When other nodes were asked last.
+    pub(crate) asked: Time,
+    /// How often they denied it a place.
+    pub(crate) denials: u8,
 }
 
 impl Waiter {
-    pub(crate) fn new(first: Asker, clock: &Clock) -> Self {
+    pub(crate) fn new(first: Asker, claim: Claim, clock: &Clock) -> Self {
         let askers = SmallVec::from_buf([first]);
-        Self { askers, since: clock.now, since_awake: clock.awake(), queued: false, asked_last: None }
+        let (since, since_awake) = (clock.now, clock.awake());
+        Self {
+            askers,
+            since,
+            since_awake,
+            queued: false,
+            asked_last: None,
+            claim,
+            lease: None,
+            asked: since,
+            denials: 0,
+        }
+    }
+
+    /// Whether other nodes were asked and have not answered.
+    pub(crate) fn is_asking(&self) -> bool {
+        matches!(self.claim, Claim::Asked(_) | Claim::Hearing)
+    }
+
+    /// When other nodes are asked once more; none while they were not, or did not deny it.
+    pub(crate) fn asks_again(&self, limits: &Limits) -> Option<Time> {
+        (self.queued && matches!(self.claim, Claim::Denied)).then(|| self.asked + limits.probe_deadline)
+    }
+
+    /// Whether somebody has to make room for it, as far as is known.
+    pub(crate) fn climbs(&self) -> bool {
+        !self.queued && matches!(self.claim, Claim::Alone | Claim::Denied)
     }
 
     pub(crate) fn thread(&self) -> &ThreadId {

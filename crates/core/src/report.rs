@@ -31,6 +31,33 @@ pub struct UserReport {
     pub runs: Vec<(ThreadId, RunId)>,
 }
 
+/// One user in one line: what a list of many shows.
+#[derive(Clone, Debug)]
+pub struct UserBrief {
+    /// Who.
+    pub user: UserId,
+    /// His sessions against the limit in force.
+    pub usage: Usage,
+    /// The plan of his newest token; none for that of everybody.
+    pub plan: Option<Box<str>>,
+    /// A limit that an operator lent him, and for how long still.
+    pub lent: Option<(usize, Duration)>,
+    /// Opens that wait.
+    pub waiting: usize,
+    /// Connections, also those without a session.
+    pub connections: usize,
+    /// Runs in flight.
+    pub runs: usize,
+    /// Sessions whose best connection is alive.
+    pub alive: usize,
+    /// Sessions whose best connection is suspect.
+    pub suspect: usize,
+    /// Sessions whose best connection is dead.
+    pub zombie: usize,
+    /// Sessions without a connection.
+    pub detached: usize,
+}
+
 /// One session.
 #[derive(Clone, Debug)]
 pub struct SessionReport {
@@ -84,6 +111,52 @@ impl Gate {
         let page = self.places().get(from..end).unwrap_or_default();
         let reports = page.iter().flatten().map(|user| self.report_on(user)).collect();
         (reports, (end < self.places().len()).then_some(end))
+    }
+
+    /// A line about each of the users at `count` places from place `from` on whom `wanted` says yes to, and the place to go on
+    /// from; none at the end. Nobody else is copied, so that a search through many costs little more than to look at them.
+    /// Places are those of [`Gate::reports`].
+    pub fn briefs(
+        &self,
+        from: usize,
+        count: usize,
+        mut wanted: impl FnMut(&UserId, Usage) -> bool,
+    ) -> (Vec<UserBrief>, Option<usize>) {
+        let end = from.saturating_add(count).min(self.places().len());
+        let page = self.places().get(from..end).unwrap_or_default();
+        let mut brief = |user: &User| {
+            let limits = self.limits_of(user);
+            let usage = user.usage(self.clock(), &limits);
+            wanted(&user.id, usage).then(|| self.brief(user, usage))
+        };
+        (page.iter().flatten().filter_map(|user| brief(user)).collect(), (end < self.places().len()).then_some(end))
+    }
+
+    fn brief(&self, user: &User, usage: Usage) -> UserBrief {
+        let (clock, limits) = (self.clock(), &*self.limits_of(user));
+        let mut brief = UserBrief {
+            user: user.id.clone(),
+            usage,
+            plan: self.plans().name(user.plan).map(Into::into),
+            lent: self.lent_to(&user.id),
+            waiting: user.waiting.len(),
+            connections: user.connections.len(),
+            runs: user.runs.len(),
+            alive: 0,
+            suspect: 0,
+            zombie: 0,
+            detached: 0,
+        };
+        for session in &user.sessions {
+            let count = match user.best_evidence(session, clock, limits).map(|(liveness, _)| liveness) {
+                Some(Liveness::Alive) => &mut brief.alive,
+                Some(Liveness::Suspect) => &mut brief.suspect,
+                Some(Liveness::Zombie(_)) => &mut brief.zombie,
+                None => &mut brief.detached,
+            };
+            *count += 1;
+        }
+        brief
     }
 
     fn report_on(&self, user: &User) -> UserReport {

@@ -6,6 +6,7 @@ use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
 use crate::id::{ConnectionId, ThreadId};
+use crate::lease::Lease;
 use crate::timer::Time;
 
 /// A hash of a thread's id: equal ids have equal marks.
@@ -38,12 +39,14 @@ pub(crate) struct Session {
     pub(crate) attached: SmallVec<[Attachment; 1]>,
     pub(crate) lingers_until: Option<Time>,
     pub(crate) last_used: Time,
+    /// Its place among its user's sessions on all nodes; none where this node counts alone.
+    pub(crate) lease: Option<Lease>,
 }
 
 impl Session {
     pub(crate) fn new(thread: ThreadId, first: Attachment, now: Time) -> Self {
         let mark = Mark::of(&thread);
-        Self { thread, mark, attached: SmallVec::from_buf([first]), lingers_until: None, last_used: now }
+        Self { thread, mark, attached: SmallVec::from_buf([first]), lingers_until: None, last_used: now, lease: None }
     }
 
     pub(crate) fn attachment(&self, connection: ConnectionId) -> Option<&Attachment> {

@@ -3,11 +3,14 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::breaker::UserBreakers;
 use crate::connection::Connection;
 use crate::forecast::Trend;
 use crate::health;
 use crate::id::{ConnectionId, RunId, SessionKey, ThreadId, UserId};
+use crate::lease::{Elsewhere, Foreign, Lease};
 use crate::limits::{Limits, Pressure, Usage};
 use crate::liveness::{Evidence, Liveness};
 use crate::plans::PlanId;
@@ -54,6 +57,8 @@ pub(crate) struct User {
     pub(crate) waiting: Vec<Waiter>,
     pub(crate) round: Option<Box<Round>>,
     pub(crate) closing: Vec<Closing>,
+    /// His sessions on other nodes; none while there are none, or nobody counts them.
+    pub(crate) elsewhere: Option<Box<Elsewhere>>,
     pub(crate) reserve: Option<Box<Reserve>>,
     pub(crate) breakers: UserBreakers,
     pub(crate) pressure: Pressure,
@@ -80,6 +85,7 @@ impl User {
             waiting: Vec::new(),
             round: None,
             closing: Vec::new(),
+            elsewhere: None,
             reserve: None,
             breakers: UserBreakers::default(),
             pressure: Pressure::Ok,
@@ -106,7 +112,23 @@ impl User {
     /// His sessions against his limit.
     pub(crate) fn usage(&self, clock: &Clock, limits: &Limits) -> Usage {
         let reserve_left = self.reserve.as_ref().and_then(|reserve| reserve.left(clock.now, limits));
-        Usage { reserve_left, ..limits.usage(self.sessions.len()) }
+        Usage { reserve_left, ..limits.usage(self.sessions.len() + self.elsewhere()) }
+    }
+
+    /// The leases that he holds here, of sessions and of those who wait without an answer; empty where this node counts alone.
+    pub(crate) fn leases(&self) -> SmallVec<[Lease; 4]> {
+        let waiting = self.waiting.iter().filter_map(|waiter| waiter.lease);
+        self.sessions.iter().filter_map(|session| session.lease).chain(waiting).collect()
+    }
+
+    /// How many sessions he holds on other nodes, by the last answer.
+    pub(crate) fn elsewhere(&self) -> usize {
+        self.elsewhere.as_ref().map_or(0, |elsewhere| elsewhere.count)
+    }
+
+    /// Those of them that are known one by one.
+    pub(crate) fn foreign(&self) -> &[Foreign] {
+        self.elsewhere.as_ref().map_or(&[], |elsewhere| &elsewhere.foreign)
     }
 
     /// After how long he reaches his limit at the present trend; none where nobody forecasts, or it is not in sight at all.
@@ -225,15 +247,18 @@ impl User {
     pub(crate) fn deadline(&self, clock: &Clock, limits: &Limits) -> Option<Time> {
         let connections = self.connections.iter().map(|connection| connection.deadline(clock, limits));
         let sessions = self.sessions.iter().filter_map(Session::deadline);
-        let waiters = self.waiting.iter().map(|waiter| waiter.deadline(clock, limits));
+        // While other nodes are asked nobody in the queue can be served, and their answer comes in bounded time.
+        let waits = !self.waiting.first().is_some_and(Waiter::is_asking);
+        let waiters = self.waiting.iter().filter(|_| waits).map(|waiter| waiter.deadline(clock, limits));
         let round = self.round.iter().map(|round| {
             let after = if round.second_asked { limits.probe_deadline } else { limits.probe_gap };
             clock.wall(round.started_awake + after)
         });
+        let again = self.waiting.first().and_then(|first| first.asks_again(limits));
         let closing = self.closing.iter().map(|closing| clock.wall(closing.deadline));
         let reserve = self.reserve.as_ref().and_then(|reserve| reserve.deadline(clock.now, limits));
         let own = self.reclaim_at.into_iter().chain(reserve);
-        connections.chain(sessions).chain(waiters).chain(round).chain(closing).chain(own).min()
+        connections.chain(sessions).chain(waiters).chain(round).chain(closing).chain(own).chain(again).min()
     }
 }
 

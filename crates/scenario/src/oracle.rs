@@ -134,7 +134,7 @@ impl Oracle {
                 self.closed_in_a_manner(now, user, *manner);
             }
             Output::Limit { connection, usage } => self.told_limit(now, *connection, usage),
-            Output::Expiring { .. } => {}
+            Output::Expiring { .. } | Output::Wish(_) => {}
             Output::Event(event) => self.event(now, event),
         }
     }

@@ -7,7 +7,9 @@
 //!           -> /v1/... -> readers -^
 //! ```
 
+use std::fs::DirBuilder;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,14 +18,16 @@ use lychgate_core::EvictReason;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::agent::Agents;
-use crate::api::{self, Admin, Clients, Control, Health, Operations, Steered};
+use crate::api::{self, Admin, Clients, Control, Health, Operations, Steered, Views};
 use crate::auth::Doorkeeper;
 use crate::config::{self, Config, JournalKind, Liveness, Loaded, Server};
-use crate::driver::{ConnectionBounds, Driver, Greeting, Memory as Remembered, Reaper, Report, Vigil};
+use crate::driver::{ConnectionBounds, Counted, Driver, Greeting, Memory as Remembered, Reaper, Report, Vigil};
 use crate::error::Error;
 use crate::journal::memory::Memory;
+use crate::journal::redis::{OpenError, Redis};
 use crate::journal::sqlite::Sqlite;
 use crate::journal::{Journal, Measured};
 use crate::listener::{self, Listener, Pool, max_connections};
@@ -31,17 +35,21 @@ use crate::run::Runs;
 use crate::session::Sessions;
 use crate::store::Store;
 use crate::store::audit::Keep;
-use crate::telemetry::alerts::Bell;
-use crate::telemetry::{Metrics, NodeForecast, Population, Traces, logs};
+use crate::telemetry::alerts::{Bell, Board};
+use crate::telemetry::{History, Metrics, NodeForecast, Population, Traces, logs};
+use crate::wire::millis;
 use crate::ws::chat::Services;
 use crate::ws::endpoint::{Door, routes};
 
 mod alarm;
 mod drain;
 mod entrance;
+mod history;
+mod leases;
 mod loopback;
 mod notify;
 mod operators;
+mod overview;
 mod population;
 mod reload;
 mod remedy;
@@ -50,16 +58,21 @@ mod wiring;
 
 use alarm::{Alarm, Sight};
 use drain::Exodus;
+use history::{Lookout, Sampler};
+use leases::Leases;
 use loopback::Loopback;
 use operators::Operators;
-use reload::InForce;
 pub use reload::Source;
+use reload::{InForce, Standing};
 use remedy::{Hands, Remedies};
 use signals::{Hurry, Signals};
 use wiring::{Around, Wiring};
 
 /// How long closes and terminal events may take at the end, each.
 const LAST_ORDERS: Duration = Duration::from_secs(3);
+
+/// Between two looks for runs whose node is gone.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the end may take as a whole, once the node is empty.
 const END_WITHIN: Duration = Duration::from_secs(10);
@@ -80,29 +93,46 @@ pub struct Ready {
 /// [`Error::Config`], [`Error::Listen`] when an address cannot be had, [`Error::System`] when the system denies a thread
 /// or a signal.
 pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready) + Send) -> Result<(), Error> {
+    serve_guests(loaded, source, None, |addresses, _| ready(addresses)).await
+}
+
+/// As [`serve`], for a program that feeds the gate with connections which are no sockets: `ready` is given the driver, too,
+/// and `per_node` is how many connections there may be, where the descriptors of the process say nothing about it.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_guests(
+    loaded: Arc<Loaded>,
+    source: Source,
+    per_node: Option<usize>,
+    ready: impl FnOnce(Ready, Arc<Driver>) + Send,
+) -> Result<(), Error> {
     let config = loaded.check()?;
     let user_socket = bind("server.listen", config.server.listen)?;
     let admin_socket = bind("server.admin_listen", config.server.admin_listen)?;
-    let node = Node::assemble(&config, address(&user_socket)?)?;
-    node.runs.recover().await.map_err(|error| Error::Failed(error.to_string()))?;
+    let node = Node::assemble(&config, &loaded, address(&user_socket)?, connection_bounds(&config, per_node)).await?;
+    let _swept = node.recover(config.journal.kind).await?;
     let reaper = Reaper::start(Arc::clone(&node.driver), config.liveness.runtime_stuck_after, node.on_report())
         .map_err(|source| Error::System { what: "start the reaper thread", source })?;
     let vigil = reaper.vigil();
     let drain = CancellationToken::new();
-    let control = node.control(&config, drain.clone());
-    let remedied = tokio::spawn(Arc::clone(&node.remedies).run(node.hands(&config, drain.clone())));
-    let in_force = InForce::new(loaded, config.clone(), source, node.reloading(Arc::clone(&control)));
     let loopback = node.loopback(&config);
     let health = Arc::new(Health::new(node.watched(vigil, Arc::clone(&loopback))));
+    let addresses = Ready { listen: address(&user_socket)?, admin: address(&admin_socket)? };
+    let closed = CancellationToken::new();
+    let standing = Standing::new(loaded, config.clone());
+    let control = node.control(&config, drain.clone(), node.views(&standing, &health, addresses, closed.clone()));
+    let remedied = tokio::spawn(Arc::clone(&node.remedies).run(node.hands(&config, drain.clone())));
+    let in_force = InForce::new(Arc::clone(&standing), source, node.reloading(Arc::clone(&control)));
     let mut signals = Signals::listen()?;
     // Whoever hears that we serve may come at once, and find that we can.
     loopback.attempt().await;
     let trials = tokio::spawn(loopback.keep());
 
-    let addresses = Ready { listen: address(&user_socket)?, admin: address(&admin_socket)? };
     let listener = listen(user_socket, &config.server, &config.liveness)?;
     let admin = Admin::new(Arc::clone(&health), Arc::clone(&node.metrics), node.population(listener.pool(), &health));
     let _alarm = node.alarm(&config, listener.pool(), &health)?;
+    let _sampler = node.sampler(listener.pool(), &health)?;
     let door = Door { services: node.services(&config), bounds: Arc::new(config.websocket.clone()) };
     let stop = CancellationToken::new();
     let keep = |login: &Arc<Operations>| {
@@ -110,13 +140,13 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
         tokio::spawn(entrance::keep(logins, driver, stop.clone()))
     };
     let kept: Vec<_> = [&node.login, &node.operators].into_iter().flatten().map(keep).collect();
-    let for_users = routes(door).merge(api::user(node.clients(&config), node.login.clone()));
+    let for_users = routes(door).merge(api::user(node.clients(&config), node.login.clone(), config.web));
     let users = tokio::spawn(listener.serve(for_users, stop.clone(), LAST_ORDERS));
-    let operators = Operators::start(admin_socket, &config, admin, control, node.operators.clone())?;
+    let operators = Operators::start(admin_socket, &config, admin, (control, closed), node.operators.clone())?;
     let hangups = in_force.listen()?;
     let watched = tokio::spawn(watch(reaper.vigil()));
     tracing::info!(event = "gateway.serving", listen = %addresses.listen, admin = %addresses.admin, "serving");
-    ready(addresses);
+    ready(addresses, Arc::clone(&node.driver));
     notify::ready();
 
     let mut hurry = tokio::select! {
@@ -126,7 +156,7 @@ pub async fn serve(loaded: Arc<Loaded>, source: Source, ready: impl FnOnce(Ready
     health.on_drain();
     trials.abort();
     hangups.abort();
-    let drain_timeout = in_force.config().server.drain_timeout;
+    let drain_timeout = standing.config().server.drain_timeout;
     notify::stopping(drain_timeout + END_WITHIN);
     node.empty(drain_timeout, &mut hurry).await;
     let end = node.end(Parts { stop, users, operators, kept });
@@ -148,6 +178,17 @@ struct Parts {
     users: JoinHandle<()>,
     operators: Operators,
     kept: Vec<JoinHandle<()>>,
+}
+
+/// Ends the runs of nodes that are gone (R18). A journal of this node alone has none.
+async fn sweep(kind: JournalKind, runs: Arc<Runs>) {
+    match kind {
+        JournalKind::Memory | JournalKind::Sqlite => {}
+        JournalKind::Redis => loop {
+            sleep(SWEEP_EVERY).await;
+            runs.end_abandoned().await;
+        },
+    }
 }
 
 /// Tells systemd, where it wants to hear it, that we live: as long as this runtime runs and the reaper does.
@@ -187,36 +228,42 @@ struct Node {
     operators: Option<Arc<Operations>>,
     metrics: Arc<Metrics>,
     bell: Arc<Bell>,
+    board: Arc<Board>,
+    history: Arc<History>,
     remedies: Arc<Remedies>,
     outlook: Arc<NodeForecast>,
     traces: Arc<Traces>,
+    /// Where sessions count together with those of other nodes.
+    leases: Option<Arc<Leases>>,
 }
 
 impl Node {
-    fn assemble(config: &Config, listen: SocketAddr) -> Result<Self, Error> {
+    async fn assemble(
+        config: &Config,
+        loaded: &Loaded,
+        listen: SocketAddr,
+        bounds: ConnectionBounds,
+    ) -> Result<Self, Error> {
         let traces = Traces::start(&config.traces).map_err(failed)?;
         let agents = Agents::new(&config.agents).map_err(|error| Error::Failed(error.to_string()))?;
         let agents = Arc::new(agents);
         let metrics = Arc::new(Metrics::with_agents(agents.names()));
-        let journal: Arc<dyn Journal> = match config.journal.kind {
-            JournalKind::Memory => Arc::new(Memory::new(&config.journal, &epoch())),
-            JournalKind::Sqlite => Arc::new(Sqlite::open(&config.journal, &epoch())?),
-        };
+        let journal = journal(&config.journal, loaded).await?;
         let journal: Arc<dyn Journal> = Arc::new(Measured::new(journal, Arc::clone(&metrics)));
         let runtime = tokio::runtime::Handle::current();
         let sessions = Sessions::new(Arc::clone(&journal), runtime.clone(), config.websocket.window);
         journal.follow(wiring::follower(&sessions, &traces));
         let bell = Arc::new(Bell::default());
+        let leases = leases::join(&config.cluster, listen).await?;
         let effects = Wiring {
             sessions: Arc::clone(&sessions),
             metrics: Arc::clone(&metrics),
             bell: Arc::clone(&bell),
             traces: Arc::clone(&traces),
+            leases: leases.clone(),
         };
-        let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
-        let explain = Remembered { ledger_bytes: config.explain.ledger_bytes, feed_bytes: config.explain.feed_bytes };
-        let bounds = connection_bounds(config);
-        let driver = Driver::remembering(config.plans.clone(), bounds, greeting, Arc::new(effects), explain);
+        let driver = drive(config, bounds, effects);
+        leases.iter().for_each(|leases| leases.serve(&driver));
         let asked = Arc::downgrade(&driver);
         bell.ask(move |user| asked.upgrade()?.usage_now(user));
         let store = store(&config.journal)?;
@@ -247,11 +294,20 @@ impl Node {
             operators,
             metrics,
             bell,
+            board: Arc::default(),
+            history: Arc::default(),
             agents,
             remedies,
             outlook,
             traces,
+            leases,
         })
+    }
+
+    /// Ends what former processes left open, and from then on what other nodes leave.
+    async fn recover(&self, kind: JournalKind) -> Result<AbortOnDropHandle<()>, Error> {
+        self.runs.recover().await.map_err(failed)?;
+        Ok(AbortOnDropHandle::new(tokio::spawn(sweep(kind, Arc::clone(&self.runs)))))
     }
 
     fn loopback(&self, config: &Config) -> Arc<Loopback> {
@@ -296,7 +352,39 @@ impl Node {
         })
     }
 
-    fn control(&self, config: &Config, drain: CancellationToken) -> Arc<Control> {
+    /// What operators see beside what they steer.
+    fn views(
+        &self,
+        standing: &Arc<Standing>,
+        health: &Arc<Health>,
+        addresses: Ready,
+        ends: CancellationToken,
+    ) -> Views {
+        let (agents, history) = (Arc::clone(&self.agents), Arc::clone(&self.history));
+        let (standing, health, identity) = (Arc::clone(standing), Arc::clone(health), overview::Identity::now());
+        let (configured, named) = (Arc::clone(&standing), identity.clone());
+        Views {
+            agents: Box::new(move || overview::agents(&agents, &configured.config(), &history)),
+            node: Box::new(move || overview::node(&identity, &standing, &health, addresses)),
+            board: Arc::clone(&self.board),
+            history: Arc::clone(&self.history),
+            name: Box::new(move || named.named()),
+            ends,
+        }
+    }
+
+    /// Keeps the history, from now on.
+    fn sampler(&self, pool: Arc<Pool>, health: &Arc<Health>) -> Result<Sampler, Error> {
+        let agents = Arc::clone(&self.agents);
+        let lookout = Lookout {
+            population: Box::new(self.population(pool, health)),
+            breakers: Box::new(move || overview::breakers(&agents)),
+            metrics: Arc::clone(&self.metrics),
+        };
+        Sampler::start(Arc::clone(&self.history), lookout)
+    }
+
+    fn control(&self, config: &Config, drain: CancellationToken, views: Views) -> Arc<Control> {
         let steered = Steered {
             driver: Arc::clone(&self.driver),
             runs: Arc::clone(&self.runs),
@@ -307,6 +395,7 @@ impl Node {
                 tracing::info!(by, "told to drain");
                 drain.cancel();
             }),
+            views,
         };
         Control::new(config, steered)
     }
@@ -356,12 +445,12 @@ impl Node {
             metrics.encode(&Population { is_ready: health.is_ready(), ..last })
         };
         let sight = Sight { count: Arc::new(count), recall: Box::new(recall) };
-        Alarm::start(&config.alerts, Arc::clone(&self.bell), &self.metrics, sight)
+        Alarm::start(&config.alerts, Arc::clone(&self.bell), Arc::clone(&self.board), &self.metrics, sight)
     }
 
     /// What the rules of remediation act on.
     fn hands(&self, config: &Config, drain: CancellationToken) -> Hands {
-        let age = u64::try_from(config.admin.audit_age.as_millis()).unwrap_or(u64::MAX);
+        let age = millis(config.admin.audit_age);
         Hands {
             driver: Arc::clone(&self.driver),
             agents: Arc::clone(&self.agents),
@@ -416,6 +505,9 @@ impl Node {
         }
         operators.finish().await;
         join_all(kept).await;
+        if let Some(leases) = &self.leases {
+            leases.leave().await;
+        }
         // Whatever was acknowledged is in the file already; a disk that hangs must not keep the process.
         if let Err(error) = self.journal.close().await {
             tracing::error!(%error, "the journal was not closed in order");
@@ -428,6 +520,14 @@ impl Node {
     }
 }
 
+/// The gates, and who counts.
+fn drive(config: &Config, bounds: ConnectionBounds, effects: Wiring) -> Arc<Driver> {
+    let greeting = Greeting { ping_interval: config.limits.ping_interval, window: config.websocket.window };
+    let explain = Remembered { ledger_bytes: config.explain.ledger_bytes, feed_bytes: config.explain.feed_bytes };
+    let counted = if effects.leases.is_some() { Counted::ByAll } else { Counted::ByThisNode };
+    Driver::remembering(config.plans.clone(), bounds, greeting, Arc::new(effects), explain, counted)
+}
+
 /// Names the incarnation of a journal that is new.
 fn epoch() -> String {
     format!("{:016x}", crate::driver::random_bits() as u64)
@@ -435,12 +535,26 @@ fn epoch() -> String {
 
 /// The listener bounds all sockets, the driver those that proved who they are. The driver's bound is the lower one: a
 /// full node must still hear who the newcomer is, because the newest wins and the least worthy goes.
-fn connection_bounds(config: &Config) -> ConnectionBounds {
-    let sockets = max_connections(config.server.max_descriptor_percent);
+fn connection_bounds(config: &Config, per_node: Option<usize>) -> ConnectionBounds {
+    let by_descriptors = || {
+        let sockets = max_connections(config.server.max_descriptor_percent);
+        sockets - config.server.max_unidentified.min(sockets / 10)
+    };
     ConnectionBounds {
         per_address: config.server.max_connections_per_address,
-        per_node: sockets - config.server.max_unidentified.min(sockets / 10),
+        per_node: per_node.unwrap_or_else(by_descriptors),
     }
+}
+
+async fn journal(config: &config::Journal, loaded: &Loaded) -> Result<Arc<dyn Journal>, Error> {
+    Ok(match config.kind {
+        JournalKind::Memory => Arc::new(Memory::new(config, &epoch())),
+        JournalKind::Sqlite => Arc::new(Sqlite::open(config, &epoch())?),
+        JournalKind::Redis => {
+            let wrong = |error: OpenError| error.at(loaded.place("journal.url"));
+            Arc::new(Redis::open(config).await.map_err(wrong)?)
+        }
+    })
 }
 
 /// What the doors remember lies beside the journal, and lives as long.
@@ -448,6 +562,13 @@ fn store(journal: &config::Journal) -> Result<Arc<Store>, Error> {
     let directory = match journal.kind {
         JournalKind::Memory => None,
         JournalKind::Sqlite => Some(journal.directory.as_path()),
+        JournalKind::Redis => {
+            // What the doors remember is this node's own, and no journal has made the place for it.
+            let place = journal.directory.as_path();
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(place);
+            made.map_err(|error| failed(format!("journal.directory = {}: {error}", place.display())))?;
+            Some(place)
+        }
     };
     Store::open(directory).map_err(failed)
 }

@@ -16,8 +16,7 @@ use std::time::Duration;
 use lychgate_core::{EvictReason, Eviction, Refusal};
 use serde::Serialize;
 
-use crate::wire;
-use crate::wire::Reconnect;
+use crate::wire::{self, Reconnect, millis};
 
 /// The longest reason that a WebSocket close frame can carry (RFC 6455, section 5.5), in bytes.
 pub const MAX_REASON_BYTES: usize = 123;
@@ -352,10 +351,6 @@ pub fn retry_after(refusal: Refusal) -> Option<Duration> {
         | Refusal::NoSlot { retry_in } => Some(retry_in),
         Refusal::NotConnected => None,
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

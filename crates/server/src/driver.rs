@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use lychgate_core::lease::Wish;
 use lychgate_core::{
     AdmissionPath, ConnectionId, End, Entropy, Event, EvictReason, Feed, Gate, Heartbeat, Input, Ledger, NodeBreakers,
     PingOutcome, PlanId, Plans, Proof, Resume, RunId, SessionContext, SessionKey, Sign, ThreadId, Time, Until, Usage,
@@ -31,10 +32,12 @@ mod census;
 mod decisions;
 mod drain;
 mod loopback;
+mod news;
 mod operate;
 mod overload;
 mod reaper;
 mod vigil;
+mod wall;
 
 #[cfg(test)]
 #[cfg(feature = "shuttle")]
@@ -44,6 +47,7 @@ mod tests;
 
 pub use bounds::{ConnectionBounds, network};
 pub use decisions::{Decisions, Memory};
+pub use news::Counted;
 pub use operate::Place;
 pub use overload::{Overload, Shed, come_back_after, jittered};
 pub use reaper::{Lag, Reaper, Report};
@@ -81,6 +85,10 @@ pub trait Effects: Send + Sync + 'static {
 
     /// A ping was written, or had to wait, or failed. Called under the shard's lock, as [`Effects::attach`].
     fn pinged(&self, _outcome: PingOutcome) {}
+
+    /// Something is wanted of other nodes, by a driver that counts with them; what becomes of it comes back by
+    /// [`Driver::news`]. Called under the shard's lock, as [`Effects::attach`].
+    fn wish(&self, _wish: Wish) {}
 
     /// Something happened. Called without any lock, so it may write a log line.
     fn event(&self, event: &Event);
@@ -197,6 +205,7 @@ pub struct Driver {
     epoch: u64,
     hasher: RandomState,
     origin: Instant,
+    wall: wall::Wall,
     sequence: AtomicU64,
     greeting: Greeting,
     effects: Arc<dyn Effects>,
@@ -225,10 +234,10 @@ impl Driver {
         greeting: Greeting,
         effects: Arc<dyn Effects>,
     ) -> Arc<Self> {
-        Self::remembering(plans, bounds, greeting, effects, Memory::default())
+        Self::remembering(plans, bounds, greeting, effects, Memory::default(), Counted::ByThisNode)
     }
 
-    /// The same, which remembers so much of its decisions.
+    /// The same, which remembers so much of its decisions, and counts sessions so.
     #[must_use]
     pub fn remembering(
         plans: impl Into<Plans>,
@@ -236,12 +245,14 @@ impl Driver {
         greeting: Greeting,
         effects: Arc<dyn Effects>,
         memory: Memory,
+        counted: Counted,
     ) -> Arc<Self> {
         let plans = plans.into();
         let hasher = RandomState::new();
         let breakers = Arc::<NodeBreakers>::default();
         let shard = |n: usize| {
             let gate = Gate::of_node(plans.clone(), hasher.hash_one(n), Arc::clone(&breakers));
+            let gate = gate.counting(counted.in_shard(n));
             let ledger = Ledger::new(memory.ledger_bytes / SHARDS, hasher.hash_one((n, "ledger")));
             Mutex::new(Shard::new(gate, ledger))
         };
@@ -255,6 +266,7 @@ impl Driver {
             epoch: random_bits() as u64,
             hasher,
             origin: Instant::now(),
+            wall: wall::Wall::default(),
             sequence: AtomicU64::new(0),
             greeting,
             effects,

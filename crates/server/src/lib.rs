@@ -8,6 +8,7 @@ pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod close;
+pub mod cluster;
 pub mod config;
 pub mod driver;
 pub mod error;
@@ -15,6 +16,8 @@ pub mod journal;
 pub mod listener;
 mod outbound;
 pub mod outbox;
+#[cfg(test)]
+mod redis_server;
 pub mod run;
 pub mod session;
 pub mod sink;

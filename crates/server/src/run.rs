@@ -33,7 +33,7 @@ use crate::outbox::Frame;
 use crate::sink::Sink;
 use crate::telemetry::metrics::RunOutcome;
 use crate::telemetry::traces::Asker;
-use crate::wire::{Notice, RunInput, Server};
+use crate::wire::{Notice, RunInput, Server, millis};
 
 mod attendance;
 mod claim;
@@ -201,7 +201,8 @@ impl Runs {
         }
     }
 
-    /// Starts a run; does not block. The same run again is a no-op, whether it waits, is in flight or over. A thread
+    /// Starts a run; does not block. The same run again is a no-op, whether it waits, is in flight or over; of one that is
+    /// over `reply` hears so. A thread
     /// with another run in flight, and `runs.max_queued_per_thread` waiting, is `error busy` to `reply`; a user with
     /// all his runs in flight `error rate_limited`; an unknown agent `error agent_unavailable`, one that he may not ask
     /// `error forbidden`; a gateway that stops
@@ -401,6 +402,19 @@ fn say_queued(start: &StartRun, position: usize) {
     start.reply.send_control(&Frame::text(notice.to_json().as_bytes()));
 }
 
+/// The answer to a run that is over: nobody has to wait for its events, which were told.
+fn say_ended(start: &StartRun, orders: &Orders) {
+    let notice = Server::Notice(Notice::RunEnded { thread: start.key.thread().as_str(), run: start.run.as_str() });
+    tell_askers(start, orders, &Frame::text(notice.to_json().as_bytes()));
+}
+
+fn tell_askers(start: &StartRun, orders: &Orders, frame: &Frame) {
+    start.reply.send_control(frame);
+    for asker in orders.askers().iter().filter(|asker| !Arc::ptr_eq(asker, &start.reply)) {
+        asker.send_control(frame);
+    }
+}
+
 fn refuse_busy(start: &StartRun, orders: &Orders) {
     refuse(start, orders, ErrorCode::Busy);
 }
@@ -418,11 +432,7 @@ fn refuse_saying(start: &StartRun, orders: &Orders, code: ErrorCode, message: &s
         thread: Some(start.key.thread().as_str()),
         run: Some(start.run.as_str()),
         reference: None,
-        retry_in: row.retry_in.map(|retry_in| u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX)),
+        retry_in: row.retry_in.map(millis),
     };
-    let frame = Frame::text(error.to_json().as_bytes());
-    start.reply.send_control(&frame);
-    for asker in orders.askers().iter().filter(|asker| !Arc::ptr_eq(asker, &start.reply)) {
-        asker.send_control(&frame);
-    }
+    tell_askers(start, orders, &Frame::text(error.to_json().as_bytes()));
 }

@@ -29,7 +29,7 @@ use tokio::runtime::Handle;
 
 use self::frames::Frames;
 pub use self::replay::RunInLog;
-use crate::journal::{Entry, Follower, Journal, JournalError, MessagePage, ThreadPage};
+use crate::journal::{Anew, Entry, Follower, Journal, JournalError, MessagePage, ThreadPage};
 use crate::outbox::{Frame, Sent};
 use crate::sink::Sink;
 
@@ -185,6 +185,10 @@ impl Sessions {
         let place = attachment.place(&attach.key);
         {
             let mut shard = lock(self.shard(&attach.key));
+            let is_first = !shard.contains_key(&attach.key);
+            if is_first {
+                self.journal.attend(&attach.key);
+            }
             let session = shard.entry(attach.key).or_default();
             let mut session = lock(session);
             match session.iter_mut().find(|known| known.connection == attach.connection) {
@@ -206,6 +210,7 @@ impl Sessions {
             drop(session);
             if is_empty {
                 shard.remove(key);
+                self.journal.leave(key);
             }
         }
         drop(shard);
@@ -340,6 +345,21 @@ impl Sessions {
         self.open(attachment.place(key), catch_up::Opening::default());
     }
 
+    /// Has the attachments that `of_former` says are of a former log start over; what a task still reads for one of them is
+    /// not given to it.
+    fn restart(&self, key: &SessionKey, session: &Mutex<Session>, of_former: impl Fn(&Attachment) -> bool) {
+        for attachment in lock(session).iter_mut().filter(|attachment| of_former(attachment)) {
+            match attachment.state {
+                // Told nothing yet, or nothing more.
+                State::AwaitsRoomToOpen | State::Gone => {}
+                State::Reading { .. } | State::Live | State::AwaitsAck | State::AwaitsRoom | State::AwaitsJournal => {
+                    attachment.generation = self.generations.fetch_add(1, Ordering::Relaxed);
+                    self.start_over(key, attachment);
+                }
+            }
+        }
+    }
+
     /// Gives the attachment what is new to it, as far as window and sink allow. The answer says what it waits for;
     /// `Live` means that all of it was taken.
     fn hand_over(&self, key: &SessionKey, attachment: &mut Attachment, frames: &mut Frames<'_>) -> State {
@@ -391,6 +411,35 @@ impl Follower for Sessions {
                 State::Reading { .. } => attachment.state = State::Reading { again: true },
                 State::AwaitsJournal => self.start_over(key, attachment),
                 State::AwaitsAck | State::AwaitsRoom | State::AwaitsRoomToOpen | State::Gone => {}
+            }
+        }
+    }
+
+    fn behind(&self, key: &SessionKey) {
+        let Some(session) = self.find(key) else { return };
+        for attachment in lock(&session).iter_mut() {
+            match attachment.state {
+                State::Live => self.read_on(key, attachment),
+                State::Reading { .. } => attachment.state = State::Reading { again: true },
+                State::AwaitsJournal => self.start_over(key, attachment),
+                State::AwaitsAck | State::AwaitsRoom | State::AwaitsRoomToOpen | State::Gone => {}
+            }
+        }
+    }
+
+    /// Whoever was given some of a log that is gone is told where he stands in the one that took its place.
+    fn begun_anew(&self, what: Anew<'_>) {
+        match what {
+            Anew::Thread(key) => {
+                if let Some(session) = self.find(key) {
+                    self.restart(key, &session, |attachment| attachment.position > 0);
+                }
+            }
+            Anew::Everything => {
+                for shard in &self.shards {
+                    let sessions: Vec<_> = lock(shard).iter().map(|(key, of)| (key.clone(), Arc::clone(of))).collect();
+                    sessions.iter().for_each(|(key, session)| self.restart(key, session, |_| true));
+                }
             }
         }
     }

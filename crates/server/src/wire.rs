@@ -13,10 +13,14 @@ use serde_json::value::RawValue;
 pub mod admin;
 pub mod event;
 pub mod fields;
+#[cfg(test)]
+mod golden;
 pub mod http;
 #[cfg(test)]
 mod tests;
 pub mod told;
+#[cfg(test)]
+mod typescript;
 
 /// What a client says.
 #[derive(Debug)]
@@ -93,6 +97,7 @@ where
 
 /// `leave` from a client.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Leave {
     /// Which thread.
     pub thread: String,
@@ -100,6 +105,7 @@ pub struct Leave {
 
 /// `stop` from a client.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Stop {
     /// On which thread.
     pub thread: String,
@@ -109,6 +115,7 @@ pub struct Stop {
 
 /// `hello` from a client.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Hello {
     /// A JWT, where the socket brought none with its request, or a fresh one.
     pub token: Option<String>,
@@ -124,6 +131,7 @@ pub struct Hello {
 
 /// `open` from a client.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Open {
     /// The thread; none for a new one.
     pub thread: Option<String>,
@@ -138,6 +146,7 @@ pub struct Open {
 
 /// `run` from a client.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Run {
     /// On which thread.
     pub thread: String,
@@ -153,29 +162,36 @@ pub struct Run {
 /// AG-UI RunAgentInput less the ids; what we do not read is passed on as it came.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct RunInput {
     /// New messages; known ids are ignored.
     #[serde(default)]
     pub messages: Vec<Message>,
     /// Tools of the front end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(type = "unknown[]"))]
     pub tools: Option<Box<RawValue>>,
     /// Context items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(type = "unknown[]"))]
     pub context: Option<Box<RawValue>>,
     /// Shared state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(type = "unknown"))]
     pub state: Option<Box<RawValue>>,
     /// Passed on to the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(type = "unknown"))]
     pub forwarded_props: Option<Box<RawValue>>,
     /// Answers to interrupts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(type = "unknown"))]
     pub resume: Option<Box<RawValue>>,
 }
 
 /// An AG-UI message: its head is read, the rest is kept as it came.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "{ id: string; role: string; [field: string]: unknown }"))]
 pub struct Message {
     /// Unique in its thread.
     pub id: String,
@@ -188,9 +204,11 @@ pub struct Message {
 
 /// `ack` from a client.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Ack {
     /// The last processed offset of each thread.
     #[serde(default)]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
     pub at: BTreeMap<String, u64>,
     /// Whether a person sees the page.
     pub visible: Option<bool>,
@@ -199,6 +217,7 @@ pub struct Ack {
 /// What we say.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub enum Server<'a> {
     /// The connection is registered.
     Hello {
@@ -225,7 +244,7 @@ pub enum Server<'a> {
         /// The client's name for the open that is over.
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<&'a str>,
-        /// Why, as a word of [`crate::close`].
+        /// Why, as a word of the table of closes in protocol.md.
         reason: &'a str,
         /// Whether and how to come back.
         reconnect: Reconnect,
@@ -280,6 +299,7 @@ impl Server<'_> {
 
 /// `opened` to a client.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Opened<'a> {
     /// Which thread.
     pub thread: &'a str,
@@ -299,21 +319,25 @@ pub struct Opened<'a> {
     pub limits: Limits,
     /// The client replaces what it has by `messages` (and `state`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
     pub reset: bool,
     /// The thread's messages, with `reset`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub messages: Option<&'a [Arc<Message>]>,
     /// The thread's state, with `reset`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional, type = "unknown"))]
     pub state: Option<&'a serde_json::Value>,
     /// There is older history than `messages`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
     pub more: bool,
 }
 
 /// `notice` to a client.
 #[derive(Debug, Serialize)]
 #[serde(tag = "code", rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub enum Notice<'a> {
     /// The user's pressure band changed.
     Limit(Limits),
@@ -339,6 +363,14 @@ pub enum Notice<'a> {
         /// 1 is next.
         position: usize,
     },
+    /// The run that was asked for is known, and over: what came of it is in the log.
+    #[serde(rename = "run_ended")]
+    RunEnded {
+        /// Which thread.
+        thread: &'a str,
+        /// Which run.
+        run: &'a str,
+    },
     /// Move to another node.
     Reconnect {
         /// Why.
@@ -358,6 +390,7 @@ pub enum Notice<'a> {
 /// Whether and how a client comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Reconnect {
     /// At once, or after `retry_in`, and resume.
     Resume,
@@ -369,12 +402,14 @@ pub enum Reconnect {
 
 /// A user's sessions against his limit.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Limits {
     /// Sessions that he holds.
     pub used: usize,
     /// Sessions that he may hold.
     pub limit: usize,
     /// `ok`, `watch`, `warn`, `high` or `full`.
+    #[cfg_attr(test, ts(type = "'ok' | 'watch' | 'warn' | 'high' | 'full'"))]
     pub level: &'static str,
     /// While the reserve takes newcomers: until when, in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -391,6 +426,7 @@ impl From<Usage> for Limits {
 
 /// What was known of a session that had to go: which questions it left unanswered, how old its backlog was.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Evidence {
     /// Heartbeats in a row without an answer.
     pub missed_pings: u32,
@@ -406,6 +442,7 @@ pub struct Evidence {
     pub blocked_for: Option<u64>,
     /// Bytes that waited when it was last asked.
     #[serde(skip_serializing_if = "is_zero")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
     pub queued_bytes: u32,
     /// Milliseconds in which the peer's kernel acknowledged nothing while bytes were in flight.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -437,6 +474,7 @@ pub fn unix_ms() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+/// Whole milliseconds, rounded down; the most there is for what is more.
+pub(crate) fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! assemble   app cli                      everything; imported by nobody outside this row
-//! edge in    listener ws api              handles of the middle, leaf, the auth trait; ws, api: the listener's seats
+//! edge in    listener ws api              handles of the middle, leaf, the auth trait; ws, api: the listener's seats; api: ws' sockets
 //! middle     driver session run           leaf, core; the traits of the edge out
 //! edge out   auth agent journal cluster   leaf, the ids of core; never each other
 //! leaf       wire close error outbox outbound sink store config telemetry sync     core, and each other without a cycle
@@ -53,7 +53,9 @@ const EDGE_IN: [&str; 13] = [
     "run",
 ];
 
-const TABLE: [Row; 8] = [
+const TABLE: [Row; 10] = [
+    // A server that tests start; no room uses it outside them.
+    Row { layer: "tests", rooms: &["redis_server"], core: Core::Ids, whole: &[], traits: &[] },
     Row { layer: "leaf", rooms: &LEAF, core: Core::Whole, whole: &LEAF, traits: &[] },
     Row {
         layer: "edge out",
@@ -67,7 +69,9 @@ const TABLE: [Row; 8] = [
     Row { layer: "middle", rooms: &["run"], core: Core::Whole, whole: &LEAF, traits: &["agent", "journal"] },
     Row { layer: "edge in", rooms: &["listener"], core: Core::Whole, whole: &EDGE_IN, traits: &["auth"] },
     // A connection keeps the seat that the listener gave it, and gives it back when it ends.
-    Row { layer: "edge in", rooms: &["ws", "api"], core: Core::Whole, whole: &EDGE_IN, traits: &["auth", "listener"] },
+    Row { layer: "edge in", rooms: &["ws"], core: Core::Whole, whole: &EDGE_IN, traits: &["auth", "listener"] },
+    // The operators' socket is a handler of theirs on a connection of `ws`, which knows nothing of operators.
+    Row { layer: "edge in", rooms: &["api"], core: Core::Whole, whole: &EDGE_IN, traits: &["auth", "listener", "ws"] },
     Row {
         layer: "assemble",
         rooms: &["app", "cli"],

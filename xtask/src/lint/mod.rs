@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::run;
+use crate::{built, run};
 use source::Source;
 
 mod imports;
 mod licences;
 mod purity;
+mod scripts;
 mod sizes;
 mod source;
 mod walks;
@@ -33,6 +34,7 @@ All lints, or those named:
   sizes      files: a warning above 400 lines, an error above 800; functions: an error above 70
   purity     core has no I/O, clock, thread, randomness; core and scenario forbid unsafe code
   words      no #[allow], no #[ignore], no unbounded channel, no sleep in a test
+  scripts    TypeScript: no way round the compiler, no sleep in a test, no markup from text, no other origin
   licences   licences, bans and sources of every dependency, from deny.toml
   walks      the functions that ARCHITECTURE.md names in its two walks exist";
 
@@ -92,15 +94,18 @@ struct Tree {
     rust: Vec<Source>,
     /// Every text file of ours that people write (Rust too): path and number of lines.
     sizes: Vec<(String, usize)>,
+    /// Every TypeScript and JavaScript file of SDK and pages: path and text.
+    scripts: Vec<(String, String)>,
 }
 
 /// The lints, in the order of what they cost.
-const LINTS: [(&str, Lint); 8] = [
+const LINTS: [(&str, Lint); 9] = [
     ("fmt", Lint::Command(fmt_check)),
     ("imports", Lint::Tree(imports::check)),
     ("sizes", Lint::Tree(sizes::check)),
     ("purity", Lint::Tree(purity::check)),
     ("words", Lint::Tree(words::check)),
+    ("scripts", Lint::Tree(scripts::check)),
     ("walks", Lint::Root(walks::check)),
     ("licences", Lint::Root(licences::check)),
     ("clippy", Lint::Command(clippy)),
@@ -162,14 +167,14 @@ fn fmt_check(root: &Path) -> Result<()> {
 }
 
 fn clippy(root: &Path) -> Result<()> {
-    let mut command = run::cargo(root, "clippy");
+    let mut command = built::cargo(root, "clippy");
     // With shuttle's locks in place of std's: the unit tests are the same, and those that need shuttle are there too.
     command.args(["--workspace", "--all-targets", "--features", "lychgate/shuttle", "--", "-D", "warnings"]);
     run::stream(&mut command, CLIPPY_WITHIN)
 }
 
 fn read(root: &Path) -> Result<Tree> {
-    let mut tree = Tree { rust: Vec::new(), sizes: Vec::new() };
+    let mut tree = Tree { rust: Vec::new(), sizes: Vec::new(), scripts: Vec::new() };
     for directory in OURS {
         let directory = root.join(directory);
         if directory.is_dir() {
@@ -212,9 +217,15 @@ fn read_directory(root: &Path, directory: &Path, tree: &mut Tree) -> Result<()> 
         }
         let text = std::fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
         let relative = path.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
-        tree.sizes.push((relative.clone(), text.lines().count()));
-        if extension == "rs" {
-            tree.rust.push(Source::new(&relative, &text));
+        // What is generated says so first; its size is that of what it is made from.
+        if !text.starts_with("// Made from ") {
+            tree.sizes.push((relative.clone(), text.lines().count()));
+        }
+        let is_of_pages = relative.starts_with("sdk/") || relative.starts_with("console/");
+        match extension {
+            "rs" => tree.rust.push(Source::new(&relative, &text)),
+            "ts" | "tsx" | "js" | "mjs" if is_of_pages => tree.scripts.push((relative, text)),
+            _ => {}
         }
     }
     Ok(())
@@ -232,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_warning_lets_a_lint_pass_and_an_error_does_not() {
-        let tree = Tree { rust: Vec::new(), sizes: Vec::new() };
+        let tree = Tree { rust: Vec::new(), sizes: Vec::new(), scripts: Vec::new() };
         let warns = Lint::Tree(|_| vec![Finding::warning("a.rs", 1, "long".to_owned())]);
         let fails = Lint::Tree(|_| vec![Finding::error("a.rs", 0, "too long".to_owned())]);
         assert!(passes(Path::new("."), &tree, warns).unwrap());

@@ -31,8 +31,12 @@ const BANNED: [&[&str]; 19] = [
 ];
 
 /// Crate roots that must forbid unsafe code, so that nobody can allow it further down.
-const WITHOUT_UNSAFE: [&str; 3] =
-    ["crates/core/src/lib.rs", "crates/scenario/src/lib.rs", "crates/scenario/src/main.rs"];
+const WITHOUT_UNSAFE: [&str; 4] = [
+    "crates/core/src/lib.rs",
+    "crates/leases-model/src/lib.rs",
+    "crates/scenario/src/lib.rs",
+    "crates/scenario/src/main.rs",
+];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let core = tree.rust.iter().filter(|source| source.path.starts_with(CORE)).flat_map(reaches_out);
@@ -71,7 +75,7 @@ mod tests {
     use super::*;
 
     fn findings(path: &str, text: &str) -> Vec<Finding> {
-        let tree = Tree { rust: vec![Source::new(path, text)], sizes: Vec::new() };
+        let tree = Tree { rust: vec![Source::new(path, text)], sizes: Vec::new(), scripts: Vec::new() };
         check(&tree)
     }
 

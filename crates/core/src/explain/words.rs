@@ -189,6 +189,7 @@ fn evicted(reason: EvictReason, reclaimed: &Reclaimed) -> String {
         Cause::Newcomer(thread) => format!("{what}, and its slot went to the thread {:?} ({level}).", thread.as_str()),
         Cause::Pressure => format!("{what}, because the user was above a watermark ({level})."),
         Cause::Order => format!("{what}: reclaim was ordered by hand or by a rule ({level})."),
+        Cause::OtherNode => format!("{what} to make room for a session on another node."),
     })
 }
 

@@ -10,13 +10,34 @@
 
 use crate::admission::{self, Decision};
 use crate::gate::Step;
-use crate::gate::io::{AdmissionPath, Cause, Event, Eviction};
+use crate::gate::io::{AdmissionPath, Event, Eviction};
 use crate::id::{ConnectionId, SessionKey};
+use crate::lease::Claim;
 use crate::limits::Force;
 use crate::liveness::{Liveness, ZombieKind};
 use crate::queue::{Asker, Waiter};
 use crate::reclaim::{self, EvictionPlan, ReclaimLevel};
 use crate::user::push_tight;
+
+/// What became of the first waiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// It waits no longer.
+    Yes,
+    /// It waits on.
+    No,
+    /// It waits for the answer of other nodes.
+    Asked,
+}
+
+/// Whether a waiter may wait on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// It may.
+    Left,
+    /// Its time is over, or the queue is too long.
+    Gone,
+}
 
 impl Step<'_> {
     pub(super) fn climb(&mut self, asker: Asker) {
@@ -27,11 +48,19 @@ impl Step<'_> {
         // session that goes was the last one on it.
         match self.user.waiting.iter().position(|waiter| waiter.thread() == thread) {
             Some(place) => return self.user.waiting[place].join(asker, self.limits.max_connections_per_user),
-            None => push_tight(&mut self.user.waiting, Waiter::new(asker, &self.clock)),
+            None => {
+                let waiter = Waiter::new(asker, self.fresh_claim(), &self.clock);
+                push_tight(&mut self.user.waiting, waiter);
+            }
+        }
+        // All nodes are asked first, for one waiter after the other: those who came first are served first.
+        if self.lease.is_some() {
+            self.admit_first(ReclaimLevel::Moderate);
+            return self.bound_waiters();
         }
         if self.user.waiting.len() == 1 {
             self.efforts.tried(ReclaimLevel::Conservative);
-            if self.admit_first(ReclaimLevel::Moderate) {
+            if self.admit_first(ReclaimLevel::Moderate) == Moved::Yes {
                 return;
             }
             self.efforts.tried(ReclaimLevel::Moderate);
@@ -40,10 +69,14 @@ impl Step<'_> {
         if self.user.round.is_none() {
             self.start_round();
         }
-        // The queue is bounded by serving its head early, never by refusing.
-        while self.user.waiting.len() > self.limits.max_waiting_opens_per_user {
-            self.serve_first_anyhow();
-        }
+        self.bound_waiters();
+    }
+
+    /// The queue is bounded by serving its head early, never by refusing.
+    fn bound_waiters(&mut self) {
+        while self.user.waiting.len() > self.limits.max_waiting_opens_per_user
+            && self.serve_first_anyhow() == Moved::Yes
+        {}
     }
 
     /// Whom `level` would take for one newcomer.
@@ -52,7 +85,7 @@ impl Step<'_> {
             (ReclaimLevel::Force, Force::Never) => ReclaimLevel::Aggressive,
             (level, Force::Evict | Force::Never) => level,
         };
-        let mut facts = self.user.facts(&self.clock, self.limits);
+        let mut facts = self.facts();
         // Who was served from the queue is not taken for the next one in it a moment later: as long as that one has time
         // to wait, what was opened or used since he came counts as protected.
         if let Some(first) = self.user.waiting.first().filter(|first| first.queued && !self.is_overdue(first)) {
@@ -64,20 +97,11 @@ impl Step<'_> {
 
     /// Whether every session that lives is protected, and Force would find nobody however long it waited.
     pub(super) fn all_are_protected(&self) -> bool {
-        let facts = self.user.facts(&self.clock, self.limits);
+        let facts = self.facts();
         match self.limits.force {
             Force::Never => true,
             Force::Evict => reclaim::plan(ReclaimLevel::Force, &facts, 1).is_empty(),
         }
-    }
-
-    /// Evicts one session that `level` reaches for the first who waits; the level that it took.
-    fn reclaim_one(&mut self, level: ReclaimLevel) -> Option<ReclaimLevel> {
-        let pick = *self.plan_one(level).first()?;
-        let newcomer = Cause::Newcomer(self.user.waiting.first()?.thread().clone());
-        let thread = self.user.sessions[pick.index].thread.clone();
-        self.evict(&thread, pick.level, newcomer);
-        Some(pick.level)
     }
 
     /// Serves whoever waits and can be served without a probe: a slot came free, of the limit or of the reserve, or a
@@ -85,16 +109,21 @@ impl Step<'_> {
     pub(super) fn serve_waiters(&mut self) {
         while let Some(first) = self.user.waiting.first() {
             let queued = first.queued;
-            if self.admit_first(ReclaimLevel::Moderate) {
-                continue;
+            match self.admit_first(ReclaimLevel::Moderate) {
+                Moved::Yes => continue,
+                Moved::Asked => return,
+                Moved::No => {}
             }
             // A slot of the reserve came free, or the reserve may open again.
-            if !(queued && self.degrade_first(false)) {
+            if !(queued && self.degrade_first(Patience::Left) == Moved::Yes) {
                 break;
             }
         }
+        if self.user.waiting.first().is_some_and(Waiter::is_asking) {
+            return;
+        }
         let is_ordered = self.user.round.as_ref().is_some_and(|round| round.reclaims);
-        let climbs = self.user.waiting.iter().any(|waiter| !waiter.queued);
+        let climbs = self.user.waiting.iter().any(Waiter::climbs);
         match self.user.round {
             _ if self.user.waiting.is_empty() && !is_ordered => self.user.round = None,
             None if climbs || !self.plan_one(ReclaimLevel::Force).is_empty() => self.start_round(),
@@ -102,40 +131,47 @@ impl Step<'_> {
         }
     }
 
-    /// Admits the first waiter if `level` suffices, or finds that nobody asks in earnest; true if the queue moved.
-    pub(super) fn admit_first(&mut self, level: ReclaimLevel) -> bool {
+    /// Admits the first waiter if `level` suffices, or finds that nobody asks in earnest.
+    pub(super) fn admit_first(&mut self, level: ReclaimLevel) -> Moved {
         let Some(first) = self.user.waiting.first() else {
-            return false;
+            return Moved::No;
         };
         // Nobody who lives goes for the sake of an open whose own socket is dead.
         if let Some((dead, kind)) = self.dead_asker(first) {
             self.bury(dead, kind);
-            return true;
+            return Moved::Yes;
+        }
+        if first.is_asking() {
+            return Moved::Asked;
         }
         let queued = first.queued;
-        let key = first.askers[0].context.key().clone();
+        let free = if queued { AdmissionPath::Queue } else { AdmissionPath::Free };
         let decision = admission::decide(&admission::Question { others_wait: false, ..self.question(first.thread()) });
-        let path = match decision {
-            Decision::Refuse | Decision::Attach | Decision::Admit if queued => AdmissionPath::Queue,
-            Decision::Refuse | Decision::Attach | Decision::Admit => AdmissionPath::Free,
+        match decision {
+            Decision::Refuse => {
+                let askers = self.user.waiting.remove(0).askers;
+                askers.into_iter().for_each(|asker| self.refuse_draining(asker));
+                Moved::Yes
+            }
+            Decision::Attach => {
+                let askers = self.user.waiting.remove(0).askers;
+                askers.into_iter().for_each(|asker| self.attach(asker));
+                Moved::Yes
+            }
+            Decision::Admit => self.settle_first(None, free),
+            Decision::Reclaim if matches!(first.claim, Claim::Unasked) => self.settle_first(None, free),
             // The user came to a plan whose limit only tells while this one waited.
             Decision::Reclaim if self.limit_only_tells() => {
+                let key = first.askers[0].context.key().clone();
                 self.tell_shadow(key);
-                AdmissionPath::Shadow
+                self.settle_first(None, AdmissionPath::Shadow)
             }
-            Decision::Reclaim => match self.reclaim_one(level) {
-                Some(_) if queued => AdmissionPath::Queue,
-                Some(level) => AdmissionPath::Reclaimed(level),
-                None => return false,
+            Decision::Reclaim => match self.plan_one(level).first() {
+                Some(&pick) if queued => self.settle_first(Some(pick), AdmissionPath::Queue),
+                Some(&pick) => self.settle_first(Some(pick), AdmissionPath::Reclaimed(pick.level)),
+                None => Moved::No,
             },
-        };
-        let askers = self.user.waiting.remove(0).askers;
-        match decision {
-            Decision::Refuse => askers.into_iter().for_each(|asker| self.refuse_draining(asker)),
-            Decision::Attach => askers.into_iter().for_each(|asker| self.attach(asker)),
-            Decision::Admit | Decision::Reclaim => self.create(askers, path),
         }
-        true
     }
 
     fn dead_asker(&self, waiter: &Waiter) -> Option<(ConnectionId, ZombieKind)> {
@@ -157,7 +193,7 @@ impl Step<'_> {
     }
 
     pub(super) fn tell_would_evict(&mut self, session: usize, level: ReclaimLevel) {
-        let session = &self.user.sessions[session];
+        let Some(session) = self.user.sessions.get(session) else { return };
         let best = self.user.best_evidence(session, &self.clock, self.limits);
         let evidence = best.map(|(_, evidence)| evidence).unwrap_or_default();
         let key = self.user.key(&session.thread);

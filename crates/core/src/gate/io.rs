@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::breaker::{BreakerState, ReclaimStep};
 use crate::context::SessionContext;
 use crate::id::{ConnectionId, RunId, SessionKey, ThreadId, UserId};
+use crate::lease::{News, Wish};
 use crate::limits::Usage;
 use crate::liveness::{Backlog, Evidence, ZombieKind};
 use crate::plans::PlanId;
@@ -215,6 +216,8 @@ pub enum Input {
         /// How far to go.
         level: ReclaimLevel,
     },
+    /// Of other nodes.
+    News(News),
     /// An operator lends this user another limit on sessions, or takes it back (none). A limit that falls evicts nobody by
     /// itself. One that would contradict the user's other limits is ignored.
     Lend {
@@ -317,6 +320,8 @@ pub enum Cause {
     Pressure,
     /// An operator, or a rule of his, ordered it.
     Order,
+    /// A session of the same user on another node, which needed the slot.
+    OtherNode,
 }
 
 /// One thing to do or to tell. Effects may fail; the decision stands.
@@ -433,6 +438,8 @@ pub enum Output {
         /// Until then; zero where it has expired already.
         expires_in: Duration,
     },
+    /// Something that is wanted of other nodes.
+    Wish(Wish),
     /// Something worth a line in the log and a metric.
     Event(Event),
 }

@@ -9,6 +9,7 @@ use crate::context::SessionContext;
 use crate::gate::Step;
 use crate::gate::io::{AdmissionPath, Event, Manner, Output, Resume};
 use crate::id::{ConnectionId, ThreadId};
+use crate::lease::Lease;
 use crate::limits::Mode;
 use crate::liveness::Liveness;
 use crate::queue::Asker;
@@ -33,10 +34,11 @@ impl Step<'_> {
         match decision {
             Decision::Refuse => self.refuse_draining(asker),
             Decision::Attach => self.attach(asker),
-            Decision::Admit => self.create(SmallVec::from_buf([asker]), AdmissionPath::Free),
+            Decision::Admit | Decision::Reclaim if self.lease.is_some() => self.climb(asker),
+            Decision::Admit => self.create(SmallVec::from_buf([asker]), AdmissionPath::Free, None),
             Decision::Reclaim if self.limit_only_tells() => {
                 self.tell_shadow(asker.context.key().clone());
-                self.create(SmallVec::from_buf([asker]), AdmissionPath::Shadow);
+                self.create(SmallVec::from_buf([asker]), AdmissionPath::Shadow, None);
             }
             Decision::Reclaim => self.climb(asker),
         }
@@ -46,7 +48,7 @@ impl Step<'_> {
     pub(super) fn question(&self, thread: &ThreadId) -> Question {
         Question {
             session_exists: self.user.session_index(thread).is_some(),
-            used: self.user.sessions.len(),
+            used: self.used(),
             limit: self.limits.max_sessions_per_user,
             others_wait: !self.user.waiting.is_empty(),
             draining: self.draining.is_some(),
@@ -113,17 +115,18 @@ impl Step<'_> {
 
     /// Takes a slot for the first asker and attaches the others. The record stands before anybody is told. An asker
     /// whose own socket is gone by then takes none.
-    pub(super) fn create(&mut self, askers: SmallVec<[Asker; 1]>, path: AdmissionPath) {
+    pub(super) fn create(&mut self, askers: SmallVec<[Asker; 1]>, path: AdmissionPath, lease: Option<Lease>) {
         let user = &*self.user;
         let here = |asker: &Asker| user.connection(asker.context.connection()).is_some();
         let mut askers: SmallVec<[Asker; 1]> = askers.into_iter().filter(here).collect();
         if askers.is_empty() {
-            return;
+            return self.give_back(lease);
         }
         let Asker { context, reference, resume, since, told: _, was_full } = askers.remove(0);
         let connection = context.connection();
         let attachment = Attachment { connection, claim: None, reference: reference.clone() };
-        let session = Session::new(context.thread().clone(), attachment, self.clock.now);
+        let mut session = Session::new(context.thread().clone(), attachment, self.clock.now);
+        session.lease = lease;
         push_tight(&mut self.user.sessions, session);
         let waited = self.clock.now.since(since);
         self.tell(Event::SessionCreated { key: context.key().clone(), connection, path, waited, was_full });

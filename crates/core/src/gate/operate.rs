@@ -115,8 +115,11 @@ impl Step<'_> {
             ReclaimLevel::Conservative | ReclaimLevel::Moderate => self.reclaim_all(level),
             ReclaimLevel::Force => {
                 self.efforts.tried(level);
-                if let Some(pick) = self.plan_one(level).first() {
-                    let thread = self.user.sessions[pick.index].thread.clone();
+                // An order is one to this node: of others none goes.
+                if let Some(&pick) = self.plan_one(level).first()
+                    && let Some(session) = self.user.sessions.get(pick.index)
+                {
+                    let thread = session.thread.clone();
                     self.evict(&thread, pick.level, Cause::Order);
                 }
             }

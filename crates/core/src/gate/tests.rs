@@ -185,6 +185,7 @@ mod degradation;
 mod expiry;
 mod forecast;
 mod lockouts;
+mod nodes;
 mod operate;
 
 #[test]

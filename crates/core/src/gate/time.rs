@@ -21,6 +21,7 @@ impl Step<'_> {
         self.order_pings();
         self.end_lingers();
         self.advance_round();
+        self.ask_again();
         self.serve_overdue();
         self.abort_unconfirmed();
         self.reclaim_in_background();

@@ -4,9 +4,10 @@
 use crate::admission::{self, Degradation, Dilemma};
 use crate::forecast::Trend;
 use crate::gate::Step;
-use crate::gate::io::{AdmissionPath, Cause, Event, Output};
+use crate::gate::climb::{Moved, Patience};
+use crate::gate::io::{AdmissionPath, Event, Output};
 use crate::limits::{Mode, Pressure, Usage};
-use crate::queue::{Reserve, Waiter};
+use crate::queue::Waiter;
 use crate::reclaim::{self, ReclaimLevel};
 use crate::refusal::Refusal;
 
@@ -15,11 +16,13 @@ impl Step<'_> {
     /// a place in the queue.
     pub(super) fn conclude(&mut self, is_due: impl Fn(&Waiter) -> bool) {
         while self.user.waiting.first().is_some_and(&is_due) {
-            if self.admit_first(ReclaimLevel::Force) {
-                continue;
+            match self.admit_first(ReclaimLevel::Force) {
+                Moved::Yes => continue,
+                Moved::Asked => return,
+                Moved::No => {}
             }
             self.efforts.tried(ReclaimLevel::Force);
-            if !self.degrade_first(false) {
+            if self.degrade_first(Patience::Left) != Moved::Yes {
                 break;
             }
         }
@@ -31,9 +34,9 @@ impl Step<'_> {
         let (clock, limits) = (self.clock, self.limits);
         self.conclude(|waiter| !waiter.queued && waiter.deadline(&clock, limits) <= clock.now);
         self.ask_last();
-        while self.user.waiting.first().is_some_and(|waiter| self.is_overdue(waiter)) {
-            self.serve_first_anyhow();
-        }
+        while self.user.waiting.first().is_some_and(|waiter| self.is_overdue(waiter))
+            && self.serve_first_anyhow() == Moved::Yes
+        {}
     }
 
     /// Whether a waiter waits no longer: its time is over, or the queue is too long.
@@ -59,49 +62,39 @@ impl Step<'_> {
     }
 
     /// Ends the wait of the first in the queue, whatever it takes.
-    pub(super) fn serve_first_anyhow(&mut self) {
-        if !self.admit_first(ReclaimLevel::Force) {
-            self.degrade_first(true);
+    pub(super) fn serve_first_anyhow(&mut self) -> Moved {
+        match self.admit_first(ReclaimLevel::Force) {
+            Moved::No => self.degrade_first(Patience::Gone),
+            moved @ (Moved::Yes | Moved::Asked) => moved,
         }
     }
 
-    /// What is left to the first waiter when Force has no choice; true if it waits no longer.
-    pub(super) fn degrade_first(&mut self, overdue: bool) -> bool {
-        let used = self.user.sessions.len();
+    /// What is left to the first waiter when Force has no choice.
+    pub(super) fn degrade_first(&mut self, patience: Patience) -> Moved {
+        let Some(first) = self.user.waiting.first() else {
+            return Moved::No;
+        };
+        let used = self.question(first.thread()).used;
+        let overdue = patience == Patience::Gone;
         let dilemma =
             Dilemma { used, limit_with_reserve: self.limit_with_reserve(), overdue, force: self.limits.force };
         match admission::degrade(&dilemma) {
-            Degradation::Queue => return false,
-            Degradation::Reserve => {
-                let now = self.clock.now;
-                self.user.reserve.get_or_insert_with(|| Box::new(Reserve::open(now)));
-                let askers = self.user.waiting.remove(0).askers;
-                self.create(askers, AdmissionPath::Reserve);
-            }
-            Degradation::TakeOver => {
-                let facts = self.user.facts(&self.clock, self.limits);
-                // It waits while its own admission evicts, as on the ladder: its socket is wanted.
-                if let Some(pick) = reclaim::takeover(&facts) {
-                    let thread = self.user.sessions[pick.index].thread.clone();
-                    let newcomer = Cause::Newcomer(self.user.waiting[0].thread().clone());
-                    self.evict(&thread, pick.level, newcomer);
-                }
-                let askers = self.user.waiting.remove(0).askers;
-                self.create(askers, AdmissionPath::Queue);
-            }
+            Degradation::Queue => Moved::No,
+            Degradation::Reserve => self.settle_first(None, AdmissionPath::Reserve),
+            Degradation::TakeOver => self.settle_first(reclaim::takeover(&self.facts()), AdmissionPath::Queue),
             Degradation::Refuse => {
                 let retry_in = self.limits.queue_deadline;
                 for asker in self.user.waiting.remove(0).askers {
                     self.refuse_asker(asker, Refusal::NoSlot { retry_in });
                 }
+                Moved::Yes
             }
         }
-        true
     }
 
     /// Sessions that he may hold now: with the reserve while it takes newcomers, or if it may open, and only while
     /// nobody else could go.
-    fn limit_with_reserve(&self) -> usize {
+    pub(super) fn limit_with_reserve(&self) -> usize {
         if self.limits.mode == Mode::Shadow {
             return self.limits.ceiling();
         }

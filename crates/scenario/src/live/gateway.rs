@@ -339,9 +339,11 @@ pub(super) async fn find_or_build() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.args(["build", "--package", "lychgate"]).current_dir(env!("CARGO_MANIFEST_DIR")).kill_on_drop(true);
-    if here.parent().is_some_and(|directory| directory.ends_with("release")) {
-        build.arg("--release");
-    }
+    // The directory has the name of the profile, but for the one that is called dev.
+    match here.parent().and_then(|directory| directory.file_name()) {
+        Some(profile) if profile != "debug" => build.arg("--profile").arg(profile),
+        _ => &mut build,
+    };
     ensure!(build.status().await.context("cargo could not be started")?.success(), "cargo could not build the gateway");
     ensure!(beside.is_file(), "cargo built the gateway somewhere else; name it with --gateway");
     Ok(beside)

@@ -32,6 +32,17 @@ pub(super) enum BreakerState {
     Probing,
 }
 
+impl BreakerState {
+    /// The word for operators.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::Probing => "probing",
+        }
+    }
+}
+
 /// A run's leave to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leave {
@@ -77,6 +88,14 @@ impl Breaker {
             State::Closed => BreakerState::Closed,
             State::Open { .. } => BreakerState::Open,
             State::Probing => BreakerState::Probing,
+        }
+    }
+
+    /// How long an open one spares its backend still; zero where the next run tries.
+    pub(super) fn opens_for(&self, now: Instant) -> Option<Duration> {
+        match self.state {
+            State::Open { until } => Some(until.saturating_duration_since(now)),
+            State::Closed | State::Probing => None,
         }
     }
 

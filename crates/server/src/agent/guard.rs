@@ -13,17 +13,22 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::{Stream, stream};
+use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, BreakerState, Leave, Verdict, spread};
 use super::failure::Failure;
-use super::{Agent, AgentError, EventStream, RunRequest};
+use super::{Agent, AgentError, EventStream, LastError, RunRequest};
 use crate::config::agents as config;
 use crate::wire::event::Event;
+use crate::wire::unix_ms;
 
 /// When to come back to an agent that is busy, give or take a fifth.
 const BUSY: Duration = Duration::from_secs(2);
+
+/// Characters of an agent's own words that are kept of its last failure.
+const MAX_REPORTED: usize = 512;
 
 /// An agent that is asked only while it is up and has room.
 pub(super) struct Guarded {
@@ -33,17 +38,19 @@ pub(super) struct Guarded {
     gauge: Arc<Gauge>,
 }
 
-/// The breaker of one agent, and its name for the log.
+/// The breaker of one agent, its name for the log, and what it failed with last.
 struct Gauge {
     name: String,
     breaker: Mutex<Breaker>,
+    last_error: Mutex<Option<LastError>>,
 }
 
 impl Guarded {
     /// At most `max` runs at once.
     pub(super) fn new(name: &str, agent: Arc<dyn Agent>, max: usize, breaker: config::Breaker) -> Self {
         let max = max.min(Semaphore::MAX_PERMITS);
-        let gauge = Gauge { name: name.to_owned(), breaker: Mutex::new(Breaker::new(breaker)) };
+        let gauge =
+            Gauge { name: name.to_owned(), breaker: Mutex::new(Breaker::new(breaker)), last_error: Mutex::default() };
         Self { agent, room: Arc::new(Semaphore::new(max)), max, gauge: Arc::new(gauge) }
     }
 
@@ -54,6 +61,16 @@ impl Guarded {
     /// Whether a run that came now would ask the agent.
     pub(super) fn would_ask(&self) -> bool {
         self.gauge.lock().would_ask(Instant::now())
+    }
+
+    /// How long it is spared still, while it counts as down.
+    pub(super) fn opens_for(&self) -> Option<Duration> {
+        self.gauge.lock().opens_for(Instant::now())
+    }
+
+    /// What it failed with last; what it was not asked for, because it was busy or spared, is none of its failures.
+    pub(super) fn last_error(&self) -> Option<LastError> {
+        self.gauge.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// As if the agent had never failed.
@@ -97,6 +114,11 @@ impl Gauge {
 
     fn restart(&self) {
         self.change(Breaker::restart);
+    }
+
+    fn failed(&self, error: &AgentError) {
+        let last = LastError { unix_ms: unix_ms(), error: error.clone() };
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
     }
 
     fn hear(&self, leave: Leave, verdict: Verdict) {
@@ -147,6 +169,11 @@ impl Stream for Watched {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = ready!(self.events.as_mut().poll_next(cx));
+        match &next {
+            Some(Err(error)) => self.gauge.failed(error),
+            Some(Ok(event)) if event.kind() == "RUN_ERROR" => self.gauge.failed(&reported(event)),
+            Some(Ok(_)) | None => {}
+        }
         self.tell(match &next {
             Some(Err(error)) if says_down(error) => Verdict::Down,
             Some(Ok(_) | Err(_)) | None => Verdict::Up,
@@ -159,6 +186,23 @@ impl Drop for Watched {
     fn drop(&mut self) {
         self.tell(Verdict::Unknown);
     }
+}
+
+/// What an agent said itself of its failure, cut: it is told to its user as well.
+fn reported(event: &Event) -> AgentError {
+    let said: Reported = serde_json::from_str(event.json().get()).unwrap_or_default();
+    let cut = |text: Option<String>| text.map(|text| text.chars().take(MAX_REPORTED).collect::<String>());
+    AgentError {
+        code: cut(said.code).unwrap_or_else(|| "agent_error".to_owned()),
+        message: cut(said.message).unwrap_or_else(|| "The agent reported an error.".to_owned()),
+        retry_after: None,
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct Reported {
+    code: Option<String>,
+    message: Option<String>,
 }
 
 /// Whether an error in place of an answer says that the backend is down. What it refuses (4xx) it refuses because it is up.

@@ -42,7 +42,7 @@ mod sse;
 
 pub use http::BadUrl;
 pub use observed::Observed;
-pub use registry::{AgentHealth, Agents, AgentsError, UnknownAgent};
+pub use registry::{AgentHealth, Agents, AgentsError, LastError, UnknownAgent};
 
 /// Everything that an agent needs to answer.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Agent;
 use super::agui::{Agui, WithoutRaw};
 use super::breaker::BreakerState;
 use super::deadline::Deadline;
@@ -12,6 +12,7 @@ use super::demo::Demo;
 use super::guard::Guarded;
 use super::http::BadUrl;
 use super::openai::OpenAi;
+use super::{Agent, AgentError};
 use crate::config::agents as config;
 
 /// Who answers: built once from `[agents]`, then only read.
@@ -27,7 +28,7 @@ struct Configured {
 }
 
 /// How one agent is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentHealth<'a> {
     /// Its name in the configuration.
     pub name: &'a str,
@@ -35,6 +36,21 @@ pub struct AgentHealth<'a> {
     pub would_ask: bool,
     /// Runs that it is answering.
     pub in_flight: usize,
+    /// What its breaker is: `closed`, `open` or `probing`.
+    pub breaker: &'static str,
+    /// How long an open one stays so; zero where the next run tries.
+    pub opens_for: Option<Duration>,
+    /// What went wrong last.
+    pub last_error: Option<LastError>,
+}
+
+/// What an agent failed with, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastError {
+    /// In milliseconds since 1970.
+    pub unix_ms: u64,
+    /// What its user was told; holds no secret.
+    pub error: AgentError,
 }
 
 /// Why `[agents]` cannot be used.
@@ -107,12 +123,21 @@ impl Agents {
         self.named.keys().map(|name| &**name)
     }
 
+    /// The one that answers where nobody names another.
+    #[must_use]
+    pub fn default_name(&self) -> &str {
+        &self.default
+    }
+
     /// How all agents are, in alphabetical order; each as of the moment when it is asked for.
     pub fn health(&self) -> impl Iterator<Item = AgentHealth<'_>> {
         self.named.iter().map(|(name, Configured { guarded, .. })| AgentHealth {
             name,
             would_ask: guarded.would_ask(),
             in_flight: guarded.in_flight(),
+            breaker: guarded.state().as_str(),
+            opens_for: guarded.opens_for(),
+            last_error: guarded.last_error(),
         })
     }
 }
@@ -193,7 +218,14 @@ mod tests {
     fn the_health_of_an_agent_counts_its_runs() {
         let agents = configured("demo", openai("http://127.0.0.1:1/v1")).unwrap();
         let run = agents.named(None).unwrap().1.run(crate::agent::tests::request("hello"));
-        let health = |name, in_flight| AgentHealth { name, would_ask: true, in_flight };
+        let health = |name, in_flight| AgentHealth {
+            name,
+            would_ask: true,
+            in_flight,
+            breaker: "closed",
+            opens_for: None,
+            last_error: None,
+        };
         assert_eq!(agents.health().collect::<Vec<_>>(), [health("demo", 1), health("other", 0)]);
         drop(run);
         assert!(agents.health().all(|agent| agent.in_flight == 0));

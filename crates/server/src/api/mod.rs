@@ -11,9 +11,11 @@
 //!                 DELETE /v1/me/sessions/{t}             let one of them go
 //!                 POST   /v1/tickets                     to show it where no header can be sent
 //!                 GET    /v1/login, POST /v1/logout ...  see `login`
-//!                 GET    /                               what this is, or the login
+//!                 GET    /                               the chat page; without it what this is, or the login
+//!                 GET    /assets/...                     what the page loads, see `pages`
 //! admin listener: GET    /healthz /readyz /metrics       see `health`
 //!                 ...    /v1/admin/...                   look, steer, append from a backend: see `admin`
+//!                 GET    /console                        the same for people, see `pages`
 //! both:           anything else an `error` frame as JSON, with Retry-After where there is a time to come back
 //! ```
 //!
@@ -52,13 +54,14 @@ mod history;
 mod line;
 mod login;
 mod me;
+mod pages;
 mod reader;
 mod refused;
 mod response;
 mod runs;
 mod sse;
 
-pub use admin::{Control, OperatorKey, Steered};
+pub use admin::{Control, OperatorKey, Steered, Views};
 pub use health::{Admin, Health};
 pub use login::{Expel, Operations, routes as login_routes};
 
@@ -127,7 +130,7 @@ impl fmt::Debug for Clients {
 
 /// The routes of the user listener that are no WebSocket; `/v1/ws` is the listener's own. Those of a login are there if
 /// somebody can log in.
-pub fn user(clients: Arc<Clients>, login: Option<Arc<Operations>>) -> Router {
+pub fn user(clients: Arc<Clients>, login: Option<Arc<Operations>>, web: config::Web) -> Router {
     let cors = cors(Arc::clone(&clients.doorkeeper));
     let routes = Router::new()
         .route("/v1/agui", post(agui::run_default))
@@ -141,16 +144,16 @@ pub fn user(clients: Arc<Clients>, login: Option<Arc<Operations>>) -> Router {
         .route("/v1/threads/{thread}/runs", post(runs::start))
         .route("/v1/threads/{thread}/runs/{run}", delete(runs::stop))
         .with_state(clients);
-    let pages = match login {
-        Some(login) => login::routes(Arc::clone(&login)).merge(login::front_page(login)),
-        None => Router::new().route("/", get(front_page)),
+    let (logins, front) = match login {
+        Some(login) => (login::routes(Arc::clone(&login)), login::front_page(login, web)),
+        None => (Router::new(), Router::new().route("/", get(move || async move { front_page(web) }))),
     };
-    with_errors(routes.merge(pages)).layer(cors)
+    with_errors(routes.merge(logins).merge(pages::chat(web, front))).layer(cors)
 }
 
 /// The routes of the admin listener. Health is open, metrics are unless the configuration says otherwise, and the rest is
 /// for whom `control` knows.
-pub fn admin(health: Admin, control: Arc<Control>, login: Option<Arc<Operations>>) -> Router {
+pub fn admin(health: Admin, control: Arc<Control>, login: Option<Arc<Operations>>, web: config::Web) -> Router {
     let probes = health::routes(health.clone());
     let guard = from_fn_with_state(Arc::clone(&control), admin::guard_metrics);
     let metrics = health::metrics(health).route_layer(guard);
@@ -158,10 +161,15 @@ pub fn admin(health: Admin, control: Arc<Control>, login: Option<Arc<Operations>
     let (routes, document) =
         all.merge(probes).merge(metrics).merge(admin::routes(Arc::clone(&control))).split_for_parts();
     control.documents(&document);
-    with_errors(match login {
-        Some(login) => routes.merge(login::routes(Arc::clone(&login))).merge(login::front_page(login)),
-        None => routes,
-    })
+    let (logins, front) = match login {
+        Some(login) => {
+            (login::routes(Arc::clone(&login)), login::front_page(login, config::Web { chat: false, ..web }))
+        }
+        None => {
+            (login::without_logins(), Router::new().route("/", get(|| async { error_response(ErrorCode::NotFound) })))
+        }
+    };
+    with_errors(routes.merge(logins).merge(pages::console(web, front)))
 }
 
 /// Browsers ask first whether a page may call (Fetch, section 3.2). Credentials are never allowed: a page of another
@@ -191,13 +199,14 @@ fn with_errors(router: Router) -> Router {
         .method_not_allowed_fallback(|| async { error_response(ErrorCode::MethodNotAllowed) })
 }
 
-async fn front_page() -> &'static str {
-    concat!(
+fn front_page(web: config::Web) -> String {
+    let what_this_is = concat!(
         "Lychgate ",
         env!("CARGO_PKG_VERSION"),
         ": a WebSocket gateway for AI chat that never locks a user out.\n\n",
         "Clients connect to /v1/ws with the subprotocol lychgate.v1; docs/protocol.md in the source explains it.\n",
         "An AG-UI HttpAgent posts to /v1/agui; docs/http.md explains that and the other routes.\n",
         "In a terminal: lychgate chat --token TOKEN\n",
-    )
+    );
+    pages::note(web).map_or_else(|| what_this_is.to_owned(), |note| format!("{what_this_is}\n{note}\n"))
 }

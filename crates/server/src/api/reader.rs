@@ -284,7 +284,7 @@ impl Reader {
             Told::Closed(closed) => Err(Refused::from(closed).into()),
             Told::Error(error) if concerns_another(error.run.as_deref(), self.run.as_deref()) => Ok(None),
             Told::Error(error) => Err(Refused::from(error).into()),
-            Told::Other => Ok(None),
+            Told::RunEnded | Told::Other => Ok(None),
         }
     }
 

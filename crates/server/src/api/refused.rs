@@ -11,8 +11,7 @@ use lychgate_core::IdError;
 use serde_json::{Value, json};
 
 use crate::close::{Close, Closing, ErrorCode};
-use crate::wire;
-use crate::wire::{Reconnect, told};
+use crate::wire::{self, Reconnect, millis, told};
 
 /// Long enough that a person has used the page again, or closed it.
 const STAY_AWAY: Duration = Duration::from_secs(60 * 60);
@@ -177,10 +176,6 @@ impl IntoResponse for Refused {
         }
         response
     }
-}
-
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

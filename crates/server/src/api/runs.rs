@@ -47,7 +47,7 @@ pub(super) async fn start(
     let start = run::StartRun { key: key.clone(), plan, agents, run: run.clone(), input, agent, reply, trace };
     clients.runs.start(start);
     let position = match says.await {
-        Ok(frame) => Some(position(&frame)?),
+        Ok(frame) => position(&frame)?,
         // Let go without a word: it runs, or it has run before.
         Err(_) => None,
     };
@@ -71,10 +71,11 @@ pub(super) async fn stop(
     }
 }
 
-/// Where the run stands in the queue of its thread, or why it was refused.
-fn position(frame: &Frame) -> Result<usize, Refused> {
+/// Where the run stands in the queue of its thread, if it has to wait; or why it was refused.
+fn position(frame: &Frame) -> Result<Option<usize>, Refused> {
     match Told::parse(&frame.payload()) {
-        Ok(Told::RunQueued(queued)) => Ok(queued.position),
+        Ok(Told::RunQueued(queued)) => Ok(Some(queued.position)),
+        Ok(Told::RunEnded) => Ok(None),
         Ok(Told::Error(error)) => Err(error.into()),
         Ok(Told::Opened(_) | Told::Event(_) | Told::Closed(_) | Told::Queued(_) | Told::Reconnect(_) | Told::Other)
         | Err(_) => Err(ErrorCode::Internal.into()),

@@ -1,7 +1,7 @@
 //! The built-in alerts, on a thread and a runtime of their own: they tell of a runtime that does not run.
 //!
 //! ```text
-//!  thread "alerts": every alerts.interval: count, or after 5 s recall -> Watch -> Bell -> webhooks, metrics, whoever listens
+//!  thread "alerts": every alerts.interval: count, or after 5 s recall -> Watch -> Bell, Board -> webhooks, metrics, whoever listens
 //!                   webhooks: POST
 //!  driver: Event::Pressure -----------------------------------------------> Bell
 //! ```
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config;
 use crate::error::Error;
 use crate::telemetry::Metrics;
-use crate::telemetry::alerts::{ALERTS, Bell, Watch, Webhook};
+use crate::telemetry::alerts::{ALERTS, Bell, Board, Watch, Webhook};
 
 /// How long it may take to count. After that what is known without counting has to do.
 const COUNT_WITHIN: Duration = Duration::from_secs(5);
@@ -49,13 +49,14 @@ impl Drop for Alarm {
 
 impl Alarm {
     /// Evaluates what is in sight, and tells everybody who listens to `bell`, and the webhooks of the
-    /// configuration.
+    /// configuration; `board` shows where every alert stands.
     ///
     /// # Errors
     /// [`Error::System`] when the system denies a runtime or a thread.
     pub(super) fn start(
         config: &config::Alerts,
         bell: Arc<Bell>,
+        board: Arc<Board>,
         metrics: &Arc<Metrics>,
         sight: Sight,
     ) -> Result<Self, Error> {
@@ -65,6 +66,7 @@ impl Alarm {
         };
         let webhooks: Vec<Arc<Webhook>> = config.webhooks.iter().map(webhook).collect();
         bell.listen(Arc::clone(metrics) as _);
+        bell.listen(Arc::clone(&board) as _);
         webhooks.iter().for_each(|webhook| bell.listen(Arc::clone(webhook) as _));
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -82,7 +84,7 @@ impl Alarm {
             }
             runtime.block_on(async {
                 tokio::select! {
-                    () = evaluate(every, &bell, &sight) => {}
+                    () = evaluate(every, (&bell, &board), &sight) => {}
                     () = stopped.cancelled() => {}
                 }
             });
@@ -97,7 +99,7 @@ impl Alarm {
 }
 
 /// Looks at every condition, for ever.
-async fn evaluate(every: Duration, bell: &Bell, sight: &Sight) {
+async fn evaluate(every: Duration, (bell, board): (&Bell, &Board), sight: &Sight) {
     let mut watch = Watch::new(&ALERTS);
     let began = Instant::now();
     let mut ticks = interval(every);
@@ -107,7 +109,9 @@ async fn evaluate(every: Duration, bell: &Bell, sight: &Sight) {
     loop {
         let now = ticks.tick().await;
         let text = see(sight, &mut hangs).await;
-        bell.ring(&watch.look(now.duration_since(began), Timestamp::now(), &text));
+        let changes = watch.look(now.duration_since(began), Timestamp::now(), &text);
+        board.post(watch.judged());
+        bell.ring(&changes);
         bell.look();
     }
 }

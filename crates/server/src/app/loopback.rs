@@ -64,8 +64,9 @@ struct State {
     stage: Stage,
     /// Why the last trial failed.
     failed: Option<String>,
-    /// When the last trial that succeeded ended: by the clock of timers, and by that of people.
+    /// When the last trial that succeeded ended, in milliseconds since 1970; none since the start.
     delivered: Option<u64>,
+    /// When the last trial ended, however it did.
     ended: Instant,
 }
 

@@ -45,7 +45,7 @@ impl Drop for Unwaited {
 }
 
 impl Operators {
-    /// Serves on this socket, which listens already.
+    /// Serves on this socket, which listens already, until it is told to finish; `stop` says so to whoever is connected.
     ///
     /// # Errors
     /// [`Error::System`] when the system denies a runtime or a thread.
@@ -53,7 +53,7 @@ impl Operators {
         socket: TcpListener,
         config: &Config,
         admin: Admin,
-        control: Arc<Control>,
+        (control, stop): (Arc<Control>, CancellationToken),
         login: Option<Arc<Operations>>,
     ) -> Result<Self, Error> {
         // Operators need few sockets, and a crowd there must not take the users' descriptors.
@@ -83,7 +83,7 @@ impl Operators {
                 return Err(error);
             }
         };
-        let stop = CancellationToken::new();
+        let web = config.web;
         let stopped = stop.clone();
         let (running, ended) = oneshot::channel();
         // A thread that the system denies drops what it was to own: then, too, nobody may wait for the runtime.
@@ -91,7 +91,7 @@ impl Operators {
         let serve = move || {
             let _running = running;
             let Some(runtime) = runtime.0.take() else { return };
-            runtime.block_on(listener.serve(api::admin(admin, control, login), stopped, LAST_ORDERS));
+            runtime.block_on(listener.serve(api::admin(admin, control, login, web), stopped, LAST_ORDERS));
             // A count of the records that hangs must not keep the process from its end.
             runtime.shutdown_background();
         };

@@ -19,13 +19,46 @@ use crate::telemetry::logs;
 /// Reads the configuration again, from where it came from.
 pub type Source = Box<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
 
+/// The configuration in force, for whoever looks.
+pub(super) struct Standing {
+    /// Held for an exchange alone: whoever stops the node, or asks for its configuration, must not wait for a file.
+    current: RwLock<(Arc<Loaded>, Arc<Config>)>,
+}
+
+impl Standing {
+    /// `config` is what `loaded` comes to.
+    pub(super) fn new(loaded: Arc<Loaded>, config: Config) -> Arc<Self> {
+        prepare(&loaded);
+        Arc::new(Self { current: RwLock::new((loaded, Arc::new(config))) })
+    }
+
+    /// With the place of every key. Does not block.
+    pub(super) fn loaded(&self) -> Arc<Loaded> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// Checked. Does not block.
+    pub(super) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    fn replace(&self, loaded: Loaded, config: Config) {
+        prepare(&loaded);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = (Arc::new(loaded), Arc::new(config));
+    }
+}
+
+/// Here and not where operators ask for them: their listener has one thread, on which nobody else is answered meanwhile.
+fn prepare(loaded: &Loaded) {
+    let _ = loaded.settings();
+}
+
 /// What is in force, and where a newer configuration comes from.
 pub(super) struct InForce {
     source: Source,
     /// Held while files are read, which may take for ever.
-    loaded: Mutex<Arc<Loaded>>,
-    /// Held for an exchange alone: whoever stops the node must not wait for a file.
-    config: RwLock<Arc<Config>>,
+    reading: Mutex<()>,
+    standing: Arc<Standing>,
     apply: Box<dyn Fn(&Config) + Send + Sync>,
 }
 
@@ -38,30 +71,22 @@ enum Refused {
 }
 
 impl InForce {
-    /// `config` is what `loaded` comes to. `apply` puts in force what can be at once, all of it each time.
+    /// `apply` puts in force what can be at once, all of it each time.
     pub(super) fn new(
-        loaded: Arc<Loaded>,
-        config: Config,
+        standing: Arc<Standing>,
         source: Source,
         apply: impl Fn(&Config) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        let (loaded, config) = (Mutex::new(loaded), RwLock::new(Arc::new(config)));
-        Arc::new(Self { source, loaded, config, apply: Box::new(apply) })
-    }
-
-    /// The configuration in force. Does not block.
-    pub(super) fn config(&self) -> Arc<Config> {
-        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::new(Self { source, reading: Mutex::new(()), standing, apply: Box::new(apply) })
     }
 
     /// Reads and compares; blocks on the files.
     fn reload(&self) {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.next(&loaded) {
+        let _turn = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.next(&self.standing.loaded()) {
             Ok((newer, config)) => {
                 (self.apply)(&config);
-                *loaded = Arc::new(newer);
-                *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+                self.standing.replace(newer, config);
                 tracing::info!("configuration read again, secrets and keys included");
             }
             Err(Refused::Wrong(error)) => {

@@ -8,11 +8,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lychgate_core::lease::Wish;
 use lychgate_core::{ConnectionId, Event, PingOutcome, SessionKey, UserId};
 
+use super::leases::Leases;
 use crate::agent::{Agent, Agents, Observed};
 use crate::driver::{Admitted, Driver, Effects};
-use crate::journal::{Entry, Follower};
+use crate::journal::{Anew, Entry, Follower};
 use crate::outbox::Frame;
 use crate::run::{RunChange, Surroundings};
 use crate::session::{Attach, Sessions};
@@ -26,6 +28,8 @@ pub(super) struct Wiring {
     pub(super) metrics: Arc<Metrics>,
     pub(super) bell: Arc<Bell>,
     pub(super) traces: Arc<Traces>,
+    /// Where sessions count together with those of other nodes.
+    pub(super) leases: Option<Arc<Leases>>,
 }
 
 impl Effects for Wiring {
@@ -48,6 +52,12 @@ impl Effects for Wiring {
 
     fn pinged(&self, outcome: PingOutcome) {
         self.metrics.on_ping(outcome);
+    }
+
+    fn wish(&self, wish: Wish) {
+        if let Some(leases) = &self.leases {
+            leases.wish(wish);
+        }
     }
 
     fn event(&self, event: &Event) {
@@ -78,6 +88,14 @@ impl Follower for Traced {
             Some("RUN_FINISHED" | "RUN_ERROR") => self.traces.delivering(key, deliver),
             _ => deliver(),
         }
+    }
+
+    fn behind(&self, key: &SessionKey) {
+        self.sessions.behind(key);
+    }
+
+    fn begun_anew(&self, what: Anew<'_>) {
+        self.sessions.begun_anew(what);
     }
 }
 

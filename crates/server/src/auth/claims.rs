@@ -134,7 +134,7 @@ mod tests {
         let identity = read(&names, &claims).unwrap();
         assert_eq!((identity.user.as_str(), identity.plan.as_deref()), ("ann", Some("pro")));
         assert_eq!(identity.agents.as_deref(), Some(&["a".into(), "b".into()][..]));
-        assert_eq!(*identity.groups, ["ops".into()]);
+        assert_eq!(*identity.groups, ["ops"].map(Box::<str>::from));
         assert_eq!(identity.expires, Some(NOW + 900));
     }
 

@@ -19,6 +19,8 @@ use crate::error::Error;
 
 const USER: &str = "demo";
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// What the programs that ask the admin listener read the key from.
+const KEY_VARIABLE: &str = "LYCHGATE_KEY";
 const API_KEY: &str = "OPENAI_API_KEY";
 
 #[derive(Debug, Args)]
@@ -108,7 +110,8 @@ fn how_to_try(ready: Ready, token: &str, key: &str, program: &str) -> String {
     let _ = writeln!(text, "Lychgate is ready: {url}   health and metrics: {admin}/metrics\n");
     let _ = writeln!(
         text,
-        "In a browser, under any name and without a password (for this demonstration and this machine alone): http://{}/\n",
+        "In a browser, under any name and without a password (for this demonstration and this machine alone): http://{}/\n\
+         The console, with the key below ({KEY_VARIABLE}): {admin}/console\n",
         ready.listen
     );
     let _ = writeln!(text, "A token for the user {USER:?}, valid for a day:\n\nexport TOKEN={token}\n");
@@ -122,7 +125,7 @@ fn how_to_try(ready: Ready, token: &str, key: &str, program: &str) -> String {
     }
     let _ = writeln!(
         text,
-        "\nWhat operators see (docs/admin.md):\n\nexport LYCHGATE_KEY={key}\n{program} explain --admin {admin}\n{program} doctor --admin {admin}\n\
+        "\nWhat operators see (docs/admin.md):\n\nexport {KEY_VARIABLE}={key}\n{program} explain --admin {admin}\n{program} doctor --admin {admin}\n\
          curl -H \"Authorization: Bearer $LYCHGATE_KEY\" {admin}/v1/admin/sessions"
     );
     let _ = writeln!(text, "\nWith Node.js (npm install ws):\n\nnode -e '{script}'\n\nCtrl-C ends it.");

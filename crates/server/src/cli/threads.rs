@@ -104,7 +104,11 @@ impl Place {
                 "journal.kind is \"memory\": such threads are in the gateway's process alone. Name a directory with --data."
                     .to_owned(),
             )),
-            JournalKind::Memory | JournalKind::Sqlite => Ok(journal.directory),
+            JournalKind::Redis if !named => Err(Error::Usage(
+                "journal.kind is \"redis\": such threads are in Redis, which this command does not read. Name a directory with --data."
+                    .to_owned(),
+            )),
+            JournalKind::Memory | JournalKind::Sqlite | JournalKind::Redis => Ok(journal.directory),
         }
     }
 

@@ -9,9 +9,9 @@ use serde::de::MapAccess;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use super::address::Address;
 use super::error::{Fault, not_zero};
 use super::secret::Outside;
-pub use super::value::Address;
 use super::value::{Secret, Span};
 
 mod remote;
@@ -307,7 +307,7 @@ fn url(key: String, value: Option<&Address>) -> Result<Address, Fault> {
     address(key, value, NEEDS_URL, form)
 }
 
-/// An http or https address without a password in it: the address, but for its query, is printed and logged.
+/// An http or https address without a password in it. An error quotes no more of it than may be shown.
 fn address(key: String, value: Option<&Address>, remedy: &str, form: &str) -> Result<Address, Fault> {
     let text = required(key.clone(), value.map(Address::as_str), remedy)?;
     let uri = text.parse::<http::Uri>().ok();

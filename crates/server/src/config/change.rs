@@ -53,7 +53,7 @@ impl fmt::Display for Change {
     }
 }
 
-fn is_at_once(key: &str) -> bool {
+pub(super) fn is_at_once(key: &str) -> bool {
     let is_named = |name: &&str| match name.ends_with('.') {
         true => key.starts_with(*name),
         false => key == *name,
@@ -111,7 +111,7 @@ fn lay(old: &toml::Table, new: &toml::Table, parent: &str) -> toml::Table {
 }
 
 /// Every key with its sections that is no section.
-fn leaves(table: &toml::Table) -> BTreeMap<String, toml::Value> {
+pub(super) fn leaves(table: &toml::Table) -> BTreeMap<String, toml::Value> {
     fn collect(table: &toml::Table, parent: &str, into: &mut BTreeMap<String, toml::Value>) {
         for (name, value) in table {
             let key = format!("{parent}{name}");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
@@ -15,9 +16,10 @@ use super::secret::Outside;
 use super::sources::Sources;
 use super::tls::Occasion;
 use super::{
-    Config, ConfigError, Journal, Place, admin, agents, alerts, auth, explain, forecast, journal, limits, log, login,
-    remediation, runs, server, traces, websocket,
+    Config, ConfigError, Journal, Place, admin, agents, alerts, auth, cluster, explain, forecast, journal, limits, log,
+    login, overview, remediation, runs, server, traces, web, websocket,
 };
+use crate::wire::admin::Setting;
 
 const ENVIRONMENT_PREFIX: &str = "LYCHGATE__";
 /// A configuration has a few hundred lines; what is larger is another file, named by mistake.
@@ -43,6 +45,7 @@ pub fn load(sources: Sources) -> Result<Loaded, ConfigError> {
     }
     let mut loaded = layers.finish(sources.environment)?;
     loaded.raw.login.is_demo = sources.is_demo;
+    loaded.file = sources.file;
     Ok(loaded)
 }
 
@@ -53,6 +56,9 @@ pub struct Loaded {
     table: toml::Table,
     places: BTreeMap<String, Place>,
     environment: BTreeMap<OsString, OsString>,
+    file: Option<PathBuf>,
+    /// Made when they are first asked for.
+    settings: OnceLock<Vec<Setting>>,
 }
 
 impl Loaded {
@@ -90,7 +96,7 @@ impl Loaded {
     /// # Errors
     /// As [`Self::check`].
     pub fn journal(&self) -> Result<Journal, ConfigError> {
-        self.raw.journal.check().map_err(|fault| self.located(fault))
+        self.raw.journal.check_without_secrets().map_err(|fault| self.located(fault))
     }
 
     /// Where `key` (with its sections) got its value; of one that was not said, where the nearest of its sections was.
@@ -103,6 +109,7 @@ impl Loaded {
     /// Uses this secret instead of whatever source was configured.
     pub(crate) fn set_jwt_secret(&mut self, flag: &str, secret: String) {
         self.raw.auth.set_secret(secret);
+        self.settings.take();
         self.places.insert("auth.jwt.secret".to_owned(), Place::Argument(flag.to_owned()));
     }
 
@@ -121,6 +128,7 @@ impl Loaded {
         let layers = Layers { table, places: newer.places.clone() };
         let mut loaded = layers.finish(newer.environment.clone())?;
         loaded.raw.login.is_demo = newer.raw.login.is_demo;
+        loaded.file.clone_from(&newer.file);
         Ok(loaded)
     }
 
@@ -137,6 +145,19 @@ impl Loaded {
     #[must_use]
     pub fn to_toml(&self) -> String {
         toml::to_string(&self.raw).expect("sections of text, numbers and lists always serialise")
+    }
+
+    /// Every key that has a value: what it is, what it would be by itself, and who said so. Secrets are masked. The first call
+    /// reads the defaults for it, which takes milliseconds; every other one is free.
+    #[must_use]
+    pub fn settings(&self) -> &[Setting] {
+        self.settings.get_or_init(|| overview::settings(self))
+    }
+
+    /// The file that was read, where one was.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     fn located(&self, fault: Fault) -> ConfigError {
@@ -184,10 +205,12 @@ pub(super) struct Raw {
     agents: agents::RawAgents,
     runs: runs::RawRuns,
     journal: journal::RawJournal,
+    cluster: cluster::RawCluster,
     alerts: alerts::RawAlerts,
     log: log::RawLog,
     explain: explain::RawExplain,
     traces: traces::RawTraces,
+    web: web::RawWeb,
 }
 
 impl Raw {
@@ -212,8 +235,10 @@ impl Raw {
             log: self.log.check()?,
             explain: self.explain.check()?,
             traces: self.traces.check(&outside)?,
+            web: self.web.check(),
             runs: self.runs.check()?,
-            journal: self.journal.check()?,
+            journal: self.journal.check(&outside)?,
+            cluster: self.cluster.check(&outside)?,
             admin: self.admin.check()?,
             remediation,
             agents,
@@ -296,7 +321,7 @@ impl Layers {
         let table = self.table;
         let raw = Raw::deserialize(table.clone())
             .map_err(|error| ConfigError::Syntax { place: Place::Default, why: error.message().to_owned() })?;
-        Ok(Loaded { raw, table, places: self.places, environment })
+        Ok(Loaded { raw, table, places: self.places, environment, file: None, settings: OnceLock::new() })
     }
 }
 

@@ -9,11 +9,13 @@
 //!                                                              ranges, contradictions, secrets
 //! ```
 
+mod address;
 mod admin;
 pub mod agents;
 mod alerts;
 mod auth;
 pub mod change;
+mod cluster;
 mod error;
 mod explain;
 mod forecast;
@@ -22,6 +24,8 @@ mod limits;
 mod load;
 mod log;
 mod login;
+mod overview;
+mod redis;
 pub mod reference;
 mod remediation;
 mod runs;
@@ -31,11 +35,14 @@ mod sources;
 mod tls;
 mod traces;
 pub(crate) mod value;
+mod web;
 mod websocket;
 
+pub use address::Address;
 pub use admin::{Admin, AdminKey, Role};
 pub use alerts::{Alerts, Severity, Webhook, WebhookKind};
 pub use auth::{Algorithm, Auth, ClaimNames, Issuer, Jwt, KeySource, MIN_SECRET_BYTES, PublicKey};
+pub use cluster::{Cluster, Redis};
 pub use error::{ConfigError, Contradiction, Place};
 pub use explain::Explain;
 pub use journal::{Durability, Journal, JournalKind};
@@ -43,13 +50,14 @@ pub use limits::Liveness;
 pub use load::{Loaded, load};
 pub use log::{Log, LogFormat, Storm};
 pub use login::{Login, Provider};
+pub use redis::RedisUrl;
 pub use remediation::{ALERTS, Acting, Action, Remediation, Rule, USER_ALERTS};
 pub use runs::Runs;
 pub use server::{Environment, ForwardedHeader, PublicUrl, Server};
 pub use sources::{Argument, Sources};
 pub use tls::{Tls, TlsFault, TlsFiles};
 pub use traces::{Collector, Parents, Traces};
-pub use value::Address;
+pub use web::Web;
 pub use websocket::WebSocket;
 
 /// Everything that `lychgate serve` needs, checked.
@@ -81,6 +89,8 @@ pub struct Config {
     pub runs: Runs,
     /// Where events are kept.
     pub journal: Journal,
+    /// Whether other nodes share the limits of users.
+    pub cluster: Cluster,
     /// Who is told when something is wrong.
     pub alerts: Alerts,
     /// What is written to standard error.
@@ -89,6 +99,8 @@ pub struct Config {
     pub explain: Explain,
     /// Where traces go.
     pub traces: Traces,
+    /// Which pages are served.
+    pub web: Web,
 }
 
 impl Config {

@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
+use super::address::Address;
 use super::error::{Fault, in_range};
 use super::secret::Outside;
 use super::value::{MASK, Span};
@@ -43,7 +44,7 @@ pub struct Collector {
 }
 
 impl fmt::Debug for Collector {
-    /// An address may hold a key in its query, and a header may be one.
+    /// An address may hold a key in its path or query, and a header may be one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Collector").field("host", &self.endpoint.host_str()).field("headers", &MASK).finish()
     }
@@ -66,7 +67,7 @@ pub enum Parents {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawTraces {
     #[serde(skip_serializing_if = "Option::is_none")]
-    endpoint: Option<String>,
+    endpoint: Option<Address>,
     #[serde(skip_serializing_if = "Option::is_none")]
     headers_env: Option<String>,
     ratio: f64,
@@ -118,7 +119,7 @@ impl RawTraces {
         if cfg!(not(feature = "otlp")) {
             return wrong("is set, and this program was built without `otlp`");
         }
-        let endpoint = match Url::parse(endpoint) {
+        let endpoint = match Url::parse(endpoint.as_str()) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => url,
             Ok(_) | Err(_) => return wrong("is no address that starts with http:// or https://"),
         };

@@ -1,6 +1,5 @@
 //! Values that a file spells as text: durations with a unit, and secrets that nobody prints.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -89,45 +88,6 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// The address of a backend. Its query is never printed, neither by `Debug` nor by `lychgate config`: some backends want
-/// their key there.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Address(String);
-
-impl Address {
-    /// All of it, to ask the backend.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    fn printed(&self) -> Cow<'_, str> {
-        match self.0.split_once('?') {
-            None => Cow::Borrowed(&self.0),
-            Some((before, _)) => Cow::Owned(format!("{before}?{MASK}")),
-        }
-    }
-}
-
-impl From<&str> for Address {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.printed())
-    }
-}
-
-impl Serialize for Address {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.printed())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,14 +126,6 @@ mod tests {
         let secret = Secret("hunter2hunter2".into());
         assert_eq!(format!("{secret:?}"), MASK);
         assert_eq!(serde_json::to_value(&secret).unwrap(), MASK);
-    }
-
-    #[test]
-    fn the_query_of_an_address_is_printed_by_nothing() {
-        let address: Address = toml::Value::from("https://h/v1?key=geheim").try_into().unwrap();
-        assert_eq!(address.as_str(), "https://h/v1?key=geheim");
-        assert_eq!(serde_json::to_value(&address).unwrap(), format!("https://h/v1?{MASK}"));
-        assert_eq!(format!("{address:?}"), format!("\"https://h/v1?{MASK}\""));
     }
 
     #[test]

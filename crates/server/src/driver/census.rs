@@ -30,6 +30,12 @@ impl Driver {
         census
     }
 
+    /// Users with any record on this node. One shard is locked at a time, for a moment.
+    #[must_use]
+    pub fn user_count(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).gate.user_count()).sum()
+    }
+
     /// What [`Driver::usage`] says; none where somebody holds the lock of this user's shard at this moment. Does not wait.
     #[must_use]
     pub fn usage_now(&self, user: &UserId) -> Option<Usage> {

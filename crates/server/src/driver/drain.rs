@@ -9,7 +9,7 @@ use super::{Admitted, Driver, Shard};
 use crate::close::{Closing, ErrorCode, retry_after};
 use crate::outbox::Frame;
 use crate::sink::Line;
-use crate::wire::{self, Notice};
+use crate::wire::{self, Notice, millis};
 
 impl Driver {
     /// Acts on every output in order; the events are left for the caller, who notes them and tells them without the lock.
@@ -18,6 +18,7 @@ impl Driver {
         while let Some(output) = shard.gate.poll_output() {
             match output {
                 Output::Event(event) => events.push(event),
+                Output::Wish(wish) => self.effects.wish(wish),
                 Output::Connected { user, connection, superseded: _, expires, usage } => {
                     let Some(link) = shard.links.get(&connection) else { continue };
                     let hello = wire::Server::Hello {
@@ -25,7 +26,7 @@ impl Driver {
                         user: user.as_str(),
                         ping: millis(self.greeting.ping_interval),
                         window: self.greeting.window,
-                        expires_in: expires.map(|at| at.since(now).as_secs()),
+                        expires_in: expires.map(|at| seconds_left(at.since(now))),
                         limits: usage.into(),
                     };
                     say(&*link.line, &hello);
@@ -72,7 +73,7 @@ impl Driver {
                     say_to(shard, connection, &wire::Server::Notice(Notice::Limit(usage.into())));
                 }
                 Output::Expiring { connection, expires_in } => {
-                    let notice = Notice::Expiring { expires_in: expires_in.as_secs() };
+                    let notice = Notice::Expiring { expires_in: seconds_left(expires_in) };
                     say_to(shard, connection, &wire::Server::Notice(notice));
                 }
             }
@@ -113,8 +114,9 @@ fn spread_time(retry_in: Duration, connection: ConnectionId) -> Duration {
     retry_in / 2 + retry_in * connection.share_of(1_000) / 1_000
 }
 
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// Whole seconds, a begun one counted: whoever is in the last second of his token is not told that it is over.
+fn seconds_left(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 pub(super) fn say_to(shard: &Shard, connection: ConnectionId, message: &wire::Server<'_>) {

@@ -184,6 +184,28 @@ fn position(messages: &[Arc<Message>], id: &str) -> Option<usize> {
     messages.iter().rposition(|message| message.id == id)
 }
 
+/// How many of the oldest messages are too many. `bytes` is at least what all of them have.
+pub(super) fn surplus(messages: &[Arc<Message>], max_messages: usize, max_bytes: usize, bytes: u64) -> usize {
+    let mut gone = messages.len().saturating_sub(max_messages);
+    if bytes > max_bytes as u64 {
+        let mut room = max_bytes;
+        let fits = |message: &&Arc<Message>| {
+            let size = serde_json::to_string(message).map_or(0, |json| json.len());
+            let fits = size <= room;
+            room = room.saturating_sub(size);
+            fits
+        };
+        // The last one stays, however long it is: a thread never forgets what was said just now.
+        let kept = messages.iter().rev().take_while(fits).count().max(1);
+        gone = gone.max(messages.len().saturating_sub(kept));
+    }
+    if gone > 0 {
+        // Models refuse a history that begins with the result of a call that it does not show.
+        gone += messages[gone..].iter().take_while(|message| message.role == "tool").count();
+    }
+    gone
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

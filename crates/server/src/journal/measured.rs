@@ -87,6 +87,10 @@ impl Journal for Measured {
         self.journal.unfinished(limit)
     }
 
+    fn abandoned(&self, limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>> {
+        self.journal.abandoned(limit)
+    }
+
     fn trouble(&self) -> Option<String> {
         self.journal.trouble()
     }
@@ -97,6 +101,14 @@ impl Journal for Measured {
 
     fn bytes(&self) -> u64 {
         self.journal.bytes()
+    }
+
+    fn attend(&self, key: &SessionKey) {
+        self.journal.attend(key);
+    }
+
+    fn leave(&self, key: &SessionKey) {
+        self.journal.leave(key);
     }
 
     fn follow(&self, follower: Arc<dyn Follower>) {

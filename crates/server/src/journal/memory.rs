@@ -326,14 +326,7 @@ impl Memory {
     fn messages_now(&self, key: &SessionKey, before: Option<&str>, limit: usize) -> MessagePage {
         let Some(thread) = self.find(key) else { return MessagePage::default() };
         let log = lock(&thread);
-        let mut messages = log.history().messages;
-        let end = match before {
-            None => messages.len(),
-            Some(id) => messages.iter().position(|message| message.id == id).unwrap_or(0),
-        };
-        messages.truncate(end);
-        let start = end.saturating_sub(limit);
-        MessagePage { messages: messages.split_off(start), more: end > 0 && (start > 0 || log.has_more()) }
+        MessagePage::of(log.history().messages, log.has_more(), before, limit)
     }
 
     fn snapshot_now(&self, key: &SessionKey) -> Snapshot {

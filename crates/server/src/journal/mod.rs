@@ -20,6 +20,7 @@ pub mod fold;
 mod measured;
 pub mod memory;
 mod merge;
+pub mod redis;
 pub mod sqlite;
 
 pub use measured::Measured;
@@ -117,6 +118,19 @@ pub struct MessagePage {
     pub more: bool,
 }
 
+impl MessagePage {
+    /// The last `limit` of all `messages` before the one with the id `before`; `more` says whether there are older ones.
+    fn of(mut messages: Vec<Arc<Message>>, more: bool, before: Option<&str>, limit: usize) -> Self {
+        let end = match before {
+            None => messages.len(),
+            Some(id) => messages.iter().position(|message| message.id == id).unwrap_or(0),
+        };
+        messages.truncate(end);
+        let start = end.saturating_sub(limit);
+        Self { messages: messages.split_off(start), more: end > 0 && (start > 0 || more) }
+    }
+}
+
 /// Why the log did not take or give something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
@@ -126,8 +140,8 @@ pub enum JournalError {
     /// The events after this offset are gone: read a snapshot instead.
     #[error("the journal no longer holds the events after this offset; the oldest it can continue from is {0}")]
     Trimmed(u64),
-    /// The thread was deleted while its run was in flight; what that run still says belongs nowhere. The start of another
-    /// run makes the thread anew.
+    /// The thread was deleted, or its run ended by another node, while the run was in flight; what that run still says
+    /// belongs nowhere. The start of another run makes the thread anew.
     #[error("the thread was deleted")]
     Gone,
 }
@@ -140,6 +154,26 @@ pub type JournalFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, JournalErr
 pub trait Follower: Send + Sync + 'static {
     /// These entries are in the log now.
     fn appended(&self, key: &SessionKey, entries: &[Entry]);
+
+    /// There may be more in the log of this thread than was told: whoever needs it reads it. For what others appended.
+    fn behind(&self, key: &SessionKey) {
+        let _ = key;
+    }
+
+    /// What was read before stands in another log now (R19): whoever was given some of it has to start over. Only a journal
+    /// that can lose what others keep for it says so.
+    fn begun_anew(&self, what: Anew<'_>) {
+        let _ = what;
+    }
+}
+
+/// What is another log than before.
+#[derive(Clone, Copy, Debug)]
+pub enum Anew<'a> {
+    /// The log of this thread: it starts at its first offset again.
+    Thread(&'a SessionKey),
+    /// Any log.
+    Everything,
 }
 
 /// A log per thread.
@@ -184,6 +218,14 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// the answer until its end is appended.
     fn unfinished(&self, limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>>;
 
+    /// Runs that are open in the log although nobody drives them any more, at most `limit`: those of other nodes that are
+    /// gone. Asked again and again while this node serves; each is in the answer until its end is appended. A journal of
+    /// one node knows of none.
+    fn abandoned(&self, limit: usize) -> JournalFuture<'_, Vec<(SessionKey, RunId)>> {
+        let _ = limit;
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     /// Why nothing can be appended at the moment, in words for operators; none when all is well. Does not block.
     fn trouble(&self) -> Option<String>;
 
@@ -194,6 +236,17 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
 
     /// What it takes: of memory, or of its file with what is not yet written back. May ask the file system.
     fn bytes(&self) -> u64;
+
+    /// Somebody attends this thread from here on: a journal that others write to as well tells the follower when they do
+    /// ([`Follower::behind`]). Does not block.
+    fn attend(&self, key: &SessionKey) {
+        let _ = key;
+    }
+
+    /// Nobody attends this thread any more. Does not block.
+    fn leave(&self, key: &SessionKey) {
+        let _ = key;
+    }
 
     /// Sets the one follower; called once, at assembly.
     fn follow(&self, follower: Arc<dyn Follower>);

@@ -16,7 +16,7 @@ use super::end::{End, cut_off, panicked};
 use super::open_items::OpenItems;
 use super::orders::{Orders, Why};
 use super::publish::MAX_WAITING;
-use super::{StartRun, events, refuse_saying};
+use super::{StartRun, events, refuse_saying, say_ended};
 use crate::agent::{Agent, EventStream, RunRequest};
 use crate::close::ErrorCode;
 use crate::journal::{Journal, JournalError, Snapshot};
@@ -94,7 +94,10 @@ async fn accept(held: &mut Held, start: &mut StartRun, orders: &Orders) -> Optio
         }
     };
     let messages = match read.await {
-        Ok(None) => return None,
+        Ok(None) => {
+            say_ended(start, orders);
+            return None;
+        }
         Ok(Some(snapshot)) => with_new_messages(snapshot, &mut start.input),
         Err(error) => {
             refuse_unwritten(start, orders, &error);

@@ -112,10 +112,10 @@ impl Run<'_> {
         }
     }
 
-    /// The thread was deleted under the run, and an end would have no beginning.
+    /// The thread was deleted under the run, or another node ended it: an end would have no beginning.
     fn has_nothing_to_end(&self) -> bool {
         self.log(RunStep::Deleted);
-        self.tell("This conversation was deleted while its answer was being written.");
+        self.tell("This conversation was deleted, or its answer was ended elsewhere, while it was being written.");
         true
     }
 

@@ -8,8 +8,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use crate::agent::AgentError;
-use crate::wire::RunInput;
 use crate::wire::event::Event;
+use crate::wire::{RunInput, millis};
 
 /// Longest text of a RUN_ERROR; a backend's own words may be a whole page.
 const MAX_MESSAGE_CHARS: usize = 1_024;
@@ -60,7 +60,7 @@ pub(super) fn failed(error: &AgentError) -> Event {
     };
     let mut event = json!({"type": "RUN_ERROR", "code": error.code, "message": message});
     if let Some(after) = error.retry_after {
-        let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        let after = millis(after);
         event["metadata"] = json!({"lychgate": {"retry_in": after}});
     }
     Event::build(&event)

@@ -30,8 +30,10 @@ impl Runs {
                 break;
             }
             for (key, run) in unfinished {
-                match self.end_left_open(&key, &run).await {
+                match self.end_left_open(&key, &run, &restarted()).await {
                     Ok(()) => ended += 1,
+                    // Another node was faster.
+                    Err(JournalError::Gone) => {}
                     Err(error) => {
                         tracing::error!(%key, %run, %error, "a run that the former process left open cannot be ended");
                         left.insert(key);
@@ -45,7 +47,22 @@ impl Runs {
         Ok(ended)
     }
 
-    async fn end_left_open(&self, key: &SessionKey, run: &RunId) -> Result<(), JournalError> {
+    /// Ends every run that nobody drives any more, because its node is gone, with RUN_ERROR `node_lost`. Call it again and
+    /// again; it is nothing to do with a journal of one node. Where two nodes do so at once, the second one ends nothing.
+    pub async fn end_abandoned(&self) {
+        let abandoned = match self.journal.abandoned(RUNS).await {
+            Ok(abandoned) => abandoned,
+            Err(error) => return tracing::debug!(%error, "whether runs were abandoned is not known"),
+        };
+        for (key, run) in abandoned {
+            match self.end_left_open(&key, &run, &lost()).await {
+                Ok(()) | Err(JournalError::Gone) => {}
+                Err(error) => tracing::warn!(%key, %run, %error, "a run of a node that is gone cannot be ended yet"),
+            }
+        }
+    }
+
+    async fn end_left_open(&self, key: &SessionKey, run: &RunId, why: &AgentError) -> Result<(), JournalError> {
         let mut open = OpenItems::default();
         let mut after = self.journal.snapshot(key).await?.cut;
         loop {
@@ -56,13 +73,25 @@ impl Runs {
                 Some(_) | None => break,
             }
         }
-        let whole = open.closers().chain([events::failed(&restarted())]).collect();
-        if self.journal.append(key, whole).await.is_err() {
+        let whole = open.closers().chain([events::failed(why)]).collect();
+        match self.journal.append(key, whole).await {
+            Ok(_) => {}
+            Err(JournalError::Gone) => return Err(JournalError::Gone),
             // A log at its bound takes a small end.
-            self.journal.append(key, vec![events::failed(&restarted())]).await?;
+            Err(JournalError::Unavailable(_) | JournalError::Trimmed(_)) => {
+                self.journal.append(key, vec![events::failed(why)]).await?;
+            }
         }
-        tracing::info!(%key, %run, "a run was left open by the former process");
+        tracing::info!(%key, %run, code = why.code, "a run that was left open has its end");
         Ok(())
+    }
+}
+
+fn lost() -> AgentError {
+    AgentError {
+        code: "node_lost".to_owned(),
+        message: "The machine that wrote this answer is gone; what was written until then is here.".to_owned(),
+        retry_after: None,
     }
 }
 

@@ -10,6 +10,8 @@ use crate::journal::memory::Memory;
 use crate::sink::recorder::Recorder;
 use crate::wire::event::Event;
 
+mod across_nodes;
+
 const WINDOW: u64 = 512;
 
 fn key() -> SessionKey {

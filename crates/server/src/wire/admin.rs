@@ -7,9 +7,15 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 mod explain;
+mod live;
+mod overview;
 mod sessions;
 
 pub use explain::{Decision, DecisionPage, Explained, Told};
+pub use live::{AgentSample, Bands, Live, NodeName, Sample};
+pub use overview::{
+    AgentError, AgentList, AgentRow, AlertList, AlertState, FirstEvent, Me, NodeView, Setting, UserPage, UserRow,
+};
 pub use sessions::{Connection, HealthReason, LentLimit, Listed, Session, User};
 
 /// Now or a while ago, as these routes tell times.
@@ -22,6 +28,7 @@ pub fn rfc3339(unix_ms: u64) -> String {
 /// What every refusal says.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"type": "error", "code": "bad_frame", "message": "`level` must be ..."}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Error {
     /// `error`
     #[serde(rename = "type")]
@@ -38,6 +45,7 @@ pub struct Error {
 /// Sessions that were ended.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"ended": ["105945141827451681156:t1"]}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Ended {
     /// Their isolation keys.
     pub ended: Vec<String>,
@@ -46,6 +54,7 @@ pub struct Ended {
 /// What a revocation closed on this node.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"closed": 2, "ended": ["ann:t1"]}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Revoked {
     /// Connections that were told and closed.
     pub closed: usize,
@@ -57,6 +66,7 @@ pub struct Revoked {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"user": "105945141827451681156", "issued_before": "2026-11-21T12:00:00Z"}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Revoke {
     /// The id of one token (its claim `jti`), at most 256 bytes.
     pub jti: Option<String>,
@@ -71,6 +81,7 @@ pub struct Revoke {
 /// How far to reclaim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Level {
     /// What is known to be gone.
     Conservative,
@@ -86,6 +97,7 @@ pub enum Level {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"level": "aggressive"}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Reclaim {
     /// How far to go.
     pub level: Level,
@@ -95,6 +107,7 @@ pub struct Reclaim {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"evicted": [{"key": "ann:t1", "thread": "t1", "level": "aggressive",
     "evidence": {"missed_pings": 0, "missed_probes": 2, "silent_for": 61000}}], "used": 19, "limit": 20}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Reclaimed {
     /// In the order in which they went.
     pub evicted: Vec<Evicted>,
@@ -106,6 +119,7 @@ pub struct Reclaimed {
 
 /// A session that was reclaimed.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Evicted {
     /// Its isolation key.
     pub key: String,
@@ -119,6 +133,7 @@ pub struct Evicted {
 
 /// What is known of a connection, and what it was judged by.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Evidence {
     /// Heartbeats in a row without an answer.
     pub missed_pings: u32,
@@ -137,6 +152,7 @@ pub struct Evidence {
     pub blocked_for: Option<u64>,
     /// Bytes that waited when it was last asked.
     #[serde(default, skip_serializing_if = "super::is_zero")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
     pub queued_bytes: u32,
     /// Milliseconds in which the peer's kernel acknowledged nothing while bytes were in flight.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,6 +178,7 @@ impl From<&lychgate_core::Evidence> for Evidence {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"max_sessions": 40, "for": "2h"}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Lend {
     /// Sessions that the user may hold, 1 to 1,000.
     pub max_sessions: usize,
@@ -173,6 +190,7 @@ pub struct Lend {
 /// The limit in force for a user.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"used": 20, "limit": 40, "until": "2026-11-21T12:00:00.000Z"}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct LimitInForce {
     /// Sessions that he holds.
     pub used: usize,
@@ -186,6 +204,7 @@ pub struct LimitInForce {
 /// The drain was asked for; it takes up to `server.drain_timeout`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"draining": true}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Draining {
     /// Always.
     pub draining: bool,
@@ -195,6 +214,7 @@ pub struct Draining {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"user": "ann", "thread": "t1", "key": "order-17-shipped",
     "events": [{"type": "CUSTOM", "name": "order", "value": "shipped"}]}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct PublishBody {
     /// Whose.
     pub user: String,
@@ -203,6 +223,7 @@ pub struct PublishBody {
     /// Names this publication for good, 1 to 256 bytes.
     pub key: String,
     /// 1 to 256 AG-UI events, none of which is a RUN_* event.
+    #[cfg_attr(test, ts(type = "unknown[]"))]
     pub events: Vec<serde_json::Value>,
 }
 
@@ -211,6 +232,7 @@ pub struct PublishBody {
 #[schema(example = json!({"entries": [{"id": 7, "at": "2026-11-21T12:00:00.000Z", "request": "req_5f0d7bd2c5a9425f8a7c0a3e2a1b4c6d",
     "operator": "key:ops", "action": "evict", "user": "ann", "thread": "t1", "parameters": {}, "outcome": "done",
     "result": {"ended": ["ann:t1"]}}], "next": 7}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct AuditPage {
     /// Newest first, or with `after` oldest first.
     pub entries: Vec<AuditEntry>,
@@ -221,6 +243,7 @@ pub struct AuditPage {
 
 /// One entry of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct AuditEntry {
     /// Rises with every entry.
     pub id: u64,
@@ -240,11 +263,13 @@ pub struct AuditEntry {
     pub thread: Option<String>,
     /// What was asked for beside it.
     #[schema(value_type = Object)]
+    #[cfg_attr(test, ts(type = "unknown"))]
     pub parameters: Box<RawValue>,
     /// `done`, `failed`, `refused`, `begun`; of a rule `dry_run` or `held`; or `unknown` where the process died before it was over.
     pub outcome: String,
     /// What was answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
+    #[cfg_attr(test, ts(optional, type = "unknown"))]
     pub result: Option<Box<RawValue>>,
 }

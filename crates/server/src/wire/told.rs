@@ -20,6 +20,8 @@ pub enum Told<'a> {
     Queued(Queued),
     /// The run waits for the one before it.
     RunQueued(RunQueued),
+    /// The run is over already.
+    RunEnded,
     /// The node is being drained: come back, elsewhere.
     Reconnect(Advice),
     /// Hello, pings, and advice that may be ignored.
@@ -141,6 +143,7 @@ impl<'a> Told<'a> {
             ("error", _) => Self::Error(serde_json::from_slice(payload)?),
             ("notice", Some("queued")) => Self::Queued(serde_json::from_slice(payload)?),
             ("notice", Some("run_queued")) => Self::RunQueued(serde_json::from_slice(payload)?),
+            ("notice", Some("run_ended")) => Self::RunEnded,
             ("notice", Some("reconnect")) => Self::Reconnect(serde_json::from_slice(payload)?),
             _ => Self::Other,
         })
@@ -185,6 +188,9 @@ mod tests {
         let text = Server::Notice(Notice::RunQueued { thread: "t1", run: "r1", position: 3 }).to_json();
         let Told::RunQueued(read) = Told::parse(text.as_bytes()).unwrap() else { panic!("{text}") };
         assert_eq!(read.position, 3);
+
+        let text = Server::Notice(Notice::RunEnded { thread: "t1", run: "r1" }).to_json();
+        assert!(matches!(Told::parse(text.as_bytes()).unwrap(), Told::RunEnded));
 
         let text = Server::Notice(Notice::Reconnect { why: "draining", retry_in: 700, deadline: 9_000 }).to_json();
         let Told::Reconnect(read) = Told::parse(text.as_bytes()).unwrap() else { panic!("{text}") };

@@ -7,11 +7,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use http::header::{HeaderMap, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use http::header::ORIGIN;
 use http::{Request, StatusCode};
 
 use super::chat::{Chat, Introduction, Services};
-use super::upgrade::{Rejection, Upgrade, items};
+use super::upgrade::{Rejection, Upgrade};
 use crate::auth::{Access, Identity, Shown};
 use crate::close::ErrorCode;
 use crate::config;
@@ -49,7 +49,7 @@ async fn connect(State(door): State<Door>, mut request: Request<Body>) -> Respon
         return foreign_origin(&refused.to_string());
     }
     let arrival = door.services.traces.arrival(headers);
-    let introduction = match speaks_another_version(headers, upgrade.protocol()) {
+    let introduction = match upgrade.speaks_another_version() {
         true => Introduction::WrongVersion,
         false => {
             let token = upgrade.take_bearer();
@@ -78,13 +78,6 @@ async fn introduce(services: &Services, shown: Shown<'_>, visitor: &Visitor) -> 
             Introduction::Failed(error)
         }
     }
-}
-
-/// A client that names subprotocols, but none that we speak, would misunderstand every frame. One that names none (a
-/// tool on a command line) is taken at its word.
-fn speaks_another_version(headers: &HeaderMap, agreed: Option<&str>) -> bool {
-    agreed.is_none()
-        && items(headers, &SEC_WEBSOCKET_PROTOCOL).any(|protocol| !protocol.starts_with("lychgate.bearer."))
 }
 
 fn foreign_origin(message: &str) -> Response {

@@ -56,7 +56,12 @@ impl Upgrade {
             return Err(Rejection::Version);
         }
         let accept = accept(headers).ok_or(Rejection::Key)?;
-        let protocols: Vec<&str> = items(headers, &header::SEC_WEBSOCKET_PROTOCOL).collect();
+        let protocols: Vec<&str> =
+            items(headers, &header::SEC_WEBSOCKET_PROTOCOL).filter(|item| !item.is_empty()).collect();
+        // What is no subprotocol is never echoed: it may be made to look like something else (RFC 6455, section 4.1).
+        if !protocols.iter().all(|protocol| protocol.starts_with(BEARER) || is_token(protocol)) {
+            return Err(Rejection::Protocol);
+        }
         let protocol = offered.iter().copied().find(|ours| protocols.contains(ours));
         // A browser fails a handshake that takes none of its subprotocols, and never reads the close that says why: one
         // that speaks only others has the first of them echoed (hazard R10).
@@ -71,6 +76,13 @@ impl Upgrade {
     #[must_use]
     pub fn protocol(&self) -> Option<&'static str> {
         self.protocol
+    }
+
+    /// Whether the client names subprotocols, but none that we speak: it would misunderstand every frame. One that names none (a
+    /// tool on a command line) is taken at its word.
+    #[must_use]
+    pub fn speaks_another_version(&self) -> bool {
+        self.protocol.is_none() && self.echo.is_some()
     }
 
     /// The token that came as subprotocol `lychgate.bearer.<JWT>`.
@@ -140,6 +152,8 @@ pub enum Rejection {
     Version,
     /// `Sec-WebSocket-Key` is missing, double, or not 16 bytes in base64: 400.
     Key,
+    /// `Sec-WebSocket-Protocol` names something that is no subprotocol: 400.
+    Protocol,
     /// It came through a listener that is not ours; our mistake: 500.
     Listener,
 }
@@ -151,14 +165,14 @@ impl Rejection {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotWebSocket | Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::Key => StatusCode::BAD_REQUEST,
+            Self::Key | Self::Protocol => StatusCode::BAD_REQUEST,
             Self::Listener => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     fn code(self) -> &'static str {
         match self {
-            Self::Method | Self::NotWebSocket | Self::Key => "bad_request",
+            Self::Method | Self::NotWebSocket | Self::Key | Self::Protocol => "bad_request",
             Self::Version => "unsupported_version",
             Self::Listener => "internal",
         }
@@ -170,6 +184,7 @@ impl Rejection {
             Self::NotWebSocket => "This address speaks WebSocket: connect with a WebSocket client.",
             Self::Version => "Only WebSocket version 13 is spoken here.",
             Self::Key => "The Sec-WebSocket-Key header must be 16 bytes in base64.",
+            Self::Protocol => "The Sec-WebSocket-Protocol header must be a list of tokens, such as lychgate.v1.",
             Self::Listener => "This server cannot upgrade the connection.",
         }
     }
@@ -180,7 +195,7 @@ impl Rejection {
             Self::Method => Some((header::ALLOW, HeaderValue::from_static("GET"))),
             Self::NotWebSocket => Some((header::UPGRADE, HeaderValue::from_static("websocket"))),
             Self::Version => Some((header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))),
-            Self::Key | Self::Listener => None,
+            Self::Key | Self::Protocol | Self::Listener => None,
         }
     }
 }
@@ -213,6 +228,11 @@ pub(super) fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Itera
 
 fn names(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
     items(headers, name).any(|found| found.eq_ignore_ascii_case(item))
+}
+
+/// Whether it is a token (RFC 9110, section 5.6.2), as names of headers are, too.
+fn is_token(text: &str) -> bool {
+    HeaderName::from_bytes(text.as_bytes()).is_ok()
 }
 
 /// The value of `Sec-WebSocket-Accept`, if there is exactly one key and it is 16 bytes in base64.

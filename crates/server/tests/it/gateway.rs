@@ -228,6 +228,13 @@ impl Doors {
         client
     }
 
+    /// An operator's console that shows this key or token and was greeted.
+    pub(crate) async fn console(&self, bearer: &str) -> Client {
+        let mut console = Call::of_console(bearer).dial(self).await.unwrap();
+        console.hello = console.expect("hello").await;
+        console
+    }
+
     /// `GET` on the admin listener: status and body.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let mut socket = soon(TcpStream::connect(self.admin)).await.unwrap();

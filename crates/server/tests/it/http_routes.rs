@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::gateway::{Gateway, soon};
+use crate::gateway::Gateway;
 use crate::golden_path::SLOW;
 use crate::http::client::{Answer, Ask};
 use crate::http::{kinds, said, slow_stream, stream};
@@ -272,11 +272,4 @@ async fn pages_of_configured_origins_may_call_from_a_browser_and_no_others() {
         Some("https://chat.example.org"),
         "and it may read the answer"
     );
-}
-
-#[tokio::test]
-async fn the_front_page_says_what_this_is() {
-    let gateway = Gateway::start(&[]).await;
-    let page = soon(async { Ask::get("/").send(&gateway).await.rest().await }).await;
-    assert!(page.contains("never locks a user out") && page.contains("/v1/agui"), "{page}");
 }

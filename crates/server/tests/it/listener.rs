@@ -68,6 +68,19 @@ async fn our_subprotocol_is_echoed_and_the_bearer_never() {
 }
 
 #[tokio::test]
+async fn what_is_no_subprotocol_is_refused_and_never_echoed() {
+    let server = Server::start(Setting::default());
+    for offer in ["chatHTTP/1.1 101 Switching", "chat, a/b, lychgate.v1"] {
+        let headers = handshake(&[("Sec-WebSocket-Protocol", offer)]);
+        let head = Peer::connect(server.address).await.request("GET / HTTP/1.1", &headers).await;
+        assert!(head.starts_with("HTTP/1.1 400 ") && !head.contains("chat"), "{head}");
+    }
+    let headers = handshake(&[("Sec-WebSocket-Protocol", "chat,, ,lychgate.v1,")]);
+    let head = Peer::connect(server.address).await.request("GET / HTTP/1.1", &headers).await;
+    assert!(head.contains("sec-websocket-protocol: lychgate.v1\r\n"), "an empty element is none: {head}");
+}
+
+#[tokio::test]
 async fn stopping_ends_upgraded_sockets_too_within_the_grace() {
     let mut server = Server::start(Setting::default());
     let mut peer = Peer::open(server.address).await;

@@ -60,14 +60,14 @@ fn with_ticket(issued: &Value) -> Call {
 async fn the_demo_says_that_its_login_is_for_this_machine_and_has_no_password() {
     let demo = Demo::start().await;
     assert!(demo.said.contains("without a password (for this demonstration and this machine alone)"), "{}", demo.said);
-    let mut page = Browser::default().visit("/", &demo.doors).await;
+    let mut page = Browser::default().visit("/v1/login", &demo.doors).await;
     assert_eq!(page.status, 200);
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none'; form-action 'self'"), "{policy}");
     let text = page.rest().await;
     assert!(text.contains("without a password") && text.contains("/v1/login/demo"), "{text}");
     let mut browser = demo.browser("Ann+%3Cb%3E").await;
-    let text = browser.visit("/", &demo.doors).await.rest().await;
+    let text = browser.visit("/v1/login", &demo.doors).await.rest().await;
     assert!(text.contains("logged in as <b>Ann &lt;b&gt;</b>") && text.contains("/v1/logout"), "{text}");
 }
 

@@ -22,9 +22,13 @@ mod listener;
 mod login;
 mod logs;
 mod metrics;
+mod nodes;
 mod operators;
+mod pages;
 mod readiness;
 mod record;
+#[path = "../../src/redis_server.rs"]
+mod redis_server;
 mod reload;
 mod remediation;
 mod resume;

@@ -5,9 +5,12 @@ mod decisions;
 mod examples;
 mod keys;
 mod list;
+mod live;
 mod openapi;
+mod overview;
 mod publish;
 mod steer;
+mod users;
 
 use std::sync::{Arc, mpsc};
 

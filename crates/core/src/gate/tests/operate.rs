@@ -186,3 +186,17 @@ fn a_report_says_who_is_attached_how_healthy_and_what_runs() {
     assert_eq!(world.gate.reports(0, 10).0.len(), 1);
     assert_eq!(world.gate.reports(0, 10).1, None);
 }
+
+#[test]
+fn a_brief_counts_what_a_report_lists_and_copies_whom_it_is_asked_for_alone() {
+    let mut world = World::new();
+    world.fill(2);
+    world.input(Input::RunStarted { key: key("t1"), run: RunId::parse("r").unwrap() });
+    world.input(Input::Disconnect { user: user(), connection: socket(2), end: End::Lost });
+    let (briefs, next) = world.gate.briefs(0, 10, |_, usage| usage.used == 2);
+    let [brief] = &briefs[..] else { panic!("{briefs:?}") };
+    assert_eq!((brief.usage.used, brief.connections, brief.runs, brief.waiting), (2, 1, 1, 0));
+    assert_eq!((brief.alive, brief.suspect, brief.zombie, brief.detached), (1, 0, 0, 1));
+    assert_eq!((next, world.gate.user_count()), (None, 1));
+    assert!(world.gate.briefs(0, 10, |_, usage| usage.used > 2).0.is_empty());
+}

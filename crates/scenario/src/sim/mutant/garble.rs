@@ -85,6 +85,7 @@ impl Mutant {
             | Output::CloseSocket { .. }
             | Output::Limit { .. }
             | Output::Expiring { .. }
+            | Output::Wish(_)
             | Output::Event(_) => {}
         }
     }

@@ -69,6 +69,7 @@ impl Teller {
             | Input::End { .. }
             | Input::Reclaim { .. }
             | Input::Lend { .. }
+            | Input::News(_)
             | Input::Drain { .. } => {}
         }
     }
@@ -108,6 +109,7 @@ impl Teller {
             | Output::Detached { .. }
             | Output::Refused { .. }
             | Output::Ping { .. }
+            | Output::Wish(_)
             | Output::Expiring { .. } => Some(output),
         }
     }

@@ -46,7 +46,9 @@ impl<S: Subject> World<S> {
             | Output::Detached { .. }
             | Output::Limit { .. }
             | Output::Expiring { .. }
-            | Output::Event(_) => {}
+            | Output::Event(_)
+            // The simulated gate counts alone.
+            | Output::Wish(_) => {}
         }
     }
 

@@ -14,20 +14,19 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
+use lychgate_core::ReclaimLevel;
 use lychgate_core::explain::{self, Filter, Verdict};
-use lychgate_core::{ReclaimLevel, Time};
 use tokio::time::{Instant, sleep};
 
 use super::access::Reader;
 use super::explain::told;
 use super::{Control, MAX_FOLLOWERS};
 use crate::api::caller::Asked;
-use crate::api::refused::{Refused, millis};
+use crate::api::refused::Refused;
 use crate::close::ErrorCode;
 use crate::config::value::parse_duration;
 use crate::driver::{Decisions, Driver};
 use crate::wire::admin::{DecisionPage, Error, Told};
-use crate::wire::unix_ms;
 
 const USUAL_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
@@ -38,7 +37,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Where a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start {
+pub(super) enum Start {
     /// With the newest ones.
     Newest,
     /// With the oldest that is left.
@@ -164,11 +163,14 @@ pub(super) async fn list(
 }
 
 /// Decisions with their times and words, the number of the last one that was looked at, and how many were missed.
-fn find(driver: &Driver, from: Start, limit: usize, filter: Filter, since: Option<u64>) -> (Vec<Told>, u64, u64) {
-    let (clock, now) = (driver.clock(), unix_ms());
-    // What was before the node began is before everything.
-    let since =
-        since.map(|since| Time::from_micros(clock.as_micros().saturating_sub(now.saturating_sub(since) * 1_000)));
+pub(super) fn find(
+    driver: &Driver,
+    from: Start,
+    limit: usize,
+    filter: Filter,
+    since: Option<u64>,
+) -> (Vec<Told>, u64, u64) {
+    let since = since.map(|since| driver.at(since));
     let filter = Filter { since, ..filter };
     let Decisions { told: found, next, missed } = match from {
         Start::Newest => driver.last_decisions(limit, &filter),
@@ -178,7 +180,7 @@ fn find(driver: &Driver, from: Start, limit: usize, filter: Filter, since: Optio
     let with_words = |explain::Told { sequence, user, decision }: explain::Told| Told {
         sequence,
         user: user.map(|user| user.as_str().to_owned()),
-        decision: told(now.saturating_sub(millis(clock.since(decision.at))), &decision),
+        decision: told(driver.unix_ms(decision.at), &decision),
     };
     (found.into_iter().map(with_words).collect(), next, missed)
 }

@@ -10,11 +10,11 @@ use lychgate_core::{AdmissionPath, Cause, Evidence as Seen, Refusal};
 use super::Control;
 use super::access::Reader;
 use crate::api::caller::Named;
-use crate::api::refused::{Refused, millis};
+use crate::api::refused::Refused;
 use crate::close::{ErrorCode, retry_after};
 use crate::driver::Driver;
 use crate::wire::admin::{Decision, Error, Evidence, Explained, rfc3339};
-use crate::wire::unix_ms;
+use crate::wire::millis;
 
 /// The last decisions about a user on this node, with what they were decided by.
 #[utoipa::path(
@@ -34,10 +34,8 @@ pub(super) async fn explain(
     let name = user.as_str().to_owned();
     let look = move |driver: &Driver| {
         let known = driver.explain(&user);
-        let (clock, now) = (driver.clock(), unix_ms());
         let decisions = known.iter().flat_map(|known| &known.decisions);
-        let decisions: Vec<_> =
-            decisions.map(|decision| told(now.saturating_sub(millis(clock.since(decision.at))), decision)).collect();
+        let decisions: Vec<_> = decisions.map(|decision| told(driver.unix_ms(decision.at), decision)).collect();
         (decisions, known.map_or(0, |known| known.dropped), driver.explained().1)
     };
     let (decisions, dropped, dropped_users) = control.look(look).await?;
@@ -73,6 +71,7 @@ fn verdict(verdict: &Verdict) -> Decision {
                 Cause::Newcomer(thread) => ("newcomer", Some(thread.as_str().to_owned())),
                 Cause::Pressure => ("pressure", None),
                 Cause::Order => ("order", None),
+                Cause::OtherNode => ("other_node", None),
             };
             let evidence = evidence(&reclaimed.eviction.evidence);
             Decision { reason: because(reason.as_str()), cause: because(cause), newcomer, evidence, ..said }

@@ -60,12 +60,24 @@ impl Keys {
         self.0.is_empty()
     }
 
+    /// What is known of a key without its text.
+    pub(super) fn hash(presented: &str) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, presented.as_bytes()).as_ref());
+        hash
+    }
+
+    /// What a key of this name and hash may do; none where there is none any more.
+    pub(super) fn role_of(&self, name: &str, hash: &[u8; 32]) -> Option<Role> {
+        self.0.iter().find(|(known, key)| **known == *name && key.hash == *hash).map(|(_, key)| key.role)
+    }
+
     /// Whose key it is. Every key is compared, each in constant time: how long it takes tells nothing of any.
     pub(super) fn find(&self, presented: &str) -> Option<(&str, Role)> {
-        let hash = digest(&SHA256, presented.as_bytes());
+        let hash = Self::hash(presented);
         let mut found = None;
         for (name, key) in &self.0 {
-            if verify_slices_are_equal(hash.as_ref(), &key.hash).is_ok() {
+            if verify_slices_are_equal(&hash, &key.hash).is_ok() {
                 found = Some((&**name, key.role));
             }
         }

@@ -12,11 +12,11 @@ use super::Control;
 use super::access::Writer;
 use super::deed::{Order, What};
 use crate::api::caller::Named;
-use crate::api::refused::{Refused, millis};
+use crate::api::refused::Refused;
 use crate::config::value::parse_duration;
 use crate::driver::Driver;
 use crate::wire::admin::{Draining, Error, Lend, LimitInForce, rfc3339};
-use crate::wire::unix_ms;
+use crate::wire::{millis, unix_ms};
 
 /// More than anybody needs by mistake.
 const MAX_SESSIONS: usize = 1_000;

@@ -13,18 +13,22 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::middleware::{Next, map_response};
 use axum::response::Response;
 use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use lychgate_core::UserId;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::access::Access;
 use self::deed::Running;
+use self::live::Stage;
 use super::refused::Refused;
 use crate::auth::{Doorkeeper, Entrance};
 use crate::close::ErrorCode;
@@ -32,20 +36,29 @@ use crate::config::{Config, Role};
 use crate::driver::Driver;
 use crate::run::Runs;
 use crate::store::Store;
+use crate::telemetry::History;
+use crate::telemetry::alerts::Board;
+use crate::wire::admin::{AgentRow, NodeName, NodeView};
 
 mod access;
 mod attempts;
 mod audit;
+mod cursor;
 mod decisions;
 mod deed;
 mod evict;
 mod explain;
 mod keys;
 mod limits;
+mod live;
 mod openapi;
+mod overview;
+mod own_page;
+mod page;
 mod publish;
 mod revoke;
 mod sessions;
+mod users;
 
 pub use keys::OperatorKey;
 pub(super) use openapi::describe;
@@ -79,6 +92,8 @@ pub struct Control {
     followers: Semaphore,
     probe_deadline: Duration,
     drain: Box<dyn Fn(&str) + Send + Sync>,
+    views: Views,
+    stage: Stage,
     /// That of all routes of the listener; set when they are assembled.
     document: OnceLock<Bytes>,
 }
@@ -97,13 +112,31 @@ pub struct Steered {
     pub entrance: Option<Entrance>,
     /// Asks for a drain of the node, and says who wants it.
     pub drain: Box<dyn Fn(&str) + Send + Sync>,
+    /// What they show beside it.
+    pub views: Views,
+}
+
+/// What is to be seen of the parts that these routes do not know.
+pub struct Views {
+    /// How every agent is. Must not wait.
+    pub agents: Box<dyn Fn() -> Vec<AgentRow> + Send + Sync>,
+    /// What the node is. Must not wait.
+    pub node: Box<dyn Fn() -> NodeView + Send + Sync>,
+    /// Where every alert stands.
+    pub board: Arc<Board>,
+    /// What the node was lately.
+    pub history: Arc<History>,
+    /// Which node it is.
+    pub name: Box<dyn Fn() -> NodeName + Send + Sync>,
+    /// Fires when the listener of these routes ends: whoever is connected is told to come back.
+    pub ends: CancellationToken,
 }
 
 impl Control {
     /// Lets in whom `[admin]` names.
     #[must_use]
     pub fn new(config: &Config, steered: Steered) -> Arc<Self> {
-        let Steered { driver, runs, store, doorkeeper, entrance, drain } = steered;
+        let Steered { driver, runs, store, doorkeeper, entrance, drain, views } = steered;
         Arc::new(Self {
             driver,
             runs,
@@ -117,6 +150,8 @@ impl Control {
             followers: Semaphore::new(MAX_FOLLOWERS),
             probe_deadline: config.limits.probe_deadline,
             drain,
+            views,
+            stage: Stage::new(config),
             document: OnceLock::new(),
         })
     }
@@ -158,6 +193,12 @@ impl fmt::Debug for Control {
 
 pub(super) fn routes(control: Arc<Control>) -> OpenApiRouter {
     OpenApiRouter::new()
+        .routes(routes!(overview::me))
+        .routes(routes!(overview::node))
+        .routes(routes!(overview::agents))
+        .routes(routes!(overview::alerts))
+        .routes(routes!(live::connect))
+        .routes(routes!(users::list))
         .routes(routes!(sessions::list))
         .routes(routes!(evict::evict))
         .routes(routes!(revoke::log_out))
@@ -171,6 +212,15 @@ pub(super) fn routes(control: Arc<Control>) -> OpenApiRouter {
         .routes(routes!(publish::publish))
         .routes(routes!(openapi::serve))
         .with_state(control)
+        .layer(map_response(as_is_and_not_kept))
+}
+
+/// Who holds what is for whoever asked alone: no cache keeps it, and no browser guesses that it is something else.
+async fn as_is_and_not_kept(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// Lets readers alone pass to the metrics, where the configuration wants that.

@@ -64,8 +64,8 @@ mod tests {
     use utoipa::{PartialSchema, ToSchema};
 
     use crate::wire::admin::{
-        DecisionPage, Draining, Ended, Error, Explained, Lend, LimitInForce, Listed, PublishBody, Reclaim, Reclaimed,
-        Revoke, Revoked,
+        AgentList, AlertList, DecisionPage, Draining, Ended, Error, Explained, Lend, LimitInForce, Listed, Me,
+        NodeView, PublishBody, Reclaim, Reclaimed, Revoke, Revoked, UserPage,
     };
     use crate::wire::http::{Publish, Published};
 
@@ -84,6 +84,8 @@ mod tests {
 
     #[test]
     fn every_example_is_what_it_is_an_example_of() {
+        example_of::<AgentList>();
+        example_of::<AlertList>();
         example_of::<DecisionPage>();
         example_of::<Draining>();
         example_of::<Ended>();
@@ -92,10 +94,13 @@ mod tests {
         example_of::<Lend>();
         example_of::<LimitInForce>();
         example_of::<Listed>();
+        example_of::<Me>();
+        example_of::<NodeView>();
         example_of::<Reclaim>();
         example_of::<Reclaimed>();
         example_of::<Revoke>();
         example_of::<Revoked>();
+        example_of::<UserPage>();
         example_of::<Published>();
         let publication = example_of::<PublishBody>().to_string();
         assert_eq!(Publish::parse(publication.as_bytes()).unwrap().events.len(), 1);

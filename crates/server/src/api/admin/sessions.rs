@@ -1,43 +1,25 @@
 //! `GET /v1/admin/sessions`: who holds what, page by page, and how it does.
 //!
-//! ```text
-//!  no order:       walk from a place on, until the page is full          cheap; the cursor is a place
-//!  user, pressure: walk through all, keep the first ones after a key     bounded memory; the cursor is a key
-//! ```
-//!
-//! One shard is locked at a time, for a few users (hazard R13). Places and user ids stand still while others come and go, so
-//! that whoever is here all the time is met exactly once; a user whose pressure changes may be met twice or not at all.
+//! [`super::page`] walks; what is looked for here are sessions, and a user without one of them is left out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use lychgate_core::report::{SessionReport, UserReport};
-use lychgate_core::{Liveness, SessionKey};
+use lychgate_core::{Liveness, SessionKey, Usage, UserId};
 
-use self::cursor::{Cursor, Key, Order};
 use super::Control;
 use super::access::Reader;
+use super::cursor::Cursor;
+use super::page::{self, Listing, limit};
 use crate::api::caller::Asked;
 use crate::api::refused::Refused;
 use crate::driver::{Driver, Place};
 use crate::wire::admin::{Error, Listed};
 
-mod cursor;
 mod told;
-
-const USUAL_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 200;
-
-/// Sessions of one page: users with lent limits hold many. A page has one user at least.
-const MAX_SESSIONS: usize = 2_000;
-
-/// Users that one request without an order looks at: a search that finds little answers all the same, and goes on after it.
-const MAX_LOOKED_AT: usize = 20_000;
-
-/// Users that are copied at a time.
-const BATCH: usize = 64;
 
 /// Which sessions are wanted.
 #[derive(Clone, Debug, Default)]
@@ -117,6 +99,30 @@ impl Filter {
     }
 }
 
+impl Listing for Filter {
+    type Row = UserReport;
+
+    fn look(
+        &self,
+        driver: &Driver,
+        from: Place,
+        count: usize,
+        is_in: &mut dyn FnMut(&UserId, Usage) -> bool,
+    ) -> (Vec<UserReport>, Option<Place>) {
+        let (users, next) = driver.reports(from, count);
+        let wanted = users.into_iter().filter(|user| is_in(&user.user, user.usage));
+        (wanted.filter_map(|user| self.pick(user)).collect(), next)
+    }
+
+    fn whose(row: &UserReport) -> (&UserId, Usage) {
+        (&row.user, row.usage)
+    }
+
+    fn sessions(row: &UserReport) -> usize {
+        row.sessions.len()
+    }
+}
+
 /// Every session of this node, or one user's, with health, liveness, and what that is judged by.
 #[utoipa::path(
     get, path = "/v1/admin/sessions", tag = "operators", security(("key" = [])),
@@ -138,10 +144,7 @@ pub(super) async fn list(
     _: Reader,
     asked: Asked,
 ) -> Result<Json<Listed>, Refused> {
-    let limit = asked.number("limit")?.unwrap_or(USUAL_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Refused::bad(format!("`limit` in the query must be 1 to {MAX_LIMIT}.")));
-    }
+    let limit = limit(&asked)?;
     let filter = Filter::of(&asked)?;
     let user = asked.text("user").map(super::user_id).transpose()?;
     let cursor = Cursor::of(asked.text("sort"), asked.text("after"))?;
@@ -150,65 +153,10 @@ pub(super) async fn list(
             (Some(user), _) => {
                 (driver.report(&user).and_then(|user| filter.pick_one(user)).into_iter().collect(), None)
             }
-            (None, Cursor::Place(place)) => walk(driver, place, limit, &filter),
-            (None, Cursor::After(order, after)) => sorted(driver, order, after.as_ref(), limit, &filter),
+            (None, cursor) => page::read(driver, cursor, limit, &filter),
         })
         .await?;
     Ok(Json(Listed { users: users.iter().map(told::user).collect(), next: next.map(|next| next.to_string()) }))
-}
-
-type Page = (Vec<UserReport>, Option<Cursor>);
-
-/// The next users that are met.
-fn walk(driver: &Driver, from: Place, limit: usize, filter: &Filter) -> Page {
-    let (mut page, mut sessions, mut looked_at, mut at) = (Vec::new(), 0, 0, from);
-    while page.len() < limit && sessions < MAX_SESSIONS && looked_at < MAX_LOOKED_AT {
-        let (users, next) = driver.reports(at, BATCH.min(limit - page.len()));
-        looked_at += users.len();
-        for user in users.into_iter().filter_map(|user| filter.pick(user)) {
-            sessions += user.sessions.len();
-            page.push(user);
-        }
-        match next {
-            Some(next) => at = next,
-            None => return (page, None),
-        }
-    }
-    (page, Some(Cursor::Place(at)))
-}
-
-/// The first users after a key, of all that there are.
-fn sorted(driver: &Driver, order: Order, after: Option<&Key>, limit: usize, filter: &Filter) -> Page {
-    let mut first: BTreeMap<Key, UserReport> = BTreeMap::new();
-    let (mut at, mut has_more) = (Some(Place::default()), false);
-    while let Some(place) = at {
-        let (users, next) = driver.reports(place, BATCH);
-        at = next;
-        for user in users {
-            let key = order.key(&user);
-            let is_in = after.is_none_or(|after| key > *after)
-                && (first.len() < limit || first.last_key_value().is_some_and(|(last, _)| key < *last));
-            has_more |= first.len() >= limit && after.is_none_or(|after| key > *after);
-            if is_in && let Some(user) = filter.pick(user) {
-                first.insert(key, user);
-            }
-            if first.len() > limit {
-                first.pop_last();
-                has_more = true;
-            }
-        }
-    }
-    let mut sessions = 0;
-    let kept = first.values().take_while(|user| {
-        let fits = sessions < MAX_SESSIONS;
-        sessions += user.sessions.len();
-        fits
-    });
-    let kept = kept.count();
-    has_more |= kept < first.len();
-    let next = first.keys().nth(kept.wrapping_sub(1)).filter(|_| has_more).cloned();
-    let page = first.into_values().take(kept).collect();
-    (page, next.map(|key| Cursor::After(order, Some(key))))
 }
 
 /// The isolation key that a path names.

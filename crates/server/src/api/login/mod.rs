@@ -1,12 +1,12 @@
 //! Routes of a login: to a provider and back, the demo's form, the way out.
 //!
 //! ```text
-//! GET  /v1/login                     the providers, as JSON
+//! GET  /v1/login                     the providers, as JSON; for a person who goes there, as a page without a script
 //! GET  /v1/login/{provider}          302 to the provider       ?return_to=/path
 //! GET  /v1/login/{provider}/callback 303 to return_to, with the cookie
 //! POST /v1/login/demo                303 or 204, with the cookie: `lychgate demo` alone
 //! POST /v1/logout                    303 or 204, without it    ?everywhere=true
-//! GET  /                             who is logged in, or how to
+//! GET  /                             who is logged in, or how to: without a script, where no page with one is served
 //! ```
 //!
 //! They stand on the listener for users, and on the one for operators where that has a `public_url`: the same providers
@@ -36,10 +36,11 @@ use crate::auth::{
     Vouched, clear_cookie, is_own_page, read_cookie, set_cookie,
 };
 use crate::close::ErrorCode;
-use crate::config::Config;
+use crate::config::{Config, Web};
 use crate::listener::Visitor;
 use crate::store::StoreError;
 use crate::telemetry::Metrics;
+use crate::wire::millis;
 
 mod page;
 
@@ -85,8 +86,15 @@ pub fn routes(operations: Arc<Operations>) -> Router {
         .with_state(operations)
 }
 
+/// The routes where nobody can log in: a page asks how, and an error for an answer would look like one.
+pub(super) fn without_logins() -> Router {
+    let nobody = || async { no_store(Json(Ways { providers: Vec::new(), demo: false }).into_response()) };
+    Router::new().route("/v1/login", get(nobody))
+}
+
 /// The first page.
-pub(super) fn front_page(operations: Arc<Operations>) -> Router {
+pub(super) fn front_page(operations: Arc<Operations>, web: Web) -> Router {
+    let front = move |operations: Shared, headers: HeaderMap| async move { front(&operations, &headers, web) };
     Router::new().route("/", get(front)).with_state(operations)
 }
 
@@ -180,36 +188,42 @@ async fn not_too_many(State(operations): Shared, request: Request, next: Next) -
     }
 }
 
-async fn front(State(operations): Shared, headers: HeaderMap) -> Response {
+fn front(operations: &Operations, headers: &HeaderMap, web: Web) -> Response {
     if operations.providers.list().is_empty() && !operations.is_demo {
-        return super::front_page().await.into_response();
+        return super::front_page(web).into_response();
     }
-    page::front(&operations, operations.identity(&headers).as_ref())
+    page::front(operations, operations.identity(headers).as_ref(), super::pages::note(web))
 }
 
-async fn list(State(operations): Shared) -> Response {
-    #[derive(Serialize)]
-    struct Provider {
-        name: Box<str>,
-        title: Box<str>,
-        url: String,
-        /// Milliseconds until it is asked again, if it did not answer lately.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        retry_in: Option<u64>,
+/// How somebody may log in.
+#[derive(Serialize)]
+struct Ways {
+    providers: Vec<Way>,
+    /// By a name alone.
+    demo: bool,
+}
+
+#[derive(Serialize)]
+struct Way {
+    name: Box<str>,
+    title: Box<str>,
+    url: String,
+    /// Milliseconds until it is asked again, if it did not answer lately.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_in: Option<u64>,
+}
+
+async fn list(State(operations): Shared, headers: HeaderMap) -> Response {
+    if page::wants_page(&headers) {
+        return page::front(&operations, operations.identity(&headers).as_ref(), None);
     }
-    #[derive(Serialize)]
-    struct Body {
-        providers: Vec<Provider>,
-        demo: bool,
-    }
-    let providers = operations.providers.list().into_iter().map(|listed| Provider {
+    let providers = operations.providers.list().into_iter().map(|listed| Way {
         url: format!("/v1/login/{}", listed.name),
         name: listed.name,
         title: listed.title,
-        retry_in: listed.retry_in.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+        retry_in: listed.retry_in.map(millis),
     });
-    let body = Body { providers: providers.collect(), demo: operations.is_demo };
-    no_store(Json(body).into_response())
+    no_store(Json(Ways { providers: providers.collect(), demo: operations.is_demo }).into_response())
 }
 
 async fn depart(

@@ -35,8 +35,8 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
     (status, headers, text).into_response()
 }
 
-/// The first page: who is logged in, or how to.
-pub(super) fn front(operations: &Operations, identity: Option<&Identity>) -> Response {
+/// The first page: who is logged in, or how to; and what else there is to say.
+pub(super) fn front(operations: &Operations, identity: Option<&Identity>, note: Option<&str>) -> Response {
     let mut body = String::new();
     match identity {
         Some(identity) => {
@@ -68,6 +68,9 @@ pub(super) fn front(operations: &Operations, identity: Option<&Identity>) -> Res
                 );
             }
         }
+    }
+    if let Some(note) = note {
+        body.push_str(&format!("<p>{}</p>\n", escape(note)));
     }
     page(StatusCode::OK, "Lychgate", &body)
 }

@@ -30,6 +30,8 @@ async fn pass(seconds: u64) {
 async fn a_count_that_hangs_is_made_once_and_the_node_that_is_not_ready_is_told_all_the_same() {
     let (heard, bell, counts) = (Arc::new(Heard::default()), Arc::new(Bell::default()), Arc::new(AtomicUsize::new(0)));
     bell.listen(Arc::clone(&heard) as _);
+    let board = Arc::new(Board::default());
+    let posted = Arc::clone(&board);
     let (release, locked) = mpsc::channel::<()>();
     let (locked, counted) = (Mutex::new(locked), Arc::clone(&counts));
     let count = move || {
@@ -40,13 +42,15 @@ async fn a_count_that_hangs_is_made_once_and_the_node_that_is_not_ready_is_told_
     };
     let sight =
         Sight { count: Arc::new(count), recall: Box::new(|| "lychgate_ready 0\nlychgate_draining 0\n".to_owned()) };
-    let evaluating = tokio::spawn(async move { evaluate(Duration::from_secs(5), &bell, &sight).await });
+    let evaluating = tokio::spawn(async move { evaluate(Duration::from_secs(5), (&bell, &posted), &sight).await });
     // Its thread begins when the system lets it, which is no matter of the paused clock.
     while counts.load(Ordering::SeqCst) == 0 {
         yield_now().await;
     }
     pass(120).await;
     assert_eq!(*heard.0.lock().unwrap(), [("LychgateNotReady", State::Firing)]);
+    let alerts = board.alerts();
+    assert!(alerts.iter().any(|alert| alert.name == "LychgateNotReady" && alert.state == "firing"), "{alerts:?}");
     assert_eq!(counts.load(Ordering::SeqCst), 1, "nobody else was sent to wait for the same lock");
 
     drop(release);

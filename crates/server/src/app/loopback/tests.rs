@@ -28,8 +28,13 @@ impl Node {
         let sessions = Sessions::new(journal.clone(), tokio::runtime::Handle::current(), 512);
         journal.follow(sessions.clone());
         let metrics = Arc::new(Metrics::new());
-        let effects: Arc<dyn Effects> =
-            Arc::new(Wiring { sessions, metrics: Arc::clone(&metrics), bell: Arc::default(), traces: Traces::off() });
+        let effects: Arc<dyn Effects> = Arc::new(Wiring {
+            sessions,
+            metrics: Arc::clone(&metrics),
+            bell: Arc::default(),
+            traces: Traces::off(),
+            leases: None,
+        });
         let bounds = ConnectionBounds { per_address: 1, per_node: 1 };
         let greeting = Greeting { ping_interval: Duration::from_secs(20), window: 512 };
         let driver = Driver::new(Limits::default(), bounds, greeting, effects);

@@ -16,7 +16,7 @@ use crate::store::Store;
 use crate::store::answers::Begun;
 use crate::store::audit::{Deed, Keep, Outcome, Wanted};
 use crate::telemetry::Metrics;
-use crate::wire::unix_ms;
+use crate::wire::{millis, unix_ms};
 
 /// Entries of the audit log among which an earlier drain is looked for.
 const LOOKED_BACK: usize = 500;
@@ -132,7 +132,7 @@ impl Hands {
     /// process, and a node that drains at each start would keep everybody out.
     async fn drained_lately(&self, rule: &Rule) -> bool {
         let store = Arc::clone(&self.store);
-        let since = unix_ms().saturating_sub(u64::try_from(rule.cooldown.as_millis()).unwrap_or(u64::MAX));
+        let since = unix_ms().saturating_sub(millis(rule.cooldown));
         let looked = spawn_blocking(move || store.audit(&Wanted::Newest(None), None, LOOKED_BACK)).await;
         match looked {
             Ok(Ok(entries)) => entries.iter().any(|entry| {

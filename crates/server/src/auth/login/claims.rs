@@ -184,7 +184,7 @@ mod tests {
         let said = json!({"sub": "1", "tier": "gold", "roles": ["staff", 7, "", "admins"]});
         let visitor = enters(keys, said).unwrap();
         assert_eq!(visitor.plan.as_deref(), Some("gold"));
-        assert_eq!(visitor.groups, ["staff".into(), "admins".into()]);
+        assert_eq!(visitor.groups, ["staff", "admins"].map(Box::<str>::from));
         let visitor = enters(keys, json!({"sub": "1", "tier": 7, "roles": "staff"})).unwrap();
         assert_eq!((visitor.plan, visitor.groups), (None, vec!["staff".into()]), "a plan of another type is none");
     }

@@ -40,7 +40,7 @@ impl Machine {
     pub(super) fn read(config: &Config) -> Self {
         let directory = match config.journal.kind {
             JournalKind::Sqlite => Some(config.journal.directory.as_path()),
-            JournalKind::Memory => None,
+            JournalKind::Memory | JournalKind::Redis => None,
         };
         Self {
             descriptors: getrlimit(Resource::Nofile).current,

@@ -1,25 +1,13 @@
 //! The numbers of a scrape, as far as a check needs them.
 
+use crate::telemetry::exposition::{Sample, samples};
+
 /// The text of `/metrics`.
 pub(super) struct Scrape<'a>(pub(super) &'a str);
 
-/// One series.
-struct Series<'a> {
-    labels: &'a str,
-    value: f64,
-}
-
 impl<'a> Scrape<'a> {
-    fn series(&self, name: &str) -> impl Iterator<Item = Series<'a>> {
-        self.0.lines().filter_map(move |line| {
-            let rest = line.strip_prefix("lychgate_")?.strip_prefix(name)?;
-            let (labels, value) = match rest.strip_prefix('{') {
-                // No label of ours holds a brace.
-                Some(rest) => rest.split_once("} ")?,
-                None => ("", rest.strip_prefix(' ')?),
-            };
-            Some(Series { labels, value: value.split(' ').next()?.parse().ok()? })
-        })
+    fn series(&self, name: &str) -> impl Iterator<Item = Sample<'a>> {
+        samples(self.0).filter(move |sample| sample.name.strip_prefix("lychgate_") == Some(name))
     }
 
     /// The sum over all labels; none for a metric that this gateway does not have.
@@ -30,14 +18,14 @@ impl<'a> Scrape<'a> {
     /// The same over series with such labels.
     pub(super) fn sum_where(&self, name: &str, is_so: impl Fn(&str) -> bool) -> Option<f64> {
         self.series(name)
-            .filter(|series| is_so(series.labels))
-            .map(|series| series.value)
+            .filter(|sample| is_so(sample.labels()))
+            .map(|sample| sample.value)
             .reduce(|sum, value| sum + value)
     }
 
     /// Labels of the series whose value is so.
     pub(super) fn labels_where(&self, name: &str, is_so: impl Fn(f64) -> bool) -> Vec<&'a str> {
-        self.series(name).filter(|series| is_so(series.value)).map(|series| series.labels).collect()
+        self.series(name).filter(|sample| is_so(sample.value)).map(|sample| sample.labels()).collect()
     }
 }
 

@@ -67,7 +67,7 @@ fn memory(config: &Config, machine: &Machine) -> Finding {
     let sockets = descriptors.saturating_mul(config.server.max_descriptor_percent as u64) / 100;
     let journal = match config.journal.kind {
         JournalKind::Memory => config.journal.max_bytes as u64,
-        JournalKind::Sqlite => 0,
+        JournalKind::Sqlite | JournalKind::Redis => 0,
     };
     let explain = (config.explain.ledger_bytes + config.explain.feed_bytes) as u64;
     let most = sockets.saturating_mul(config.websocket.outbox_bytes as u64) + journal + explain;
@@ -106,6 +106,7 @@ fn journal(config: &Config, machine: &Machine) -> Vec<Finding> {
             "Set journal.kind = \"sqlite\" and journal.directory.",
         )],
         (JournalKind::Memory, _) => vec![Finding::ok(CHECK, "in memory")],
+        (JournalKind::Redis, _) => vec![Finding::ok(CHECK, "in Redis, which is asked at the start")],
         (JournalKind::Sqlite, None) => vec![Finding::warning(
             CHECK,
             format!("nothing can be learned of {}", config.journal.directory.display()),

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{Algorithm, HMAC, How, KeySource, PublicKey, SecretSource};
 use super::{check_leeway, check_prefix, not_empty};
+use crate::config::address::Address;
 use crate::config::error::Fault;
 use crate::config::secret::Outside;
-use crate::config::value::{Address, Secret, Span};
+use crate::config::value::{Secret, Span};
 
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 const HOW_TO_MAKE_A_SECRET: &str = "Use the secret that the issuer signs with, of at least 64 bytes to be safe with every HMAC: `openssl rand -base64 64`.";

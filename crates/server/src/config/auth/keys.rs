@@ -10,9 +10,10 @@ use jsonwebtoken::{AlgorithmFamily, DecodingKey};
 
 pub use jsonwebtoken::Algorithm;
 
+use crate::config::address::Address;
 use crate::config::error::Fault;
 use crate::config::secret::Outside;
-use crate::config::value::{Address, Secret};
+use crate::config::value::Secret;
 
 /// The shortest RSA key that the cryptography takes, as bytes of its modulus: 2048 bits.
 const MIN_RSA_BYTES: usize = 256;

@@ -14,7 +14,7 @@ use rusqlite::{Connection, params};
 use super::ledger::{JOINED_BYTES, Ledger, replace};
 use super::rows::{Bounds, Failure, Past, Thread, number};
 use crate::journal::{Entry, merge_adjacent};
-use crate::wire::Message;
+use crate::wire::{Message, millis};
 
 /// Rows that one step deletes or joins, at most: a commit waits for it.
 const ROWS: usize = 1_024;
@@ -84,7 +84,7 @@ pub(super) struct Rules {
 
 /// What is to be done for a thread at `now`. Every answer moves or clears its `due`.
 pub(super) fn next(db: &Connection, thread: &Thread, rules: &Rules, now: u64) -> Result<Change, Failure> {
-    let compact_after = u64::try_from(rules.compact_after.as_millis()).unwrap_or(u64::MAX);
+    let compact_after = millis(rules.compact_after);
     let compact_at = thread.written.saturating_add(compact_after);
     let is_whole = thread.run.is_some() || thread.joined >= thread.head;
     if is_whole || now < compact_at || thread.is_behind() {

@@ -133,20 +133,10 @@ pub(super) fn messages(
     match thread.is_behind() {
         true => {
             let past = thread.past(db, bounds)?;
-            Ok(page(past.history.messages, past.more, before, limit))
+            Ok(MessagePage::of(past.history.messages, past.more, before, limit))
         }
         false => stored_page(db, &thread, before, limit),
     }
-}
-
-fn page(mut messages: Vec<Arc<Message>>, more: bool, before: Option<&str>, limit: usize) -> MessagePage {
-    let end = match before {
-        None => messages.len(),
-        Some(id) => messages.iter().position(|message| message.id == id).unwrap_or(0),
-    };
-    messages.truncate(end);
-    let start = end.saturating_sub(limit);
-    MessagePage { messages: messages.split_off(start), more: end > 0 && (start > 0 || more) }
 }
 
 /// The same from the rows alone, without reading what is not shown.

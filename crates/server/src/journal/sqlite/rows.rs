@@ -7,7 +7,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ffi, params};
 use serde_json::value::RawValue;
 
-use crate::journal::fold::{History, fold};
+use crate::journal::fold::{History, fold, surplus};
 use crate::journal::{Entry, JournalError};
 use crate::wire::Message;
 use crate::wire::event::Event;
@@ -230,7 +230,7 @@ impl Thread {
                 fold(&mut history, &entry.event);
             }
         }
-        let gone = surplus(&history.messages, bounds, bytes);
+        let gone = surplus(&history.messages, bounds.max_messages, bounds.max_bytes, bytes);
         let more = self.more || gone > 0;
         history.messages.drain(..gone);
         Ok(Past { history, stored, positions, gone, more })
@@ -286,26 +286,4 @@ pub(super) struct Past {
     pub(super) gone: usize,
     /// Whether there were older messages.
     pub(super) more: bool,
-}
-
-/// How many of the oldest messages are too many. `bytes` is at least what all of them have.
-fn surplus(messages: &[Arc<Message>], bounds: Bounds, bytes: u64) -> usize {
-    let mut gone = messages.len().saturating_sub(bounds.max_messages);
-    if bytes > bounds.max_bytes as u64 {
-        let mut room = bounds.max_bytes;
-        let fits = |message: &&Arc<Message>| {
-            let size = serde_json::to_string(message).map_or(0, |json| json.len());
-            let fits = size <= room;
-            room = room.saturating_sub(size);
-            fits
-        };
-        // The last one stays, however long it is: a thread never forgets what was said just now.
-        let kept = messages.iter().rev().take_while(fits).count().max(1);
-        gone = gone.max(messages.len().saturating_sub(kept));
-    }
-    if gone > 0 {
-        // Models refuse a history that begins with the result of a call that it does not show.
-        gone += messages[gone..].iter().take_while(|message| message.role == "tool").count();
-    }
-    gone
 }

@@ -24,7 +24,7 @@ use super::files::Directory;
 use super::read::at_once;
 use super::rows::{Failure, Thread, number};
 use super::writer::{Answer, CHECKPOINT_PAGES, Job, checkpoint, left};
-use crate::wire::unix_ms;
+use crate::wire::{millis, unix_ms};
 
 /// How often it looks, nudged or not.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -136,7 +136,7 @@ impl Upkeep {
             if let Some(retention) = self.rules.retention
                 && changes.is_empty()
             {
-                let retention = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
+                let retention = millis(retention);
                 let old = "WHERE written < ? AND run IS NULL ORDER BY written LIMIT ?";
                 let old = Thread::select(db, old, params![now.saturating_sub(retention), AT_ONCE])?;
                 changes.extend(old.iter().map(|thread| Change::Forget { id: thread.id, rank: thread.rank }));

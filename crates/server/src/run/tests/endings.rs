@@ -116,3 +116,28 @@ async fn a_run_without_a_socket_from_the_start_waits_for_nobody() {
     assert!(world.runs.stop(&key("t"), &run_id("r")));
     world.at_rest().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_node_stops_is_ended_by_another_node_with_a_reason() {
+    let server = crate::redis_server::Redis::start();
+    let secret = "auth.jwt.secret = \"0123456789abcdef0123456789abcdef\"";
+    let text = format!("journal.kind = \"redis\"\njournal.url = {:?}\n{secret}", server.url());
+    let config = config::Config::from_toml(&text).unwrap().journal;
+    let open = async || Arc::new(crate::journal::redis::Redis::open(&config).await.unwrap());
+    let (stopping, living) = (open().await, open().await);
+    let former = world_on(config::Runs::default(), stopping.clone(), |_| then_silence(super::text(&["half"])));
+    former.start("t", "r");
+    until_kinds(&former, "t", 3).await;
+    let world = world_on(config::Runs::default(), living, |_| whole_answer());
+    world.runs.end_abandoned().await;
+    assert_eq!(world.kinds("t").await.len(), 3, "its node lives");
+    stopping.close().await.unwrap();
+    world.runs.end_abandoned().await;
+    world.runs.end_abandoned().await;
+    assert_eq!(world.kinds("t").await[3..], ["TEXT_MESSAGE_END", "RUN_ERROR"]);
+    assert_eq!(world.last("t").await["code"], "node_lost");
+    world.start("t", "next");
+    world.at_rest().await;
+    let thread = world.journal.snapshot(&key("t")).await.unwrap();
+    assert!(thread.run.is_none() && thread.head > 5 && thread.messages.len() > 2, "{thread:?}");
+}

@@ -58,7 +58,7 @@ pub(in crate::telemetry) const NAMES: [&str; ALERTS.len()] = {
 };
 
 /// Those of users, from the lowest band on: 50, 60, 70 and 100 % of the limit of one user.
-pub const OF_USERS: [&str; 4] = ["LychgateUserAt50", "LychgateUserAt60", "LychgateUserAt70", "LychgateUserAt100"];
+pub use crate::config::USER_ALERTS as OF_USERS;
 
 const AT_ONCE: Duration = Duration::ZERO;
 const TEN_SECONDS: Duration = Duration::from_secs(10);

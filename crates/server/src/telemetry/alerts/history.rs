@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::condition::{Condition, Series, Value};
-use super::sample::{label, samples};
+use crate::telemetry::exposition::{label, samples};
 
 /// Series that are kept. Every label takes one of a few fixed words (hazard R25): some two hundred are there.
 const MAX_SERIES: usize = 2_048;

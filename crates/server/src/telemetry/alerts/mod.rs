@@ -5,7 +5,7 @@
 //!                 |                                 |
 //!                 v                                 v
 //!     rules: deploy/prometheus/*.yml     /metrics text -> samples -> history -> Watch --Change--> listeners
-//!     runbook: docs/alerts.md                      Event::Pressure -> Users --Change--^           (webhooks, remediation)
+//!     runbook: docs/alerts.md                      Event::Pressure -> Users --Change--^           (webhooks, remediation, Board)
 //! ```
 //!
 //! A condition is written once and rendered or evaluated, so that Prometheus and the gateway cannot mean different things
@@ -14,6 +14,7 @@
 use lychgate_core::UserId;
 
 mod bell;
+mod board;
 pub mod catalogue;
 pub mod condition;
 mod desk;
@@ -21,16 +22,16 @@ mod history;
 mod levers;
 mod message;
 pub mod rules;
-mod sample;
 mod users;
 mod watch;
 mod webhook;
 
 pub use crate::config::Severity;
 pub use bell::Bell;
+pub use board::Board;
 pub use catalogue::{ALERTS, Alert};
 pub use users::{Certainty, Users};
-pub use watch::Watch;
+pub use watch::{Judged, Watch};
 pub use webhook::Webhook;
 
 /// Where an alert stands.

@@ -88,6 +88,7 @@ fn evicted(key: &SessionKey, reason: EvictReason, eviction: &Eviction, cause: &C
         Cause::Newcomer(thread) => ("newcomer", Some(tracing::field::display(thread))),
         Cause::Pressure => ("pressure", None),
         Cause::Order => ("order", None),
+        Cause::OtherNode => ("other_node", None),
     };
     info!(
         event = "session.evicted", user = %key.user(), thread = %key.thread(), isolation_key = %key,
@@ -168,26 +169,27 @@ fn connection_event(event: &Event) {
 fn refused(user: &UserId, connection: &ConnectionId, thread: Option<&ThreadId>, refusal: Refusal) {
     let key = thread.map(|thread| SessionKey::new(user.clone(), thread.clone()));
     let (thread, isolation_key) = (thread.map(tracing::field::display), key.map(tracing::field::display));
+    let reason = refusal.as_str();
     match refusal {
         Refusal::Overload { retry_in } => warn!(
-            event = "open.refused", %user, thread, isolation_key, %connection, reason = "overload", retry_in_ms = retry_in.as_millis() as u64,
+            event = "open.refused", %user, thread, isolation_key, %connection, reason, retry_in_ms = retry_in.as_millis() as u64,
             "a user was refused because the node or his address is full"
         ),
         // Somebody wrote the rule, and its use is a warning of its own.
         Refusal::Shed { retry_in } => info!(
-            event = "open.refused", %user, thread, isolation_key, %connection, reason = "shed", retry_in_ms = retry_in.as_millis() as u64,
+            event = "open.refused", %user, thread, isolation_key, %connection, reason, retry_in_ms = retry_in.as_millis() as u64,
             "a stranger was refused because the gateway sheds: a rule of remediation has whoever is not here come back later"
         ),
         Refusal::Draining { retry_in } => info!(
-            event = "open.refused", %user, thread, isolation_key, %connection, reason = "draining", retry_in_ms = retry_in.as_millis() as u64,
+            event = "open.refused", %user, thread, isolation_key, %connection, reason, retry_in_ms = retry_in.as_millis() as u64,
             "a user was sent to another node"
         ),
         Refusal::NoSlot { retry_in } => warn!(
-            event = "open.refused", %user, thread, isolation_key, %connection, reason = "no_slot", retry_in_ms = retry_in.as_millis() as u64,
+            event = "open.refused", %user, thread, isolation_key, %connection, reason, retry_in_ms = retry_in.as_millis() as u64,
             "a user was refused because every session of his lives and limits.force is \"never\""
         ),
         Refusal::NotConnected => debug!(
-            event = "open.refused", %user, thread, isolation_key, %connection, reason = "not_connected", "an open came from a connection that had gone"
+            event = "open.refused", %user, thread, isolation_key, %connection, reason, "an open came from a connection that had gone"
         ),
     }
 }

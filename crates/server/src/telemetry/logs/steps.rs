@@ -19,7 +19,7 @@ const fn step(event: &'static str, level: &'static str, fields: &'static [&'stat
 
 /// All steps.
 #[rustfmt::skip]
-pub const STEPS: [Step; 36] = [
+pub const STEPS: [Step; 38] = [
     step("session.created", "info", &["user", "thread", "isolation_key", "connection", "path", "level?", "waited_ms"],
         "A session came into being; `path` says how it was admitted, in the words of `lychgate_admissions`, `level` how far reclaim had to go for it."),
     step("session.attached", "info", &["user", "thread", "isolation_key", "connection", "path", "waited_ms"],
@@ -31,7 +31,7 @@ pub const STEPS: [Step; 36] = [
     step("session.released", "info", &["user", "thread", "isolation_key", "reason"],
         "A session ended on its own account."),
     step("session.evicted", "info", &["user", "thread", "isolation_key", "level", "reason", "cause", "made_room_for?", "evidence"],
-        "A session was reclaimed, at this level and on this evidence; `cause` is `newcomer`, whose thread `made_room_for` names, `pressure` or `order`."),
+        "A session was reclaimed, at this level and on this evidence; `cause` is `newcomer`, whose thread `made_room_for` names, `pressure`, `order`, or `other_node`, where its session is."),
     step("session.would_be_evicted", "info", &["user", "thread", "isolation_key", "level", "evidence"],
         "The same, where the limit only tells (`limits.mode = \"shadow\"`)."),
     step("open.waited", "info", &["user", "thread", "isolation_key", "connection"],
@@ -80,6 +80,10 @@ pub const STEPS: [Step; 36] = [
         "The journal does not take the end of a run; it is tried again."),
     step("run.end_missing", "error", &["user", "thread", "isolation_key", "run"],
         "The gateway stops before it did; the next start writes it."),
+    step("cluster.unknown", "warn", &["trouble"],
+        "Redis cannot be asked: until `cluster.healthy` each node goes by its own count, and nobody is refused or closed for it."),
+    step("cluster.healthy", "info", &[],
+        "Sessions of all nodes count together."),
     step("gateway.serving", "info", &["listen", "admin"],
         "Both listeners accept."),
     step("gateway.draining", "info", &["connections", "runs"],

@@ -133,6 +133,7 @@ fn an_eviction_says_for_whom_or_for_what_it_was() {
         (newcomer, "newcomer", Some("t21")),
         (lychgate_core::Cause::Pressure, "pressure", None),
         (lychgate_core::Cause::Order, "order", None),
+        (lychgate_core::Cause::OtherNode, "other_node", None),
     ] {
         let mut events = every_event().split_off(5);
         events.truncate(1);
@@ -214,7 +215,7 @@ fn the_table_lists_every_step_with_its_level_and_its_fields() {
         assert!(always.into_iter().all(|field| fields.contains(field)), "{word} lacks a field: {line}");
     }
     // The others come from the program itself; the next test finds them.
-    let own = |step: &&Step| !step.event.starts_with("gateway.") && !step.event.starts_with("log.");
+    let own = |step: &&Step| !["gateway.", "log.", "cluster."].iter().any(|part| step.event.starts_with(part));
     let table: BTreeSet<_> = STEPS.iter().filter(own).map(|step| step.event).collect();
     assert_eq!(seen, table);
 }

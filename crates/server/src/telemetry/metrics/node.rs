@@ -54,6 +54,8 @@ impl Metrics {
             waiting,
             by_pressure,
             open_breakers,
+            // The bands are enough to be scraped.
+            by_use: _,
             by_forecast,
         } = population.census;
         to.sessions.set(sessions);

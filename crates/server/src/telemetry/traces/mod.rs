@@ -325,14 +325,7 @@ impl Traces {
 
     fn refused(&self, connection: ConnectionId, key: &SessionKey, refusal: Refusal, waited: Duration) {
         let Some(mut span) = self.open(connection, key, waited) else { return };
-        let word = match refusal {
-            Refusal::Overload { .. } => "overload",
-            Refusal::Draining { .. } => "draining",
-            Refusal::Shed { .. } => "shed",
-            Refusal::NoSlot { .. } => "no_slot",
-            Refusal::NotConnected => "not_connected",
-        };
-        span.failed = Some(word.to_owned());
+        span.failed = Some(refusal.as_str().to_owned());
         self.tell(span.with("path", "refused"));
     }
 

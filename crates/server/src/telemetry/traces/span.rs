@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use lychgate_core::{SessionKey, UserId};
 
+use crate::wire::millis;
+
 use super::{Context, SpanId};
 
 /// A piece of work that is over.
@@ -70,7 +72,7 @@ impl From<u64> for Value {
 impl From<Duration> for Value {
     /// In milliseconds.
     fn from(time: Duration) -> Self {
-        u64::try_from(time.as_millis()).unwrap_or(u64::MAX).into()
+        millis(time).into()
     }
 }
 

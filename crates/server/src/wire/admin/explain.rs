@@ -15,6 +15,7 @@ use super::Evidence;
         "path": "reclaimed", "level": "aggressive", "waited": 1003, "again": 0,
         "text": "The session was opened after 1.0 s, in the slot that was reclaimed for it (aggressive)."}],
     "dropped": 0, "dropped_users": 0}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Explained {
     /// Who.
     pub user: String,
@@ -33,6 +34,7 @@ pub struct Explained {
         "connection": "c_0123456789abcdef0123456789abcdef", "again": 0,
         "text": "No slot is free: the open waits while every connection of the user is asked for a sign of life."}],
     "next": "9f86d081884c7d65.41", "missed": 0, "restarted": false}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct DecisionPage {
     /// Oldest first.
     pub decisions: Vec<Told>,
@@ -46,6 +48,7 @@ pub struct DecisionPage {
 
 /// One decision, and whom it is about.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Told {
     /// Rises by one with each decision of the node.
     pub sequence: u64,
@@ -59,6 +62,7 @@ pub struct Told {
 
 /// One decision.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Decision {
     /// When; the last time, where it was decided several times in a row.
     pub at: String,

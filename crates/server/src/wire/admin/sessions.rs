@@ -12,6 +12,7 @@ use super::Evidence;
         "reasons": [{"reason": "missed_pings", "points": 20}], "unused_for": 61000, "connections": ["c_0123456789abcdef0123456789abcdef"]}],
     "connections": [{"connection": "c_0123456789abcdef0123456789abcdef", "liveness": "suspect", "heartbeat": "app",
         "evidence": {"missed_pings": 1, "missed_probes": 0, "silent_for": 31000}}]}], "next": "cC4wLjY0"}))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Listed {
     /// The users; those without a session that was asked for are left out.
     pub users: Vec<User>,
@@ -22,6 +23,7 @@ pub struct Listed {
 
 /// A user on this node.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct User {
     /// Who.
     pub user: String,
@@ -47,6 +49,7 @@ pub struct User {
 
 /// A limit for a while.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct LentLimit {
     /// Sessions.
     pub max_sessions: usize,
@@ -56,6 +59,7 @@ pub struct LentLimit {
 
 /// A session.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Session {
     /// Its isolation key.
     pub key: String,
@@ -81,6 +85,7 @@ pub struct Session {
 
 /// Why a health is below 100.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct HealthReason {
     /// `missed_pings`, `missed_probes`, `slow_answers`, `backlog`, `unacknowledged`, `memory`, `idle`, or `detached`.
     pub reason: String,
@@ -90,6 +95,7 @@ pub struct HealthReason {
 
 /// A connection.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Connection {
     /// Its id.
     pub connection: String,

@@ -30,6 +30,8 @@ pub(crate) struct Call {
     receive_buffer: Option<u32>,
     tls: Option<TlsConnector>,
     from: Option<Ipv4Addr>,
+    /// To the operators' socket, on their listener.
+    is_operator: bool,
 }
 
 impl Call {
@@ -41,6 +43,17 @@ impl Call {
     /// With the token in the `Authorization` header.
     pub(crate) fn with_token(token: &str) -> Self {
         Self::without_token().header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Of an operator with this key or token, as a browser has to show it.
+    pub(crate) fn of_console(bearer: &str) -> Self {
+        record::secret(bearer);
+        Self::of_nobody().header("sec-websocket-protocol", &format!("lychgate.live.v1, lychgate.bearer.{bearer}"))
+    }
+
+    /// To the operators' socket, with nothing to show.
+    pub(crate) fn of_nobody() -> Self {
+        Self { is_operator: true, ..Self::default() }.header("sec-websocket-protocol", "lychgate.live.v1")
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
@@ -76,7 +89,11 @@ impl Call {
 
     /// Makes the handshake; the error is the library's, with the response if there was one.
     pub(crate) async fn dial(self, gateway: &Doors) -> Result<Client, Error> {
-        let mut request = format!("ws://{}/v1/ws{}", gateway.address, self.query).into_client_request().unwrap();
+        let (address, path) = match self.is_operator {
+            true => (gateway.admin, "/v1/admin/live"),
+            false => (gateway.address, "/v1/ws"),
+        };
+        let mut request = format!("ws://{address}{path}{}", self.query).into_client_request().unwrap();
         request.headers_mut().extend(self.headers);
         let socket = TcpSocket::new_v4().unwrap();
         if let Some(bytes) = self.receive_buffer {
@@ -85,17 +102,18 @@ impl Call {
         if let Some(address) = self.from {
             socket.bind((address, 0).into()).unwrap();
         }
-        let socket = soon(socket.connect(gateway.address)).await.unwrap();
+        let socket = soon(socket.connect(address)).await.unwrap();
         socket.set_nodelay(true).unwrap();
         let socket = match self.tls {
             None => Socket::Plain(socket),
             Some(tls) => {
-                let name = ServerName::from(gateway.address.ip());
+                let name = ServerName::from(address.ip());
                 Socket::Tls(Box::new(soon(tls.connect(name, socket)).await.unwrap()))
             }
         };
         let (socket, response) = soon(client_async(request, socket)).await?;
-        Ok(Client { socket, headers: response.headers().clone(), hello: Value::Null, is_acknowledging: false })
+        let is_acknowledging = self.is_operator;
+        Ok(Client { socket, headers: response.headers().clone(), hello: Value::Null, is_acknowledging })
     }
 }
 
@@ -185,6 +203,16 @@ impl Client {
                     assert!(kinds.contains(&found), "{kinds:?} was due, not {frame}");
                     return frame;
                 }
+            }
+        }
+    }
+
+    /// The next frame of this type, whatever comes before it.
+    pub(crate) async fn wait_for(&mut self, kind: &str) -> Value {
+        loop {
+            let frame = self.frame().await;
+            if frame["type"] == kind {
+                return frame;
             }
         }
     }

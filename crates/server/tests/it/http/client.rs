@@ -101,8 +101,10 @@ impl Ask {
         record::address(&self.path);
         self.headers.iter().for_each(|(name, value)| record::header(name, value));
         serde_json::from_slice(&self.body).iter().for_each(record::said);
-        let mut head =
-            format!("{} {} HTTP/1.1\r\nhost: test\r\nconnection: {}\r\n", self.method, self.path, self.connection);
+        let mut head = format!("{} {} HTTP/1.1\r\nconnection: {}\r\n", self.method, self.path, self.connection);
+        if !self.headers.iter().any(|(name, _)| name == "host") {
+            head.push_str("host: test\r\n");
+        }
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

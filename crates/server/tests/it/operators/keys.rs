@@ -7,10 +7,19 @@ use super::ask;
 use crate::gateway::{Gateway, KEY, Process, READ_KEY, claims, configuration, token};
 use crate::http::client::Ask;
 
+/// It speaks WebSocket: whoever may look is told so.
+pub(super) const LIVE: &str = "/v1/admin/live";
+
 /// Every route, with a request that would be right.
 pub(super) fn routes() -> Vec<(&'static str, String, Value)> {
     let none = Value::Null;
     vec![
+        ("GET", "/v1/admin/me".to_owned(), none.clone()),
+        ("GET", "/v1/admin/node".to_owned(), none.clone()),
+        ("GET", "/v1/admin/agents".to_owned(), none.clone()),
+        ("GET", "/v1/admin/alerts".to_owned(), none.clone()),
+        ("GET", LIVE.to_owned(), none.clone()),
+        ("GET", "/v1/admin/users".to_owned(), none.clone()),
         ("GET", "/v1/admin/sessions".to_owned(), none.clone()),
         ("DELETE", "/v1/admin/sessions/ann%3At1".to_owned(), none.clone()),
         ("DELETE", "/v1/admin/users/ann/sessions".to_owned(), none.clone()),
@@ -92,7 +101,8 @@ async fn an_operator_who_may_look_cannot_change_anything() {
     for (method, path, body) in routes() {
         let ask = request(method, &path, &body).header("authorization", format!("Bearer {READ_KEY}"));
         let status = ask.send_to_admin(&gateway).await.status;
-        assert_eq!(status, if method == "GET" { 200 } else { 403 }, "{method} {path}");
+        let of_get = if path == LIVE { 426 } else { 200 };
+        assert_eq!(status, if method == "GET" { of_get } else { 403 }, "{method} {path}");
     }
     tab.expect_nothing().await;
     let (_, audit) = ask(&gateway, Ask::get("/v1/admin/audit?limit=500")).await;
@@ -102,15 +112,32 @@ async fn an_operator_who_may_look_cannot_change_anything() {
 }
 
 #[tokio::test]
-async fn a_page_that_holds_a_key_is_refused() {
+async fn a_page_that_holds_a_key_is_refused_unless_it_is_ours() {
     let gateway = Gateway::start(&[]).await;
+    let own = format!("http://{}", gateway.admin);
     for (method, path, body) in routes() {
-        let own = format!("http://{}", gateway.admin);
-        for origin in ["https://attacker.example", "null", &own] {
+        let foreign = ["https://attacker.example", "null", "", "http://127.0.0.1:1"];
+        for origin in foreign {
             let ask = request(method, &path, &body).header("origin", origin).by_operator();
+            let ask = ask.header("host", gateway.admin.to_string());
             assert_eq!(ask.send_to_admin(&gateway).await.status, 403, "{method} {path} {origin}");
         }
+        // The name of somebody else, whose name server leads it to this machine.
+        let rebound = request(method, &path, &body).header("origin", "http://attacker.example").by_operator();
+        let rebound = rebound.header("host", "attacker.example");
+        assert_eq!(rebound.send_to_admin(&gateway).await.status, 403, "{method} {path}");
+        let named =
+            request(method, &path, &body).header("origin", &own).header("host", "gateway.example").by_operator();
+        assert_eq!(named.send_to_admin(&gateway).await.status, 403, "{method} {path}");
     }
+    for (method, path, body) in routes() {
+        if path != "/v1/admin/drain" {
+            let ask = request(method, &path, &body).header("origin", &own).by_operator();
+            let status = ask.header("host", gateway.admin.to_string()).send_to_admin(&gateway).await.status;
+            assert!(status != 403 && status != 401, "{method} {path}: {status}");
+        }
+    }
+    assert_eq!(gateway.get("/readyz").await.0, 200, "nobody drained it");
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use lychgate_core::{
-    Backlog, ConnectionId, Event, Heartbeat, Limits, PingOutcome, Proof, SessionContext, UserId, WebSocketRequest,
+    Backlog, ConnectionId, Event, Heartbeat, Limits, PingOutcome, Proof, SessionContext, WebSocketRequest,
 };
 
+use super::super::page::{BATCH, MAX_LIMIT, MAX_SESSIONS};
+use super::super::users::Search;
 use super::*;
 use crate::close::Closing;
 use crate::driver::{Admitted, Arrival, ConnectionBounds, Effects, Greeting, Registration};
@@ -106,10 +108,7 @@ fn pages(driver: &Driver, sort: Option<&str>, filter: &Filter, look: impl Fn(&[U
     let mut met = Vec::new();
     let mut cursor = Cursor::of(sort, None).unwrap();
     loop {
-        let (users, next) = match &cursor {
-            Cursor::Place(place) => walk(driver, *place, MAX_LIMIT, filter),
-            Cursor::After(order, after) => sorted(driver, *order, after.as_ref(), MAX_LIMIT, filter),
-        };
+        let (users, next) = page::read(driver, cursor, MAX_LIMIT, filter);
         look(&users);
         met.extend(users.iter().map(|user| user.user.as_str().to_owned()));
         match next {
@@ -125,7 +124,7 @@ fn a_page_has_no_more_users_than_were_asked_for() {
     for limit in [1, 2, 63, 64, 65, 199, 200] {
         let mut cursor = Some(Place::default());
         while let Some(place) = cursor {
-            let (users, next) = walk(&driver, place, limit, &Filter::default());
+            let (users, next) = page::read(&driver, Cursor::Place(place), limit, &Filter::default());
             assert!(users.len() <= limit, "{} users instead of {limit}", users.len());
             cursor = next.map(|next| match next {
                 Cursor::Place(place) => place,
@@ -184,5 +183,34 @@ fn a_search_that_finds_one_session_in_ten_thousand_answers_with_it_alone() {
     let filter = Filter { search: Some("user-123".to_owned()), health: None };
     for sort in [None, Some("user"), Some("pressure")] {
         assert_eq!(pages(&driver, sort, &filter, is_bounded), ["user-123"]);
+    }
+}
+
+#[test]
+fn in_one_line_each_everybody_is_met_once_in_every_order_and_a_search_finds_its_own_alone() {
+    let (driver, _connections) = crowd();
+    let everybody: Vec<String> = (0..USERS).map(name).collect();
+    let met = |sort: Option<&str>, search: &Search, limit: usize| {
+        let (mut met, mut cursor) = (Vec::new(), Some(Cursor::of(sort, None).unwrap()));
+        while let Some(from) = cursor {
+            let (users, next) = page::read(&driver, from, limit, search);
+            assert!(users.len() <= limit);
+            met.extend(users.iter().map(|user| user.user.as_str().to_owned()));
+            cursor = next;
+        }
+        met
+    };
+    for sort in [None, Some("user"), Some("pressure")] {
+        for limit in [7, 64, MAX_LIMIT] {
+            let mut met = met(sort, &Search::default(), limit);
+            match sort {
+                Some("user") => assert_eq!(met, everybody),
+                Some(_) => assert_eq!(met[USERS - 5..], [0, 100, 200, 300, 400].map(name), "the least full come last"),
+                None => {}
+            }
+            met.sort();
+            assert_eq!(met, everybody, "{sort:?} {limit}");
+        }
+        assert_eq!(met(sort, &Search(Some("user-123".to_owned())), 50), ["user-123"]);
     }
 }

@@ -4,8 +4,8 @@ use lychgate_core::health::Reason;
 use lychgate_core::report::{ConnectionReport, SessionReport, UserReport};
 use lychgate_core::{Heartbeat, Liveness, SessionKey, UserId, ZombieKind};
 
-use crate::api::refused::millis;
 use crate::wire::admin::{Connection, Evidence, HealthReason, LentLimit, Session, User};
+use crate::wire::millis;
 
 pub(super) fn user(user: &UserReport) -> User {
     User {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Error;
 
 use super::{at_provider_for, gateway, log_in, provider};
 use crate::gateway::{Call, Doors};
@@ -67,6 +68,47 @@ async fn an_operator_of_the_group_looks_and_changes_and_nobody_else_does() {
 }
 
 #[tokio::test]
+async fn an_operators_login_opens_the_live_socket_for_his_own_page_and_closes_it_when_it_ends() {
+    let Some(url) = provider() else { return };
+    let origin = format!("admin.public_url = {OPERATIONS:?}");
+    let gateway = gateway(&url, &[&origin, r#"admin.group = "operators""#]).await;
+    let admin = Doors { address: gateway.admin, admin: gateway.admin };
+    let mut operator = Browser::default();
+    log_in_to_operate(&mut operator, &admin, &url, "operator-1").await;
+    let console = |browser: &Browser, origin: &str| {
+        Call::of_nobody().header("origin", origin).header("cookie", &browser.cookie_line())
+    };
+
+    for foreign in [ORIGIN, "https://ops.example.test.evil.example", "null"] {
+        match console(&operator, foreign).dial(&gateway).await {
+            Err(Error::Http(answer)) => assert_eq!(answer.status(), 403, "{foreign}"),
+            Err(error) => panic!("{foreign}: {error}"),
+            Ok(_) => panic!("{foreign} got a socket"),
+        }
+    }
+    // A page of the listener's address is ours, and wants a key: the login is that of the public address alone.
+    let mut by_address = console(&operator, &format!("http://{}", gateway.admin)).dial(&gateway).await.unwrap();
+    by_address.expect_error("unauthorized").await;
+    by_address.expect_close(4501).await;
+    println!("checked: the cookie of an operator opens the live socket for no foreign page");
+
+    let mut client = console(&operator, OPERATIONS).dial(&gateway).await.unwrap();
+    let hello = client.expect("hello").await;
+    assert_eq!((&hello["operator"], &hello["role"]), (&json!("user:operator-1"), &json!("read")));
+    let mut user = Browser::default();
+    log_in_to_operate(&mut user, &admin, &url, "ann").await;
+    let mut nobody = console(&user, OPERATIONS).dial(&gateway).await.unwrap();
+    nobody.expect_error("forbidden").await;
+    nobody.expect_close(4503).await;
+    println!("checked: the cookie of an operator opens the live socket for his own page");
+
+    let out = Ask::new("POST", "/v1/logout").header("origin", OPERATIONS);
+    assert_eq!(operator.send(out, &admin).await.status, 204);
+    assert_eq!(client.expect_close(4513).await, json!({"reason": "logged_out", "reconnect": false}));
+    println!("checked: a login of an operator that ends closes its live socket with 4513");
+}
+
+#[tokio::test]
 async fn a_user_whom_an_operator_logs_out_is_out_and_his_cookie_locks_no_token_out() {
     let Some(url) = provider() else { return };
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("logged-out-{}", std::process::id()));
@@ -82,10 +124,10 @@ async fn a_user_whom_an_operator_logs_out_is_out_and_his_cookie_locks_no_token_o
             && browser.send(Ask::get("/v1/me"), &gateway).await.status != 200
         {}
         let mut client = greeted(socket(&browser, ORIGIN), &gateway).await;
-        assert!(browser.visit("/", &gateway).await.rest().await.contains("logged in as"));
+        assert!(browser.visit("/v1/login", &gateway).await.rest().await.contains("logged in as"));
         assert_eq!(ask.by_operator().send_to_admin(&gateway).await.status, 200);
         client.expect_close(code).await;
-        assert!(!browser.visit("/", &gateway).await.rest().await.contains("logged in as"));
+        assert!(!browser.visit("/v1/login", &gateway).await.rest().await.contains("logged in as"));
         let call = Call::without_token().header("origin", ORIGIN).header("cookie", &browser.cookie_line());
         let mut client = call.dial(&gateway).await.unwrap();
         client.say(json!({"type": "hello", "token": gateway.token("bob")})).await;

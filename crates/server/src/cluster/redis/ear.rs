@@ -1,0 +1,55 @@
+//! Hears what other nodes say. It trusts no silence: a ping every second shows whether it is still connected, and whenever
+//! it comes back a beat reads what was missed (R17).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time::{interval, sleep, timeout};
+
+use super::Shared;
+use crate::cluster::node::Incarnation;
+
+/// Between two tries to listen.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Listens until the task is aborted.
+pub(super) async fn run(shared: Arc<Shared>) {
+    loop {
+        let me = shared.linked().await.1.me;
+        listen(&shared, me).await;
+        sleep(PAUSE).await;
+    }
+}
+
+/// Listens as this incarnation, until that is over or the connection is.
+async fn listen(shared: &Shared, me: Incarnation) {
+    let channels = [shared.keys.channel(me), shared.keys.everybody()];
+    let Ok(ear) = shared.dialer.listen(&channels).await else {
+        return;
+    };
+    shared.wake.notify_one();
+    let (mut sink, mut heard) = ear.split();
+    let mut ping = interval(shared.interval());
+    let mut state = shared.state.subscribe();
+    loop {
+        tokio::select! {
+            message = heard.next() => match message {
+                Some(message) => shared.hear(message.get_payload_bytes()),
+                None => return,
+            },
+            _ = ping.tick() => {
+                let pong = timeout(shared.settings.command_timeout, sink.ping::<::redis::Value>()).await;
+                if !matches!(pong, Ok(Ok(_))) {
+                    return;
+                }
+            }
+            changed = state.changed() => {
+                let is_over = state.borrow_and_update().term.as_ref().is_none_or(|term| term.me != me);
+                if changed.is_err() || is_over {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! What this node holds, and what the store has yet to be told of it.
+//!
+//! ```text
+//!            begin              granted                        refresh, new term
+//! (nothing) -------> Asked --------------------> Held <----------------------------.
+//!                      | nobody answered           |  told                         |
+//!                      v                           '-----------> Owed --assert-----'
+//!                  Doubtful --keep-----------------------------> Owed
+//!                      '--release--> undone --acknowledged--> (nothing) <--taken-- any
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lychgate_core::UserId;
+
+use crate::cluster::lease::{Claim, Facts, LeaseId};
+
+/// Leases that wait to be given back at most. Beyond it the oldest is forgotten: who is denied because of it finds that its
+/// node does not know it.
+const MAX_UNDONE: usize = 65_536;
+
+/// Every lease of this node.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// Counts the data sets and incarnations that this node went through.
+    term: u64,
+    leases: BTreeMap<LeaseId, Entry>,
+    /// Those of `leases` that are `Owed`.
+    owed: BTreeSet<LeaseId>,
+    undone: BTreeMap<LeaseId, UserId>,
+    /// Whether everything that was held when the term began was told since.
+    is_told: bool,
+    /// Where the next refresh goes on.
+    cursor: LeaseId,
+}
+
+#[derive(Debug)]
+struct Entry {
+    user: UserId,
+    facts: Facts,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Somebody waits for the answer.
+    Asked(Sent),
+    /// The answer did not come, and nobody has said yet what to do.
+    Doubtful(Sent),
+    /// The store has it.
+    Held,
+    /// The session lives, and the store has to be told.
+    Owed,
+}
+
+/// Whether the store may have heard of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Never,
+    Perhaps,
+}
+
+/// What the store has to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Job {
+    Assert { lease: LeaseId, user: UserId, facts: Facts },
+    Release { lease: LeaseId, user: UserId },
+}
+
+impl Ledger {
+    pub(super) fn new() -> Self {
+        Self {
+            term: 0,
+            leases: BTreeMap::new(),
+            owed: BTreeSet::new(),
+            undone: BTreeMap::new(),
+            is_told: true,
+            cursor: LeaseId { life: 0, number: 0 },
+        }
+    }
+
+    /// Another data set, or another incarnation of this node: all that is held has to be told anew.
+    pub(super) fn begin_term(&mut self, term: u64) {
+        self.term = term;
+        for (lease, entry) in &mut self.leases {
+            if entry.state == State::Held {
+                entry.state = State::Owed;
+                self.owed.insert(*lease);
+            }
+        }
+        self.is_told = self.owed.is_empty();
+    }
+
+    pub(super) fn begin(&mut self, claim: &Claim) {
+        let entry = || Entry { user: claim.user.clone(), facts: claim.facts.clone(), state: State::Asked(Sent::Never) };
+        self.leases.entry(claim.lease).or_insert_with(entry);
+    }
+
+    /// The question leaves now.
+    pub(super) fn sent(&mut self, lease: LeaseId) {
+        if let Some(entry) = self.leases.get_mut(&lease)
+            && let State::Asked(sent) = &mut entry.state
+        {
+            *sent = Sent::Perhaps;
+        }
+    }
+
+    /// It was granted by the data set of `term`.
+    pub(super) fn granted(&mut self, lease: LeaseId, term: u64) {
+        let is_now = term == self.term;
+        let Some(entry) = self.leases.get_mut(&lease) else {
+            return;
+        };
+        entry.state = if is_now { State::Held } else { State::Owed };
+        match is_now {
+            true => self.owed.remove(&lease),
+            false => self.owed.insert(lease),
+        };
+        self.is_told |= self.owed.is_empty();
+    }
+
+    /// Nobody answered whoever asked for it.
+    pub(super) fn doubt(&mut self, lease: LeaseId) {
+        if let Some(entry) = self.leases.get_mut(&lease)
+            && let State::Asked(sent) = entry.state
+        {
+            entry.state = State::Doubtful(sent);
+        }
+    }
+
+    /// Whoever asked does not wait any more. What the store may have heard is to be given back. Whether the answer was
+    /// still to come.
+    pub(super) fn abandon(&mut self, lease: LeaseId) -> bool {
+        let is_asked = matches!(self.leases.get(&lease), Some(Entry { state: State::Asked(_), .. }));
+        if is_asked {
+            self.release(lease);
+        }
+        is_asked
+    }
+
+    /// It was denied: nothing is held.
+    pub(super) fn denied(&mut self, lease: LeaseId) {
+        match self.leases.get(&lease).map(|entry| entry.state) {
+            Some(State::Asked(_)) => drop(self.leases.remove(&lease)),
+            // An earlier question about it went unanswered, and may still arrive.
+            Some(State::Doubtful(_)) => self.release(lease),
+            Some(State::Held | State::Owed) | None => {}
+        }
+    }
+
+    /// The session lives without an answer.
+    pub(super) fn keep(&mut self, claim: Claim) {
+        let Claim { lease, user, facts, limit: _ } = claim;
+        self.leases.insert(lease, Entry { user, facts, state: State::Owed });
+        self.owed.insert(lease);
+    }
+
+    /// The session is over. One that the store never heard of is forgotten.
+    pub(super) fn release(&mut self, lease: LeaseId) {
+        self.owed.remove(&lease);
+        let Some(entry) = self.leases.remove(&lease) else {
+            return;
+        };
+        match entry.state {
+            State::Asked(Sent::Never) | State::Doubtful(Sent::Never) => {}
+            State::Asked(Sent::Perhaps) | State::Doubtful(Sent::Perhaps) | State::Held | State::Owed => {
+                self.undone.insert(lease, entry.user);
+                if self.undone.len() > MAX_UNDONE {
+                    self.undone.pop_first();
+                }
+            }
+        }
+        self.is_told |= self.owed.is_empty();
+    }
+
+    /// The store has it that this lease is over. Whose it was, where this node still held it.
+    pub(super) fn taken(&mut self, lease: LeaseId) -> Option<UserId> {
+        self.owed.remove(&lease);
+        self.is_told |= self.owed.is_empty();
+        self.leases.remove(&lease).map(|entry| entry.user)
+    }
+
+    pub(super) fn released(&mut self, lease: LeaseId) {
+        self.undone.remove(&lease);
+    }
+
+    /// Marks the next `count` leases for being told again, round and round: so all of them are, spread over the time that
+    /// a round takes, and none is looked at twice.
+    pub(super) fn refresh(&mut self, count: usize) {
+        let after = (std::ops::Bound::Excluded(self.cursor), std::ops::Bound::Unbounded);
+        let mut last = None;
+        for (lease, entry) in self.leases.range_mut(after).take(count) {
+            if entry.state == State::Held {
+                entry.state = State::Owed;
+                self.owed.insert(*lease);
+            }
+            last = Some(*lease);
+        }
+        self.cursor = last.unwrap_or(LeaseId { life: 0, number: 0 });
+    }
+
+    /// The next things to say, places that come free first; each is in the answer until it is acknowledged.
+    pub(super) fn jobs(&self, limit: usize) -> Vec<Job> {
+        let releases = self.undone.iter().map(|(lease, user)| Job::Release { lease: *lease, user: user.clone() });
+        let asserts = self.owed.iter().filter_map(|lease| {
+            let entry = self.leases.get(lease)?;
+            Some(Job::Assert { lease: *lease, user: entry.user.clone(), facts: entry.facts.clone() })
+        });
+        releases.chain(asserts).take(limit).collect()
+    }
+
+    pub(super) fn holds(&self, lease: LeaseId) -> bool {
+        self.leases.contains_key(&lease)
+    }
+
+    pub(super) fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn undone(&self) -> usize {
+        self.undone.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

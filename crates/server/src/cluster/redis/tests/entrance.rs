@@ -1,0 +1,64 @@
+//! Bad input at start: each is answered by a sentence that says what to do.
+
+use super::*;
+
+fn refused(settings: config::Redis) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(Redis::start(settings, Introduction::default())).unwrap_err().to_string();
+    assert!(error.contains("\n  ") && !error.contains("hunter2"), "{error}");
+    error
+}
+
+#[test]
+fn a_wrong_password_is_refused_and_not_quoted() {
+    let server = Server::with_password("right");
+    for url in ["redis://:hunter2@127.0.0.1", "redis://127.0.0.1", "redis://hunter2:x@127.0.0.1"] {
+        let url = RedisUrl::of_test(&format!("{url}:{}", server.port()));
+        let error = refused(config::Redis { url, ..settings(&server) });
+        assert!(error.contains("refuses this user or password"), "{error}");
+    }
+    assert!(TestNode::start(settings(&server)).is_healthy());
+}
+
+#[test]
+fn a_redis_that_evicts_keys_is_refused() {
+    let server = Server::with(&["--maxmemory-policy", "allkeys-lru"]);
+    let error = refused(settings(&server));
+    assert!(error.contains("\"allkeys-lru\"") && error.contains("maxmemory-policy noeviction"), "{error}");
+}
+
+#[test]
+fn keys_of_another_program_under_our_prefix_are_named() {
+    let server = Server::start();
+    server.command(&["SET", "t:cache:7", "x"]);
+    assert!(refused(settings(&server)).contains("\"t:cache:7\""));
+    server.flush_all();
+    server.command(&["SET", "t:{cluster}", "x"]);
+    assert!(refused(settings(&server)).contains("\"t:{cluster}\""));
+    server.flush_all();
+    server.command(&["SET", "tea", "x"]);
+    assert!(TestNode::start(settings(&server)).is_healthy());
+}
+
+#[test]
+fn two_clusters_under_one_prefix_are_told_apart_by_their_names() {
+    let server = Server::start();
+    let node = TestNode::start(settings(&server));
+    let other = config::Redis { name: "other".to_owned(), ..settings(&server) };
+    let error = refused(other.clone());
+    assert!(error.contains("cluster \"test\"") && error.contains("\"other\""), "{error}");
+    let apart = TestNode::start(config::Redis { prefix: "t2".to_owned(), ..other });
+    assert_eq!((node.hold("u", 1, 2).len(), apart.hold("u", 1, 2).len()), (1, 1));
+    server.command(&["HSET", "t:{cluster}", "schema", "lychgate-9"]);
+    assert!(refused(settings(&server)).contains("layout \"lychgate-9\""));
+}
+
+#[test]
+fn a_cluster_whose_data_is_overwritten_by_another_one_is_unknown_and_closes_nobody() {
+    let server = Server::start();
+    let node = TestNode::start(settings(&server));
+    node.hold("u", 1, 1);
+    server.command(&["HSET", "t:{cluster}", "name", "other"]);
+    until("it is unknown", || matches!(node.redis.health(), Health::Unknown { trouble: Trouble::Foreign, .. }));
+    assert!(node.heard.taken().is_empty());
+}

@@ -1,0 +1,92 @@
+//! What becomes of admissions when Redis lost its data (R33).
+
+use super::*;
+
+/// A node lease that makes newcomers wait for two seconds.
+fn patient(server: &Server) -> config::Redis {
+    config::Redis { node_lease: Duration::from_secs(10), ..settings(server) }
+}
+
+#[test]
+fn a_flushed_redis_is_told_again_what_nodes_hold_and_admits_nobody_before() {
+    let server = Server::start();
+    let nodes = [TestNode::start(patient(&server)), TestNode::start(patient(&server))];
+    let old: BTreeSet<LeaseId> = nodes[0].hold("u", 9, 3).into_iter().chain(nodes[1].hold("u", 9, 2)).collect();
+    for _ in 0..3 {
+        server.flush_all();
+        let new = std::thread::scope(|scope| {
+            let tries = nodes.each_ref().map(|node| scope.spawn(|| node.hold("u", 6, 10)));
+            tries.map(|tried| tried.join().unwrap()).concat()
+        });
+        assert_eq!(new.len(), 1);
+        let now = held(&server, "u");
+        assert!(now.is_superset(&old) && now.len() == 6, "{now:?}");
+        nodes.iter().for_each(|node| node.redis.release(&UserId::parse("u").unwrap(), new[0]));
+        until("the newcomer's place is free", || held(&server, "u") == old);
+    }
+    assert!(nodes.iter().all(|node| node.heard.taken().is_empty()));
+}
+
+#[test]
+fn while_a_node_has_not_said_what_it_holds_newcomers_wait_and_then_it_is_unknown() {
+    let server = Server::start();
+    let mut stopped = TestNode::start(patient(&server));
+    let other = TestNode::start(patient(&server));
+    stopped.hold("u", 1, 1);
+    until("both know each other", || other.redis.nodes().len() == 2);
+    stopped.stop();
+    server.flush_all();
+    let asked = Instant::now();
+    assert_eq!(other.acquire(&other.claim("u", 1)), Outcome::Unknown(Trouble::Unsettled));
+    let waited = asked.elapsed();
+    assert!((Duration::from_millis(1_500)..Duration::from_millis(3_500)).contains(&waited), "{waited:?}");
+    // The time is over: the next one does not wait.
+    let asked = Instant::now();
+    assert_eq!(other.acquire(&other.claim("u", 1)), Outcome::Unknown(Trouble::Unsettled));
+    assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
+    stopped.go_on();
+    until("both have said what they hold", || matches!(other.acquire(&other.claim("u", 1)), Outcome::Denied { .. }));
+    assert!(stopped.heard.taken().is_empty());
+}
+
+#[test]
+fn a_server_that_came_back_with_old_data_is_told_anew_and_what_nobody_holds_goes() {
+    let server = Server::start();
+    let node = TestNode::start(patient(&server));
+    let old = node.hold("u", 2, 1)[0];
+    // A lease that was released after the last save, as a restart brings it back, and another run of the server.
+    let generation = server.command(&["HGET", "t:{cluster}", "generation"]);
+    let owner = node.redis.nodes()[0].incarnation;
+    let ghost = LeaseId { life: 1, number: 1 };
+    server.command(&["ZADD", "t:u:{u}:held", "1", &ghost.to_string()]);
+    let facts = format!("{owner} {generation} {{\"thread\":\"t\"}}");
+    server.command(&["HSET", "t:u:{u}:facts", &ghost.to_string(), &facts]);
+    server.command(&["HSET", "t:{cluster}", "run", "another"]);
+    until("it is another data set", || server.command(&["HGET", "t:{cluster}", "generation"]) != generation);
+    let new = node.hold("u", 2, 2);
+    assert_eq!(held(&server, "u"), new.into_iter().chain([old]).collect());
+    assert!(node.heard.taken().is_empty());
+}
+
+#[test]
+fn a_lease_whose_release_was_lost_is_found_when_somebody_is_denied_for_it() {
+    let server = Server::start();
+    let node = TestNode::start(settings(&server));
+    let lost = node.hold("u", 1, 1)[0];
+    node.redis.shared.ledger().taken(lost);
+    assert_eq!(node.hold("u", 1, 1).len(), 1);
+    assert!(is_fenced(&server, "u", lost));
+}
+
+#[test]
+fn what_was_posted_while_a_node_did_not_listen_is_read_at_its_next_beat() {
+    let server = Server::start();
+    let nodes = [TestNode::start(settings(&server)), TestNode::start(settings(&server))];
+    let old = nodes[0].hold("u", 1, 1)[0];
+    let newcomer = nodes[1].claim("u", 1);
+    let victims = holders(nodes[1].acquire(&newcomer));
+    server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    let swapped = nodes[1].wait(nodes[1].redis.acquire(newcomer, &victims).wait());
+    assert!(matches!(swapped, Outcome::Granted { .. }));
+    until("the victim's node reads it", || nodes[0].heard.taken() == BTreeSet::from([old]));
+}
