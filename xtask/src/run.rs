@@ -17,7 +17,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use self::family::end;
+use self::tail::Tail;
 use crate::secrets;
+
+mod family;
+mod tail;
 
 /// How often a long command without a terminal says that it is still at work.
 const PROGRESS_EVERY: Duration = Duration::from_secs(30);
@@ -55,17 +60,25 @@ pub(crate) fn recorded(command: &mut Command) {
 /// Where the gateways of tests leave their logs, while all tests run.
 pub(crate) static RECORD: OnceLock<PathBuf> = OnceLock::new();
 
-/// Runs to its end with output streamed. An error if it cannot start, fails, or passes its deadline.
+/// Runs to its end with output streamed. An error if it cannot start, fails, or passes its deadline; without a terminal it
+/// ends with the last lines of that output.
 pub(crate) fn stream(command: &mut Command, within: Duration) -> Result<()> {
     let line = display(command);
     println!("$ {line}");
     command.stdin(Stdio::null());
-    let mut child = command.spawn().with_context(|| format!("could not start `{line}`"))?;
-    let status = wait(&mut child, &line, within)?;
-    if !status.success() {
-        bail!("`{line}` failed: {status}");
+    // In a terminal the child sees one, and draws its progress.
+    if !std::io::stdout().is_terminal() {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
-    Ok(())
+    let mut child = command.spawn().with_context(|| format!("could not start `{line}`"))?;
+    let tail = Tail::follow(&mut child);
+    let status = wait(&mut child, &line, within);
+    let last = tail.lines();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => bail!("`{line}` failed: {status}{last}"),
+        Err(late) => bail!("{late}{last}"),
+    }
 }
 
 /// Runs to its end and returns what it wrote to standard output; standard error is streamed.
@@ -122,97 +135,6 @@ fn wait(child: &mut Child, line: &str, within: Duration) -> Result<ExitStatus> {
         }
         thread::sleep(POLL);
     }
-}
-
-/// Asks the child and all that it started to stop, and kills what is left after [`GRACE`].
-/// Returns how the child itself ended.
-fn end(child: &mut Child) -> Result<ExitStatus> {
-    end_after(child, GRACE)
-}
-
-fn end_after(child: &mut Child, grace: Duration) -> Result<ExitStatus> {
-    let mut family = descendants(child.id());
-    family.push(child.id());
-    signal("TERM", &family);
-    let begin = Instant::now();
-    let mut status = None;
-    while begin.elapsed() < grace {
-        if status.is_none() {
-            status = child.try_wait()?;
-        }
-        if status.is_some() && !family.iter().any(|&process| is_running(process)) {
-            break;
-        }
-        thread::sleep(POLL);
-    }
-    let left: Vec<u32> = family.into_iter().filter(|&process| is_running(process)).collect();
-    if !left.is_empty() {
-        signal("KILL", &left);
-    }
-    match status {
-        Some(status) => Ok(status),
-        None => Ok(child.wait()?),
-    }
-}
-
-/// Sends a signal by process id. The shell's own `kill` is used because a small Debian has no other.
-fn signal(name: &str, processes: &[u32]) {
-    let ids: Vec<String> = processes.iter().map(u32::to_string).collect();
-    // One that has ended in the meantime makes `kill` fail; that is what we wanted.
-    let _ = Command::new("sh").args(["-c", &format!("kill -{name} {}", ids.join(" "))]).stderr(Stdio::null()).status();
-}
-
-/// Whether a process with this id runs; one that ended and was not yet waited for does not.
-fn is_running(process: u32) -> bool {
-    processes().into_iter().any(|(id, _)| id == process)
-}
-
-/// Children, their children and so on, the youngest generation first.
-fn descendants(of: u32) -> Vec<u32> {
-    let all = processes();
-    let mut found = vec![of];
-    let mut next = 0;
-    while let Some(&parent) = found.get(next) {
-        found.extend(all.iter().filter(|(_, its)| *its == parent).map(|(id, _)| *id));
-        next += 1;
-    }
-    found.remove(0);
-    found.reverse();
-    found
-}
-
-/// Every running process with its parent: from `/proc`, or where there is none from `ps` in the form that POSIX asks for.
-fn processes() -> Vec<(u32, u32)> {
-    if let Ok(entries) = std::fs::read_dir("/proc/") {
-        let read: Vec<_> = entries
-            .flatten()
-            .filter_map(|entry| parse_stat(&std::fs::read_to_string(entry.path().join("stat")).ok()?))
-            .collect();
-        if !read.is_empty() {
-            return read;
-        }
-    }
-    let Ok(listing) = Command::new("ps").args(["-A", "-o", "pid=,ppid=,state="]).output() else {
-        return Vec::new();
-    };
-    let text = String::from_utf8_lossy(&listing.stdout);
-    text.lines().filter_map(parse_listing).collect()
-}
-
-/// `pid (name) state ppid ...`; the name may hold spaces and brackets.
-fn parse_stat(stat: &str) -> Option<(u32, u32)> {
-    let id = stat.split(' ').next()?.parse().ok()?;
-    let mut after_name = stat[stat.rfind(')')? + 1..].split_whitespace();
-    let state = after_name.next()?;
-    let parent = after_name.next()?.parse().ok()?;
-    (state != "Z").then_some((id, parent))
-}
-
-fn parse_listing(line: &str) -> Option<(u32, u32)> {
-    let mut words = line.split_whitespace();
-    let id = words.next()?.parse().ok()?;
-    let parent = words.next()?.parse().ok()?;
-    (!words.next()?.starts_with('Z')).then_some((id, parent))
 }
 
 /// A child whose standard output we follow line by line; ended when dropped.
@@ -313,6 +235,7 @@ fn display(command: &Command) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::family::{end_after, is_running};
     use super::*;
 
     fn shell(script: &str) -> Command {
@@ -326,6 +249,18 @@ mod tests {
         let error = stream(&mut shell("exit 3"), Duration::from_secs(10)).unwrap_err();
         assert!(error.to_string().contains("sh -c exit 3"), "{error}");
         assert!(error.to_string().contains('3'), "{error}");
+    }
+
+    #[test]
+    fn a_command_that_fails_away_from_a_terminal_is_told_with_its_last_lines() {
+        let script = "for line in $(seq 100); do echo line-$line; done; echo why >&2; exit 1";
+        let mut command = shell(script);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let tail = Tail::follow(&mut child);
+        wait(&mut child, "sh", Duration::from_secs(10)).unwrap();
+        let lines = tail.lines();
+        assert!(lines.contains("| why") && lines.contains("| line-100") && !lines.contains("line-1\n"), "{lines}");
     }
 
     #[test]
@@ -382,13 +317,5 @@ mod tests {
         let status = end_after(&mut deaf.child, Duration::from_millis(200)).unwrap();
         assert!(!status.success());
         assert!(!is_running(deaf.child.id()));
-    }
-
-    #[test]
-    fn process_names_with_spaces_and_brackets_are_read() {
-        assert_eq!(parse_stat("12 (a b) c) S 7 12 12 0"), Some((12, 7)));
-        assert_eq!(parse_stat("12 (ended) Z 7 12 12 0"), None);
-        assert_eq!(parse_listing("  12   7 Ss"), Some((12, 7)));
-        assert_eq!(parse_listing("  12   7 Z+"), None);
     }
 }

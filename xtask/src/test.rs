@@ -139,7 +139,9 @@ fn take(step: &Step, root: &Path) -> Outcome {
         },
     };
     let took = begin.elapsed();
-    println!("== {}: {} after {:.1} s {}", step.name, end.word(), took.as_secs_f64(), end.why().unwrap_or_default());
+    // The rest of it comes with the table.
+    let why = end.why().and_then(|why| why.lines().next()).unwrap_or_default();
+    println!("== {}: {} after {:.1} s {why}", step.name, end.word(), took.as_secs_f64());
     Outcome { name: step.name, end, took }
 }
 

@@ -14,7 +14,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::gate::io::AdmissionPath;
-use crate::id::{SessionKey, ThreadId, UserId};
+use crate::id::{ConnectionId, SessionKey, ThreadId, UserId};
 use crate::reclaim::{Facts, ReclaimLevel, Standing};
 use crate::timer::Time;
 
@@ -162,6 +162,13 @@ pub enum News {
         /// Which.
         lease: Lease,
     },
+    /// The tab that had this connection has another one on another node, see [`Wish::Supersede`].
+    Superseded {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        connection: ConnectionId,
+    },
 }
 
 impl News {
@@ -169,7 +176,10 @@ impl News {
     #[must_use]
     pub fn user(&self) -> &UserId {
         match self {
-            Self::Answered { user, .. } | Self::Reported { user, .. } | Self::Taken { user, .. } => user,
+            Self::Answered { user, .. }
+            | Self::Reported { user, .. }
+            | Self::Taken { user, .. }
+            | Self::Superseded { user, .. } => user,
         }
     }
 }
@@ -210,6 +220,14 @@ pub enum Wish {
         user: UserId,
         /// Which.
         lease: Lease,
+    },
+    /// A connection of this node replaces one that is not here: whichever node has it lets it go. A hint that nobody
+    /// answers; unheard, the old one lingers, and is the first to make room.
+    Supersede {
+        /// Whose.
+        user: UserId,
+        /// The old one.
+        connection: ConnectionId,
     },
     /// How this user's sessions are there: to be answered by [`News::Reported`], within the deadline of a probe.
     Ask {

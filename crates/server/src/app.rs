@@ -50,6 +50,7 @@ mod loopback;
 mod notify;
 mod operators;
 mod overview;
+mod peers;
 mod population;
 mod reload;
 mod remedy;
@@ -122,6 +123,7 @@ pub async fn serve_guests(
     let closed = CancellationToken::new();
     let standing = Standing::new(loaded, config.clone());
     let control = node.control(&config, drain.clone(), node.views(&standing, &health, addresses, closed.clone()));
+    node.leases.iter().for_each(|leases| leases.peers().attend(&control));
     let remedied = tokio::spawn(Arc::clone(&node.remedies).run(node.hands(&config, drain.clone())));
     let in_force = InForce::new(Arc::clone(&standing), source, node.reloading(Arc::clone(&control)));
     let mut signals = Signals::listen()?;
@@ -254,7 +256,7 @@ impl Node {
         let sessions = Sessions::new(Arc::clone(&journal), runtime.clone(), config.websocket.window);
         journal.follow(wiring::follower(&sessions, &traces));
         let bell = Arc::new(Bell::default());
-        let leases = leases::join(&config.cluster, listen).await?;
+        let leases = leases::join(config, listen).await?;
         let effects = Wiring {
             sessions: Arc::clone(&sessions),
             metrics: Arc::clone(&metrics),
@@ -390,6 +392,7 @@ impl Node {
             runs: Arc::clone(&self.runs),
             store: Arc::clone(&self.store),
             doorkeeper: Arc::clone(&self.doorkeeper),
+            elsewhere: self.leases.as_ref().map(|leases| leases.peers() as _),
             entrance: self.operators.as_ref().map(|operators| operators.entrance.clone()),
             drain: Box::new(move |by| {
                 tracing::info!(by, "told to drain");

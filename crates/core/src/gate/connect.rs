@@ -7,6 +7,7 @@ use crate::connection::{Connection, Ping, jittered};
 use crate::gate::Step;
 use crate::gate::io::{Event, Heartbeat, Manner, Output, PingOutcome, Sign, WriteProgress};
 use crate::id::{ConnectionId, RunId, ThreadId};
+use crate::lease::Wish;
 use crate::liveness::Backlog;
 use crate::plans::PlanId;
 use crate::refusal::{EvictReason, Refusal};
@@ -35,7 +36,12 @@ impl Step<'_> {
         let connection = Connection::new(id, heartbeat, expires, self.clock.now, next_ping);
         push_tight(&mut self.user.connections, connection);
         // The old socket of the same tab leaves the count before any limit is looked at (hazard R1).
-        let superseded = prev.filter(|prev| *prev != id && self.take_over(*prev, id));
+        let prev = prev.filter(|prev| *prev != id);
+        let superseded = prev.filter(|prev| self.take_over(*prev, id));
+        if let (Some(prev), None, true) = (prev, superseded, self.counts_with_others()) {
+            let user = self.user.id.clone();
+            self.emit(Output::Wish(Wish::Supersede { user, connection: prev }));
+        }
         self.bound_connections(id);
         let user = self.user.id.clone();
         self.tell(Event::Connected { user: user.clone(), connection: id, superseded });

@@ -104,11 +104,12 @@ impl Step<'_> {
             EvictReason::Unresponsive
             | EvictReason::Slow
             | EvictReason::TokenExpired
-            | EvictReason::Superseded
             | EvictReason::MadeRoom
             | EvictReason::MadeRoomForConnection
             | EvictReason::Draining => Orphans::Linger,
-            EvictReason::Left
+            // What its tab still wants went over to the new one, or is opened on another node.
+            EvictReason::Superseded
+            | EvictReason::Left
             | EvictReason::ClientClosed
             | EvictReason::LingerEnded
             | EvictReason::ByAdmin

@@ -5,15 +5,16 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::gate::climb::Moved;
-use crate::gate::io::{AdmissionPath, Cause, Event, Output};
+use crate::gate::io::{AdmissionPath, Cause, Event, Manner, Output};
 use crate::gate::{Gate, Presence, Step};
-use crate::id::{ThreadId, UserId};
+use crate::id::{ConnectionId, ThreadId, UserId};
 use crate::lease::{
     Answer, Claim, Either, Elsewhere, Foreign, ForeignNode, ForeignReport, Holder, Lease, News, OwnReport, Pending,
     Room, Told, Victim, Wish,
 };
 use crate::queue::Reserve;
 use crate::reclaim::{Facts, Pick, ReclaimLevel, Standing};
+use crate::refusal::EvictReason;
 use crate::timer::Time;
 
 /// So long nobody asks a node again that was silent.
@@ -28,6 +29,19 @@ impl Step<'_> {
             News::Answered { lease, answer, .. } => self.on_answered(lease, answer),
             News::Reported { node, told, .. } => self.on_reported(node, &told),
             News::Taken { lease, .. } => self.on_taken(lease),
+            News::Superseded { connection, .. } => self.on_superseded(connection),
+        }
+    }
+
+    pub(super) fn counts_with_others(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// Its tab is on another node now. What it alone held goes, and leaves its place to the one that the tab opens there
+    /// (hazard R1); an id that this user does not hold is ignored.
+    fn on_superseded(&mut self, connection: ConnectionId) {
+        if self.user.connection(connection).is_some() {
+            self.drop_connection(connection, EvictReason::Superseded, Manner::Handshake);
         }
     }
 

@@ -20,11 +20,13 @@ use lychgate_core::{SessionKey, UserId};
 use serde_json::Value;
 
 use super::overview::Identity;
+use super::peers::{self, Heard, Peers};
 use crate::cluster::redis::{Introduction, Redis};
 use crate::cluster::{
     Claim, Cluster, Facts, Follower, Health, Holder, Incarnation, LeaseId, Outcome, Presence, Question, Report,
     Standing as Guarded,
 };
+use crate::config::{Config, JournalKind};
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::{cluster, config};
@@ -33,8 +35,8 @@ use crate::{cluster, config};
 ///
 /// # Errors
 /// When what answers there must not carry our leases, or cannot.
-pub(super) async fn join(config: &config::Cluster, listen: SocketAddr) -> Result<Option<Arc<Leases>>, Error> {
-    let settings = match config {
+pub(super) async fn join(config: &Config, listen: SocketAddr) -> Result<Option<Arc<Leases>>, Error> {
+    let settings = match &config.cluster {
         config::Cluster::Single => return Ok(None),
         config::Cluster::Redis(settings) => settings.clone(),
     };
@@ -46,7 +48,7 @@ pub(super) async fn join(config: &config::Cluster, listen: SocketAddr) -> Result
         started: identity.started,
     };
     let redis = Redis::start(settings, introduction).await.map_err(|error| Error::Failed(error.to_string()))?;
-    Ok(Some(Leases::new(Arc::new(redis))))
+    Ok(Some(Leases::new(Arc::new(redis), config.journal.kind)))
 }
 
 /// See the module.
@@ -57,13 +59,20 @@ pub(super) struct Leases {
     /// Set once, when there is one: it holds us.
     driver: OnceLock<Weak<Driver>>,
     runtime: tokio::runtime::Handle,
+    peers: Arc<Peers>,
 }
 
 impl Leases {
-    pub(super) fn new(cluster: Arc<dyn Cluster>) -> Arc<Self> {
+    pub(super) fn new(cluster: Arc<dyn Cluster>, journal: JournalKind) -> Arc<Self> {
         let life = cluster.new_lease().life;
         let runtime = tokio::runtime::Handle::current();
-        Arc::new(Self { cluster, life, driver: OnceLock::new(), runtime })
+        let peers = Peers::new(Arc::clone(&cluster), runtime.clone(), journal == JournalKind::Redis);
+        Arc::new(Self { cluster, life, driver: OnceLock::new(), runtime, peers })
+    }
+
+    /// The other nodes, for what operators do.
+    pub(super) fn peers(&self) -> Arc<Peers> {
+        Arc::clone(&self.peers)
     }
 
     /// Begins: nothing is wanted before there is a driver, and nothing is told.
@@ -98,6 +107,7 @@ impl Leases {
             // Nobody looks at its limit: it lives already.
             Wish::Keep { key, lease } => self.cluster.keep(self.claim(&key, lease, usize::MAX)),
             Wish::Release { user, lease } => self.cluster.release(&user, self.id(lease)),
+            Wish::Supersede { user, connection } => self.peers.supersede(&user, connection),
             Wish::Ask { user, node } => {
                 let asked = self.cluster.ask(user.clone(), Incarnation(node.0));
                 self.runtime.spawn(async move {
@@ -174,7 +184,22 @@ impl Follower for Leases {
         self.cluster.reply(question, reports.collect());
     }
 
-    fn told(&self, _from: Incarnation, _what: Value) {}
+    fn told(&self, _from: Incarnation, what: Value) {
+        match peers::hint(what) {
+            Some(Heard::Superseded { user, connection }) => self.tell(News::Superseded { user, connection }),
+            Some(Heard::Ended(keys)) => self.peers.ended(keys),
+            // Of a later version.
+            None => {}
+        }
+    }
+
+    fn posted(&self, note: Value) -> cluster::Answer<()> {
+        self.peers.posted(note)
+    }
+
+    fn caught_up(&self) {
+        self.peers.caught_up();
+    }
 
     fn health(&self, health: Health) {
         match health {

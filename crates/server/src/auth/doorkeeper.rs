@@ -17,7 +17,7 @@ use lychgate_core::{Proof, UserId};
 use tokio::time::{Instant, timeout_at};
 
 use super::issuers::Unproven;
-use super::revocations::{Revocation, Revocations, RevokeError, Verdict};
+use super::revocations::{Recorded, Revocation, Revocations, RevokeError, Verdict};
 use super::{Access, AuthError, Entrance, Identity, Issuers, OriginError, Tickets, bearer, check_origin};
 use crate::config;
 use crate::store::{Store, StoreError};
@@ -199,10 +199,16 @@ impl Doorkeeper {
     ///
     /// # Errors
     /// [`RevokeError`]; nothing is revoked then. Dropping the future leaves open whether it is.
-    pub async fn revoke(&self, revocation: Revocation) -> Result<(), RevokeError> {
+    pub async fn revoke(&self, revocation: Revocation) -> Result<Recorded, RevokeError> {
         let (revocations, rules) = (Arc::clone(&self.revocations), self.rules());
         let written = tokio::task::spawn_blocking(move || revocations.add(&revocation, &rules.config)).await;
         written.unwrap_or(Err(RevokeError::Stopping))
+    }
+
+    /// Every revocation that still counts, with its times.
+    #[must_use]
+    pub fn revocations(&self) -> Vec<Revocation> {
+        self.revocations.all()
     }
 
     /// Whether what let a user in does not count any more. Ask again once a connection is registered: a revocation that

@@ -39,7 +39,7 @@ pub use login::{
 };
 pub use opaque::Opaque;
 pub use origin::{OriginError, check_origin};
-pub use revocations::{Revocation, Revocations, RevokeError, Revoked};
+pub use revocations::{Recorded, Revocation, Revocations, RevokeError, Revoked};
 pub use ticket::{TICKET_LIFETIME, Tickets};
 
 /// Who a token speaks for.

@@ -53,6 +53,15 @@ pub struct Revocation {
     pub until: Option<u64>,
 }
 
+/// What became of a revocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// As it is kept, with its times.
+    pub revocation: Revocation,
+    /// Whether it hits anything that was not hit before.
+    pub is_new: bool,
+}
+
 /// Why something could not be revoked. Nothing was changed then.
 #[derive(Debug, thiserror::Error)]
 pub enum RevokeError {
@@ -92,6 +101,12 @@ pub(super) enum Verdict {
 struct Term {
     issued_before: u64,
     until: u64,
+}
+
+impl Term {
+    fn of(self, what: Revoked) -> Revocation {
+        Revocation { what, issued_before: Some(self.issued_before), until: Some(self.until) }
+    }
 }
 
 /// All of them.
@@ -142,7 +157,7 @@ impl Revocations {
     }
 
     /// Records a revocation, and knows it from then on. Waits for the disk.
-    pub(super) fn add(&self, revocation: &Revocation, config: &config::Auth) -> Result<(), RevokeError> {
+    pub(super) fn add(&self, revocation: &Revocation, config: &config::Auth) -> Result<Recorded, RevokeError> {
         let now = now();
         let what = revocation.what.clone();
         if let Revoked::Token { jti, issuer } = &what {
@@ -157,10 +172,15 @@ impl Revocations {
             issued_before: revocation.issued_before.unwrap_or(now.saturating_add(1)),
             until: revocation.until.unwrap_or(now.saturating_add(config.keep_revocations.as_secs())),
         };
+        let recorded = Recorded { revocation: term.of(what.clone()), is_new: true };
         {
             let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-            if kept.terms.len() >= MAX_REVOCATIONS && !kept.terms.contains_key(&what) {
-                return Err(RevokeError::Full);
+            match kept.terms.get(&what) {
+                Some(known) if known.issued_before >= term.issued_before && known.until >= term.until => {
+                    return Ok(Recorded { is_new: false, ..recorded });
+                }
+                None if kept.terms.len() >= MAX_REVOCATIONS => return Err(RevokeError::Full),
+                Some(_) | None => {}
             }
         }
         self.store.add_revocation(&row(&what, term))?;
@@ -170,7 +190,14 @@ impl Revocations {
         known.until = known.until.max(term.until);
         let until = known.until;
         kept.index_one(&what, until, &self.ids);
-        Ok(())
+        Ok(recorded)
+    }
+
+    /// All that still count, in no order.
+    pub(super) fn all(&self) -> Vec<Revocation> {
+        let now = now();
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        kept.terms.iter().filter(|(_, term)| now < term.until).map(|(what, term)| term.of(what.clone())).collect()
     }
 
     fn forget(&self, now: u64) -> Result<(), StoreError> {

@@ -71,6 +71,14 @@ pub trait Follower: Send + Sync + 'static {
 
     /// The store went away or came back.
     fn health(&self, health: Health);
+
+    /// A note of the board, from whichever node; in their order, and all of them again in a new data set and in a new
+    /// process. The next one is read when this one is done.
+    fn posted(&self, note: Value) -> Answer<()>;
+
+    /// The board of this data set was read to its end for the first time: what this node knows and it lacks is to be
+    /// posted now.
+    fn caught_up(&self);
 }
 
 /// The leases of all nodes.
@@ -104,8 +112,15 @@ pub trait Cluster: Send + Sync + fmt::Debug + 'static {
     /// Answers a question.
     fn reply(&self, question: Question, reports: Vec<Report>);
 
-    /// Says something to other nodes. Nobody learns whether it was heard: what must not be lost is also kept elsewhere.
+    /// Says something to other nodes. Nobody learns whether it was heard: what must not be lost is posted.
     fn tell(&self, audience: Audience, what: Value);
+
+    /// Puts a note on the board that every node reads: those that are there within a second, others when they come back.
+    /// It is repeated until the store has it; one that is on the board already is not put there again.
+    fn post(&self, note: Value);
+
+    /// Who holds the user's places on all nodes, this one included; none where nobody can be asked in time.
+    fn holders(&self, user: UserId) -> Answer<Option<Vec<Holder>>>;
 
     /// Whether the store can be asked.
     fn health(&self) -> Health;

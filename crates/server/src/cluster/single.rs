@@ -52,6 +52,12 @@ impl Cluster for Single {
 
     fn tell(&self, _: Audience, _: Value) {}
 
+    fn post(&self, _: Value) {}
+
+    fn holders(&self, _: UserId) -> Answer<Option<Vec<Holder>>> {
+        Answer::Now(None)
+    }
+
     fn health(&self) -> Health {
         Health::Healthy
     }

@@ -9,6 +9,7 @@ mod before_identity;
 mod check_config;
 mod command;
 mod doctor;
+mod elsewhere;
 mod explain;
 mod gateway;
 mod golden_path;

@@ -103,6 +103,11 @@ impl Nodes {
                 self.held.remove(&lease(node, free.number()));
                 self.over.insert(lease(node, free.number()));
             }
+            Wish::Supersede { connection, .. } => {
+                for other in (0..self.worlds.len()).filter(|other| *other != node) {
+                    self.tell(other, News::Superseded { user: user(), connection });
+                }
+            }
             Wish::Ask { node: asked, .. } => {
                 let other = asked.0 as usize;
                 let told = match self.mute {
@@ -555,4 +560,24 @@ fn tabs_that_come_over_from_a_silent_node_wait_for_it_once_and_not_one_after_the
     let asks = |world: &World| world.seen.iter().filter(|it| matches!(it, Output::Wish(Wish::Ask { .. }))).count();
     assert_eq!(asks(&nodes.worlds[0]), 1);
     assert!((11..=18).all(|n| nodes.opened(0, n).is_some()));
+}
+
+#[test]
+fn a_tab_that_comes_back_on_another_node_takes_its_own_place_and_nobody_elses() {
+    let mut nodes = Nodes::two();
+    (1..=4).for_each(|n| nodes.open(0, n));
+    nodes.on(1, |world| world.connect_after(9, Some(3)));
+    nodes.on(1, |world| world.open(9, Some("t3"), None));
+    assert_eq!(nodes.served(), [vec!["t1", "t2", "t4"], vec!["t3"]]);
+    assert!(nodes.worlds.iter().all(|world| world.evicted().is_empty()));
+    nodes.assert_settled();
+}
+
+#[test]
+fn a_connection_that_another_user_names_as_his_former_one_stays() {
+    let mut nodes = Nodes::two();
+    nodes.open(0, 1);
+    let stranger = UserId::parse("stranger").unwrap();
+    nodes.on(0, |world| world.input(Input::News(News::Superseded { user: stranger, connection: socket(1) })));
+    assert_eq!(nodes.served()[0], ["t1"]);
 }

@@ -51,9 +51,16 @@ pub(super) async fn evict(
     let steered = Arc::clone(&control);
     let work = async move {
         let named = key.to_string();
-        match steered.steer(move |driver| driver.end(&key, EvictReason::ByAdmin)).await? {
+        let here = key.clone();
+        let was_here = steered.steer(move |driver| driver.end(&here, EvictReason::ByAdmin)).await?;
+        // The thread may be open on several nodes.
+        let was_elsewhere = steered.elsewhere.threads(key.user().clone()).await.contains(key.thread());
+        if was_elsewhere {
+            steered.elsewhere.end(&[key]);
+        }
+        match was_here || was_elsewhere {
             true => Ok(Ended { ended: vec![named] }),
-            false => Err(Refused::saying(ErrorCode::NotFound, "There is no such session on this node.")),
+            false => Err(Refused::saying(ErrorCode::NotFound, "There is no such session.")),
         }
     };
     Ok(control.act(operator, what, order, work).await)

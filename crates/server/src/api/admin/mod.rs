@@ -46,6 +46,7 @@ mod audit;
 mod cursor;
 mod decisions;
 mod deed;
+mod elsewhere;
 mod evict;
 mod explain;
 mod keys;
@@ -60,6 +61,7 @@ mod revoke;
 mod sessions;
 mod users;
 
+pub use elsewhere::{Elsewhere, Withdrawal};
 pub use keys::OperatorKey;
 pub(super) use openapi::describe;
 
@@ -84,6 +86,7 @@ pub struct Control {
     runs: Arc<Runs>,
     store: Arc<Store>,
     doorkeeper: Arc<Doorkeeper>,
+    elsewhere: Arc<dyn Elsewhere>,
     access: Access,
     running: Arc<Running>,
     deeds: Arc<Semaphore>,
@@ -108,6 +111,8 @@ pub struct Steered {
     pub store: Arc<Store>,
     /// Who knows tokens and logins.
     pub doorkeeper: Arc<Doorkeeper>,
+    /// The other nodes; none of a node by itself.
+    pub elsewhere: Option<Arc<dyn Elsewhere>>,
     /// Where operators log in with a browser.
     pub entrance: Option<Entrance>,
     /// Asks for a drain of the node, and says who wants it.
@@ -136,11 +141,12 @@ impl Control {
     /// Lets in whom `[admin]` names.
     #[must_use]
     pub fn new(config: &Config, steered: Steered) -> Arc<Self> {
-        let Steered { driver, runs, store, doorkeeper, entrance, drain, views } = steered;
+        let Steered { driver, runs, store, doorkeeper, elsewhere, entrance, drain, views } = steered;
         Arc::new(Self {
             driver,
             runs,
             store,
+            elsewhere: elsewhere.unwrap_or_else(|| Arc::new(elsewhere::Nowhere)),
             access: Access::new(config, Arc::clone(&doorkeeper), entrance),
             doorkeeper,
             running: Arc::default(),

@@ -1,5 +1,5 @@
 //! `POST /v1/admin/publish`: a backend puts events into a user's thread, or into every thread that he has open on this
-//! node; once for each key and thread, however often it asks.
+//! node, and where the nodes share a journal on any; once for each key and thread, however often it asks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::future::join_all;
 use lychgate_core::id::MAX_ID_BYTES;
-use lychgate_core::{SessionKey, ThreadId};
+use lychgate_core::{SessionKey, ThreadId, UserId};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -29,7 +29,8 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// How long a request, on however many threads, may wait for its events to be in the log. What was handed over is written all the same.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
 
-/// Puts events into a thread, or into every thread that the user has open on this node; once for each `key` and thread.
+/// Puts events into a thread, or into every thread that the user has open, on any node that shares this one's journal; once
+/// for each `key` and thread.
 #[utoipa::path(
     post, path = "/v1/admin/publish", tag = "operators", security(("key" = [])),
     request_body = PublishBody,
@@ -63,7 +64,7 @@ pub(super) async fn publish(
     let work = async move {
         let keys = match thread {
             Some(thread) => vec![SessionKey::new(user, thread)],
-            None => match writer.look(move |driver| driver.sessions_of(&user)).await {
+            None => match writer.open_threads(user).await {
                 Ok(keys) => keys,
                 Err(refused) => return Became::from(Err::<Published, _>(refused)),
             },
@@ -71,6 +72,24 @@ pub(super) async fn publish(
         write_all(&writer.runs, keys, &once, &events).await
     };
     Ok(control.act_routinely(operator, what, work).await)
+}
+
+impl Control {
+    /// The threads that a user has open: here, and on other nodes as far as that can be told.
+    async fn open_threads(&self, user: UserId) -> Result<Vec<SessionKey>, Refused> {
+        let asked = user.clone();
+        let mut keys = self.look(move |driver| driver.sessions_of(&asked)).await?;
+        if !self.elsewhere.shares_threads() {
+            return Ok(keys);
+        }
+        for thread in self.elsewhere.threads(user.clone()).await {
+            let key = SessionKey::new(user.clone(), thread);
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        Ok(keys)
+    }
 }
 
 /// All at once, so that a thread that cannot be written costs the others none of their time; and written they are all the

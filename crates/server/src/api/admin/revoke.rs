@@ -13,6 +13,7 @@ use serde_json::json;
 use super::Control;
 use super::access::Writer;
 use super::deed::{Order, What};
+use super::elsewhere::Withdrawal;
 use crate::api::caller::Named;
 use crate::api::refused::Refused;
 use crate::auth::{Ended, Revocation, RevokeError, Revoked as Hit};
@@ -106,15 +107,29 @@ fn seconds(text: &str) -> Result<u64, Refused> {
     }
 }
 
+/// Whose, where it is one user's.
+pub(super) fn all_of(what: &Hit) -> Option<UserId> {
+    match what {
+        Hit::User(user) => Some(user.clone()),
+        Hit::Token { .. } | Hit::Everybody => None,
+    }
+}
+
 impl Control {
-    /// Revokes, then closes whoever is in by it; and what this user holds without a connection.
+    /// Revokes on all nodes, then closes whoever is in by it; and what this user holds without a connection.
     async fn revoke(
         &self,
         revocation: Revocation,
         all_of: Option<UserId>,
         reason: EvictReason,
     ) -> Result<Revoked, Refused> {
-        self.doorkeeper.revoke(revocation).await.map_err(|error| refused(&error))?;
+        let recorded = self.doorkeeper.revoke(revocation).await.map_err(|error| refused(&error))?;
+        let ends_all = all_of.is_some();
+        self.elsewhere.revoked(Withdrawal { revocation: recorded.revocation, ends_all, reason });
+        self.close_revoked(all_of, reason).await
+    }
+
+    pub(super) async fn close_revoked(&self, all_of: Option<UserId>, reason: EvictReason) -> Result<Revoked, Refused> {
         let doorkeeper = Arc::clone(&self.doorkeeper);
         // His logins end, too, rather than look good until the revocation is forgotten.
         let logins: Vec<Ended> = all_of.iter().flat_map(|user| self.end_logins(user)).collect();

@@ -59,6 +59,10 @@ impl Keys {
         format!("{}:{{cluster}}:mail:{node}", self.prefix)
     }
 
+    pub(super) fn board(&self) -> String {
+        format!("{}:{{cluster}}:board", self.prefix)
+    }
+
     pub(super) fn channel(&self, node: Incarnation) -> String {
         format!("{}:n:{node}", self.prefix)
     }

@@ -4,6 +4,7 @@
 //! acquire --admit--> acquire.lua, move.lua                         granted, denied, taken; else unknown
 //! keep, release --ledger--> clerk --assert.lua, release.lua--> Redis
 //! heart --beat.lua--> lease of this node, table of nodes, generation, mail
+//! board --stream--> notes that every node reads
 //! ear, talk --pub/sub--> other nodes
 //! ```
 //!
@@ -22,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::admit::{Way, admit};
+use self::board::Board;
 use self::entrance::{Look, look};
 use self::heart::Heart;
 use self::keys::Keys;
@@ -38,6 +40,7 @@ use crate::config;
 use crate::wire::millis;
 
 mod admit;
+mod board;
 mod clerk;
 mod ear;
 mod entrance;
@@ -92,6 +95,9 @@ struct Shared {
     wake: Notify,
     /// The clerk has something to do.
     clerk: Notify,
+    board: Mutex<Board>,
+    /// The board has something to do.
+    pin: Notify,
     questions: Questions,
     unsaid: mpsc::Sender<Unsaid>,
     follower: OnceLock<Arc<dyn Follower>>,
@@ -119,6 +125,8 @@ impl Redis {
             ledger: Mutex::new(Ledger::new()),
             wake: Notify::new(),
             clerk: Notify::new(),
+            board: Mutex::default(),
+            pin: Notify::new(),
             questions: Questions::default(),
             unsaid,
             follower: OnceLock::new(),
@@ -137,6 +145,7 @@ impl Redis {
             tokio::spawn(clerk::run(Arc::clone(&shared))),
             tokio::spawn(ear::run(Arc::clone(&shared))),
             tokio::spawn(talk::run(Arc::clone(&shared), to_say)),
+            tokio::spawn(board::run(Arc::clone(&shared))),
         ];
         Ok(Self { shared, tasks })
     }
@@ -201,6 +210,14 @@ impl Cluster for Redis {
 
     fn tell(&self, audience: Audience, what: Value) {
         self.shared.say_to(audience, what);
+    }
+
+    fn post(&self, note: Value) {
+        self.shared.post(&note);
+    }
+
+    fn holders(&self, user: UserId) -> Answer<Option<Vec<Holder>>> {
+        Answer::Later(Box::pin(Arc::clone(&self.shared).holders(user)))
     }
 
     fn health(&self) -> Health {

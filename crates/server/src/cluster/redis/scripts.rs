@@ -27,6 +27,7 @@ pub(super) struct Scripts {
     release: Script,
     take_over: Script,
     beat: Script,
+    holders: Script,
 }
 
 /// What a script about a lease gave.
@@ -118,6 +119,7 @@ impl Scripts {
             release: script!("release"),
             take_over: script!("move"),
             beat: script!("beat"),
+            holders: script!("holders"),
         }
     }
 
@@ -196,6 +198,19 @@ impl Scripts {
         let mut call = script.prepare_invoke();
         call.key(keys.held).key(keys.facts).key(keys.fence).key(self.keys.cluster()).key(self.keys.node(term.me));
         call
+    }
+}
+
+impl Scripts {
+    /// Who holds the places of a user.
+    pub(super) async fn holders(&self, link: &Link, user: &UserId) -> Result<Vec<Holder>, Trouble> {
+        let keys = self.keys.user(user);
+        let mut call = self.holders.prepare_invoke();
+        call.key(keys.held).key(keys.facts);
+        match parts(link.run(&call).await?).split_first() {
+            Some((word, holders)) if text(word) == Some("holders") => Ok(holders.iter().filter_map(holder).collect()),
+            Some(_) | None => Err(Trouble::Foreign),
+        }
     }
 }
 

@@ -30,6 +30,8 @@ const MAX_BYTES: usize = 256 * 1_024;
 pub(super) enum Message {
     /// There is a letter for this node: a lease of it is over. It reads which at its next beat, which is now.
     Mail,
+    /// There is a note on the board.
+    Note,
     Ask {
         from: Incarnation,
         number: u64,
@@ -124,6 +126,10 @@ impl Shared {
         self.say(channel, &Message::Tell { from, what });
     }
 
+    pub(super) fn say_posted(&self) {
+        self.say(self.keys.everybody(), &Message::Note);
+    }
+
     fn say(&self, channel: String, message: &Message) -> Said {
         let text = serde_json::to_string(message).expect("text and numbers always serialise");
         match self.unsaid.try_send((channel, text)) {
@@ -146,6 +152,7 @@ impl Shared {
         let follower = self.follower.get();
         match message {
             Message::Mail => self.wake.notify_one(),
+            Message::Note => self.pin.notify_one(),
             Message::Reply { number, reports } => {
                 if let Some(answer) = self.questions.waiting().remove(&number) {
                     let _ = answer.send(reports);

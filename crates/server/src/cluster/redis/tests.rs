@@ -1,7 +1,7 @@
 //! Nodes against a real Redis; each has a runtime of its own, so that it can be stopped and killed like a process.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -50,6 +50,8 @@ struct Heard {
     taken: Mutex<Vec<LeaseId>>,
     asked: Mutex<Vec<(UserId, Question)>>,
     told: Mutex<Vec<Value>>,
+    posted: Mutex<Vec<Value>>,
+    caught_up: Mutex<usize>,
 }
 
 impl Follower for Heard {
@@ -66,9 +68,26 @@ impl Follower for Heard {
     }
 
     fn health(&self, _: Health) {}
+
+    fn posted(&self, note: Value) -> Answer<()> {
+        self.posted.lock().unwrap().push(note);
+        Answer::Now(())
+    }
+
+    fn caught_up(&self) {
+        *self.caught_up.lock().unwrap() += 1;
+    }
 }
 
 impl Heard {
+    fn posted(&self) -> MutexGuard<'_, Vec<Value>> {
+        self.posted.lock().unwrap()
+    }
+
+    fn caught_up(&self) -> usize {
+        *self.caught_up.lock().unwrap()
+    }
+
     fn taken(&self) -> BTreeSet<LeaseId> {
         self.taken.lock().unwrap().iter().copied().collect()
     }

@@ -19,7 +19,7 @@ const fn step(event: &'static str, level: &'static str, fields: &'static [&'stat
 
 /// All steps.
 #[rustfmt::skip]
-pub const STEPS: [Step; 38] = [
+pub const STEPS: [Step; 39] = [
     step("session.created", "info", &["user", "thread", "isolation_key", "connection", "path", "level?", "waited_ms"],
         "A session came into being; `path` says how it was admitted, in the words of `lychgate_admissions`, `level` how far reclaim had to go for it."),
     step("session.attached", "info", &["user", "thread", "isolation_key", "connection", "path", "waited_ms"],
@@ -84,6 +84,8 @@ pub const STEPS: [Step; 38] = [
         "Redis cannot be asked: until `cluster.healthy` each node goes by its own count, and nobody is refused or closed for it."),
     step("cluster.healthy", "info", &[],
         "Sessions of all nodes count together."),
+    step("operator.elsewhere", "info", &["action", "key?"],
+        "An operator of another node did it: `revoke`, or `evict` of the session `key`. The audit log of that node says who."),
     step("gateway.serving", "info", &["listen", "admin"],
         "Both listeners accept."),
     step("gateway.draining", "info", &["connections", "runs"],

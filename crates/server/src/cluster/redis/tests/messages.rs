@@ -84,3 +84,45 @@ fn what_is_no_message_of_ours_is_passed_over() {
     server.command(&["PUBLISH", "t:all", "{\"kind\":\"tell\",\"from\":\"00000000000000aa\",\"what\":1}"]);
     until("the one that is ours is heard", || *node.heard.told.lock().unwrap() == [json!(1)]);
 }
+
+#[test]
+fn a_note_is_read_by_all_nodes_by_those_that_come_later_and_once_where_it_is_posted_twice() {
+    let server = Server::start();
+    let [one, other] = pair(&server);
+    for _ in 0..2 {
+        one.redis.post(json!({"n": 1}));
+        until("both have read it", || [&one, &other].iter().all(|node| *node.heard.posted() == [json!({"n": 1})]));
+    }
+    other.redis.post(json!({"n": 1}));
+    other.redis.post(json!({"n": 2}));
+    let later = TestNode::start(settings(&server));
+    for node in [&one, &other, &later] {
+        until("each is read once", || *node.heard.posted() == [json!({"n": 1}), json!({"n": 2})]);
+    }
+    assert_eq!(server.command(&["XLEN", "t:{cluster}:board"]), "2");
+}
+
+#[test]
+fn a_note_that_is_posted_while_redis_is_away_is_on_the_board_when_it_is_back() {
+    let server = Server::start();
+    let [one, other] = pair(&server);
+    server.freeze();
+    one.redis.post(json!(1));
+    until("it is known to be away", || !one.is_healthy());
+    server.thaw();
+    until("it is read", || other.heard.posted().contains(&json!(1)));
+}
+
+#[test]
+fn after_a_loss_of_the_board_each_node_is_told_to_say_again_what_it_knows() {
+    let server = Server::start();
+    let [one, other] = pair(&server);
+    let nodes = [&one, &other];
+    until("both have read it to its end", || nodes.iter().all(|node| node.heard.caught_up() == 1));
+    one.redis.post(json!(1));
+    until("it is read", || *other.heard.posted() == [json!(1)]);
+    server.command(&["FLUSHALL"]);
+    until("both have read the new one", || nodes.iter().all(|node| node.heard.caught_up() == 2));
+    one.redis.post(json!(1));
+    until("it stands there again", || *other.heard.posted() == [json!(1), json!(1)]);
+}
