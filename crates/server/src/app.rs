@@ -123,7 +123,6 @@ pub async fn serve_guests(
     let closed = CancellationToken::new();
     let standing = Standing::new(loaded, config.clone());
     let control = node.control(&config, drain.clone(), node.views(&standing, &health, addresses, closed.clone()));
-    node.leases.iter().for_each(|leases| leases.peers().attend(&control));
     let remedied = tokio::spawn(Arc::clone(&node.remedies).run(node.hands(&config, drain.clone())));
     let in_force = InForce::new(Arc::clone(&standing), source, node.reloading(Arc::clone(&control)));
     let mut signals = Signals::listen()?;
@@ -400,7 +399,9 @@ impl Node {
             }),
             views,
         };
-        Control::new(config, steered)
+        let control = Control::new(config, steered);
+        self.leases.iter().for_each(|leases| leases.peers().attend(&control));
+        control
     }
 
     /// What a newer configuration changes at once.
