@@ -30,6 +30,7 @@ pub mod attend;
 pub mod catalogue;
 mod conduct;
 mod drain;
+pub(crate) mod folder;
 pub mod gateway;
 mod gateway_killed;
 mod golden_path;
