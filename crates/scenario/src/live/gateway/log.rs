@@ -125,7 +125,9 @@ mod tests {
     #[test]
     fn the_last_word_about_the_other_nodes_counts() {
         let mut log = Log::default();
-        for (event, expected) in [("cluster.unknown", Some(false)), ("session.created", Some(false)), ("cluster.healthy", Some(true))] {
+        for (event, expected) in
+            [("cluster.unknown", Some(false)), ("session.created", Some(false)), ("cluster.healthy", Some(true))]
+        {
             log.take(format!(r#"{{"level":"INFO","fields":{{"event":"{event}"}}}}"#));
             assert_eq!(log.counts_together, expected, "{event}");
         }
