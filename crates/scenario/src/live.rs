@@ -41,7 +41,7 @@ pub mod namespace;
 mod scene;
 mod script;
 mod storm;
-mod talk;
+pub(crate) mod talk;
 pub mod targets;
 mod twenty_zombies;
 

@@ -1,9 +1,9 @@
 //! Several real gateways with a real Redis between them, and what can happen to both: who is let in, who goes, what heals.
 //!
 //! ```text
-//! command --Fault--> play: Stage (3 gateways, proxies, redis-server) <--tabs-- Crowd
-//!                       |                                              |
-//!                       |--begin, wait, end, until all agree           '--> Diary --> history: judge --> Row --> table
+//! command --Fault--> play: Stage (3 gateways, proxies, redis-server) <--tabs-- Cast (Crowd, Chats)
+//!                       |                                              |     '--> Heard --> reader ---.
+//!                       |--begin, wait, end, until all agree           '--> Diary --> history: judge --+--> Row --> table
 //! ```
 //!
 //! A fault is healed when the nodes, Redis and the clients say the same about who holds what; nobody waits for a while and
@@ -19,14 +19,19 @@ use futures_util::stream;
 use crate::live::gateway::find_or_build;
 use crate::live::raise_descriptor_limit;
 
+mod cast;
+mod chat;
 mod crowd;
 pub mod fault;
+mod heard;
 pub mod history;
 mod play;
 mod proxy;
+mod reader;
 mod redis;
 pub mod report;
 mod stage;
+mod tab;
 
 use fault::Fault;
 use report::Row;

@@ -15,12 +15,13 @@ use std::time::Duration;
 use anyhow::ensure;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::history::{Diary, Session, Step, What};
-use super::stage::{NODES, Person, Stage, Standing};
+use super::history::Diary;
+use super::stage::Stage;
+use super::tab::{Phase, Seat, Tab, at, end_of, end_of_socket};
+use crate::client::Open;
 use crate::client::frame::Frame;
-use crate::client::{Client, Ended, Mishap, Open};
 use crate::random::Random;
 
 /// Tabs of a user who has far more than his limit, and of one who has fewer.
@@ -32,22 +33,8 @@ const COMING_USERS: usize = 2;
 const SOME: usize = 12;
 const SOME_WITHIN: Duration = Duration::from_secs(60);
 
-/// A goodbye that is not answered: the node stands still.
-const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
-
-/// Between two looks at the history.
+/// Between two looks at the history, and two tries where no node is there.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// What the tabs do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// They come and go.
-    Play,
-    /// Who is in stays, and nobody comes.
-    Rest,
-    /// All leave.
-    Leave,
-}
 
 /// How a tab lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +46,6 @@ enum Habit {
 /// All tabs of a fault.
 #[derive(Debug)]
 pub(super) struct Crowd {
-    phase: watch::Sender<Phase>,
     tabs: JoinSet<()>,
     diary: Arc<Diary>,
     people: Vec<usize>,
@@ -71,28 +57,15 @@ impl Crowd {
     ///
     /// # Errors
     /// When no token can be signed.
-    pub(super) fn gather(stage: &mut Stage, seed: u64) -> anyhow::Result<Self> {
-        let (phase, phases) = watch::channel(Phase::Play);
-        let mut crowd = Self {
-            phase,
-            tabs: JoinSet::new(),
-            diary: Arc::clone(&stage.diary),
-            people: Vec::new(),
-            never_full: BTreeSet::new(),
-        };
+    pub(super) fn gather(stage: &mut Stage, phases: &watch::Receiver<Phase>, seed: u64) -> anyhow::Result<Self> {
+        let diary = Arc::clone(&stage.diary);
+        let mut crowd = Self { tabs: JoinSet::new(), diary, people: Vec::new(), never_full: BTreeSet::new() };
         let mut random = Random::new(seed);
         let mut come = |role: &str, count: usize, habit: Habit| {
             let person = stage.person(role)?;
             for _ in 0..count {
-                let tab = Tab {
-                    person: person.clone(),
-                    habit,
-                    diary: Arc::clone(&stage.diary),
-                    standings: stage.standings(),
-                    phases: phases.clone(),
-                    random: Random::new(random.bits()),
-                };
-                crowd.tabs.spawn(tab.live());
+                let tab = Tab::new(stage, &person, phases, random.bits());
+                crowd.tabs.spawn(live(tab, habit));
             }
             crowd.people.push(person.number);
             anyhow::Ok(person.number)
@@ -104,12 +77,8 @@ impl Crowd {
     }
 
     /// Users who never have to make room.
-    pub(super) fn never_full(&self) -> BTreeSet<usize> {
-        self.never_full.clone()
-    }
-
-    pub(super) fn turn(&self, phase: Phase) {
-        self.phase.send_replace(phase);
+    pub(super) fn never_full(&self) -> &BTreeSet<usize> {
+        &self.never_full
     }
 
     /// Waits until every user was admitted some times more.
@@ -126,169 +95,59 @@ impl Crowd {
         Ok(())
     }
 
-    /// Has all leave, and waits until they have.
-    pub(super) async fn leave(mut self) {
-        self.turn(Phase::Leave);
+    /// Waits until all have left.
+    pub(super) async fn gone(mut self) {
         while self.tabs.join_next().await.is_some() {}
     }
 }
 
-/// One tab.
-struct Tab {
-    person: Person,
-    habit: Habit,
-    diary: Arc<Diary>,
-    standings: watch::Receiver<[Standing; NODES]>,
-    phases: watch::Receiver<Phase>,
-    random: Random,
-}
-
-/// A session that a tab holds.
-struct Seat {
-    client: Client,
-    session: Session,
-    node: usize,
-    thread: String,
-}
-
-impl Tab {
-    async fn live(mut self) {
-        while self.phase_other_than(Phase::Rest).await == Phase::Play {
-            let Some(node) = self.chosen() else {
-                // Nobody to come to; the fault ends that.
-                sleep(LOOK_EVERY).await;
-                continue;
-            };
-            if let Some(seat) = self.enter(node).await {
-                self.stay(seat).await;
-            }
-            let pause = match self.habit {
-                Habit::Stays => self.random.between(300, 1_500),
-                Habit::ComesAndGoes => self.random.between(50, 300),
-            };
+async fn live(mut tab: Tab, habit: Habit) {
+    while tab.phase_other_than(Phase::Rest).await == Phase::Play {
+        let Some(node) = tab.chosen(None) else {
+            // Nobody to come to; the fault ends that.
+            sleep(LOOK_EVERY).await;
+            continue;
+        };
+        let session = tab.session();
+        let thread = format!("s{session}");
+        if let Some(seat) = tab.enter(node, Open { thread: Some(&thread), ..Open::default() }, session, false).await {
+            stay(&mut tab, habit, seat).await;
+        }
+        let pause = match habit {
+            Habit::Stays => tab.random.between(300, 1_500),
+            Habit::ComesAndGoes => tab.random.between(50, 300),
+        };
+        let over = Instant::now() + Duration::from_millis(pause.into());
+        while tab.phase() != Phase::Leave && Instant::now() < over {
             tokio::select! {
-                () = sleep(Duration::from_millis(pause.into())) => {}
-                _ = self.phases.wait_for(|phase| *phase == Phase::Leave) => {}
+                () = at(Some(over)) => {}
+                () = tab.phase_turns() => {}
             }
         }
     }
+}
 
-    /// The phase, once it is another one than this.
-    async fn phase_other_than(&mut self, this: Phase) -> Phase {
-        // Whoever set the phase is gone: so is the play.
-        self.phases.wait_for(|phase| *phase != this).await.map_or(Phase::Leave, |phase| *phase)
-    }
-
-    /// A node that a load balancer would choose.
-    fn chosen(&mut self) -> Option<usize> {
-        let standings = *self.standings.borrow();
-        let up: Vec<usize> = (0..NODES).filter(|node| standings[*node] == Standing::Up).collect();
-        (!up.is_empty()).then(|| *self.random.pick(&up))
-    }
-
-    async fn enter(&mut self, node: usize) -> Option<Seat> {
-        let session = self.diary.session();
-        self.note(session, node, Step::Asked);
-        let user = self.person.at(node);
-        let thread = format!("s{session}");
-        let asked = async {
-            let (mut client, _) = user.connect().await?;
-            client.open(Open { thread: Some(&thread), ..Open::default() }).await?;
-            Ok::<_, Mishap>(client)
-        };
-        let answer = tokio::select! {
+/// Answers heartbeats until the session ends, or the tab does.
+async fn stay(tab: &mut Tab, habit: Habit, mut seat: Seat) {
+    let leaves_at = match habit {
+        Habit::Stays => None,
+        Habit::ComesAndGoes => Some(Instant::now() + Duration::from_millis(tab.random.between(200, 1_200).into())),
+    };
+    let ended = loop {
+        let phase = tab.phase();
+        if phase == Phase::Leave {
+            return tab.release(seat).await;
+        }
+        tokio::select! {
             biased;
-            answer = asked => Some(answer),
-            _ = self.standings.wait_for(|all| all[node] == Standing::Out) => None,
-        };
-        let Some(answer) = answer else {
-            self.note(session, node, Step::GivenUp);
-            return None;
-        };
-        let step = match &answer {
-            Ok(_) => Step::Admitted,
-            // It was open, and somebody needed its place before anybody could be told.
-            Err(Mishap::Closed(closed)) if closed.reason == EVICTED => {
-                self.note(session, node, Step::Admitted);
-                Step::Evicted
-            }
-            Err(_) if self.standings.borrow()[node] == Standing::Out => Step::GivenUp,
-            Err(mishap) => Step::Refused(mishap.to_string()),
-        };
-        self.note(session, node, step);
-        Some(Seat { client: answer.ok()?, session, node, thread })
-    }
-
-    /// Answers heartbeats until the session ends, or the tab does.
-    async fn stay(&mut self, mut seat: Seat) {
-        let leaves_after = match self.habit {
-            Habit::Stays => None,
-            Habit::ComesAndGoes => Some(Instant::now() + Duration::from_millis(self.random.between(200, 1_200).into())),
-        };
-        let ended = loop {
-            let phase = *self.phases.borrow_and_update();
-            if phase == Phase::Leave {
-                return self.release(seat).await;
-            }
-            let until = leaves_after.filter(|_| phase == Phase::Play);
-            tokio::select! {
-                biased;
-                frame = seat.client.next() => match frame.as_ref().map(Frame::closed) {
-                    Ok(Some(closed)) if closed.thread == seat.thread => break end_of(&closed.reason),
-                    Ok(_) => {}
-                    Err(mishap) => break end_of_socket(mishap),
-                },
-                () = at(until) => return self.release(seat).await,
-                changed = self.phases.changed() => {
-                    if changed.is_err() {
-                        return self.release(seat).await;
-                    }
-                }
-            }
-        };
-        self.note(seat.session, seat.node, ended);
-    }
-
-    async fn release(&self, Seat { mut client, session, node, thread }: Seat) {
-        self.note(session, node, Step::Released);
-        let goodbye = async {
-            client.leave(&thread).await?;
-            client.close(1000).await
-        };
-        // Where nobody answers the socket is closed all the same.
-        let _ = timeout(GOODBYE_WITHIN, goodbye).await;
-    }
-
-    fn note(&self, session: Session, node: usize, step: Step) {
-        self.diary.note(What::Session { user: self.person.number, session, node, step });
-    }
-}
-
-/// What `closed` says of a session that made room.
-const EVICTED: &str = "evicted";
-
-/// How a session ended, by the reason that its client was told.
-pub(super) fn end_of(reason: &str) -> Step {
-    match reason {
-        EVICTED => Step::Evicted,
-        "draining" => Step::Moved,
-        other => Step::Cut(other.to_owned()),
-    }
-}
-
-/// How a session ended whose socket ended first.
-pub(super) fn end_of_socket(mishap: &Mishap) -> Step {
-    match mishap {
-        Mishap::Ended(Ended { code: Some(4511), .. }) => Step::Evicted,
-        Mishap::Ended(Ended { code: Some(4001), .. }) => Step::Moved,
-        other => Step::Cut(other.to_string()),
-    }
-}
-
-/// Waits until then; for ever where there is no such time.
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
+            frame = seat.client.next() => match frame.as_ref().map(Frame::closed) {
+                Ok(Some(closed)) if closed.thread == seat.opened.thread => break end_of(&closed.reason),
+                Ok(_) => {}
+                Err(mishap) => break end_of_socket(mishap),
+            },
+            () = at(leaves_at.filter(|_| phase == Phase::Play)) => return tab.release(seat).await,
+            () = tab.phase_turns() => {}
+        }
+    };
+    tab.note(seat.session, seat.node, ended);
 }

@@ -48,6 +48,8 @@ pub enum What {
         /// Its number.
         node: usize,
     },
+    /// A fault begins in which Redis answers all the time.
+    Begun,
     /// A fault begins: from here on Redis may be unknown to somebody.
     Faulty,
     /// The nodes, Redis and the clients agree again about who holds what.
@@ -132,7 +134,7 @@ const SHOWN: usize = 36;
 pub fn around(entries: &[Entry], breach: &Breach) -> String {
     let is_about = |entry: &&Entry| match &entry.what {
         What::Session { user, .. } => *user == breach.user,
-        What::Died { .. } | What::Faulty | What::Healed => true,
+        What::Died { .. } | What::Begun | What::Faulty | What::Healed => true,
     };
     let own: Vec<&Entry> = entries.iter().filter(is_about).collect();
     let moment = own.partition_point(|entry| entry.at <= breach.at);
@@ -151,7 +153,7 @@ pub fn text(entries: &[Entry]) -> String {
     let line = |entry: &Entry| {
         let whose = match &entry.what {
             What::Session { user, .. } => format!("user {user}  "),
-            What::Died { .. } | What::Faulty | What::Healed => String::new(),
+            What::Died { .. } | What::Begun | What::Faulty | What::Healed => String::new(),
         };
         format!("{:9.3} s  {whose}{}\n", entry.at.as_secs_f64(), told(&entry.what))
     };
@@ -174,6 +176,7 @@ fn told(what: &What) -> String {
             format!("session {session:4}  node {node}  {step}")
         }
         What::Died { node } => format!("-- node {node} is killed"),
+        What::Begun => "-- the fault begins, Redis can be asked".to_owned(),
         What::Faulty => "-- the fault begins".to_owned(),
         What::Healed => "-- healed".to_owned(),
     }
@@ -192,6 +195,7 @@ struct Pages {
     /// Who holds what, by their clients.
     held: BTreeMap<usize, BTreeMap<Session, usize>>,
     next: Session,
+    is_apart: bool,
 }
 
 impl Diary {
@@ -215,7 +219,9 @@ impl Diary {
             What::Session { user, session, node, step } => {
                 let held = pages.held.entry(*user).or_default();
                 match step {
-                    Step::Admitted => drop(held.insert(*session, *node)),
+                    Step::Admitted => {
+                        held.insert(*session, *node);
+                    }
                     Step::Asked => {}
                     Step::Refused(_) | Step::GivenUp | Step::Released | Step::Evicted | Step::Moved | Step::Cut(_) => {
                         drop(held.remove(session))
@@ -223,7 +229,9 @@ impl Diary {
                 }
             }
             What::Died { node } => pages.held.values_mut().for_each(|held| held.retain(|_, its| its != node)),
-            What::Faulty | What::Healed => {}
+            What::Begun => {}
+            What::Faulty => pages.is_apart = true,
+            What::Healed => pages.is_apart = false,
         }
         let at = self.begun.elapsed();
         pages.entries.push(Entry { at, what });
@@ -233,6 +241,12 @@ impl Diary {
     #[must_use]
     pub fn held(&self, user: usize) -> usize {
         self.pages().held.get(&user).map_or(0, BTreeMap::len)
+    }
+
+    /// Whether a fault lasts, or is not healed yet.
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        self.pages().is_apart
     }
 
     /// How many admissions of a user there were so far.

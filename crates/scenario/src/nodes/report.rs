@@ -48,9 +48,10 @@ impl Row {
         self.verdict = verdict.clone();
     }
 
-    /// So many events that a reader had been given were not there for the next one; each breaks a promise.
-    pub(super) fn lost(&mut self, events: u64) {
-        self.lost = Some(self.lost.unwrap_or(0) + events);
+    /// What a reader was given and the next one was not, in words.
+    pub(super) fn lost(&mut self, what: Vec<String>) {
+        self.lost = Some(what.len() as u64);
+        self.broken.extend(what);
     }
 
     pub(super) fn broke(&mut self, story: String) {
@@ -100,7 +101,7 @@ mod tests {
         row.lasted(Duration::from_millis(4_040));
         let kept = table(&[row.clone()]);
         assert!(kept.contains("| redis-frozen") && kept.contains("4.0") && kept.contains("| kept"), "{kept}");
-        row.lost(2);
+        row.lost(vec!["an answer is not there".to_owned()]);
         row.broke("user 3 was refused".to_owned());
         let broken = table(&[row]);
         assert!(broken.contains("| BROKEN") || broken.contains("BROKEN |"), "{broken}");

@@ -22,6 +22,7 @@ pub fn judge(entries: &[Entry], rules: &Rules) -> Verdict {
         match what {
             What::Session { user, session, node, step } => judge.on_step(*at, *user, *session, *node, step),
             What::Died { node } => judge.users.values_mut().for_each(|user| user.lose(*node)),
+            What::Begun => {}
             What::Faulty => judge.is_apart = true,
             What::Healed => judge.on_healed(),
         }
@@ -33,7 +34,7 @@ pub fn judge(entries: &[Entry], rules: &Rules) -> Verdict {
 fn evictions(entries: &[Entry]) -> BTreeMap<Session, Duration> {
     let evicted = entries.iter().filter_map(|entry| match &entry.what {
         What::Session { session, step: Step::Evicted, .. } => Some((*session, entry.at)),
-        What::Session { .. } | What::Died { .. } | What::Faulty | What::Healed => None,
+        What::Session { .. } | What::Died { .. } | What::Begun | What::Faulty | What::Healed => None,
     });
     evicted.collect()
 }
@@ -107,7 +108,9 @@ impl Judge<'_> {
         }
         let mut breach = None;
         match step {
-            Step::Asked => drop(user.pending.insert(session, node)),
+            Step::Asked => {
+                user.pending.insert(session, node);
+            }
             Step::Admitted => {
                 user.pending.remove(&session);
                 user.held.insert(session, node);
