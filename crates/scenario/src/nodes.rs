@@ -25,6 +25,7 @@ mod crowd;
 pub mod fault;
 mod heard;
 pub mod history;
+mod measure;
 mod play;
 mod proxy;
 mod reader;
@@ -39,7 +40,7 @@ use report::Row;
 /// The arguments of `nodes`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which faults; all without it.
+    /// Which faults; without it all, and afterwards what it costs to count together is measured.
     #[arg(long, value_name = "WORD", value_delimiter = ',')]
     fault: Vec<Fault>,
     /// Faults at a time, each on three gateways and a redis-server of its own.
@@ -61,15 +62,17 @@ pub struct Args {
 pub fn command(args: &Args) -> anyhow::Result<ExitCode> {
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let rows = runtime.block_on(run(args))?;
+    let (rows, measured) = runtime.block_on(run(args))?;
     println!("{}", report::table(&rows));
+    measured.iter().for_each(|sentence| println!("measured: {sentence}"));
     Ok(match rows.iter().all(Row::is_kept) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
 }
 
-async fn run(args: &Args) -> anyhow::Result<Vec<Row>> {
+/// A row for each fault, and what was measured, in sentences.
+async fn run(args: &Args) -> anyhow::Result<(Vec<Row>, Vec<String>)> {
     let program = match &args.gateway {
         Some(program) => program.clone(),
         None => find_or_build().await?,
@@ -88,5 +91,11 @@ async fn run(args: &Args) -> anyhow::Result<Vec<Row>> {
             row
         }
     });
-    Ok(stream::iter(plays).buffered(args.at_once.into()).collect().await)
+    let rows = stream::iter(plays).buffered(args.at_once.into()).collect().await;
+    // By itself: whatever else runs would be measured as well.
+    let measured = match args.fault.is_empty() {
+        true => vec![measure::killed(&program).await?, measure::admission(&program).await?],
+        false => Vec::new(),
+    };
+    Ok((rows, measured))
 }

@@ -72,6 +72,7 @@ impl Chats {
                     threads,
                     heard: Heard::new(format!("chat{home}")),
                     run: None,
+                    moves: false,
                     answered: Arc::clone(&answered),
                 };
                 chats.answered.push(answered);
@@ -114,6 +115,8 @@ struct Chat {
     heard: Heard,
     /// What was asked for and has not ended, and when it is asked for again.
     run: Option<(usize, Option<Instant>)>,
+    /// Its node asked it to come to another one: it does, after its answer.
+    moves: bool,
     answered: Arc<AtomicUsize>,
 }
 
@@ -121,6 +124,8 @@ struct Chat {
 enum Stop {
     /// It is to leave, and nothing is owed to it.
     Leave,
+    /// The same, and it goes to another node.
+    Move,
     /// Its session ended like that.
     Ended(Step),
 }
@@ -141,6 +146,10 @@ impl Chat {
                     self.tab.release(seat).await;
                     return (self.tab.person, self.heard);
                 }
+                Ok(Stop::Move) => {
+                    self.tab.release(seat).await;
+                    continue;
+                }
                 Ok(Stop::Ended(step)) => step,
                 Err(mishap) => end_of_socket(&mishap),
             };
@@ -156,6 +165,7 @@ impl Chat {
         let session = self.tab.session();
         let seat = self.tab.enter(node, open, session, self.threads == Threads::AreAway).await?;
         self.heard.on_opened(&seat.opened);
+        self.moves = false;
         // Whether it was accepted nobody knows; a run that is known is none again.
         self.run = self.run.map(|(number, _)| (number, Some(Instant::now())));
         Some(seat)
@@ -165,6 +175,7 @@ impl Chat {
         loop {
             match (self.tab.phase(), self.run) {
                 (Phase::Leave, None) => return Ok(Stop::Leave),
+                (Phase::Play, None) if self.moves => return Ok(Stop::Move),
                 (Phase::Play, None) => self.run = Some((self.heard.next_run(), Some(Instant::now()))),
                 (Phase::Rest, None) | (_, Some(_)) => {}
             }
@@ -203,6 +214,7 @@ impl Chat {
             }
             // Its end was among the messages of a reset.
             Frame::Notice(Notice::Other(code)) if code == "run_ended" => self.run = None,
+            Frame::Notice(Notice::Reconnect { .. }) => self.moves = true,
             Frame::Hello(_) | Frame::Closed(_) | Frame::Notice(_) | Frame::Ping | Frame::Unknown(_) => {}
         }
         None

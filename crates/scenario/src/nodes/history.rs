@@ -54,6 +54,8 @@ pub enum What {
     Faulty,
     /// The nodes, Redis and the clients agree again about who holds what.
     Healed,
+    /// Nobody comes any more. From here on whoever makes room may leave before he hears of it: nobody is counted.
+    Over,
 }
 
 /// A step in the life of a session.
@@ -120,6 +122,8 @@ pub struct Verdict {
     pub refused: u64,
     /// The largest excess over the limit that was seen, allowed or not.
     pub over: usize,
+    /// The longest time from an open, its connection included, to its session.
+    pub longest: Duration,
     /// Sessions that ended though nobody needed their place.
     pub wrongly_closed: u64,
     /// In the order in which they were found.
@@ -134,7 +138,7 @@ const SHOWN: usize = 36;
 pub fn around(entries: &[Entry], breach: &Breach) -> String {
     let is_about = |entry: &&Entry| match &entry.what {
         What::Session { user, .. } => *user == breach.user,
-        What::Died { .. } | What::Begun | What::Faulty | What::Healed => true,
+        What::Died { .. } | What::Begun | What::Faulty | What::Healed | What::Over => true,
     };
     let own: Vec<&Entry> = entries.iter().filter(is_about).collect();
     let moment = own.partition_point(|entry| entry.at <= breach.at);
@@ -153,7 +157,7 @@ pub fn text(entries: &[Entry]) -> String {
     let line = |entry: &Entry| {
         let whose = match &entry.what {
             What::Session { user, .. } => format!("user {user}  "),
-            What::Died { .. } | What::Begun | What::Faulty | What::Healed => String::new(),
+            What::Died { .. } | What::Begun | What::Faulty | What::Healed | What::Over => String::new(),
         };
         format!("{:9.3} s  {whose}{}\n", entry.at.as_secs_f64(), told(&entry.what))
     };
@@ -179,6 +183,7 @@ fn told(what: &What) -> String {
         What::Begun => "-- the fault begins, Redis can be asked".to_owned(),
         What::Faulty => "-- the fault begins".to_owned(),
         What::Healed => "-- healed".to_owned(),
+        What::Over => "-- nobody comes any more".to_owned(),
     }
 }
 
@@ -224,12 +229,12 @@ impl Diary {
                     }
                     Step::Asked => {}
                     Step::Refused(_) | Step::GivenUp | Step::Released | Step::Evicted | Step::Moved | Step::Cut(_) => {
-                        drop(held.remove(session))
+                        held.remove(session);
                     }
                 }
             }
             What::Died { node } => pages.held.values_mut().for_each(|held| held.retain(|_, its| its != node)),
-            What::Begun => {}
+            What::Begun | What::Over => {}
             What::Faulty => pages.is_apart = true,
             What::Healed => pages.is_apart = false,
         }

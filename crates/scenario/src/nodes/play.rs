@@ -66,6 +66,9 @@ async fn act(fault: Fault, stage: &mut Stage, cast: Cast, row: &mut Row) -> anyh
     stage.diary.note(What::Healed);
     cast.turn(Phase::Play);
     cast.goes_on().await.context("when it is healed")?;
+    cast.turn(Phase::Rest);
+    stage.diary.note(What::Over);
+    stage.agreed().await.context("before everybody leaves")?;
     let chats = cast.leave().await;
     stage.agreed().await.context("when everybody has left")?;
     if let Some(chats) = chats {

@@ -6,7 +6,7 @@ use super::history::Verdict;
 use crate::report::plain_table;
 
 /// The columns.
-const HEADER: [&str; 10] = [
+const HEADER: [&str; 11] = [
     "fault",
     "duration s",
     "admissions tried",
@@ -16,6 +16,7 @@ const HEADER: [&str; 10] = [
     "sessions wrongly closed",
     "events lost",
     "time to heal s",
+    "longest admission s",
     "verdict",
 ];
 
@@ -77,6 +78,7 @@ impl Row {
             self.verdict.wrongly_closed.to_string(),
             self.lost.map_or_else(|| "-".to_owned(), |lost| lost.to_string()),
             seconds(self.healed),
+            seconds(Some(self.verdict.longest)),
             if self.is_kept() { "kept" } else { "BROKEN" }.to_owned(),
         ]
     }

@@ -16,6 +16,7 @@ pub fn judge(entries: &[Entry], rules: &Rules) -> Verdict {
         evicted_at: evictions(entries),
         users: BTreeMap::new(),
         is_apart: false,
+        is_over: false,
         verdict: Verdict::default(),
     };
     for Entry { at, what } in entries {
@@ -25,6 +26,7 @@ pub fn judge(entries: &[Entry], rules: &Rules) -> Verdict {
             What::Begun => {}
             What::Faulty => judge.is_apart = true,
             What::Healed => judge.on_healed(),
+            What::Over => judge.is_over = true,
         }
     }
     judge.verdict
@@ -34,7 +36,7 @@ pub fn judge(entries: &[Entry], rules: &Rules) -> Verdict {
 fn evictions(entries: &[Entry]) -> BTreeMap<Session, Duration> {
     let evicted = entries.iter().filter_map(|entry| match &entry.what {
         What::Session { session, step: Step::Evicted, .. } => Some((*session, entry.at)),
-        What::Session { .. } | What::Died { .. } | What::Begun | What::Faulty | What::Healed => None,
+        What::Session { .. } | What::Died { .. } | What::Begun | What::Faulty | What::Healed | What::Over => None,
     });
     evicted.collect()
 }
@@ -49,6 +51,7 @@ struct Judge<'a> {
     users: BTreeMap<usize, User>,
     /// Between a fault's beginning and the moment from which on everybody agrees.
     is_apart: bool,
+    is_over: bool,
     verdict: Verdict,
 }
 
@@ -57,6 +60,8 @@ struct Judge<'a> {
 struct User {
     /// Asked for, not answered; by node.
     pending: BTreeMap<Session, usize>,
+    /// When each was asked for.
+    asked: BTreeMap<Session, Duration>,
     held: BTreeMap<Session, usize>,
     /// Of those, whose place is gone though they have not heard of it.
     spent: BTreeSet<Session>,
@@ -95,7 +100,10 @@ impl User {
 
 impl Judge<'_> {
     fn on_healed(&mut self) {
-        self.is_apart = false;
+        // Where Redis could be asked all the time the limit held all the time.
+        if !std::mem::take(&mut self.is_apart) {
+            return;
+        }
         let least = self.rules.limit + self.rules.reserve;
         self.users.values_mut().for_each(|user| user.ceiling = user.at_most().max(least));
     }
@@ -110,12 +118,15 @@ impl Judge<'_> {
         match step {
             Step::Asked => {
                 user.pending.insert(session, node);
+                user.asked.insert(session, at);
             }
             Step::Admitted => {
                 user.pending.remove(&session);
                 user.held.insert(session, node);
                 self.verdict.tried += 1;
                 self.verdict.admitted += 1;
+                let waited = user.asked.get(&session).map_or(Duration::ZERO, |asked| at - *asked);
+                self.verdict.longest = self.verdict.longest.max(waited);
                 breach = self.weigh(at, whose, session);
             }
             Step::Refused(why) => {
@@ -147,6 +158,9 @@ impl Judge<'_> {
 
     /// Somebody came in: who went for him, and is it enough?
     fn weigh(&mut self, at: Duration, whose: usize, newcomer: Session) -> Option<String> {
+        if self.is_over {
+            return None;
+        }
         let Self { rules, evicted_at, is_apart, verdict, .. } = self;
         let user = self.users.get_mut(&whose)?;
         let (most, state) = match is_apart {

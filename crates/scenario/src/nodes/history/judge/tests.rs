@@ -8,7 +8,8 @@ fn rules() -> Rules {
 
 /// A history of user 0: one entry each second. `a1` asks for session 1, `o1` is told that it is open, `e1` that it made
 /// room, `r1` leaves, `c1` is cut, `x1` is refused, `g1` gives up; sessions below 10 are on node 0, others on the node of
-/// their tens. `!` the fault begins, `.` it is healed, `k2` node 2 is killed.
+/// their tens. `!` the fault begins, `.` it is healed, `/` nobody comes any more,
+/// `k2` node 2 is killed.
 fn history(text: &str) -> Vec<Entry> {
     let entry = |(index, word): (usize, &str)| {
         let at = Duration::from_secs(index as u64);
@@ -16,6 +17,7 @@ fn history(text: &str) -> Vec<Entry> {
         let step = match &word[..1] {
             "!" => return Entry { at, what: What::Faulty },
             "." => return Entry { at, what: What::Healed },
+            "/" => return Entry { at, what: What::Over },
             "k" => return Entry { at, what: What::Died { node: number() as usize } },
             "a" => Step::Asked,
             "o" => Step::Admitted,
@@ -83,6 +85,12 @@ fn what_is_too_much_after_a_fault_may_not_grow_and_what_went_does_not_come_back(
 #[test]
 fn who_is_told_late_what_he_was_given_before_the_fault_ended_is_no_growth() {
     assert_eq!(broken("a1 o1 a2 o2 ! a13 . o13"), "");
+}
+
+#[test]
+fn who_comes_in_when_the_play_is_over_is_counted_no_more() {
+    assert_eq!(broken("a1 o1 a2 o2 a13 / o13 r1"), "");
+    assert!(broken("a1 o1 a2 o2 a13 o13 / r1").contains("one too many"));
 }
 
 #[test]
