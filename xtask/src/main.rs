@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo | test | lint | schedules | sim | fuzz | e2e | web`.
+//! The project's own commands: `cargo xtask demo | test | lint | schedules | sim | fuzz | e2e | web | cluster-test`.
 //!
 //! Built on std, anyhow, serde_json and toml alone, so that the first command on a fresh clone starts in seconds.
 
@@ -11,6 +11,7 @@ mod aimock;
 mod autobahn;
 mod built;
 mod chromium;
+mod cluster_test;
 mod demo;
 mod e2e;
 mod fuzz;
@@ -41,6 +42,7 @@ cargo xtask <command>
   sim [--seed N] [--plans N]   simulate random plans against the reference model
   fuzz [--seconds N] [NAME...] the fuzz targets, or those named
   e2e [PART...]                a real gateway: live plans, a third-party client, the SDK, the pages in a browser
+  cluster-test [ARGS...]       real faults of three gateways and their Redis
   web                          build and check the client SDK and the pages
 
 `cargo xtask <command> --help` says more.";
@@ -75,6 +77,7 @@ fn dispatch(command: Option<&str>, rest: &[String]) -> Result<ExitCode> {
         "sim" => (sim::HELP, sim::run),
         "fuzz" => (fuzz::HELP, fuzz::run),
         "e2e" => (e2e::HELP, e2e::run),
+        "cluster-test" => (cluster_test::HELP, cluster_test::run),
         "web" => (web::HELP, web::run),
         unknown => {
             eprintln!("xtask: there is no command `{unknown}`\n\n{HELP}");

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that CI runs, no more and no less.
 //!
 //! ```text
-//! web -> lint -> unit and integration -> doc tests -> schedules -> sim -> fuzz -> live -> sdk -> browser -> peers -> table -> exit code
+//! web -> lint -> unit and integration -> doc tests -> schedules -> sim -> fuzz -> live -> cluster -> sdk -> browser -> peers -> table -> exit code
 //! ```
 //!
 //! A step that fails does not stop the others: one run shows everything that is wrong.
@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    aimock, autobahn, built, chromium, e2e, fuzz, http_agent, install, lint, oidc_provider, pages, prometheus,
-    pydantic_ai, rotel, run, schedules, secrets, sim, verifier, web,
+    aimock, autobahn, built, chromium, cluster_test, e2e, fuzz, http_agent, install, lint, oidc_provider, pages,
+    prometheus, pydantic_ai, rotel, run, schedules, secrets, sim, verifier, web,
 };
 
 pub(crate) const HELP: &str = "\
 cargo xtask test [WORD...]
 
-With words: only the steps in whose names one of them stands. Without: everything, as in CI. Lints, unit, property and integration tests, doc tests, schedules, simulation, fuzz targets, live plans, the SDK and the pages in a browser,
+With words: only the steps in whose names one of them stands. Without: everything, as in CI. Lints, unit, property and integration tests, doc tests, schedules, simulation, fuzz targets, live plans, faults of a cluster, the SDK and the pages in a browser,
 and third-party peers,
 one after the other with their output as it comes, and a table at the end. Needs Rust, a C compiler,
 make, openssl, node and npm; what else a step needs it installs below target/. Exit code 1 if anything failed.";
@@ -35,7 +35,7 @@ struct Step {
 /// All steps: the pages, which the gateway shows, and then the cheap and telling ones first. A peer is a module with
 /// `run(root: &Path) -> anyhow::Result<()>` that installs what it needs, starts and stops its own processes, and stands
 /// after `e2e`.
-const STEPS: [Step; 21] = [
+const STEPS: [Step; 22] = [
     Step { name: "client SDK and pages are built (web)", run: |root| web::run(root, &[]) },
     Step { name: "lint", run: |root| lint::run(root, &[]) },
     Step { name: "unit and integration tests", run: tests },
@@ -45,6 +45,7 @@ const STEPS: [Step; 21] = [
     Step { name: "fuzz targets", run: |root| fuzz::run(root, &[]) },
     Step { name: "rules of Prometheus (promtool)", run: prometheus::rules },
     Step { name: "live plans under Prometheus, third-party client", run: e2e::live },
+    Step { name: "faults of several nodes and their Redis (cluster-test)", run: |root| cluster_test::run(root, &[]) },
     Step { name: "client SDK against a real gateway (vitest)", run: pages::sdk },
     Step { name: "chat page and console in Chromium (Playwright)", run: pages::browser },
     Step { name: "peer: Autobahn (RFC 6455)", run: autobahn::run },

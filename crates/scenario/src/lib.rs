@@ -6,6 +6,7 @@
 //!   plans/*.plan                     +--> oracle <-- model: what an observer can say
 //!
 //!   live plans ----> client: real sockets, tokens and faults against a running gateway ----> report
+//!   nodes: faults of several gateways and their Redis --^
 //! ```
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ pub mod forecast;
 pub mod generate;
 pub mod live;
 pub mod model;
+pub mod nodes;
 pub mod oracle;
 pub mod plan;
 pub mod random;

@@ -30,6 +30,7 @@ pub mod attend;
 pub mod catalogue;
 mod conduct;
 mod drain;
+pub(crate) mod folder;
 pub mod gateway;
 mod gateway_killed;
 mod golden_path;
@@ -40,7 +41,7 @@ pub mod namespace;
 mod scene;
 mod script;
 mod storm;
-mod talk;
+pub(crate) mod talk;
 pub mod targets;
 mod twenty_zombies;
 

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lychgate_scenario::{forecast, live, sim};
+use lychgate_scenario::{forecast, live, nodes, sim};
 
 /// Tries to lock a user out of Lychgate.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ enum Command {
     Sim(sim::Args),
     /// Runs plans against a running gateway, over real sockets.
     Live(live::Args),
+    /// Plays real faults on three gateways and a redis-server, and checks what became of everybody's sessions.
+    Nodes(nodes::Args),
     /// Replays how sessions moved, and compares who saw the limit coming.
     Forecast(forecast::Args),
     /// Holds sessions until it is silenced; part of `live`.
@@ -34,6 +36,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Sim(args) => sim::command(&args),
         Command::Live(args) => live::command(&args),
+        Command::Nodes(args) => nodes::command(&args),
         Command::Forecast(args) => forecast::command(&args),
         Command::Hold => live::hold::command(),
         Command::InNamespace(args) => live::namespace::command(&args),

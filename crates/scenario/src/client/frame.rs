@@ -69,6 +69,9 @@ pub struct Opened {
     /// The thread's messages, with `reset`.
     #[serde(default)]
     pub messages: Vec<Message>,
+    /// Older messages are left out of the frame.
+    #[serde(default)]
+    pub more: bool,
 }
 
 /// A message of a thread; only what the plans compare.

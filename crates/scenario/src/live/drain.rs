@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::User;
+use super::folder::Folder;
 use super::gateway::Gateway;
-use super::gateway_killed::Folder;
 use super::login::Provider;
 use super::talk::{continue_answer, next_event};
 use crate::client::frame::{Frame, Notice};

@@ -7,20 +7,14 @@
 //! drain: SIGTERM -> it empties itself -> exit status -> start again, as after a crash
 //! ```
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -33,14 +27,15 @@ use crate::client::endpoint::Endpoint;
 use crate::client::token::Tokens;
 use crate::report::Outcome;
 
+mod log;
+
+use log::{Log, Ready, follow, lock};
+
 /// How long the gateway may take to be ready, and, beyond its own drain timeout of 10 s, to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Any free port of this machine alone.
 const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-
-/// Log lines of level `error` that are kept to be shown.
-const ERRORS_KEPT: usize = 20;
 
 /// A gateway that we started. Dropping it kills the process.
 #[derive(Debug)]
@@ -55,15 +50,6 @@ pub struct Gateway {
     /// Where it can be scraped, while it runs.
     notice: Option<Notice>,
     log: Arc<Mutex<Log>>,
-}
-
-/// The last lines of a gateway's log, and its errors.
-#[derive(Debug, Default)]
-struct Log {
-    tail: VecDeque<String>,
-    errors: Vec<String>,
-    /// Where all of it goes as well, for `cargo xtask test` to search.
-    record: Option<File>,
 }
 
 impl Gateway {
@@ -89,12 +75,21 @@ impl Gateway {
             Some(binary) => binary.to_owned(),
             None => find_or_build().await?,
         };
-        let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
         let own = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let settings = own.chain(provider.map(Provider::settings).unwrap_or_default()).collect();
         let anywhere = Ready { listen: ANYWHERE, admin: ANYWHERE };
-        let gateway = Self::launch(binary, secret, settings, anywhere).await?;
+        let gateway = Self::launch(binary, fresh_secret(), settings, anywhere).await?;
         Ok(Self { provider: provider.cloned(), ..gateway })
+    }
+
+    /// One of several nodes: the same, with the `secret` ([`fresh_secret`]) of them all, so that a token of one is good at
+    /// each.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_node(binary: &Path, secret: &str, settings: Vec<(String, String)>) -> anyhow::Result<Self> {
+        let anywhere = Ready { listen: ANYWHERE, admin: ANYWHERE };
+        Self::launch(binary.to_owned(), secret.to_owned(), settings, anywhere).await
     }
 
     /// Tells whoever scrapes gateways where this one is, by the name of what is played on it.
@@ -111,10 +106,18 @@ impl Gateway {
     /// # Errors
     /// As [`Self::start`].
     pub async fn crash(mut self) -> anyhow::Result<Self> {
-        timeout(PATIENCE, self.child.kill()).await.context("the gateway could not be killed")??;
+        self.kill().await?;
         let addresses = Ready { listen: self.endpoint.address(), admin: self.admin.0 };
         let again = Self::launch(self.binary, self.secret, self.settings, addresses).await?;
         Ok(Self { provider: self.provider, ..again })
+    }
+
+    /// Kills the process and waits until it is gone; [`Self::start_again`] brings it back.
+    ///
+    /// # Errors
+    /// When it is still there after 20 s.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(timeout(PATIENCE, self.child.kill()).await.context("the gateway could not be killed")??)
     }
 
     /// Sends SIGTERM, which begins its drain.
@@ -122,11 +125,38 @@ impl Gateway {
     /// # Errors
     /// When the process is gone.
     pub fn tell_to_stop(&self) -> anyhow::Result<()> {
-        let pid = Pid::from_raw(i32::try_from(self.process()?)?).context("a process id is positive")?;
-        Ok(kill_process(pid, Signal::TERM)?)
+        self.signal(Signal::TERM)
     }
 
-    /// Waits until a gateway that was told to stop has ended, and starts it again on the same ports. Answers how it ended.
+    /// The process stands still; its sockets stay open and take what fits into their buffers.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// The process goes on where [`Self::freeze`] stopped it.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.process()?)?).context("a process id is positive")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Whether the last that it said about the other nodes is that sessions of all of them count together; none where it
+    /// said nothing of them.
+    #[must_use]
+    pub fn counts_together(&self) -> Option<bool> {
+        lock(&self.log).counts_together
+    }
+
+    /// Waits until a gateway that was told to stop, or killed, has ended, and starts it again on the same ports. Answers how it ended.
     ///
     /// # Errors
     /// When it does not end, else as [`Self::start`].
@@ -166,7 +196,7 @@ impl Gateway {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("could not start {}", binary.display()))?;
-        let log = Arc::new(Mutex::new(Log { record: record(&secret)?, ..Log::default() }));
+        let log = Arc::new(Mutex::new(Log::of(&secret)?));
         let (found, mut listening) = mpsc::channel(4);
         let output = child.stdout.take().context("a child has a standard output")?;
         let errors = child.stderr.take().context("a child has a standard error")?;
@@ -265,71 +295,14 @@ impl Gateway {
     }
 }
 
-impl Log {
-    fn take(&mut self, line: String) {
-        // A disk that takes no more is found by whoever searches for too little.
-        self.record.iter_mut().for_each(|record| drop(writeln!(record, "{line}")));
-        const TAIL: usize = 40;
-        let is_error = serde_json::from_str::<Value>(&line).is_ok_and(|line| line["level"] == "ERROR")
-            || line.contains("panicked at");
-        if is_error && self.errors.len() < ERRORS_KEPT {
-            self.errors.push(line.clone());
-        }
-        if self.tail.len() == TAIL {
-            self.tail.pop_front();
-        }
-        self.tail.push_back(line);
-    }
-
-    fn shown(&self) -> String {
-        self.tail.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// The file for a gateway's log, where `LYCHGATE_TEST_RECORD` names a directory; its secret is left beside it.
-fn record(secret: &str) -> anyhow::Result<Option<File>> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let Some(directory) = std::env::var_os("LYCHGATE_TEST_RECORD").map(PathBuf::from) else { return Ok(None) };
-    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let secrets = directory.join(format!("live-{process}.secrets"));
-    let mut secrets = File::options().create(true).append(true).open(secrets)?;
-    secrets.write_all(format!("{}\n", Value::from(secret)).as_bytes())?;
-    Ok(Some(File::create(directory.join(format!("live-{process}-{count}.log")))?))
-}
-
-fn lock(log: &Mutex<Log>) -> std::sync::MutexGuard<'_, Log> {
-    log.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Where a gateway listens, as its log says once it does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Ready {
-    listen: SocketAddr,
-    admin: SocketAddr,
-}
-
-/// Reads a log to its end, so that the gateway never waits for us to take a line.
-async fn follow(lines: impl AsyncRead + Unpin, log: Arc<Mutex<Log>>, found: mpsc::Sender<Ready>) {
-    let mut lines = BufReader::new(lines).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        if let Some(ready) = Ready::parse(&line) {
-            // Nobody waits for addresses any more once the gateway is ready.
-            let _ = found.try_send(ready);
-        }
-        lock(&log).take(line);
-    }
-}
-
-impl Ready {
-    fn parse(line: &str) -> Option<Self> {
-        let line: Value = serde_json::from_str(line).ok()?;
-        let address = |name: &str| line["fields"][name].as_str()?.parse().ok();
-        Some(Self { listen: address("listen")?, admin: address("admin")? })
-    }
+/// A secret for HS256 that nobody else has.
+#[must_use]
+pub fn fresh_secret() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }
 
 /// The `lychgate` beside this program; where it is missing, cargo builds it in the same profile's directory.
-pub(super) async fn find_or_build() -> anyhow::Result<PathBuf> {
+pub(crate) async fn find_or_build() -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe().context("this program's own path is unknown")?;
     let beside = here.with_file_name("lychgate");
     if beside.is_file() {
@@ -347,28 +320,4 @@ pub(super) async fn find_or_build() -> anyhow::Result<PathBuf> {
     ensure!(build.status().await.context("cargo could not be started")?.success(), "cargo could not build the gateway");
     ensure!(beside.is_file(), "cargo built the gateway somewhere else; name it with --gateway");
     Ok(beside)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_read_from_the_line_that_names_both() {
-        let line = r#"{"level":"INFO","fields":{"message":"ready","listen":"127.0.0.1:5","admin":"127.0.0.1:6"}}"#;
-        let ready = Ready::parse(line).unwrap();
-        assert_eq!((ready.listen.port(), ready.admin.port()), (5, 6));
-        assert_eq!(Ready::parse(r#"{"level":"INFO","fields":{"message":"ready"}}"#), None);
-        assert_eq!(Ready::parse("plain words"), None);
-    }
-
-    #[test]
-    fn errors_and_panics_of_the_gateway_are_remembered_and_the_rest_only_for_a_while() {
-        let mut log = Log::default();
-        log.take(r#"{"level":"ERROR","fields":{"message":"a promise is broken"}}"#.to_owned());
-        (0..100).for_each(|n| log.take(format!(r#"{{"level":"INFO","fields":{{"message":"{n}"}}}}"#)));
-        log.take("thread 'x' panicked at src/lib.rs:1:1".to_owned());
-        assert_eq!(log.errors.len(), 2);
-        assert_eq!(log.tail.len(), 40);
-    }
 }

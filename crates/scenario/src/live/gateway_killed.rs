@@ -7,7 +7,7 @@
 //!                --> each resumes behind its last event, sees its run end with `gateway_restarted`, and asks again
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::attend::Attended;
+use super::folder::Folder;
 use super::gateway::Gateway;
 use super::login::Provider;
 use super::scene::Remains;
@@ -176,25 +177,5 @@ impl BackAgain {
         continue_answer(&mut self.client, &thread, &mut seen).await?;
         ensure!(seen.kinds().last() == Some(&"RUN_FINISHED"), "{thread} takes no run: {:?}", seen.kinds());
         Ok(self.client)
-    }
-}
-
-/// A folder that goes with the plan.
-pub(super) struct Folder(PathBuf);
-
-impl Folder {
-    pub(super) fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("lychgate-live-{}", uuid::Uuid::new_v4().simple())))
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // The gateway may never have made it.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

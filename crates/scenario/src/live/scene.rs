@@ -251,6 +251,12 @@ fn log_in_apart(
 }
 
 impl User {
+    /// The same user, who comes to another node: one that takes the same tokens.
+    #[must_use]
+    pub fn at(&self, endpoint: &Endpoint) -> Self {
+        Self { endpoint: endpoint.clone(), ..self.clone() }
+    }
+
     /// His token.
     #[must_use]
     pub fn token(&self) -> &str {

@@ -50,7 +50,7 @@ pub(super) async fn continue_answer(
 }
 
 /// The next event of a thread; a refusal that names the thread, or none, comes as an error.
-pub(super) async fn next_event(client: &mut Client, thread: &str) -> Result<Event, Mishap> {
+pub(crate) async fn next_event(client: &mut Client, thread: &str) -> Result<Event, Mishap> {
     let next = client.until(PATIENCE, |frame| {
         let refused = frame.refusal().filter(|refused| refused.thread.as_deref().is_none_or(|about| about == thread));
         let refused = refused.map(|refused| Err(Mishap::Refused(Box::new(refused.clone()))));

@@ -1,0 +1,166 @@
+//! What can happen to a cluster: how each fault begins and ends. Whoever adds one adds it here, and nowhere else.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+
+use super::cast::Who;
+use super::chat::Threads;
+use super::proxy::Line;
+use super::redis::Keeps;
+use super::stage::{NODES, Stage};
+
+/// A fault. Those that make Redis itself fail over (Sentinel, Redis Cluster) belong here too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Fault {
+    /// redis-server stands still for longer than a node lease (SIGSTOP, SIGCONT).
+    RedisFrozen,
+    /// Redis answers nobody for a second (CLIENT PAUSE).
+    RedisPaused,
+    /// Every command takes 200 ms longer.
+    RedisSlow,
+    /// Redis loses everything and goes on (FLUSHALL).
+    RedisFlushed,
+    /// redis-server is killed, and started again without its data.
+    RedisEmptied,
+    /// redis-server is killed for longer than a node lease, and started again with its data.
+    RedisRestarted,
+    /// One node hears nothing of Redis, for less than its lease.
+    OneSilent,
+    /// The connections of one node to Redis are cut, and new ones refused.
+    OneCut,
+    /// No node hears anything of Redis.
+    AllSilent,
+    /// No node can connect to Redis.
+    AllCut,
+    /// One node hears nothing of Redis for so long that it is declared dead, and comes back.
+    NodeLost,
+    /// A node is killed, and started again.
+    NodeKilled,
+    /// A node stands still for so long that it is declared dead, and goes on.
+    NodeFrozen,
+    /// As redis-frozen, while answers are written to threads in Redis.
+    ThreadsFrozen,
+    /// As redis-restarted, while answers are written to threads in Redis.
+    ThreadsRestarted,
+    /// As one-cut, while answers are written to threads in Redis.
+    ThreadsCut,
+    /// As node-killed, while it writes answers to threads in Redis.
+    ThreadsOrphaned,
+    /// Each node in turn is told to stop, ends and is started again, while it writes answers to threads in Redis.
+    RollingRestart,
+}
+
+/// The node that faults of one node are about.
+const NODE: usize = 1;
+
+impl Fault {
+    /// Who plays meanwhile.
+    pub(super) fn who(self) -> Who {
+        match self {
+            Self::RedisFrozen
+            | Self::RedisPaused
+            | Self::RedisSlow
+            | Self::RedisFlushed
+            | Self::RedisEmptied
+            | Self::RedisRestarted
+            | Self::OneSilent
+            | Self::OneCut
+            | Self::AllSilent
+            | Self::AllCut
+            | Self::NodeLost
+            | Self::NodeKilled
+            | Self::NodeFrozen => Who::Crowd,
+            Self::ThreadsFrozen | Self::ThreadsRestarted | Self::ThreadsCut => Who::Chats(Threads::AreAway),
+            Self::ThreadsOrphaned => Who::Chats(Threads::AreThere),
+            Self::RollingRestart => Who::Everybody,
+        }
+    }
+
+    /// Whether Redis may be unknown to somebody meanwhile, so that he goes by his own count.
+    pub(super) fn hides_redis(self) -> bool {
+        match self {
+            Self::RedisSlow | Self::NodeKilled | Self::NodeFrozen | Self::ThreadsOrphaned | Self::RollingRestart => {
+                false
+            }
+            Self::RedisFrozen
+            | Self::RedisPaused
+            | Self::RedisFlushed
+            | Self::RedisEmptied
+            | Self::RedisRestarted
+            | Self::OneSilent
+            | Self::OneCut
+            | Self::AllSilent
+            | Self::AllCut
+            | Self::NodeLost
+            | Self::ThreadsFrozen
+            | Self::ThreadsRestarted
+            | Self::ThreadsCut => true,
+        }
+    }
+
+    /// From its beginning, once it has begun, to its end.
+    pub(super) fn lasts(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::RedisPaused | Self::OneSilent => 1_000,
+            Self::RedisFlushed | Self::RollingRestart => 0,
+            Self::RedisEmptied | Self::OneCut | Self::ThreadsCut => 1_500,
+            Self::RedisSlow | Self::AllCut => 3_000,
+            Self::RedisFrozen
+            | Self::ThreadsFrozen
+            | Self::RedisRestarted
+            | Self::ThreadsRestarted
+            | Self::AllSilent => 4_000,
+            Self::NodeLost | Self::NodeKilled | Self::ThreadsOrphaned | Self::NodeFrozen => 5_000,
+        })
+    }
+
+    pub(super) async fn begin(self, stage: &mut Stage) -> anyhow::Result<()> {
+        match self {
+            Self::RedisFrozen | Self::ThreadsFrozen => stage.redis.freeze()?,
+            Self::RedisPaused => {
+                let time = self.lasts().as_millis().to_string();
+                stage.redis.ask(&["CLIENT", "PAUSE", &time, "ALL"]).await?;
+            }
+            Self::RedisSlow => stage.set_all_lines(Line::Slow(Duration::from_millis(100))),
+            Self::RedisFlushed => drop(stage.redis.ask(&["FLUSHALL"]).await?),
+            Self::RedisEmptied | Self::RedisRestarted | Self::ThreadsRestarted => stage.redis.kill().await?,
+            Self::OneSilent | Self::NodeLost => stage.set_line(NODE, Line::Silent),
+            Self::OneCut | Self::ThreadsCut => stage.set_line(NODE, Line::Cut),
+            Self::AllSilent => stage.set_all_lines(Line::Silent),
+            Self::AllCut => stage.set_all_lines(Line::Cut),
+            Self::NodeKilled | Self::ThreadsOrphaned => stage.kill_node(NODE).await?,
+            Self::NodeFrozen => stage.freeze_node(NODE)?,
+            Self::RollingRestart => {
+                for node in 0..NODES {
+                    stage.drain_node(node)?;
+                    ensure!(stage.start_node_again(node).await?, "told to stop, node {node} did not end well");
+                    stage.together().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn end(self, stage: &mut Stage) -> anyhow::Result<()> {
+        match self {
+            Self::RedisFrozen | Self::ThreadsFrozen => stage.redis.thaw()?,
+            // It ends by itself.
+            Self::RedisPaused | Self::RedisFlushed | Self::RollingRestart => {}
+            Self::RedisEmptied => stage.redis.start_again(Keeps::Nothing).await?,
+            Self::RedisRestarted | Self::ThreadsRestarted => stage.redis.start_again(Keeps::Everything).await?,
+            Self::RedisSlow
+            | Self::OneSilent
+            | Self::NodeLost
+            | Self::OneCut
+            | Self::ThreadsCut
+            | Self::AllSilent
+            | Self::AllCut => {
+                stage.set_all_lines(Line::Open);
+            }
+            Self::NodeKilled | Self::ThreadsOrphaned => drop(stage.start_node_again(NODE).await?),
+            Self::NodeFrozen => stage.thaw_node(NODE)?,
+        }
+        Ok(())
+    }
+}
