@@ -107,6 +107,9 @@ async fn a_redis_that_stands_still_is_unknown_since_when_and_why_and_the_command
     let doctor = ask(&node, &["doctor", "--json"]).await;
     let found = doctor.lines().into_iter().find(|line| line["check"] == "cluster").unwrap();
     assert_eq!(found["result"], "warning", "{found}");
+    let _admitted = tab(&node, "t1").await;
+    let (_, scrape) = node.get("/metrics").await;
+    assert!(scrape.contains("lychgate_cluster_acquires_total{outcome=\"unknown\"} 1\n"), "{scrape}");
     redis.thaw();
     status_where(&node, |code, view| code == Some(0) && view["because"].is_null()).await;
     assert_eq!(node.metric("lychgate_cluster_store_known").await, 1.0);
