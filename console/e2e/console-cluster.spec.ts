@@ -32,6 +32,8 @@ test('the page Node shows the nodes, this one marked, and says when the store ca
   desk,
   cluster,
 }) => {
+  // It waits for a lease to run out, beside other work perhaps.
+  test.slow();
   const west = await Gateway.start({ publicUrl: 'http://localhost:1', toml: cluster.node('gw-west') });
   try {
     await desk.tab('demo', 't1');
@@ -51,6 +53,7 @@ test('the page Node shows the nodes, this one marked, and says when the store ca
     const unknown = page.getByText(/The store cannot be asked since .*: each node goes by its own count/);
     await expect(unknown).toBeVisible({ timeout: 20_000 });
     await expect(unknown).toContainText('Redis did not answer');
+    await expect(east).toContainText('not known');
     await expect(nodes.locator('tbody tr')).toHaveCount(2);
     await look(page, 'console-node-cluster-unknown');
 

@@ -42,7 +42,7 @@ function Known({ view }: { view: ClusterView }) {
   return (
     <>
       <Health view={view} />
-      {view.nodes.length > 0 && <Nodes nodes={view.nodes} />}
+      {view.nodes.length > 0 && <Nodes view={view} />}
       <p class="hint">
         {view.answered_ms === undefined
           ? 'Redis has not answered yet.'
@@ -72,7 +72,9 @@ function Health({ view }: { view: ClusterView }) {
   );
 }
 
-function Nodes({ nodes }: { nodes: readonly ClusterNode[] }) {
+function Nodes({ view: { nodes, health } }: { view: ClusterView }) {
+  // Nobody renews where nobody can be asked: what is left of a lease then says nothing about its node.
+  const lease = (node: ClusterNode) => (health === 'healthy' ? span(node.lease_ms) : 'not known');
   return (
     <div class="scrolls" tabIndex={0} role="region" aria-label="Nodes of the cluster">
       <table class="table">
@@ -90,13 +92,13 @@ function Nodes({ nodes }: { nodes: readonly ClusterNode[] }) {
             <tr key={node.incarnation} data-node={node.name} aria-current={node.this ? 'true' : undefined}>
               <th scope="row" class="mono">
                 {node.name}
-                {node.this && <span class="tag">this node</span>}
+                {node.this && <span class="tag plain">this node</span>}
               </th>
               <td class="mono">{node.address}</td>
               <td class="mono">{node.version}</td>
               <td class="nowrap">{dated(node.started)}</td>
               <td>{count(node.sessions)}</td>
-              <td class="nowrap">{span(node.lease_ms)}</td>
+              <td class="nowrap">{lease(node)}</td>
             </tr>
           ))}
         </tbody>

@@ -22,6 +22,9 @@ pub(super) fn view(leases: Option<&Leases>) -> ClusterView {
         sessions: node.sessions,
         lease_ms: millis(node.lease_left),
     };
+    let mut nodes: Vec<_> = cluster.nodes().into_iter().map(node).collect();
+    // By name, for people; two of one name keep their order from one look to the next.
+    nodes.sort_by(|one, other| (&one.name, &one.incarnation).cmp(&(&other.name, &other.incarnation)));
     let (health, unknown) = match cluster.health() {
         Health::Healthy => ("healthy", None),
         Health::Unknown { since, trouble } => ("unknown", Some((millis(since), trouble))),
@@ -36,7 +39,7 @@ pub(super) fn view(leases: Option<&Leases>) -> ClusterView {
         incarnation: cluster.answered().map(|_| me.to_string()),
         leases: cluster.leases(),
         answered_ms: cluster.answered().map(millis),
-        nodes: cluster.nodes().into_iter().map(node).collect(),
+        nodes,
     }
 }
 

@@ -84,16 +84,18 @@ fn told(view: &ClusterView) -> String {
     let about = format!("{answered}; this node is {incarnation} and holds {} leases.\n", view.leases);
     let nodes = match view.nodes.is_empty() {
         true => String::new(),
-        false => format!("\n{}\n* the node that was asked\n", table(&view.nodes)),
+        false => format!("\n{}\n * the node that was asked\n", table(view)),
     };
     format!("{health}{about}{nodes}")
 }
 
-fn table(nodes: &[ClusterNode]) -> String {
+fn table(view: &ClusterView) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(HEADS);
-    for node in nodes {
+    // Nobody renews where nobody can be asked: what is left of a lease then says nothing about its node.
+    let lease = |node: &ClusterNode| if is_unknown(view) { "?".to_owned() } else { seconds(node.lease_ms) };
+    for node in &view.nodes {
         let mark = if node.this { "* " } else { "  " };
         table.add_row([
             format!("{mark}{}", printable(&node.name)),
@@ -102,7 +104,7 @@ fn table(nodes: &[ClusterNode]) -> String {
             printable(&node.incarnation),
             printable(node.started.get(..19).unwrap_or(&node.started)).replace('T', " "),
             node.sessions.to_string(),
-            seconds(node.lease_ms),
+            lease(node),
         ]);
     }
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
@@ -162,6 +164,7 @@ mod tests {
         let text = told(&unknown);
         let first = "UNKNOWN since 2026-11-21T12:00:00.000Z: Redis cannot be reached, for 4 s now.\nThis node goes by its own count";
         assert!(text.starts_with(first), "{text}");
+        assert!(!text.contains("8.3 s"), "nobody knows whether they renewed it: {text}");
         assert!(is_unknown(&unknown) && !is_unknown(&view()));
     }
 

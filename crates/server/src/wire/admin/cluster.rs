@@ -29,10 +29,10 @@ pub struct ClusterView {
     pub incarnation: Option<String>,
     /// Leases that this node holds, those included that Redis has yet to be told of.
     pub leases: usize,
-    /// Milliseconds since a question left this node that Redis answered; it asks every second.
+    /// Milliseconds since a question left this node that Redis answered; it asks once a second at least.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered_ms: Option<u64>,
-    /// The nodes that lived as of that answer, this one included.
+    /// The nodes that lived as of that answer, this one included, by name.
     pub nodes: Vec<ClusterNode>,
 }
 

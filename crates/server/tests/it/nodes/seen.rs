@@ -56,6 +56,7 @@ async fn both_nodes_name_each_other_and_mark_themselves() {
     for (gateway, name) in pair.iter().zip(["east", "west"]) {
         let view = status_where(gateway, |_, view| nodes(view).len() == 2).await;
         assert_eq!((&view["kind"], &view["health"]), (&json!("redis"), &json!("healthy")), "{view}");
+        assert_eq!(nodes(&view).iter().map(|node| &node["name"]).collect::<Vec<_>>(), ["east", "west"]);
         assert_eq!(this(&view)["name"], name);
         assert_eq!(this(&view)["incarnation"], view["incarnation"]);
         assert_eq!(this(&view)["address"], gateway.address.to_string());
