@@ -497,9 +497,9 @@ export type ClusterView = {
   incarnation?: string,
   /** Leases that this node holds, those included that Redis has yet to be told of. */
   leases: number,
-  /** Milliseconds since a question left this node that Redis answered; it asks every second. */
+  /** Milliseconds since a question left this node that Redis answered; it asks once a second at least. */
   answered_ms?: number,
-  /** The nodes that lived as of that answer, this one included. */
+  /** The nodes that lived as of that answer, this one included, by name. */
   nodes: Array<ClusterNode>,
 };
 
