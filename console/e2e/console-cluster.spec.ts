@@ -48,6 +48,11 @@ test('the page Node shows the nodes, this one marked, and says when the store ca
     await expect(nodes.locator('[data-node="gw-west"]')).not.toContainText('this node');
     await expect(page.getByText('This node holds 1 lease.')).toBeVisible();
     await look(page, 'console-node-cluster');
+    const wide = page.viewportSize();
+    await page.setViewportSize({ width: 390, height: 844 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+    await look(page, 'console-phone-node-cluster');
+    if (wide !== null) await page.setViewportSize(wide);
 
     cluster.redis.freeze();
     const unknown = page.getByText(/The store cannot be asked since .*: each node goes by its own count/);

@@ -77,7 +77,7 @@ function Nodes({ view: { nodes, health } }: { view: ClusterView }) {
   const lease = (node: ClusterNode) => (health === 'healthy' ? span(node.lease_ms) : 'not known');
   return (
     <div class="scrolls" tabIndex={0} role="region" aria-label="Nodes of the cluster">
-      <table class="table">
+      <table class="table nowrap">
         <thead>
           <tr>
             {['Node', 'Address', 'Version', 'Lives since', 'Sessions', 'Lease holds'].map((name) => (
@@ -96,9 +96,9 @@ function Nodes({ view: { nodes, health } }: { view: ClusterView }) {
               </th>
               <td class="mono">{node.address}</td>
               <td class="mono">{node.version}</td>
-              <td class="nowrap">{dated(node.started)}</td>
+              <td>{dated(node.started)}</td>
               <td>{count(node.sessions)}</td>
-              <td class="nowrap">{lease(node)}</td>
+              <td>{lease(node)}</td>
             </tr>
           ))}
         </tbody>
