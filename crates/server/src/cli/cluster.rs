@@ -80,8 +80,11 @@ fn told(view: &ClusterView) -> String {
         Some(ago) => format!("Redis answered {} ago", seconds(ago)),
         None => "Redis has not answered yet".to_owned(),
     };
-    let incarnation = printable(view.incarnation.as_deref().unwrap_or("none"));
-    let about = format!("{answered}; this node is {incarnation} and holds {} leases.\n", view.leases);
+    let known = match &view.incarnation {
+        Some(incarnation) => format!("this node is {}", printable(incarnation)),
+        None => "this node has not met the others yet".to_owned(),
+    };
+    let about = format!("{answered}; {known} and holds {} leases.\n", view.leases);
     let nodes = match view.nodes.is_empty() {
         true => String::new(),
         false => format!("\n{}\n * the node that was asked\n", table(view)),
@@ -166,6 +169,14 @@ mod tests {
         assert!(text.starts_with(first), "{text}");
         assert!(!text.contains("8.3 s"), "nobody knows whether they renewed it: {text}");
         assert!(is_unknown(&unknown) && !is_unknown(&view()));
+    }
+
+    #[test]
+    fn a_node_whose_redis_was_never_there_has_no_table_and_says_so() {
+        let early = ClusterView { incarnation: None, leases: 0, answered_ms: None, nodes: Vec::new(), ..view() };
+        let text = told(&ClusterView { health: "unknown".to_owned(), ..early });
+        let last = "Redis has not answered yet; this node has not met the others yet and holds 0 leases.\n";
+        assert!(text.ends_with(last), "{text}");
     }
 
     #[test]

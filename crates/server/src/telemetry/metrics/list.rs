@@ -118,7 +118,7 @@ metrics! {
     }
     "Cluster" {
         cluster_store_known: Gauge = "1 while the store of the leases can be asked, and on a node that is alone; 0 while each node goes by its own count";
-        cluster_nodes: Level = "Nodes that live, this one included, as it saw them last; 1 on a node that is alone";
+        cluster_nodes: Level = "Nodes that live, this one included, as it saw them last; 1 on a node that is alone, 0 before it has met the others";
         cluster_leases: Gauge = "Leases that this node holds, those included that the store has yet to be told of; 0 on a node that is alone";
         cluster_acquires: Counter {outcome: Values::Words(&ACQUIRES)} = "Leases that were asked for, by what became of it; unknown: nobody answered in time, and this node's own count decided; taken: it was over before";
         cluster_acquire_seconds: Histogram(ACQUIRE) = "From the question for a lease to its answer, or to the end of its deadline";

@@ -93,7 +93,8 @@ async fn a_node_that_was_killed_is_shown_until_its_lease_is_over_and_then_no_mor
 #[tokio::test]
 async fn a_redis_that_stands_still_is_unknown_since_when_and_why_and_the_command_ends_with_1() {
     let redis = Redis::start();
-    let [node, _other] = two(&redis, 2).await;
+    let node = node(&redis, 2, r#"server.readiness_interval = "200ms""#).await;
+    let _other = super::node(&redis, 2, "").await;
     status_where(&node, |_, view| nodes(view).len() == 2).await;
     // Once it lets somebody in it waits no more for what the other one holds.
     let _before = tab(&node, "t1").await;
@@ -110,6 +111,8 @@ async fn a_redis_that_stands_still_is_unknown_since_when_and_why_and_the_command
     let doctor = ask(&node, &["doctor", "--json"]).await;
     let found = doctor.lines().into_iter().find(|line| line["check"] == "cluster").unwrap();
     assert_eq!(found["result"], "warning", "{found}");
+    // The doctor looked for two seconds: trials were made meanwhile.
+    assert_eq!(node.get("/readyz").await.0, 200, "it delivers without the store");
     let _during = tab(&node, "t2").await;
     let (_, scrape) = node.get("/metrics").await;
     assert!(scrape.contains("lychgate_cluster_acquires_total{outcome=\"unknown\"} 1\n"), "{scrape}");
