@@ -481,6 +481,48 @@ export type Setting = {
   needs_restart: boolean,
 };
 
+/** The cluster, as one node knows it. */
+export type ClusterView = {
+  /** `single`: this node is alone, and there is nobody to ask; or `redis`. */
+  kind: string,
+  /** `healthy`: sessions of all nodes count together; `unknown`: this node goes by its own count. */
+  health: string,
+  /** Since when it is unknown. */
+  unknown_since?: string,
+  /** Milliseconds since then. */
+  unknown_for_ms?: number,
+  /** Why it is unknown. */
+  because?: string,
+  /** This node as the others see it; absent where it is alone, and before it has met them. */
+  incarnation?: string,
+  /** Leases that this node holds, those included that Redis has yet to be told of. */
+  leases: number,
+  /** Milliseconds since a question left this node that Redis answered; it asks once a second at least. */
+  answered_ms?: number,
+  /** The nodes that lived as of that answer, this one included, by name. */
+  nodes: Array<ClusterNode>,
+};
+
+/** A node, as it tells of itself. */
+export type ClusterNode = {
+  /** Whether it is the one that was asked. */
+  this: boolean,
+  /** `cluster.node_name`, or the name of its machine. */
+  name: string,
+  /** Where users connect. */
+  address: string,
+  /** Of the program. */
+  version: string,
+  /** Under which it holds its leases: another one after each start, and after it was taken for dead. */
+  incarnation: string,
+  /** When it started, by its own clock. */
+  started: string,
+  /** Sessions that it holds, as of some seconds ago. */
+  sessions: number,
+  /** Milliseconds that its node lease still holds if it does not renew it; when they are over it is dead to the others. */
+  lease_ms: number,
+};
+
 /** Every alert of docs/alerts.md. */
 export type AlertList = {
   /** In the order of docs/alerts.md. */

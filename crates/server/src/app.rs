@@ -47,6 +47,7 @@ mod entrance;
 mod history;
 mod leases;
 mod loopback;
+mod nodes;
 mod notify;
 mod operators;
 mod overview;
@@ -255,7 +256,7 @@ impl Node {
         let sessions = Sessions::new(Arc::clone(&journal), runtime.clone(), config.websocket.window);
         journal.follow(wiring::follower(&sessions, &traces));
         let bell = Arc::new(Bell::default());
-        let leases = leases::join(config, listen).await?;
+        let leases = leases::join(config, listen, &metrics).await?;
         let effects = Wiring {
             sessions: Arc::clone(&sessions),
             metrics: Arc::clone(&metrics),
@@ -363,10 +364,11 @@ impl Node {
     ) -> Views {
         let (agents, history) = (Arc::clone(&self.agents), Arc::clone(&self.history));
         let (standing, health, identity) = (Arc::clone(standing), Arc::clone(health), overview::Identity::now());
-        let (configured, named) = (Arc::clone(&standing), identity.clone());
+        let (configured, named, leases) = (Arc::clone(&standing), identity.clone(), self.leases.clone());
         Views {
             agents: Box::new(move || overview::agents(&agents, &configured.config(), &history)),
             node: Box::new(move || overview::node(&identity, &standing, &health, addresses)),
+            cluster: Box::new(move || nodes::view(leases.as_deref())),
             board: Arc::clone(&self.board),
             history: Arc::clone(&self.history),
             name: Box::new(move || named.named()),
@@ -468,13 +470,14 @@ impl Node {
     fn population(&self, pool: Arc<Pool>, health: &Arc<Health>) -> impl Fn() -> Population + Send + Sync + 'static {
         let (driver, journal, agents) = (Arc::clone(&self.driver), Arc::clone(&self.journal), Arc::clone(&self.agents));
         let (outlook, health) = (Arc::clone(&self.outlook), Arc::clone(health));
-        let tally = Arc::clone(self.traces.tally());
+        let (tally, leases) = (Arc::clone(self.traces.tally()), self.leases.clone());
         move || {
             let unwritten = logs::dropped();
             Population {
                 is_ready: health.is_ready(),
                 is_draining: health.is_draining(),
                 unwritten_lines: [unwritten.left_out, unwritten.lost],
+                cluster: nodes::census(leases.as_deref()),
                 spans: [tally.delivered(), tally.dropped(), tally.failed()],
                 ..population::count(&driver, &*journal, &agents, &pool, &outlook)
             }

@@ -16,6 +16,7 @@ use crate::telemetry::metrics;
 
 mod admin_key;
 pub mod chat;
+mod cluster;
 mod demo;
 mod doctor;
 mod explain;
@@ -56,6 +57,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Look over a running gateway, or a configuration and this machine: what is wrong, and the fix.
     Doctor(doctor::DoctorArgs),
+    /// Look at the nodes that count sessions together, from a running gateway.
+    Cluster(cluster::ClusterArgs),
     /// Chat from a terminal. Lines from standard input are sent one by one.
     Chat(chat::ChatArgs),
 }
@@ -146,6 +149,7 @@ fn run(command: Command) -> Result<u8, Error> {
         Command::Threads(args) => threads::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Doctor(args) => return doctor::run(args),
+        Command::Cluster(args) => return cluster::run(&args),
         Command::Chat(args) => chat::main(args),
     };
     done.map(|()| 0)

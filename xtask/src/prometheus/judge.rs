@@ -14,10 +14,11 @@ const REFUSES: &str = "never";
 /// What no plan may cause on any gateway, and the one exception. Not among them: `LychgateWrongVerdict`, `LychgateRuntimeStalled` and
 /// `LychgateReaperLate`, which a machine that starves the gateway can make true, and those that plans bring about on purpose (a
 /// breaker that opens, closes that fail, queues that are long, a node that fills up).
-const NEVER: [(&str, Option<&str>); 7] = [
+const NEVER: [(&str, Option<&str>); 8] = [
     ("LychgateLockout", Some(REFUSES)),
     ("LychgateRepaired", None),
     ("LychgateJournalTrouble", None),
+    ("LychgateClusterUnknown", None),
     ("LychgateNotReady", None),
     ("LychgateAgentDown", None),
     ("LychgateDescriptorsLow", None),

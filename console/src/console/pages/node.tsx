@@ -1,4 +1,4 @@
-/** The node itself: what it is, whether it can deliver, what it is configured to, who changed what, and the drain. */
+/** The node itself: what it is, whether it can deliver, which others there are, its configuration, who changed what, and the drain. */
 
 import { useState } from 'preact/hooks';
 import { failureSentence } from '../ask';
@@ -11,6 +11,7 @@ import { Audit } from '../user/audit';
 import type { Deed } from '../user/deeds';
 import type { Draining, NodeView } from '../wire';
 import { dated, span } from '../words';
+import { Cluster } from './cluster';
 import { Configuration } from './configuration';
 
 const AGAIN_MS = 5_000;
@@ -39,6 +40,7 @@ function Body({ polled, onRetry }: { polled: ReturnType<typeof usePolled<NodeVie
         <>
           <Outdated at={polled.at} failure={polled.failure} />
           <About node={polled.value} />
+          <Cluster />
           <Drain node={polled.value} onDone={onRetry} />
           <Configuration node={polled.value} />
         </>

@@ -23,19 +23,24 @@ use super::overview::Identity;
 use super::peers::{self, Heard, Peers};
 use crate::cluster::redis::{Introduction, Redis};
 use crate::cluster::{
-    Claim, Cluster, Facts, Follower, Health, Holder, Incarnation, LeaseId, Outcome, Presence, Question, Report,
-    Standing as Guarded,
+    Claim, Cluster, Facts, Follower, Health, Holder, Incarnation, LeaseId, Measured, Outcome, Presence, Question,
+    Report, Standing as Guarded,
 };
 use crate::config::{Config, JournalKind};
 use crate::driver::Driver;
 use crate::error::Error;
+use crate::telemetry::Metrics;
 use crate::{cluster, config};
 
 /// Meets the other nodes, where there are any by the configuration.
 ///
 /// # Errors
 /// When what answers there must not carry our leases, or cannot.
-pub(super) async fn join(config: &Config, listen: SocketAddr) -> Result<Option<Arc<Leases>>, Error> {
+pub(super) async fn join(
+    config: &Config,
+    listen: SocketAddr,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<Leases>>, Error> {
     let settings = match &config.cluster {
         config::Cluster::Single => return Ok(None),
         config::Cluster::Redis(settings) => settings.clone(),
@@ -48,7 +53,8 @@ pub(super) async fn join(config: &Config, listen: SocketAddr) -> Result<Option<A
         started: identity.started,
     };
     let redis = Redis::start(settings, introduction).await.map_err(|error| Error::Failed(error.to_string()))?;
-    Ok(Some(Leases::new(Arc::new(redis), config.journal.kind)))
+    let measured = Arc::new(Measured::new(Arc::new(redis), Arc::clone(metrics)));
+    Ok(Some(Leases::new(measured, config.journal.kind)))
 }
 
 /// See the module.
@@ -84,6 +90,11 @@ impl Leases {
                 self.health(health);
             }
         }
+    }
+
+    /// What there is to see of the other nodes.
+    pub(super) fn cluster(&self) -> &dyn Cluster {
+        &*self.cluster
     }
 
     /// The others need not wait until this node's own lease is over.

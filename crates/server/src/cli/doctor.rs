@@ -20,6 +20,7 @@ use super::{print, runtime};
 use crate::config::{Sources, load};
 use crate::error::Error;
 
+mod cluster;
 mod finding;
 mod gateway;
 mod machine;

@@ -34,6 +34,8 @@ fn every_command_of_the_quickstart_is_understood() {
         "lychgate doctor",
         "lychgate doctor --config a.toml --json",
         "lychgate doctor --admin http://10.0.0.7:8788 --url wss://chat.example.org",
+        "lychgate cluster status",
+        "lychgate cluster status --admin http://10.0.0.7:8788 --json --key-env OPS_KEY",
         "lychgate chat --token t hello there",
         "lychgate chat --url ws://127.0.0.1:8787/v1/ws --token t --thread t1",
     ] {
@@ -55,6 +57,7 @@ fn a_wrong_command_line_ends_with_exit_code_2() {
         "lychgate explain --key lychgate_x",
         "lychgate explain --limit 0",
         "lychgate doctor --config a.toml --admin http://h",
+        "lychgate cluster",
         "lychgate threads",
         "lychgate threads export t1",
         "lychgate threads delete",

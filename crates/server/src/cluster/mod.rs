@@ -13,16 +13,19 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lychgate_core::UserId;
 use serde_json::Value;
 
 mod lease;
+mod measured;
 mod node;
 pub mod redis;
 pub mod single;
 
 pub use lease::{Claim, Facts, Holder, LeaseId, Outcome, Presence, Report, Room, Standing, Told, Trouble};
+pub use measured::Measured;
 pub use node::{Audience, Health, Incarnation, Node, Question};
 
 /// An answer that is there at once, or comes later. The first costs no allocation, so that a gateway by itself pays
@@ -125,8 +128,16 @@ pub trait Cluster: Send + Sync + fmt::Debug + 'static {
     /// Whether the store can be asked.
     fn health(&self) -> Health;
 
-    /// The nodes that live, this one included, as of at most some seconds ago.
+    /// The nodes that live, this one included, as of the last answer of the store. Empty where there is no other one to
+    /// meet, and before the first answer.
     fn nodes(&self) -> Vec<Node>;
+
+    /// How long ago the last question left this node that the store answered, of those that are asked every second at most;
+    /// none before the first one, and where there is no store.
+    fn answered(&self) -> Option<Duration>;
+
+    /// Leases of this node, those included that the store has yet to be told of; 0 where nobody else counts.
+    fn leases(&self) -> usize;
 
     /// This node, as the others see it; all zeros before it has met them.
     fn incarnation(&self) -> Incarnation;

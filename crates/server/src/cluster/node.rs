@@ -54,6 +54,9 @@ pub struct Node {
     pub started: u64,
     /// Sessions that it holds, as of some seconds ago.
     pub sessions: u64,
+    /// For how long its lease still holds if it does not renew it, by the last answer of the store; a living node renews it
+    /// when a fifth is gone.
+    pub lease_left: Duration,
 }
 
 /// Whether the store can be asked.

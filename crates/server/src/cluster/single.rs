@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use lychgate_core::UserId;
 use serde_json::Value;
@@ -64,6 +65,14 @@ impl Cluster for Single {
 
     fn nodes(&self) -> Vec<Node> {
         Vec::new()
+    }
+
+    fn answered(&self) -> Option<Duration> {
+        None
+    }
+
+    fn leases(&self) -> usize {
+        0
     }
 
     fn incarnation(&self) -> Incarnation {

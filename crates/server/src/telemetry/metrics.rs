@@ -35,8 +35,8 @@ mod words;
 mod work;
 
 pub use list::METRICS;
-pub use node::Population;
-pub use words::{AUTH_FAILURES, AgentOutcome, AppendOutcome, RunOutcome};
+pub use node::{ClusterCensus, Population};
+pub use words::{AUTH_FAILURES, AcquireOutcome, AgentOutcome, AppendOutcome, QuestionOutcome, RunOutcome};
 
 /// The `Content-Type` of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

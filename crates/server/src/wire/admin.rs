@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+mod cluster;
 mod explain;
 mod live;
 mod overview;
 mod sessions;
 
+pub use cluster::{ClusterNode, ClusterView};
 pub use explain::{Decision, DecisionPage, Explained, Told};
 pub use live::{AgentSample, Bands, Live, NodeName, Sample};
 pub use overview::{

@@ -105,6 +105,8 @@ fn typescript_of_the_operators_routes_is_what_they_say() {
         admin::AgentError,
         admin::NodeView,
         admin::Setting,
+        admin::ClusterView,
+        admin::ClusterNode,
         admin::AlertList,
         admin::AlertState,
         admin::AuditPage,

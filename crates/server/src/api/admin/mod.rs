@@ -38,7 +38,7 @@ use crate::run::Runs;
 use crate::store::Store;
 use crate::telemetry::History;
 use crate::telemetry::alerts::Board;
-use crate::wire::admin::{AgentRow, NodeName, NodeView};
+use crate::wire::admin::{AgentRow, ClusterView, NodeName, NodeView};
 
 mod access;
 mod attempts;
@@ -127,6 +127,8 @@ pub struct Views {
     pub agents: Box<dyn Fn() -> Vec<AgentRow> + Send + Sync>,
     /// What the node is. Must not wait.
     pub node: Box<dyn Fn() -> NodeView + Send + Sync>,
+    /// Which other nodes there are. Must not wait.
+    pub cluster: Box<dyn Fn() -> ClusterView + Send + Sync>,
     /// Where every alert stands.
     pub board: Arc<Board>,
     /// What the node was lately.
@@ -201,6 +203,7 @@ pub(super) fn routes(control: Arc<Control>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(overview::me))
         .routes(routes!(overview::node))
+        .routes(routes!(overview::cluster))
         .routes(routes!(overview::agents))
         .routes(routes!(overview::alerts))
         .routes(routes!(live::connect))

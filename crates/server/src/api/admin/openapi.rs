@@ -64,8 +64,8 @@ mod tests {
     use utoipa::{PartialSchema, ToSchema};
 
     use crate::wire::admin::{
-        AgentList, AlertList, DecisionPage, Draining, Ended, Error, Explained, Lend, LimitInForce, Listed, Me,
-        NodeView, PublishBody, Reclaim, Reclaimed, Revoke, Revoked, UserPage,
+        AgentList, AlertList, ClusterView, DecisionPage, Draining, Ended, Error, Explained, Lend, LimitInForce, Listed,
+        Me, NodeView, PublishBody, Reclaim, Reclaimed, Revoke, Revoked, UserPage,
     };
     use crate::wire::http::{Publish, Published};
 
@@ -86,6 +86,7 @@ mod tests {
     fn every_example_is_what_it_is_an_example_of() {
         example_of::<AgentList>();
         example_of::<AlertList>();
+        example_of::<ClusterView>();
         example_of::<DecisionPage>();
         example_of::<Draining>();
         example_of::<Ended>();

@@ -1,4 +1,4 @@
-//! `GET /v1/admin/me`, `/agents`, `/node`, `/alerts`: the node as a whole, on one page each.
+//! `GET /v1/admin/me`, `/agents`, `/node`, `/cluster`, `/alerts`: the node as a whole, on one page each.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use axum::extract::State;
 
 use super::Control;
 use super::access::Reader;
-use crate::wire::admin::{AgentList, AlertList, Error, Me, NodeView};
+use crate::wire::admin::{AgentList, AlertList, ClusterView, Error, Me, NodeView};
 
 /// Who asks, and whether he may change things.
 #[utoipa::path(
@@ -34,6 +34,15 @@ pub(super) async fn agents(State(control): State<Arc<Control>>, _: Reader) -> Js
 )]
 pub(super) async fn node(State(control): State<Arc<Control>>, _: Reader) -> Json<NodeView> {
     Json((control.views.node)())
+}
+
+/// Whether sessions count together with those of other nodes, and with whose: what this node knows of the cluster.
+#[utoipa::path(
+    get, path = "/v1/admin/cluster", tag = "operators", security(("key" = [])),
+    responses((status = 200, body = ClusterView), (status = 401, body = Error), (status = 403, body = Error))
+)]
+pub(super) async fn cluster(State(control): State<Arc<Control>>, _: Reader) -> Json<ClusterView> {
+    Json((control.views.cluster)())
 }
 
 /// Every alert of docs/alerts.md: whether it fires, since when, for whom, and what to do.

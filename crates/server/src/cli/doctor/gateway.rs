@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::cluster;
 use super::finding::{Finding, Grade};
 use super::metrics::Scrape;
 use super::neighbours::{ahead, clock};
@@ -83,6 +84,7 @@ async fn asked_with_key(operator: &Operator) -> Vec<Finding> {
         Err(_) => told("users", operator, &Failure::Foreign("its list of users cannot be read".to_owned())),
     });
     findings.extend(version(operator).await);
+    findings.extend(cluster::look(operator).await);
     findings
 }
 

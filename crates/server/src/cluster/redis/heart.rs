@@ -138,7 +138,7 @@ impl Heart {
         }
         let mut card = self.shared.card.clone();
         card.sessions = self.sessions;
-        Member { settled: self.published.clone(), life: self.shared.life, card }.to_text()
+        Member { settled: self.published.clone(), life: self.shared.life, card, left_ms: 0 }.to_text()
     }
 
     fn on_here(&mut self, here: Here, link: Link, left: Instant) {
@@ -147,7 +147,10 @@ impl Heart {
             Some(term) if term.me == self.me && term.generation == here.generation => Arc::clone(term),
             _ => self.begin_term(&here.generation),
         };
-        let table = here.entries.iter().map(|(incarnation, entry)| (*incarnation, Member::from_text(entry))).collect();
+        let member = |(incarnation, (entry, left_ms)): (&Incarnation, &(String, u64))| {
+            (*incarnation, Member::from_text(entry, *left_ms))
+        };
+        let table = here.entries.iter().map(member).collect();
         let is_complete = self.is_complete(&here, &table);
         self.shared.state.send_modify(|state| {
             state.settled = match (is_complete, before.settled) {

@@ -228,6 +228,14 @@ impl Cluster for Redis {
         self.shared.state.borrow().nodes()
     }
 
+    fn answered(&self) -> Option<Duration> {
+        self.shared.state.borrow().answered()
+    }
+
+    fn leases(&self) -> usize {
+        self.shared.ledger().len()
+    }
+
     fn incarnation(&self) -> Incarnation {
         self.shared.state.borrow().term.as_ref().map_or(Incarnation(0), |term| term.me)
     }

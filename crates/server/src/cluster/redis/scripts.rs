@@ -87,7 +87,8 @@ pub(super) enum BeatReply {
 pub(super) struct Here {
     pub(super) generation: String,
     pub(super) age_ms: u64,
-    pub(super) entries: BTreeMap<Incarnation, String>,
+    /// What the nodes say of themselves, and how many milliseconds their leases hold.
+    pub(super) entries: BTreeMap<Incarnation, (String, u64)>,
     pub(super) letters: Vec<Letter>,
 }
 
@@ -261,8 +262,9 @@ fn beat_reply(value: Value) -> Result<BeatReply, Trouble> {
         let Some([generation, age, _renewed, entries, letters]) = parts.get(1..6) else {
             return None;
         };
-        let pairs = array(entries)?.chunks_exact(2);
-        let entries = pairs.filter_map(|pair| Some((text(&pair[0])?.parse().ok()?, text(&pair[1])?.to_owned())));
+        let rows = array(entries)?.chunks_exact(3);
+        let entries =
+            rows.filter_map(|row| Some((text(&row[0])?.parse().ok()?, (text(&row[1])?.to_owned(), number(&row[2])?))));
         Some(BeatReply::Here(Here {
             generation: text(generation)?.to_owned(),
             age_ms: number(age)?,

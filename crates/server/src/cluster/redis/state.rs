@@ -49,6 +49,8 @@ pub(super) struct Member {
     /// The process: the same under all incarnations of it.
     pub(super) life: u64,
     pub(super) card: Card,
+    /// For how long its lease held when the table was read, in milliseconds; no part of the entry.
+    pub(super) left_ms: u64,
 }
 
 /// What a node tells people about itself.
@@ -72,13 +74,14 @@ impl Member {
     }
 
     /// An entry that cannot be read is a node all the same: one that has said nothing.
-    pub(super) fn from_text(text: &str) -> Self {
+    pub(super) fn from_text(text: &str, left_ms: u64) -> Self {
         let mut parts = text.splitn(3, ' ');
         let mut next = || parts.next().unwrap_or_default();
         Self {
             settled: next().to_owned(),
             life: u64::from_str_radix(next(), 16).unwrap_or_default(),
             card: serde_json::from_str(next()).unwrap_or_default(),
+            left_ms,
         }
     }
 }
@@ -112,7 +115,13 @@ impl State {
         self.beaten.is_some_and(|beaten| beaten >= after && beaten.elapsed() < lease)
     }
 
+    /// How long ago the last beat left that was answered.
+    pub(super) fn answered(&self) -> Option<Duration> {
+        self.beaten.map(|beaten| beaten.elapsed())
+    }
+
     pub(super) fn nodes(&self) -> Vec<Node> {
+        let since = self.answered().unwrap_or_default();
         let node = |(incarnation, member): (&Incarnation, &Member)| Node {
             incarnation: *incarnation,
             name: member.card.name.clone(),
@@ -120,6 +129,7 @@ impl State {
             version: member.card.version.clone(),
             started: member.card.started,
             sessions: member.card.sessions,
+            lease_left: Duration::from_millis(member.left_ms).saturating_sub(since),
         };
         self.table.iter().map(node).collect()
     }

@@ -7,8 +7,8 @@ use super::condition::Condition::{self, Above, Any, Below, Both};
 use super::condition::Series;
 use super::condition::Value::{self, Increase, Max, Min, Ratio, Sum};
 use super::levers::{
-    ASK_ABOUT_A_USER, CRITICAL_LOGS, DOCTOR, DRAIN, END_ONE, LEND, RECLAIM, WHICH_BREAKER, WHO_IS_NEAR, WHO_WAITED,
-    WHO_WAS_DEAD, WHO_WAS_REFUSED,
+    ASK_ABOUT_A_USER, CLUSTER_STATUS, CRITICAL_LOGS, DOCTOR, DRAIN, END_ONE, LEND, RECLAIM, WHICH_BREAKER, WHO_IS_NEAR,
+    WHO_WAITED, WHO_WAS_DEAD, WHO_WAS_REFUSED,
 };
 
 /// One alert.
@@ -83,7 +83,7 @@ const fn rose(name: &'static str, window: Duration) -> Value {
 }
 
 /// Every alert, in the order of the runbook.
-pub const ALERTS: [Alert; 19] = [
+pub const ALERTS: [Alert; 20] = [
     Alert {
         name: OF_USERS[0],
         severity: Severity::Info,
@@ -327,6 +327,29 @@ pub const ALERTS: [Alert; 19] = [
             "make room on the disk of `journal.directory`, or move it and start the gateway again",
             "once another node serves:",
             DRAIN,
+        ],
+    },
+    Alert {
+        name: "LychgateClusterUnknown",
+        severity: Severity::Warning,
+        condition: Below(Min(Series::all("lychgate_cluster_store_known")), 1.0),
+        holds_for: HALF_A_MINUTE,
+        summary: "The Redis in which nodes count sessions together cannot be asked",
+        meaning: "Nobody is refused and nobody is closed: each node goes by its own count, so a user may hold his limit on each of \
+                  them. When Redis is back the nodes tell it what they hold, and nobody is evicted for the excess.",
+        look_at: &[
+            CLUSTER_STATUS,
+            "`lychgate_cluster_store_known` of every node: one of them alone is cut off, all of them miss Redis itself",
+            "`lychgate_cluster_acquires_total{outcome}`, `lychgate_cluster_acquire_seconds`: whether it is gone or slow",
+            "the log, lines with the event cluster.unknown: since when, and why",
+        ],
+        press: &[
+            "`Redis did not answer`: look for a long command there (SLOWLOG), a swapping machine, a network that swallows packets; \
+             `cluster.command_timeout` where it is far away",
+            "`cannot be reached`: start it again, empty if need be; the nodes tell it anew what they hold",
+            "`cannot serve`, `refuses our commands`: `maxmemory` with the policy noeviction, a replica that is read-only, the user of \
+             `cluster.url`",
+            "nothing here: the nodes ask four times a second, and count together again when it answers",
         ],
     },
     Alert {

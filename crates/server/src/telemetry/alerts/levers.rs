@@ -37,4 +37,6 @@ pub(super) const END_ONE: &str = curl!(
 pub(super) const DRAIN: &str = curl!("-X POST", "/v1/admin/drain", "everybody is told to move, and the process ends");
 pub(super) const DOCTOR: &str =
     "`lychgate doctor --admin URL`: what is wrong with a gateway that runs, the worst first, each with its fix";
+pub(super) const CLUSTER_STATUS: &str =
+    "`lychgate cluster status --admin URL`: why, since when, and which nodes there were; ask every node";
 pub(super) const CRITICAL_LOGS: &str = "the log, lines of level `error` and `warn` of the same minutes";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lychgate_core::{Event, EvictReason, PingOutcome, ReclaimLevel, Refusal};
+use lychgate_core::{Cause, Event, EvictReason, PingOutcome, ReclaimLevel, Refusal};
 
 use super::Metrics;
 use super::words::{BY_ITSELF, REFUSED, SCOPES, WAIT, ping};
@@ -21,8 +21,11 @@ impl Metrics {
             Event::SessionAttached { path, waited, .. } => self.admitted(path.as_str(), *waited),
             Event::SessionLingers { .. } => {}
             Event::SessionReleased { reason, .. } => to.sessions_ended.inc_of(&[reason.as_str()]),
-            Event::SessionEvicted { reason, eviction, .. } => {
+            Event::SessionEvicted { reason, eviction, cause, .. } => {
                 to.evictions.inc_of(&[eviction.level.as_str(), reason.as_str()]);
+                if matches!(cause, Cause::OtherNode) {
+                    to.cluster_sessions_taken.inc();
+                }
             }
             Event::WouldEvict { eviction, .. } => to.shadow_verdicts.inc_of(&[eviction.level.as_str()]),
             Event::WouldWait { .. } => to.shadow_verdicts.inc_of(&[WAIT]),

@@ -12,8 +12,9 @@ use prometheus_client::registry::Registry;
 use super::instrument::{Counter, Gauge, Histogram, Level, Series, Sum};
 use super::spec::{Kind, Label, PREFIX, Spec, Values};
 use super::words::{
-    AGENT_OUTCOMES, APPENDS, AUTH_FAILURES, DISCONNECTS, EVICTION_REASONS, HORIZONS, LOGINS, PATHS, PINGS, REMEDIES,
-    REMEDY_MODES, REMEDY_OUTCOMES, RUN_OUTCOMES, SCOPES, SHADOW_VERDICTS, SPANS, UNWRITTEN, words_of,
+    ACQUIRES, AGENT_OUTCOMES, APPENDS, AUTH_FAILURES, DISCONNECTS, EVICTION_REASONS, HORIZONS, LOGINS, PATHS, PINGS,
+    QUESTIONS, REMEDIES, REMEDY_MODES, REMEDY_OUTCOMES, RUN_OUTCOMES, SCOPES, SHADOW_VERDICTS, SPANS, UNWRITTEN,
+    words_of,
 };
 use crate::telemetry::alerts::catalogue::NAMES;
 use crate::telemetry::alerts::{Delivery, STATES};
@@ -22,6 +23,8 @@ use crate::telemetry::alerts::{Delivery, STATES};
 const ADMISSION: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 1.5, 3.0, 5.0, 8.0, 10.0];
 /// A commit to a disk takes 4 ms or so.
 const APPEND: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+/// A script of Redis nearby takes half a millisecond, a deadline half a second by default, a newcomer's patience two seconds.
+const ACQUIRE: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0];
 /// Backends begin within a second, or have 30 by default.
 const FIRST_EVENT: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 const RUN: &[f64] = &[0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0];
@@ -112,6 +115,15 @@ metrics! {
         journal_appends: Counter {outcome: Values::Words(&APPENDS)} = "Appends, by what became of them; gone: the thread was deleted meanwhile";
         journal_bytes: Gauge = "What the journal takes: bytes of its file with what is not yet written back, or of memory";
         journal_trouble: Gauge = "1 while the journal can take nothing, else 0";
+    }
+    "Cluster" {
+        cluster_store_known: Gauge = "1 while the store of the leases can be asked, and on a node that is alone; 0 while each node goes by its own count";
+        cluster_nodes: Level = "Nodes that live, this one included, as it saw them last; 1 on a node that is alone, 0 before it has met the others";
+        cluster_leases: Gauge = "Leases that this node holds, those included that the store has yet to be told of; 0 on a node that is alone";
+        cluster_acquires: Counter {outcome: Values::Words(&ACQUIRES)} = "Leases that were asked for, by what became of it; unknown: nobody answered in time, and this node's own count decided; taken: it was over before";
+        cluster_acquire_seconds: Histogram(ACQUIRE) = "From the question for a lease to its answer, or to the end of its deadline";
+        cluster_questions: Counter {outcome: Values::Words(&QUESTIONS)} = "Questions to other nodes how a user's sessions are there, by what became of them; silence: no answer within a second; not_asked: the question did not leave, or no answer could come back";
+        cluster_sessions_taken: Counter = "Sessions that were closed because another node took their place; they are counted among the evictions as well";
     }
     "Doors" {
         auth_failures: Counter {reason: Values::Words(&AUTH_FAILURES)} = "Tokens, cookies and tickets that proved nothing, by reason";

@@ -8,6 +8,23 @@ use super::Metrics;
 use super::words::{SCOPES, SPANS, UNWRITTEN};
 use crate::telemetry::Outlook;
 
+/// What is known of the other nodes. The default is a node that is alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterCensus {
+    /// Whether the store of the leases can be asked.
+    pub is_known: bool,
+    /// Nodes that live, this one included.
+    pub nodes: usize,
+    /// Leases of this node.
+    pub leases: usize,
+}
+
+impl Default for ClusterCensus {
+    fn default() -> Self {
+        Self { is_known: true, nodes: 1, leases: 0 }
+    }
+}
+
 /// What the node holds and how it is, as of a scrape.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Population {
@@ -29,6 +46,8 @@ pub struct Population {
     pub journal_bytes: u64,
     /// Whether the journal can take nothing.
     pub journal_trouble: bool,
+    /// The other nodes, and what is shared with them.
+    pub cluster: ClusterCensus,
     /// Every agent, and whether it is asked.
     pub agents: Vec<(Arc<str>, bool)>,
     /// Bytes of the record of decisions.
@@ -78,6 +97,9 @@ impl Metrics {
         }
         to.journal_bytes.set(usize::try_from(population.journal_bytes).unwrap_or(usize::MAX));
         to.journal_trouble.set(usize::from(population.journal_trouble));
+        to.cluster_store_known.set(usize::from(population.cluster.is_known));
+        to.cluster_nodes.set(population.cluster.nodes as f64);
+        to.cluster_leases.set(population.cluster.leases);
         to.ready.set(usize::from(population.is_ready));
         to.draining.set(usize::from(population.is_draining));
         to.node_load_ratio.set(population.load);

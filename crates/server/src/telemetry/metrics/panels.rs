@@ -74,7 +74,7 @@ pub(super) fn of(spec: &Spec) -> Panel {
     let legend = if legend.is_empty() { spec.name.replace('_', " ") } else { legend };
     let rate = |name: &str| format!("rate({name}{{{HERE}}}[$__rate_interval])");
     let (queries, unit) = match spec.kind {
-        // A lag, a share or a time of two nodes has no sum.
+        // A lag, a share or a time of two nodes has no sum, and neither has what each of them sees of all.
         // Grafana's dates are in milliseconds.
         Kind::Level if is_date(spec) => {
             (vec![(format!("{name}{{{HERE}}} * 1000"), "{{instance}}".to_owned())], shown(spec))

@@ -17,7 +17,7 @@ No metric tells one user from another: the values of every label are closed list
 asks `GET /v1/admin/users/USER/explain`. What every metric has to do with the others is drawn in
 [the dashboard](../deploy/grafana/lychgate.json), which is imported as it is.
 
-There are no metrics of a cluster: a node is alone so far.
+Of a cluster each node tells what it sees itself ([cluster.md](cluster.md)): to add `lychgate_cluster_nodes` up means nothing.
 ";
 
 /// `docs/metrics.md`: every metric with its kind, its unit, its labels and its meaning.

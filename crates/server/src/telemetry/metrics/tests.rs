@@ -84,13 +84,13 @@ fn a_refused_open_is_an_admission_that_failed_after_its_time_and_a_refused_conne
 }
 
 #[test]
-fn evictions_and_zombies_are_counted_by_level_reason_and_kind() {
+fn evictions_and_zombies_are_counted_by_level_reason_and_kind_and_those_for_another_node_apart() {
     let metrics = Metrics::new();
     metrics.on_event(&Event::SessionEvicted {
         key: key(),
         reason: EvictReason::MadeRoom,
         eviction: Eviction { level: ReclaimLevel::Force, evidence: Evidence::default() },
-        cause: lychgate_core::Cause::Pressure,
+        cause: lychgate_core::Cause::OtherNode,
     });
     let (user, connection, kind) = (key().user().clone(), ConnectionId::from_random(1), ZombieKind::HalfOpen);
     let evidence = Evidence { missed_pings: 1, missed_probes: 2, ..Evidence::default() };
@@ -98,6 +98,7 @@ fn evictions_and_zombies_are_counted_by_level_reason_and_kind() {
     metrics.on_event(&Event::VerdictDisproved { user, connection, kind });
     let text = scrape(&metrics);
     assert!(text.contains("lychgate_evictions_total{level=\"force\",reason=\"made_room\"} 1\n"), "{text}");
+    assert!(text.contains("lychgate_cluster_sessions_taken_total 1\n"), "{text}");
     assert!(text.contains("lychgate_zombies_total{kind=\"half_open\"} 1\n"), "{text}");
     assert!(text.contains("lychgate_verdicts_disproved_total{kind=\"half_open\"} 1\n"), "{text}");
     assert!(text.contains("lychgate_heartbeat_misses_total 3\n"), "{text}");
@@ -169,6 +170,7 @@ fn gauges_are_what_was_counted_when_they_were_scraped() {
         is_ready: true,
         is_draining: true,
         journal_trouble: true,
+        cluster: ClusterCensus { is_known: false, nodes: 3, leases: 8 },
         agents: vec![("gpt".into(), true)],
         ..Population::default()
     };
@@ -188,12 +190,16 @@ fn gauges_are_what_was_counted_when_they_were_scraped() {
         "ready 1",
         "draining 1",
         "journal_trouble 1",
+        "cluster_store_known 0",
+        "cluster_nodes 3.0",
+        "cluster_leases 8",
         "agent_up{agent=\"gpt\"} 1",
         "agent_up{agent=\"demo\"} 0",
     ] {
         assert!(text.contains(&format!("\nlychgate_{line}\n")), "{line} in {text}");
     }
     let text = scrape(&metrics);
+    assert!(text.contains("lychgate_cluster_store_known 1\n"), "a node that is alone has nobody to ask: {text}");
     for gauge in ["sessions", "connections", "runs", "unidentified_sockets", "ready", "draining"] {
         assert!(text.contains(&format!("lychgate_{gauge} 0\n")), "{text}");
     }

@@ -148,11 +148,39 @@ outcomes! {
     }
 }
 
+outcomes! {
+    /// What became of an acquire of a lease.
+    AcquireOutcome {
+        /// The place is held.
+        Granted = "granted",
+        /// Every place is held by others, who live.
+        Denied = "denied",
+        /// Nobody could be asked in time: this node's own count decides.
+        Unknown = "unknown",
+        /// The lease was over before.
+        Taken = "taken",
+    }
+}
+
+outcomes! {
+    /// What became of a question to another node.
+    QuestionOutcome {
+        /// It answered.
+        Reports = "reports",
+        /// It did not, within a second.
+        Silence = "silence",
+        /// The question did not leave this node, or no answer could come back.
+        NotAsked = "not_asked",
+    }
+}
+
 /// Why a log line was not written.
 pub(super) const UNWRITTEN: [&str; 2] = ["left_out", "lost"];
 /// What becomes of a span.
 pub(super) const SPANS: [&str; 3] = ["delivered", "dropped", "failed"];
 pub(super) const APPENDS: [&str; AppendOutcome::ALL.len()] = *words_of!(AppendOutcome);
+pub(super) const ACQUIRES: [&str; AcquireOutcome::ALL.len()] = *words_of!(AcquireOutcome);
+pub(super) const QUESTIONS: [&str; QuestionOutcome::ALL.len()] = *words_of!(QuestionOutcome);
 pub(super) const AGENT_OUTCOMES: [&str; AgentOutcome::ALL.len()] = *words_of!(AgentOutcome);
 pub(super) const RUN_OUTCOMES: [&str; RunOutcome::ALL.len()] = *words_of!(RunOutcome);
 

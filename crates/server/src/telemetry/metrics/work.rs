@@ -1,9 +1,9 @@
-//! What runs, agents, the journal and the doors did, counted.
+//! What runs, agents, the journal, the leases and the doors did, counted.
 
 use std::time::Duration;
 
 use super::words::LOGINS;
-use super::{AgentOutcome, AppendOutcome, Metrics, RunOutcome};
+use super::{AcquireOutcome, AgentOutcome, AppendOutcome, Metrics, QuestionOutcome, RunOutcome};
 
 impl Metrics {
     /// A run ended, so long after it was started.
@@ -25,6 +25,17 @@ impl Metrics {
     pub fn on_append(&self, outcome: AppendOutcome, took: Duration) {
         self.instruments.journal_appends.inc_of(&[outcome.as_str()]);
         self.instruments.journal_append_seconds.observe_of(&[], took.as_secs_f64());
+    }
+
+    /// A lease was asked for, and that is what became of it after so long.
+    pub fn on_acquire(&self, outcome: AcquireOutcome, took: Duration) {
+        self.instruments.cluster_acquires.inc_of(&[outcome.as_str()]);
+        self.instruments.cluster_acquire_seconds.observe_of(&[], took.as_secs_f64());
+    }
+
+    /// Another node was asked how a user's sessions are, there.
+    pub fn on_question(&self, outcome: QuestionOutcome) {
+        self.instruments.cluster_questions.inc_of(&[outcome.as_str()]);
     }
 
     /// A token proved nothing; `reason` is the fixed word of `AuthError::as_str`.

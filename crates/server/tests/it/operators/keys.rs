@@ -16,6 +16,7 @@ pub(super) fn routes() -> Vec<(&'static str, String, Value)> {
     vec![
         ("GET", "/v1/admin/me".to_owned(), none.clone()),
         ("GET", "/v1/admin/node".to_owned(), none.clone()),
+        ("GET", "/v1/admin/cluster".to_owned(), none.clone()),
         ("GET", "/v1/admin/agents".to_owned(), none.clone()),
         ("GET", "/v1/admin/alerts".to_owned(), none.clone()),
         ("GET", LIVE.to_owned(), none.clone()),

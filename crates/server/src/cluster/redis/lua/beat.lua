@@ -2,7 +2,7 @@
 -- KEYS  cluster nodes node mail buried
 -- ARGV  incarnation intent(join | stay | leave) lease-ms entry generation-if-there-is-none run schema name mail-after
 --       prefix-of-node-keys
--- Gives {here, generation, age-ms, renewed, {incarnation, entry...}, {{mail-id, {field, value...}}...}}
+-- Gives {here, generation, age-ms, renewed, {incarnation, entry, left-of-its-lease-ms...}, {{mail-id, {field, value...}}...}}
 --       | {stranger}: this incarnation is not in the table, it was buried or the data set was lost
 --       | {foreign, schema, name}
 
@@ -45,9 +45,12 @@ end
 local table_of_nodes = {}
 local all = redis.call('HGETALL', nodes)
 for i = 1, #all, 2 do
-  if redis.call('EXISTS', ARGV[10] .. all[i]) == 1 then
+  -- Below zero: there is no such key.
+  local left = redis.call('PTTL', ARGV[10] .. all[i])
+  if left >= 0 then
     table_of_nodes[#table_of_nodes + 1] = all[i]
     table_of_nodes[#table_of_nodes + 1] = all[i + 1]
+    table_of_nodes[#table_of_nodes + 1] = left
   else
     redis.call('HDEL', nodes, all[i])
     redis.call('LPUSH', buried, all[i] .. ' ' .. now .. ' ' .. all[i + 1])

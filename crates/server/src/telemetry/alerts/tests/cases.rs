@@ -302,6 +302,18 @@ pub(super) const CASES: &[Case] = &[
     ),
     case("LychgateJournalTrouble", "none", (60, QUIET), &[("lychgate_journal_trouble", Values(&[Flat(0.0, 10)]))]),
     case(
+        "LychgateClusterUnknown",
+        "for a minute",
+        (90, FIRES),
+        &[("lychgate_cluster_store_known", Values(&[Flat(1.0, 2), Flat(0.0, 8)]))],
+    ),
+    case(
+        "LychgateClusterUnknown",
+        "a failover that took less than half a minute",
+        (90, QUIET),
+        &[("lychgate_cluster_store_known", Values(&[Flat(1.0, 2), Flat(0.0, 2), Flat(1.0, 6)]))],
+    ),
+    case(
         "LychgateNotReady",
         "for a minute",
         (90, FIRES),
