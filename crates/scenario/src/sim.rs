@@ -20,6 +20,7 @@ use crate::plan::Plan;
 mod batch;
 pub mod mutant;
 pub mod named;
+pub mod nodes;
 pub mod run;
 mod table;
 pub mod trace;

@@ -1,0 +1,59 @@
+//! Who has a run in flight, and whether he was taken while another choice was left.
+
+use std::time::Duration;
+
+use lychgate::cluster::LeaseId;
+use lychgate_core::{SessionKey, Time};
+
+use super::{Mark, Oracle, Rule, Session};
+
+/// Whoever chooses may know how a session was so long ago, where nothing was disturbed: he was denied, asked, waited in the
+/// queue and asked once more.
+const KNOWS_AFTER: Duration = Duration::from_secs(14);
+
+impl Oracle {
+    pub(super) fn run_started(&mut self, now: Time, seat: usize, key: &SessionKey) {
+        if let Some(session) = self.sessions.get_mut(&(seat, key.clone())) {
+            (session.run, session.changed) = (Some(now), now);
+        }
+    }
+
+    pub(super) fn run_ended(&mut self, now: Time, seat: usize, key: &SessionKey) {
+        if let Some(session) = self.sessions.get_mut(&(seat, key.clone())) {
+            (session.run, session.changed) = (None, now);
+        }
+    }
+
+    /// A place is about to be taken by somebody of another node, or for a newcomer of its own.
+    pub(super) fn judge_choice(&mut self, now: Time, taken: LeaseId) {
+        if !self.calm.is_quiet_for(now, KNOWS_AFTER) {
+            return;
+        }
+        let has_lease = |session: &Session, lease: LeaseId| session.lease == Some(lease);
+        let Some((at, _)) = self.sessions.iter().find(|(_, session)| has_lease(session, taken) && is_busy(session, now))
+        else {
+            return;
+        };
+        // A node that has as many as the limit by itself takes its own.
+        let of_user = |seat: usize| {
+            self.sessions.keys().filter(|(other, key)| *other == seat && key.user() == at.1.user()).count()
+        };
+        let is_choice = |(other, session): &(&(usize, SessionKey), &Session)| {
+            other.1.user() == at.1.user()
+                && session.run.is_none()
+                && now.since(session.changed) >= KNOWS_AFTER
+                && of_user(other.0) < self.limit
+                && session.lease.and_then(|lease| self.places.get(&lease)).is_some_and(|it| it.mark == Mark::Known)
+        };
+        let is_alone = (0..=at.0).any(|seat| of_user(seat) >= self.limit);
+        let choice = self.sessions.iter().find(is_choice).map(|(other, _)| other.clone());
+        if let (Some((seat, other)), false) = (choice, is_alone) {
+            let key = at.1.clone();
+            self.fail(Rule::Run, now, || format!("{key} was taken with a run in flight, and n{seat} had {other} without"));
+        }
+    }
+}
+
+fn is_busy(session: &Session, now: Time) -> bool {
+    session.run.is_some_and(|since| now.since(since) >= KNOWS_AFTER)
+}

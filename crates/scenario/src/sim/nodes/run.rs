@@ -1,0 +1,139 @@
+//! One plan from its first step until everything is healed, everybody came once more, and everybody has left.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use lychgate::cluster::LeaseId;
+use lychgate_core::{End, Time};
+
+use super::mistake::Mistake;
+use super::oracle::{Rule, Tally, Violation};
+use super::plan::{Plan, Remains, Step, Tab};
+use super::world::World;
+
+/// Until everybody counts with the others again: a node lease, a newcomer's patience, the queue of an open, and some beats.
+const HEALS_WITHIN: Duration = Duration::from_secs(30);
+/// Until the last session lingers no more and Redis knows it.
+const EMPTIES_WITHIN: Duration = Duration::from_secs(30);
+/// The tab of the newcomer who comes to each node after everything is healed; no plan has so many.
+const LAST_TAB: u32 = 1_000;
+
+/// What came of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was counted.
+    pub tally: Tally,
+    /// The first promise that was broken, if one was.
+    pub violation: Option<Violation>,
+}
+
+/// Plays a plan with nodes as they are, or with a mistake in them. A panic is a broken promise like any other.
+#[must_use]
+pub fn play(plan: &Plan, mistake: Option<Mistake>) -> Outcome {
+    let attempt = catch_unwind(AssertUnwindSafe(|| finished(World::new(plan, mistake), plan).0));
+    attempt.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().cloned();
+        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let detail = said.unwrap_or_else(|| "without a word".to_owned());
+        let violation = Violation { rule: Rule::Panic, step: 0, at: Time::ZERO, detail };
+        Outcome { tally: Tally { plans: 1, violations: 1, ..Tally::default() }, violation: Some(violation) }
+    })
+}
+
+/// Plays a plan, and tells everything that happened, in microseconds since its beginning.
+#[must_use]
+pub fn tell(plan: &Plan, mistake: Option<Mistake>) -> (Outcome, Vec<String>) {
+    let mut world = World::new(plan, mistake);
+    world.history = Some(Vec::new());
+    finished(world, plan)
+}
+
+fn finished(mut world: World, plan: &Plan) -> (Outcome, Vec<String>) {
+    world.note_calm();
+    for (index, step) in plan.steps.iter().enumerate() {
+        world.oracle.step = index + 1;
+        world.act(*step);
+        if world.oracle.violation.is_some() {
+            break;
+        }
+    }
+    world.oracle.step = plan.steps.len() + 1;
+    if world.oracle.violation.is_none() {
+        world.heal();
+        world.agree("after everything was healed");
+        world.everybody_comes();
+        world.agree("after a newcomer came to each node");
+        world.everybody_leaves();
+    }
+    let outcome = Outcome { tally: world.oracle.tally, violation: world.oracle.violation };
+    (outcome, world.history.unwrap_or_default())
+}
+
+impl World {
+    fn heal(&mut self) {
+        self.act(Step::Lossy(0));
+        self.act(Step::StartRedis(Remains::All));
+        self.act(Step::Go);
+        for seat in 0..self.seats.len() {
+            self.act(Step::Mend(seat));
+            self.act(Step::Continue(seat));
+        }
+        self.act(Step::Advance(HEALS_WITHIN));
+    }
+
+    fn everybody_comes(&mut self) {
+        for node in 0..self.seats.len() {
+            let number = LAST_TAB + node as u32;
+            self.act(Step::Open { node, tab: Tab { user: 0, number }, thread: number });
+            self.act(Step::Advance(Duration::from_secs(3)));
+        }
+        self.act(Step::Advance(HEALS_WITHIN));
+    }
+
+    fn everybody_leaves(&mut self) {
+        let runs: Vec<_> = self.runs.keys().copied().collect();
+        runs.into_iter().for_each(|tab| self.run_ends(tab));
+        let tabs: Vec<_> = self.tabs.keys().copied().collect();
+        tabs.into_iter().for_each(|tab| self.close(tab, End::ClientClosed));
+        self.act(Step::Advance(EMPTIES_WITHIN));
+        self.agree("after everybody left");
+        let left: usize = self.nodes().map(|(_, node)| node.gate.user_count() + node.ledger.len()).sum();
+        let unsaid: usize = self.nodes().map(|(_, node)| node.ledger.jobs(1).len()).sum();
+        if left + unsaid > 0 {
+            let now = self.now;
+            let detail = || format!("everybody left, and nodes have {left} users and leases, {unsaid} still to tell");
+            self.oracle.fail(Rule::Agreement, now, detail);
+        }
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = (usize, &super::node::Node)> {
+        self.seats.iter().enumerate().filter_map(|(index, seat)| Some((index, seat.node.as_ref()?)))
+    }
+
+    /// What Redis counts is what nodes hold.
+    fn agree(&mut self, when: &str) {
+        let data = &self.server.data;
+        let counted: BTreeSet<LeaseId> = data
+            .users
+            .values()
+            .flat_map(|places| places.held.iter().filter(|(_, held)| data.counts(held)).map(|(lease, _)| *lease))
+            .collect();
+        let users: BTreeSet<_> = data.users.keys().collect();
+        let mut held = BTreeSet::new();
+        for (_, node) in self.nodes() {
+            for user in &users {
+                held.extend(node.gate.own_reports(user, node.now).iter().map(|own| node.id(own.lease)));
+            }
+        }
+        let there: BTreeSet<_> = data.table.values().map(|entry| entry.life).collect();
+        let lives: BTreeSet<_> = self.nodes().map(|(_, node)| node.life).collect();
+        let leaked: Vec<_> = counted.difference(&held).collect();
+        let untold: Vec<_> = held.difference(&counted).collect();
+        let detail = format!("{when}: Redis alone has {leaked:?}, nodes alone have {untold:?}; nodes {there:?} of {lives:?}");
+        if !leaked.is_empty() || !untold.is_empty() || there != lives {
+            let now = self.now;
+            self.oracle.fail(Rule::Agreement, now, || detail);
+        }
+    }
+}
