@@ -33,7 +33,7 @@ impl World {
             Step::Copy => self.server.copy(),
             Step::Failover(ahead) => {
                 self.kill_redis();
-                self.server.set_clock(ahead);
+                self.set_clock(ahead);
                 self.start_redis(Remains::Older);
             }
             Step::Flush => {
@@ -42,7 +42,7 @@ impl World {
                     self.oracle.lost_data(self.now);
                 }
             }
-            Step::SetClock(by) => self.server.set_clock(by),
+            Step::SetClock(by) => self.set_clock(by),
             Step::Cut(seat) => _ = self.seats.get_mut(seat).map(|seat| seat.is_cut = true),
             Step::Mend(seat) if self.seats.get(seat).is_some_and(|seat| seat.is_cut) => self.mend(seat),
             Step::Mend(_) => {}
@@ -152,6 +152,11 @@ impl World {
             self.server.start(remains);
             self.oracle.lost_data(self.now);
         }
+    }
+
+    fn set_clock(&mut self, by: i64) {
+        self.server.set_clock(by);
+        self.put_back += Duration::from_millis(by.min(0).unsigned_abs());
     }
 
     fn stop(&mut self, seat: usize) {

@@ -122,6 +122,9 @@ struct Place {
     user: UserId,
     seat: usize,
     mark: Mark,
+    /// Nobody holds it any more, and Redis was not told: its process is gone, or the release is on its way. It counts as long
+    /// as the node lease lasts, for nobody can tell.
+    is_over: bool,
 }
 
 /// What Redis can know of a place.
@@ -139,7 +142,6 @@ enum Mark {
 struct Session {
     lease: Option<LeaseId>,
     connections: Vec<ConnectionId>,
-    run: Option<Time>,
     /// When it last was used, or a run began or ended.
     changed: Time,
 }
@@ -169,6 +171,8 @@ pub(super) struct Oracle {
     /// The lease that a session asks for, or has.
     leases: BTreeMap<(usize, SessionKey), LeaseId>,
     sessions: BTreeMap<(usize, SessionKey), Session>,
+    /// Runs in flight, and since when.
+    runs: BTreeMap<(usize, SessionKey), Time>,
     silent: BTreeSet<ConnectionId>,
     opens: BTreeMap<ConnectionId, Pending>,
     calm: calm::Calm,
@@ -190,6 +194,7 @@ impl Oracle {
             lives: BTreeMap::new(),
             leases: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            runs: BTreeMap::new(),
             silent: BTreeSet::new(),
             opens: BTreeMap::new(),
             calm: calm::Calm::default(),
@@ -210,17 +215,21 @@ impl Oracle {
     /// A process is gone, with all that it held.
     pub(super) fn died(&mut self, seat: usize) {
         self.lives.retain(|_, of| *of != seat);
-        self.places.retain(|_, place| place.seat != seat);
+        self.places.retain(|_, place| place.seat != seat || place.mark == Mark::Known);
+        self.places.values_mut().filter(|place| place.seat == seat).for_each(|place| place.is_over = true);
         self.untold.retain(|_, (of, _)| *of != seat);
         self.sessions.retain(|(of, _), _| *of != seat);
         self.leases.retain(|(of, _), _| *of != seat);
+        self.runs.retain(|(of, _), _| *of != seat);
         self.opens.retain(|_, open| open.seat != seat);
+        self.calm.stood_still(seat);
     }
 
     /// The data set is another one: what was granted has to be told again, and what was taken may not have been.
     pub(super) fn lost_data(&mut self, now: Time) {
         self.tally.lost += 1;
         self.calm.lost(now);
+        self.places.retain(|_, place| !place.is_over);
         let known = self.places.values_mut().filter(|place| place.mark == Mark::Known);
         known.for_each(|place| place.mark = Mark::Lost);
         self.untold.clear();
@@ -229,43 +238,51 @@ impl Oracle {
     /// What one script did.
     pub(super) fn changed(&mut self, now: Time, data: &Data, changes: &[Change]) {
         let granted = changes.iter().find_map(|change| match change {
-            Change::Held { user, limit: Some(limit), .. } => Some((user, *limit)),
+            Change::Held { user, limit: Some(limit), lease } => Some((user, *limit, lease.life)),
             Change::Held { .. } | Change::Confirmed { .. } | Change::Taken { .. } => None,
             Change::Released { .. } | Change::Hint(_) => None,
         });
-        let before = granted.map(|(user, _)| self.known(user));
+        let before = granted.map(|(user, ..)| self.known(data, user));
         for change in changes {
             match change {
                 Change::Held { lease, user, .. } | Change::Confirmed { lease, user } => {
                     self.on_held(now, data, *lease, user);
                 }
                 Change::Taken { lease, from, as_dead } => {
-                    if granted.is_none() {
+                    if granted.is_none() && !as_dead {
                         self.fail(Rule::Swap, now, || format!("{lease} was taken for nobody"));
                     }
-                    if *as_dead && data.table.contains_key(from) && self.places.contains_key(lease) {
+                    let is_own = granted.is_some_and(|(_, _, life)| life == lease.life);
+                    let lives = data.table.contains_key(from) || is_own;
+                    if *as_dead && lives && self.is_served(*lease) {
                         self.fail(Rule::Swap, now, || format!("{lease} of {from}, which lives, was taken as a dead one's"));
                     }
                     self.on_taken(now, *lease, *as_dead);
                 }
-                Change::Released { lease } if self.places.contains_key(lease) => {
+                Change::Released { lease } if self.places.get(lease).is_some_and(|it| !it.is_over) => {
                     self.fail(Rule::Swap, now, || format!("{lease} was ended, and nobody got its place in that step"));
                 }
-                Change::Released { .. } | Change::Hint(_) => {}
+                Change::Released { lease } => _ = self.places.remove(lease),
+                Change::Hint(_) => {}
             }
         }
-        if let (Some((user, limit)), Some(before)) = (granted, before) {
-            self.on_granted(now, user, limit.min(self.ceiling).max(before));
+        if let (Some((user, limit, _)), Some(before)) = (granted, before) {
+            self.on_granted(now, data, user, limit.min(self.ceiling).max(before));
         }
+    }
+
+    fn is_served(&self, lease: LeaseId) -> bool {
+        self.sessions.values().any(|session| session.lease == Some(lease))
     }
 
     fn on_held(&mut self, now: Time, data: &Data, lease: LeaseId, user: &UserId) {
         if data.users.get(user).is_some_and(|places| places.over.contains(&lease)) {
             self.fail(Rule::Over, now, || format!("{lease} was over, and is held again"));
         }
-        // Of a process that is gone, or of somebody who is: its tombstone comes.
-        if let Some(seat) = self.lives.get(&lease.life).copied().filter(|_| !self.released.contains(&lease)) {
-            self.places.insert(lease, Place { user: user.clone(), seat, mark: Mark::Known });
+        if let Some(seat) = self.lives.get(&lease.life).copied() {
+            // A late command for somebody who is gone: its release is on its way.
+            let is_over = self.released.contains(&lease);
+            self.places.insert(lease, Place { user: user.clone(), seat, mark: Mark::Known, is_over });
         }
     }
 
@@ -276,14 +293,14 @@ impl Oracle {
         }
         self.ever_taken.insert(lease);
         self.judge_choice(now, lease);
-        if let Some(place) = self.places.remove(&lease) {
+        if let Some(place) = self.places.remove(&lease).filter(|place| !place.is_over) {
             self.untold.insert(lease, (place.seat, now));
         }
     }
 
-    fn on_granted(&mut self, now: Time, user: &UserId, most: usize) {
+    fn on_granted(&mut self, now: Time, data: &Data, user: &UserId, most: usize) {
         self.tally.granted += 1;
-        let after = self.known(user);
+        let after = self.known(data, user);
         if after > most {
             self.fail(Rule::Limit, now, || format!("a grant raised {user} to {after} places of {most}"));
         }
@@ -291,8 +308,10 @@ impl Oracle {
     }
 
     /// Places that Redis can know of.
-    fn known(&self, user: &UserId) -> usize {
-        self.places.values().filter(|place| place.user == *user && place.mark == Mark::Known).count()
+    fn known(&self, data: &Data, user: &UserId) -> usize {
+        let is_there = |life: u64| data.table.values().any(|entry| entry.life == life);
+        let known = self.places.iter().filter(|(_, place)| place.user == *user && place.mark == Mark::Known);
+        known.filter(|(lease, place)| !place.is_over || is_there(lease.life)).count()
     }
 
     fn wished(&mut self, now: Time, seat: usize, life: u64, wish: &Wish) {
@@ -305,7 +324,7 @@ impl Oracle {
                 let lease = LeaseId { life, number: lease.number() };
                 self.tally.alone += 1;
                 self.judge_alone(now, seat, key);
-                let place = Place { user: key.user().clone(), seat, mark: Mark::Unheard };
+                let place = Place { user: key.user().clone(), seat, mark: Mark::Unheard, is_over: false };
                 if !self.ever_taken.contains(&lease) {
                     self.places.entry(lease).or_insert(place);
                 }
@@ -322,14 +341,17 @@ impl Oracle {
     /// Its node says so, or has heard it.
     fn is_over(&mut self, lease: LeaseId) {
         self.released.insert(lease);
-        self.places.remove(&lease);
         self.untold.remove(&lease);
+        match self.places.get_mut(&lease) {
+            Some(place) if place.mark == Mark::Known => place.is_over = true,
+            Some(_) | None => _ = self.places.remove(&lease),
+        }
     }
 
     fn on_created(&mut self, now: Time, seat: usize, key: &SessionKey) {
         let at = (seat, key.clone());
         let lease = self.leases.get(&at).copied();
-        self.sessions.insert(at, Session { lease, connections: Vec::new(), run: None, changed: now });
+        self.sessions.insert(at, Session { lease, connections: Vec::new(), changed: now });
     }
 
     fn on_evicted(&mut self, now: Time, seat: usize, key: &SessionKey, cause: &Cause) {

@@ -202,11 +202,12 @@ impl Script<'_> {
         let all = order(&places.held);
         let (dead, living): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|(_, lease, _)| is_gone(lease, &places.held[lease]));
-        let lives = |lease: &LeaseId| living.iter().any(|(_, living, _)| living == lease);
-        let victims: Vec<_> = wanted.victims.iter().filter(|(lease, _)| lives(lease)).copied().collect();
-        if dead.is_empty() && victims.is_empty() {
-            return Err(living.into_iter().map(|(_, lease, owner)| (lease, owner)).collect());
-        }
+        let is_there = |(lease, node): &&(LeaseId, Incarnation)| {
+            living.iter().any(|(_, living, owner)| (living, owner) == (lease, node))
+        };
+        let victims: Vec<_> = wanted.victims.iter().filter(is_there).copied().collect();
+        // The dead give way to those who live, and not to a newcomer beyond the limit.
+        let is_denied = victims.is_empty() && living.len() >= wanted.limit;
         let used = living.len() + dead.len();
         let needed = (used + 1).saturating_sub(wanted.limit).min(dead.len() + victims.len());
         let count = dead.len();
@@ -215,7 +216,10 @@ impl Script<'_> {
         for (index, (lease, owner)) in ends.into_iter().enumerate() {
             self.take(&speaker.user, lease, owner, index < count);
         }
-        Ok(needed.saturating_sub(count))
+        match is_denied {
+            true => Err(living.into_iter().map(|(_, lease, owner)| (lease, owner)).collect()),
+            false => Ok(needed.saturating_sub(count)),
+        }
     }
 
     fn take(&mut self, user: &UserId, lease: LeaseId, from: Incarnation, as_dead: bool) {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use lychgate::cluster::LeaseId;
-use lychgate_core::{End, Time};
+use lychgate_core::End;
 
 use super::mistake::Mistake;
 use super::oracle::{Rule, Tally, Violation};
@@ -31,14 +31,7 @@ pub struct Outcome {
 /// Plays a plan with nodes as they are, or with a mistake in them. A panic is a broken promise like any other.
 #[must_use]
 pub fn play(plan: &Plan, mistake: Option<Mistake>) -> Outcome {
-    let attempt = catch_unwind(AssertUnwindSafe(|| finished(World::new(plan, mistake), plan).0));
-    attempt.unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().cloned();
-        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        let detail = said.unwrap_or_else(|| "without a word".to_owned());
-        let violation = Violation { rule: Rule::Panic, step: 0, at: Time::ZERO, detail };
-        Outcome { tally: Tally { plans: 1, violations: 1, ..Tally::default() }, violation: Some(violation) }
-    })
+    finished(&mut World::new(plan, mistake), plan)
 }
 
 /// Plays a plan, and tells everything that happened, in microseconds since its beginning.
@@ -46,31 +39,38 @@ pub fn play(plan: &Plan, mistake: Option<Mistake>) -> Outcome {
 pub fn tell(plan: &Plan, mistake: Option<Mistake>) -> (Outcome, Vec<String>) {
     let mut world = World::new(plan, mistake);
     world.history = Some(Vec::new());
-    finished(world, plan)
-}
-
-fn finished(mut world: World, plan: &Plan) -> (Outcome, Vec<String>) {
-    world.note_calm();
-    for (index, step) in plan.steps.iter().enumerate() {
-        world.oracle.step = index + 1;
-        world.act(*step);
-        if world.oracle.violation.is_some() {
-            break;
-        }
-    }
-    world.oracle.step = plan.steps.len() + 1;
-    if world.oracle.violation.is_none() {
-        world.heal();
-        world.agree("after everything was healed");
-        world.everybody_comes();
-        world.agree("after a newcomer came to each node");
-        world.everybody_leaves();
-    }
-    let outcome = Outcome { tally: world.oracle.tally, violation: world.oracle.violation };
+    let outcome = finished(&mut world, plan);
     (outcome, world.history.unwrap_or_default())
 }
 
+fn finished(world: &mut World, plan: &Plan) -> Outcome {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.go_through(plan))) {
+        let said = panic.downcast_ref::<String>().cloned();
+        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let now = world.now;
+        world.oracle.fail(Rule::Panic, now, || said.unwrap_or_else(|| "without a word".to_owned()));
+    }
+    Outcome { tally: world.oracle.tally, violation: world.oracle.violation.clone() }
+}
+
 impl World {
+    fn go_through(&mut self, plan: &Plan) {
+        self.note_calm();
+        for (index, step) in plan.steps.iter().enumerate() {
+            self.oracle.step = index + 1;
+            self.act(*step);
+            if self.oracle.violation.is_some() {
+                return;
+            }
+        }
+        self.oracle.step = plan.steps.len() + 1;
+        self.heal();
+        self.agree("after everything was healed");
+        self.everybody_comes();
+        self.agree("after a newcomer came to each node");
+        self.everybody_leaves();
+    }
+
     fn heal(&mut self) {
         self.act(Step::Lossy(0));
         self.act(Step::StartRedis(Remains::All));
@@ -79,7 +79,7 @@ impl World {
             self.act(Step::Mend(seat));
             self.act(Step::Continue(seat));
         }
-        self.act(Step::Advance(HEALS_WITHIN));
+        self.act(Step::Advance(HEALS_WITHIN + self.put_back));
     }
 
     fn everybody_comes(&mut self) {
@@ -98,11 +98,11 @@ impl World {
         tabs.into_iter().for_each(|tab| self.close(tab, End::ClientClosed));
         self.act(Step::Advance(EMPTIES_WITHIN));
         self.agree("after everybody left");
-        let left: usize = self.nodes().map(|(_, node)| node.gate.user_count() + node.ledger.len()).sum();
+        let left: usize = self.nodes().map(|(_, node)| node.gate.connection_count() + node.ledger.len()).sum();
         let unsaid: usize = self.nodes().map(|(_, node)| node.ledger.jobs(1).len()).sum();
         if left + unsaid > 0 {
             let now = self.now;
-            let detail = || format!("everybody left, and nodes have {left} users and leases, {unsaid} still to tell");
+            let detail = || format!("everybody left, and nodes have {left} connections and leases, {unsaid} still to tell");
             self.oracle.fail(Rule::Agreement, now, detail);
         }
     }
@@ -131,7 +131,8 @@ impl World {
         let leaked: Vec<_> = counted.difference(&held).collect();
         let untold: Vec<_> = held.difference(&counted).collect();
         let detail = format!("{when}: Redis alone has {leaked:?}, nodes alone have {untold:?}; nodes {there:?} of {lives:?}");
-        if !leaked.is_empty() || !untold.is_empty() || there != lives {
+        // Where nobody runs, nobody buries.
+        if !lives.is_empty() && (!leaked.is_empty() || !untold.is_empty() || there != lives) {
             let now = self.now;
             self.oracle.fail(Rule::Agreement, now, || detail);
         }

@@ -20,7 +20,7 @@ pub(super) struct Question {
     user: UserId,
     of: Incarnation,
     was_asked: bool,
-    /// There was no trouble since.
+    /// There was no trouble since, and the ear heard.
     pub(super) has_heard: bool,
 }
 
@@ -53,7 +53,7 @@ impl Node {
         };
         let number = self.number();
         let message = Message::Ask { from, number, user: user.clone() };
-        let has_heard = self.state.trouble.is_none();
+        let has_heard = self.state.trouble.is_none() && self.hears_as(from);
         self.questions.insert(number, Question { user, of, was_asked: false, has_heard });
         self.unsaid.push_back((of, message, Some(number)));
         self.after(ANSWER_WITHIN, Timer::Question(number));
@@ -61,11 +61,10 @@ impl Node {
 
     pub(super) fn on_question_timer(&mut self, number: u64) {
         let Some(question) = self.questions.remove(&number) else { return };
-        let told = match self.state.trouble {
-            Some(_) => Told::NotAsked,
-            None => {
-                let Question { was_asked, has_heard, .. } = question;
-                self.out.push(Out::FoundSilent { was_asked: was_asked && has_heard });
+        let told = match question.has_heard || self.mistake == Some(Mistake::BlamesOthers) {
+            false => Told::NotAsked,
+            true => {
+                self.out.push(Out::FoundSilent { was_asked: question.was_asked && question.has_heard });
                 Told::Silence
             }
         };
@@ -114,7 +113,12 @@ impl Node {
         }
     }
 
+    fn hears_as(&self, me: Incarnation) -> bool {
+        matches!(self.ear, Ear::Hears(listener) | Ear::Asks(listener) if listener.me == me)
+    }
+
     fn rest_ear(&mut self) {
+        self.questions.values_mut().for_each(|question| question.has_heard = false);
         let number = self.number();
         self.ear = Ear::Pauses(number);
         self.after(PAUSE, Timer::Ear(number));

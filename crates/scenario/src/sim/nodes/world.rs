@@ -129,6 +129,8 @@ pub(super) struct World {
     /// What happened, where somebody wants to read it.
     pub(super) history: Option<Vec<String>>,
     pub(super) drawn: u128,
+    /// By how much Redis' clock was put back: what runs out there lasts so much longer.
+    pub(super) put_back: Duration,
     limits: Limits,
     mistake: Option<Mistake>,
     last_life: u64,
@@ -154,6 +156,7 @@ impl World {
             oracle: Oracle::new(&spec),
             history: None,
             drawn: 0,
+            put_back: Duration::ZERO,
             limits: Limits::new(spec).unwrap_or_default(),
             mistake,
             last_life: 0,

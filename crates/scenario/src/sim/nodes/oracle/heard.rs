@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lychgate_core::gate::io::Event;
-use lychgate_core::{Input, Output, Time};
+use lychgate_core::{ConnectionId, Input, Output, Time};
 
 use super::{Oracle, Pending, Rule};
 
@@ -20,12 +20,7 @@ impl Oracle {
                 self.tally.opens += 1;
                 self.opens.insert(context.connection(), Pending { seat, since: now });
             }
-            Input::Disconnect { connection, .. } => {
-                self.opens.remove(connection);
-                let sessions = self.sessions.values_mut();
-                sessions.for_each(|session| session.connections.retain(|it| it != connection));
-            }
-            Input::Leave { connection, .. } => _ = self.opens.remove(connection),
+            Input::Disconnect { connection, .. } | Input::Leave { connection, .. } => self.gone(*connection),
             Input::RunStarted { key, .. } => self.run_started(now, seat, key),
             Input::RunEnded { key, .. } => self.run_ended(now, seat, key),
             Input::Connect { .. }
@@ -60,7 +55,7 @@ impl Oracle {
             Output::Refused { refusal, thread, .. } => {
                 self.fail(Rule::Refusal, now, || format!("n{seat} refused {thread:?}: {}", refusal.as_str()));
             }
-            Output::CloseSocket { connection, .. } => _ = self.opens.remove(connection),
+            Output::CloseSocket { connection, .. } => self.gone(*connection),
             Output::Event(Event::SessionCreated { key, .. }) => self.on_created(now, seat, key),
             Output::Event(Event::SessionEvicted { key, cause, .. }) => self.on_evicted(now, seat, key, cause),
             Output::Event(Event::SessionReleased { key, .. }) => self.on_ended(seat, key),
@@ -75,7 +70,13 @@ impl Oracle {
         }
     }
 
-    fn answered(&mut self, now: Time, connection: lychgate_core::ConnectionId) {
+    /// A socket shows nothing any more: each has one session at most.
+    fn gone(&mut self, connection: ConnectionId) {
+        self.opens.remove(&connection);
+        self.sessions.values_mut().for_each(|session| session.connections.retain(|it| *it != connection));
+    }
+
+    fn answered(&mut self, now: Time, connection: ConnectionId) {
         if let Some(open) = self.opens.remove(&connection) {
             self.tally.longest_wait = self.tally.longest_wait.max(now.since(open.since));
         }
@@ -90,8 +91,8 @@ impl Oracle {
 
     /// What is late.
     pub(in super::super) fn watch(&mut self, now: Time) {
-        let late = self.untold.iter().find(|(_, (seat, since))| {
-            self.calm.since(*seat).is_some_and(|calm| now.since(calm.max(*since)) > HEARS_WITHIN)
+        let late = self.untold.iter().find(|(lease, (seat, since))| {
+            self.is_served(**lease) && self.calm.since(*seat).is_some_and(|calm| now.since(calm.max(*since)) > HEARS_WITHIN)
         });
         if let Some((lease, (seat, _))) = late.map(|(lease, at)| (*lease, *at)) {
             self.fail(Rule::Heard, now, || format!("n{seat} serves {lease} still, which was taken"));

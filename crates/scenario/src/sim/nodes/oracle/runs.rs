@@ -12,15 +12,20 @@ use super::{Mark, Oracle, Rule, Session};
 const KNOWS_AFTER: Duration = Duration::from_secs(14);
 
 impl Oracle {
+    /// A run is the thread's, whether its session is open or not.
     pub(super) fn run_started(&mut self, now: Time, seat: usize, key: &SessionKey) {
-        if let Some(session) = self.sessions.get_mut(&(seat, key.clone())) {
-            (session.run, session.changed) = (Some(now), now);
-        }
+        self.runs.insert((seat, key.clone()), now);
+        self.used(now, seat, key);
     }
 
     pub(super) fn run_ended(&mut self, now: Time, seat: usize, key: &SessionKey) {
+        self.runs.remove(&(seat, key.clone()));
+        self.used(now, seat, key);
+    }
+
+    fn used(&mut self, now: Time, seat: usize, key: &SessionKey) {
         if let Some(session) = self.sessions.get_mut(&(seat, key.clone())) {
-            (session.run, session.changed) = (None, now);
+            session.changed = now;
         }
     }
 
@@ -30,7 +35,13 @@ impl Oracle {
             return;
         }
         let has_lease = |session: &Session, lease: LeaseId| session.lease == Some(lease);
-        let Some((at, _)) = self.sessions.iter().find(|(_, session)| has_lease(session, taken) && is_busy(session, now))
+        let is_guarded = |(at, session): &(&(usize, SessionKey), &Session)| {
+            let is_heard = |connection: &_| !self.silent.contains(connection);
+            let is_busy = self.runs.get(at).is_some_and(|since| now.since(*since) >= KNOWS_AFTER);
+            is_busy && session.connections.iter().any(is_heard)
+        };
+        let mut sessions = self.sessions.iter();
+        let Some((at, _)) = sessions.find(|it| has_lease(it.1, taken) && is_guarded(it))
         else {
             return;
         };
@@ -40,7 +51,7 @@ impl Oracle {
         };
         let is_choice = |(other, session): &(&(usize, SessionKey), &Session)| {
             other.1.user() == at.1.user()
-                && session.run.is_none()
+                && !self.runs.contains_key(*other)
                 && now.since(session.changed) >= KNOWS_AFTER
                 && of_user(other.0) < self.limit
                 && session.lease.and_then(|lease| self.places.get(&lease)).is_some_and(|it| it.mark == Mark::Known)
@@ -52,8 +63,4 @@ impl Oracle {
             self.fail(Rule::Run, now, || format!("{key} was taken with a run in flight, and n{seat} had {other} without"));
         }
     }
-}
-
-fn is_busy(session: &Session, now: Time) -> bool {
-    session.run.is_some_and(|since| now.since(since) >= KNOWS_AFTER)
 }

@@ -56,8 +56,9 @@ if used >= limit then
   used = #living + #dead
   local needed = used - limit + 1
   -- A place for a place: a user who holds more than his limit, because nobody could be asked for a while or because it
-  -- was lowered, is not shut out until the excess is gone; it does not grow.
-  local is_denied = #dead + #victims == 0
+  -- was lowered, is not shut out until the excess is gone; it does not grow. The places of the dead are in that excess: they
+  -- give way to those who live, and not to a newcomer.
+  local is_denied = #victims == 0 and #living >= limit
   needed = math.min(needed, #dead + #victims)
   -- Only as many as are needed, the dead first: a node that comes back keeps what nobody wanted.
   if needed > 0 then
