@@ -165,10 +165,13 @@ impl Node {
     /// `Shared::gone`, with a table that is new enough.
     fn on_holders(&mut self, lease: LeaseId, holders: Vec<(LeaseId, Incarnation)>) {
         let me = self.state.term.map(|term| term.me);
-        let gone = holders.iter().filter_map(|(held, node)| match self.state.table.contains_key(node) {
-            false => Some(Gone::Owner(*node)),
-            true if Some(*node) == me && !self.ledger.holds(*held) => Some(Gone::Lease(*held)),
-            true => None,
+        let gone = holders.iter().filter_map(|(held, node)| {
+            let is_own = Some(*node) == me || held.life == self.life;
+            match (is_own, self.state.table.contains_key(node)) {
+                (true, _) => (!self.ledger.holds(*held)).then_some(Gone::Lease(*held)),
+                (false, false) => Some(Gone::Owner(*node)),
+                (false, true) => None,
+            }
         });
         let gone: Vec<_> = gone.collect();
         if !gone.is_empty() {

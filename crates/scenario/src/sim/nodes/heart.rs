@@ -177,6 +177,7 @@ impl Node {
                 let lives = self.state.table.values().map(|entry| entry.life);
                 self.heart.awaited = lives.filter(|life| *life != self.life).collect();
                 self.heart.published = None;
+                self.heart.after = (0, 0);
             }
             Some(_) | None => self.heart.joined = self.now,
         }

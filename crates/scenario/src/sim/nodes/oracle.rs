@@ -122,8 +122,8 @@ struct Place {
     user: UserId,
     seat: usize,
     mark: Mark,
-    /// Nobody holds it any more, and Redis was not told: its process is gone, or the release is on its way. It counts as long
-    /// as the node lease lasts, for nobody can tell.
+    /// Nobody holds it any more, and Redis was not told: its process is gone, or the release is on its way. It counts
+    /// until somebody takes it, for Redis cannot tell.
     is_over: bool,
 }
 
@@ -242,7 +242,10 @@ impl Oracle {
             Change::Held { .. } | Change::Confirmed { .. } | Change::Taken { .. } => None,
             Change::Released { .. } | Change::Hint(_) => None,
         });
-        let before = granted.map(|(user, ..)| self.known(data, user));
+        // A place that a dead node had counts for nobody any more.
+        let dead = changes.iter().filter(|change| matches!(change, Change::Taken { lease, as_dead: true, .. } if self.is_known(*lease)));
+        let dead = dead.count();
+        let before = granted.map(|(user, ..)| self.known(user).saturating_sub(dead));
         for change in changes {
             match change {
                 Change::Held { lease, user, .. } | Change::Confirmed { lease, user } => {
@@ -267,7 +270,7 @@ impl Oracle {
             }
         }
         if let (Some((user, limit, _)), Some(before)) = (granted, before) {
-            self.on_granted(now, data, user, limit.min(self.ceiling).max(before));
+            self.on_granted(now, user, limit.min(self.ceiling).max(before));
         }
     }
 
@@ -298,9 +301,9 @@ impl Oracle {
         }
     }
 
-    fn on_granted(&mut self, now: Time, data: &Data, user: &UserId, most: usize) {
+    fn on_granted(&mut self, now: Time, user: &UserId, most: usize) {
         self.tally.granted += 1;
-        let after = self.known(data, user);
+        let after = self.known(user);
         if after > most {
             self.fail(Rule::Limit, now, || format!("a grant raised {user} to {after} places of {most}"));
         }
@@ -308,10 +311,12 @@ impl Oracle {
     }
 
     /// Places that Redis can know of.
-    fn known(&self, data: &Data, user: &UserId) -> usize {
-        let is_there = |life: u64| data.table.values().any(|entry| entry.life == life);
-        let known = self.places.iter().filter(|(_, place)| place.user == *user && place.mark == Mark::Known);
-        known.filter(|(lease, place)| !place.is_over || is_there(lease.life)).count()
+    fn known(&self, user: &UserId) -> usize {
+        self.places.values().filter(|place| place.user == *user && place.mark == Mark::Known).count()
+    }
+
+    fn is_known(&self, lease: LeaseId) -> bool {
+        self.places.get(&lease).is_some_and(|place| place.mark == Mark::Known)
     }
 
     fn wished(&mut self, now: Time, seat: usize, life: u64, wish: &Wish) {

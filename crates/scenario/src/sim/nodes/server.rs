@@ -138,7 +138,11 @@ impl Server {
             }
             Command::Listen(me, number) => {
                 let ear = Ear { node: order.node, life: order.life, number: *number, me: *me };
-                self.ears.insert(order.node, ear);
+                // One that is late is of a connection that its node gave up.
+                let newer = self.ears.get(&order.node).filter(|it| it.life == order.life && it.number > *number);
+                if newer.is_none() {
+                    self.ears.insert(order.node, ear);
+                }
                 Done::Said
             }
             Command::Ping => Done::Said,

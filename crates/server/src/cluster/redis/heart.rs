@@ -156,7 +156,9 @@ impl Heart {
                 (false, Settled::Yes | Settled::Until(_)) => Settled::Until(left + self.shared.patience()),
             };
             (state.link, state.term, state.beaten) = (Some(link), Some(term), Some(left));
-            state.trouble = None;
+            if state.trouble.take().is_some() {
+                state.clear_since = Instant::now();
+            }
             state.table = Arc::new(table);
         });
         for letter in here.letters {
@@ -179,6 +181,8 @@ impl Heart {
                 let others = table.values().map(|member| member.life).filter(|life| *life != self.shared.life);
                 self.awaited = others.collect();
                 NOTHING.clone_into(&mut self.published);
+                // The clock of another server may be behind: its letters would count as read.
+                "0-0".clone_into(&mut self.after);
             }
             // It is new, or was buried: nobody waits for it, and the others have yet to see it.
             Some(_) | None => self.joined = Instant::now(),

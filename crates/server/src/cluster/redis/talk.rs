@@ -9,7 +9,7 @@ use lychgate_core::UserId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Shared;
 use crate::cluster::lease::{Report, Told};
@@ -100,11 +100,12 @@ impl Shared {
         if self.say(self.keys.channel(of), &ask) == Said::Dropped {
             return Told::NotAsked;
         }
+        let asked = Instant::now();
         match timeout(ANSWER_WITHIN, answered).await {
             Ok(Ok(reports)) => Told::Reports(reports),
-            // Nothing came through, neither there nor back.
-            Ok(Err(_)) | Err(_) if self.state.borrow().trouble.is_some() => Told::NotAsked,
-            Ok(Err(_)) | Err(_) => Told::Silence,
+            Ok(Err(_)) | Err(_) if self.state.borrow().could_hear(from, asked) => Told::Silence,
+            // It may not have left, or its answer was not heard, even if all is well by now.
+            Ok(Err(_)) | Err(_) => Told::NotAsked,
         }
     }
 
