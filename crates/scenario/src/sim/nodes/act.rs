@@ -54,7 +54,7 @@ impl World {
             Step::Start(_) => {}
         }
         if !step.is_of_a_tab() {
-            self.oracle.trouble(self.now);
+            self.oracle.trouble(self.now, step.is_of_redis());
         }
         self.note_calm();
     }
@@ -156,7 +156,9 @@ impl World {
 
     fn set_clock(&mut self, by: i64) {
         self.server.set_clock(by);
-        self.put_back += Duration::from_millis(by.min(0).unsigned_abs());
+        let back = Duration::from_millis(by.min(0).unsigned_abs());
+        self.put_back += back;
+        self.oracle.clock_set(self.now, back);
     }
 
     fn stop(&mut self, seat: usize) {
@@ -230,6 +232,14 @@ impl World {
 }
 
 impl Step {
+    fn is_of_redis(self) -> bool {
+        match self {
+            Self::Slow(_) | Self::Hang | Self::Refuse | Self::Go | Self::KillRedis | Self::StartRedis(_) => true,
+            Self::Failover(_) | Self::Flush | Self::SetClock(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether it is time, or what users do.
     fn is_of_a_tab(self) -> bool {
         matches!(

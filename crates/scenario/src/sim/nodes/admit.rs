@@ -191,11 +191,7 @@ impl Node {
 
     fn give_up(&mut self, lease: LeaseId) {
         self.ledger.doubt(lease);
-        let answer = match self.mistake {
-            Some(Mistake::TakesUnknownForDenied) => Answer::Denied { holders: Vec::new(), own: Vec::new() },
-            Some(_) | None => Answer::Unknown,
-        };
-        self.finish(lease, answer);
+        self.finish(lease, Answer::Unknown);
     }
 
     fn finish(&mut self, lease: LeaseId, answer: Answer) {

@@ -1,8 +1,9 @@
 //! `cluster/redis/heart.rs`: the beat of a node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use lychgate::cluster::redis::ledger::Job;
 use lychgate::cluster::{Incarnation, Trouble};
 use lychgate_core::Time;
 
@@ -175,30 +176,43 @@ impl Node {
         match before {
             Some(term) if term.generation != generation => {
                 let lives = self.state.table.values().map(|entry| entry.life);
-                self.heart.awaited = lives.filter(|life| *life != self.life).collect();
+                if self.state.settled == Settled::Yes {
+                    self.heart.awaited.clear();
+                }
+                self.heart.awaited.extend(lives.filter(|life| *life != self.life));
                 self.heart.published = None;
                 self.heart.after = (0, 0);
             }
             Some(_) | None => self.heart.joined = self.now,
         }
         let number = before.map_or(1, |term| term.number + 1);
-        if self.mistake != Some(Mistake::ForgetsToTellAgain) {
-            self.ledger.begin_term(number);
+        self.ledger.begin_term(number);
+        if self.mistake == Some(Mistake::ForgetsToTellAgain) {
+            self.forget_to_tell(number);
         }
         self.has_jobs = true;
         Term { number, me: self.heart.me, generation }
+    }
+
+    fn forget_to_tell(&mut self, term: u64) {
+        for job in self.ledger.jobs(usize::MAX) {
+            match job {
+                Job::Assert { lease, .. } => self.ledger.granted(lease, term),
+                Job::Release { .. } => {}
+            }
+        }
     }
 
     fn is_complete(&self, here: &Here) -> bool {
         let Heart { me, awaited, joined, .. } = &self.heart;
         let is_seen = self.now.since(*joined) >= PATIENCE * 3 / 4;
         let is_settled = |entry: &Entry| entry.settled == Some(here.generation);
-        let others = |table: &BTreeMap<Incarnation, Entry>| {
-            table.iter().filter(|(incarnation, _)| *incarnation != me).all(|(_, entry)| is_settled(entry))
+        let is_back = |life: &u64| {
+            *life == self.life || here.table.values().any(|entry| entry.life == *life && is_settled(entry))
         };
-        let is_back = |life: &u64| here.table.values().any(|entry| entry.life == *life && is_settled(entry));
+        let mut others = here.table.iter().filter(|(incarnation, _)| *incarnation != me);
         let is_old = u128::try_from(here.age_ms).is_ok_and(|age| age >= NODE_LEASE.as_millis());
         let are_back = is_old || awaited.iter().all(is_back);
-        is_seen && are_back && self.ledger.is_told() && others(&here.table)
+        is_seen && are_back && self.ledger.is_told() && others.all(|(_, entry)| is_back(&entry.life))
     }
 }

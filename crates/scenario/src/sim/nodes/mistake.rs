@@ -53,7 +53,6 @@ mistakes! {
     ReleasesOnce breaks Agreement: "says once that a place is free, and not again where nobody heard",
     DoesNotWaitForTheOthers breaks Told: "admits before the others have told a new data set what they hold",
     NeverGivesUp breaks Answer: "waits for an answer of Redis for as long as it takes",
-    TakesUnknownForDenied breaks Answer: "takes no answer for a denial",
     HidesItsRuns breaks Run: "says of no session that a run is in flight",
     BlamesOthers breaks Silence: "finds another node silent though it was deaf itself (R30)",
     CountsAlone breaks Alone: "goes by its own count though Redis answers",

@@ -16,7 +16,7 @@ use std::time::Duration;
 use lychgate::cluster::LeaseId;
 use lychgate_core::gate::io::Cause;
 use lychgate_core::lease::Wish;
-use lychgate_core::{ConnectionId, LimitSpec, SessionKey, Time, UserId};
+use lychgate_core::{ConnectionId, LimitSpec, RunId, SessionKey, Time, UserId};
 
 use super::redis::{Change, Data};
 
@@ -55,6 +55,28 @@ pub enum Rule {
     Panic,
 }
 
+impl Rule {
+    /// The word on the page of mutants and in a failure.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Limit => "I1 limit",
+            Self::Over => "over is over",
+            Self::Told => "told before granted",
+            Self::Heard => "heard",
+            Self::Swap => "a place for a place",
+            Self::Closed => "closed for a place",
+            Self::Alone => "counted together",
+            Self::Refusal => "refusal",
+            Self::Answer => "I3 answer",
+            Self::Run => "I5 protection",
+            Self::Silence => "silence",
+            Self::Agreement => "agreement",
+            Self::Panic => "panic",
+        }
+    }
+}
+
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -71,7 +93,7 @@ pub struct Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rule, step, at, detail } = self;
-        write!(f, "{rule:?} in step {step}, after {} ms: {detail}", at.as_micros() / 1_000)
+        write!(f, "{} in step {step}, after {} ms: {detail}", rule.as_str(), at.as_micros() / 1_000)
     }
 }
 
@@ -172,7 +194,7 @@ pub(super) struct Oracle {
     leases: BTreeMap<(usize, SessionKey), LeaseId>,
     sessions: BTreeMap<(usize, SessionKey), Session>,
     /// Runs in flight, and since when.
-    runs: BTreeMap<(usize, SessionKey), Time>,
+    runs: BTreeMap<(usize, SessionKey), BTreeMap<RunId, Time>>,
     silent: BTreeSet<ConnectionId>,
     opens: BTreeMap<ConnectionId, Pending>,
     calm: calm::Calm,
@@ -282,11 +304,11 @@ impl Oracle {
         if data.users.get(user).is_some_and(|places| places.over.contains(&lease)) {
             self.fail(Rule::Over, now, || format!("{lease} was over, and is held again"));
         }
-        if let Some(seat) = self.lives.get(&lease.life).copied() {
-            // A late command for somebody who is gone: its release is on its way.
-            let is_over = self.released.contains(&lease);
-            self.places.insert(lease, Place { user: user.clone(), seat, mark: Mark::Known, is_over });
-        }
+        // A late command of a process that is gone, or for somebody who is: nobody serves it.
+        let seat = self.lives.get(&lease.life).copied();
+        let is_over = seat.is_none() || self.released.contains(&lease);
+        let seat = seat.unwrap_or(usize::MAX);
+        self.places.insert(lease, Place { user: user.clone(), seat, mark: Mark::Known, is_over });
     }
 
     fn on_taken(&mut self, now: Time, lease: LeaseId, as_dead: bool) {

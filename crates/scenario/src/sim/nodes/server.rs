@@ -139,7 +139,7 @@ impl Server {
             Command::Listen(me, number) => {
                 let ear = Ear { node: order.node, life: order.life, number: *number, me: *me };
                 // One that is late is of a connection that its node gave up.
-                let newer = self.ears.get(&order.node).filter(|it| it.life == order.life && it.number > *number);
+                let newer = self.ears.get(&order.node).filter(|it| (it.life, it.number) > (order.life, *number));
                 if newer.is_none() {
                     self.ears.insert(order.node, ear);
                 }

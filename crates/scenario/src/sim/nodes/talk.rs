@@ -61,10 +61,11 @@ impl Node {
 
     pub(super) fn on_question_timer(&mut self, number: u64) {
         let Some(question) = self.questions.remove(&number) else { return };
-        let told = match question.has_heard || self.mistake == Some(Mistake::BlamesOthers) {
+        let could_tell = question.was_asked && question.has_heard;
+        let told = match could_tell || self.mistake == Some(Mistake::BlamesOthers) {
             false => Told::NotAsked,
             true => {
-                self.out.push(Out::FoundSilent { was_asked: question.was_asked && question.has_heard });
+                self.out.push(Out::FoundSilent { was_asked: could_tell });
                 Told::Silence
             }
         };

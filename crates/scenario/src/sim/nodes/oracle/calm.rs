@@ -11,8 +11,13 @@ use super::{Mark, Oracle, Rule};
 /// lease, the patience of a newcomer, and a beat.
 const COUNTS_AFTER: Duration = Duration::from_secs(15);
 
+/// After so long without trouble every node has seen every other one in the table.
+const MEETS_AFTER: Duration = Duration::from_secs(3);
+
 #[derive(Debug, Default)]
 pub(super) struct Calm {
+    /// Whether all nodes have met since something was last done to one, or to the network.
+    have_met: bool,
     /// When the last data set was lost.
     lost_at: Time,
     /// Since when Redis itself answers without delay.
@@ -21,6 +26,10 @@ pub(super) struct Calm {
     quiet_since: Option<Time>,
     /// When something was done to a node, the network or Redis.
     trouble_at: Time,
+    /// When Redis' clock was set: what it lets run out nobody waits for.
+    clock_set: Option<Time>,
+    /// By how much Redis' clock was put back: what runs out there lasts so much longer.
+    put_back: Duration,
     /// Processes that stand still.
     still: BTreeSet<usize>,
     /// Since when each node and Redis reach each other without delay.
@@ -60,8 +69,19 @@ impl Oracle {
         self.calm.seats = seats;
     }
 
-    pub(in super::super) fn trouble(&mut self, now: Time) {
+    pub(in super::super) fn clock_set(&mut self, now: Time, back: Duration) {
+        self.calm.clock_set = Some(now);
+        self.calm.put_back += back;
+    }
+
+    /// Something is done to a node, the network or Redis.
+    pub(in super::super) fn trouble(&mut self, now: Time, is_of_redis: bool) {
         self.calm.trouble_at = now;
+        self.calm.have_met &= is_of_redis;
+    }
+
+    pub(super) fn watch_meeting(&mut self, now: Time) {
+        self.calm.have_met |= self.calm.is_quiet_for(now, MEETS_AFTER);
     }
 
     pub(in super::super) fn stands_still(&mut self, seat: usize) {
@@ -71,6 +91,10 @@ impl Oracle {
     /// A grant: whoever reached Redis all the time since the loss has told what he holds.
     pub(super) fn judge_told(&mut self, now: Time, user: &UserId) {
         let Some(redis) = self.calm.redis_since else { return };
+        // Nobody waits for whom he has not seen. A clock that jumps ahead makes every node lease run out, and the data set old.
+        if !self.calm.have_met || self.calm.clock_set > Some(self.calm.lost_at) {
+            return;
+        }
         let since = self.calm.lost_at.max(redis);
         let mut lost = self.places.iter().filter(|(_, place)| place.mark == Mark::Lost && place.user == *user);
         let untold = lost.find(|(_, place)| self.calm.since(place.seat).is_some_and(|calm| calm <= since));
@@ -82,7 +106,7 @@ impl Oracle {
     /// An admission by a node's own count.
     pub(super) fn judge_alone(&mut self, now: Time, seat: usize, key: &SessionKey) {
         let since = self.calm.since(seat).map(|since| since.max(self.calm.lost_at).max(self.calm.trouble_at));
-        if since.is_some_and(|since| now.since(since) > COUNTS_AFTER) {
+        if since.is_some_and(|since| now.since(since) > COUNTS_AFTER + self.calm.put_back) {
             self.fail(Rule::Alone, now, || format!("n{seat} admitted {key} by its own count, though Redis answers"));
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lychgate_core::gate::io::Event;
-use lychgate_core::{ConnectionId, Input, Output, Time};
+use lychgate_core::{ConnectionId, Input, Output, Refusal, Time};
 
 use super::{Oracle, Pending, Rule};
 
@@ -21,8 +21,8 @@ impl Oracle {
                 self.opens.insert(context.connection(), Pending { seat, since: now });
             }
             Input::Disconnect { connection, .. } | Input::Leave { connection, .. } => self.gone(*connection),
-            Input::RunStarted { key, .. } => self.run_started(now, seat, key),
-            Input::RunEnded { key, .. } => self.run_ended(now, seat, key),
+            Input::RunStarted { key, run } => self.run_started(now, seat, key, run),
+            Input::RunEnded { key, run } => self.run_ended(now, seat, key, run),
             Input::Connect { .. }
             | Input::Heard { .. }
             | Input::PingResult { .. }
@@ -52,6 +52,8 @@ impl Oracle {
                     session.changed = now;
                 }
             }
+            // Its socket was closed while its open was under way.
+            Output::Refused { refusal: Refusal::NotConnected, connection, .. } => self.gone(*connection),
             Output::Refused { refusal, thread, .. } => {
                 self.fail(Rule::Refusal, now, || format!("n{seat} refused {thread:?}: {}", refusal.as_str()));
             }
@@ -91,6 +93,7 @@ impl Oracle {
 
     /// What is late.
     pub(in super::super) fn watch(&mut self, now: Time) {
+        self.watch_meeting(now);
         let late = self.untold.iter().find(|(lease, (seat, since))| {
             self.is_served(**lease) && self.calm.since(*seat).is_some_and(|calm| now.since(calm.max(*since)) > HEARS_WITHIN)
         });

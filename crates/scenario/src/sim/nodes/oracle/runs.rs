@@ -1,9 +1,10 @@
 //! Who has a run in flight, and whether he was taken while another choice was left.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lychgate::cluster::LeaseId;
-use lychgate_core::{SessionKey, Time};
+use lychgate_core::{RunId, SessionKey, Time};
 
 use super::{Mark, Oracle, Rule, Session};
 
@@ -13,13 +14,15 @@ const KNOWS_AFTER: Duration = Duration::from_secs(14);
 
 impl Oracle {
     /// A run is the thread's, whether its session is open or not.
-    pub(super) fn run_started(&mut self, now: Time, seat: usize, key: &SessionKey) {
-        self.runs.insert((seat, key.clone()), now);
+    pub(super) fn run_started(&mut self, now: Time, seat: usize, key: &SessionKey, run: &RunId) {
+        self.runs.entry((seat, key.clone())).or_default().insert(run.clone(), now);
         self.used(now, seat, key);
     }
 
-    pub(super) fn run_ended(&mut self, now: Time, seat: usize, key: &SessionKey) {
-        self.runs.remove(&(seat, key.clone()));
+    pub(super) fn run_ended(&mut self, now: Time, seat: usize, key: &SessionKey, run: &RunId) {
+        if let Some(runs) = self.runs.get_mut(&(seat, key.clone())) {
+            runs.remove(run);
+        }
         self.used(now, seat, key);
     }
 
@@ -37,7 +40,7 @@ impl Oracle {
         let has_lease = |session: &Session, lease: LeaseId| session.lease == Some(lease);
         let is_guarded = |(at, session): &(&(usize, SessionKey), &Session)| {
             let is_heard = |connection: &_| !self.silent.contains(connection);
-            let is_busy = self.runs.get(at).is_some_and(|since| now.since(*since) >= KNOWS_AFTER);
+            let is_busy = self.runs.get(at).is_some_and(|runs| runs.values().any(|since| now.since(*since) >= KNOWS_AFTER));
             is_busy && session.connections.iter().any(is_heard)
         };
         let mut sessions = self.sessions.iter();
@@ -51,7 +54,7 @@ impl Oracle {
         };
         let is_choice = |(other, session): &(&(usize, SessionKey), &Session)| {
             other.1.user() == at.1.user()
-                && !self.runs.contains_key(*other)
+                && self.runs.get(*other).is_none_or(BTreeMap::is_empty)
                 && now.since(session.changed) >= KNOWS_AFTER
                 && of_user(other.0) < self.limit
                 && session.lease.and_then(|lease| self.places.get(&lease)).is_some_and(|it| it.mark == Mark::Known)
