@@ -417,7 +417,8 @@ impl Gate {
         step.give_back_all(leases);
         let (user, limits, granted) = (&mut *step.user, step.limits, step.granted);
         if cfg!(debug_assertions)
-            && let Err(broken) = check::check(user).and_then(|()| check::check_rise(user, held, granted, &self.clock, limits))
+            && let Err(broken) =
+                check::check(user).and_then(|()| check::check_rise(user, held, granted, &self.clock, limits))
         {
             panic!("a gate invariant does not hold: {broken} (user {})", user.id);
         }

@@ -58,6 +58,9 @@ fn a_line_that_is_no_step_is_named() {
 fn every_mistake_is_found_as_the_page_of_mutants_says() {
     for mistake in Mistake::ALL {
         let row = row(*mistake, catch(*mistake));
-        assert!(!row.contains("| - |") && PAGE.contains(&row), "docs/mutants.md does not say:\n{row}renew it with: {RENEW}");
+        assert!(
+            !row.contains("| - |") && PAGE.contains(&row),
+            "docs/mutants.md does not say:\n{row}renew it with: {RENEW}"
+        );
     }
 }

@@ -19,7 +19,12 @@ pub(super) enum Clerk {
     /// For a connection.
     Waits,
     /// A round of jobs, by its number, and how many are not done.
-    Works { round: u64, left: usize, was_told: bool, term: Term },
+    Works {
+        round: u64,
+        left: usize,
+        was_told: bool,
+        term: Term,
+    },
     Rests(u64),
     Pauses(u64),
     /// For a beat that left after this.

@@ -44,6 +44,7 @@ macro_rules! mistakes {
 mistakes! {
     LeavesNoTombstone breaks Over: "leaves no tombstone where a lease ends, and a late command brings it back",
     ReleasesTheThread breaks Limit: "gives back whatever lease its thread has by then",
+    TheDeadMakeRoom breaks Limit: "gives a newcomer the place of a dead node's session, also where those who live are at the limit",
     GenerationIsIgnored breaks Told: "takes the server of a failover for the one before it",
     TakesWithoutALetter breaks Heard: "tells the victim's node by a hint alone",
     SwapsInTwoSteps breaks Swap: "takes the victim's place in one step, and its own in another",

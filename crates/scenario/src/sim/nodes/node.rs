@@ -60,20 +60,31 @@ pub(super) enum Timer {
 /// What a node does.
 #[derive(Clone, Debug)]
 pub(super) enum Out {
-    Send { call: u64, run: Option<u64>, command: Command },
+    Send {
+        call: u64,
+        run: Option<u64>,
+        command: Command,
+    },
     After(Duration, Timer),
     Gate(Output),
     /// It takes another node for silent; whether its question had left, and it heard all the time.
-    FoundSilent { was_asked: bool },
+    FoundSilent {
+        was_asked: bool,
+    },
 }
 
 /// Why a command was sent.
 #[derive(Clone, Debug)]
 pub(super) enum Purpose {
     Look,
-    Beat { left: Time },
+    Beat {
+        left: Time,
+    },
     Acquire(LeaseId),
-    Job { round: u64, job: Job },
+    Job {
+        round: u64,
+        job: Job,
+    },
     Publish,
     Listen,
     Ping,
@@ -322,8 +333,7 @@ impl Node {
     /// Sends a command; its purpose hears of it once, within the deadline.
     pub(super) fn call(&mut self, run: Option<u64>, command: Command, purpose: Purpose) -> u64 {
         let call = self.number();
-        let waits_for_ever =
-            matches!(purpose, Purpose::Acquire(_)) && self.mistake == Some(Mistake::NeverGivesUp);
+        let waits_for_ever = matches!(purpose, Purpose::Acquire(_)) && self.mistake == Some(Mistake::NeverGivesUp);
         self.calls.insert(call, purpose);
         self.out.push(Out::Send { call, run, command });
         if !waits_for_ever {

@@ -265,7 +265,9 @@ impl Oracle {
             Change::Released { .. } | Change::Hint(_) => None,
         });
         // A place that a dead node had counts for nobody any more.
-        let dead = changes.iter().filter(|change| matches!(change, Change::Taken { lease, as_dead: true, .. } if self.is_known(*lease)));
+        let dead = changes
+            .iter()
+            .filter(|change| matches!(change, Change::Taken { lease, as_dead: true, .. } if self.is_known(*lease)));
         let dead = dead.count();
         let before = granted.map(|(user, ..)| self.known(user).saturating_sub(dead));
         for change in changes {
@@ -280,7 +282,9 @@ impl Oracle {
                     let is_own = granted.is_some_and(|(_, _, life)| life == lease.life);
                     let lives = data.table.contains_key(from) || is_own;
                     if *as_dead && lives && self.is_served(*lease) {
-                        self.fail(Rule::Swap, now, || format!("{lease} of {from}, which lives, was taken as a dead one's"));
+                        self.fail(Rule::Swap, now, || {
+                            format!("{lease} of {from}, which lives, was taken as a dead one's")
+                        });
                     }
                     self.on_taken(now, *lease, *as_dead);
                 }
@@ -407,7 +411,9 @@ impl Oracle {
 
     pub(super) fn found_silent(&mut self, now: Time, seat: usize, was_asked: bool) {
         if !was_asked {
-            self.fail(Rule::Silence, now, || format!("n{seat} finds a node silent that it did not ask, or could not hear"));
+            self.fail(Rule::Silence, now, || {
+                format!("n{seat} finds a node silent that it did not ask, or could not hear")
+            });
         }
     }
 }

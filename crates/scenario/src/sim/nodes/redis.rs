@@ -189,6 +189,7 @@ impl Script<'_> {
     /// Ends as many leases as are needed: dead ones, then victims. Who holds the places, where there are none of these.
     fn make_room(&mut self, speaker: &Speaker, wanted: &Wanted) -> Result<usize, Vec<(LeaseId, Incarnation)>> {
         let ignores_generation = self.makes(Mistake::GenerationIsIgnored);
+        let the_dead_make_room = self.makes(Mistake::TheDeadMakeRoom);
         let Some(places) = self.data.users.get_mut(&speaker.user) else { return Ok(0) };
         places.held.retain(|_, held| held.generation == speaker.generation || ignores_generation);
         let is_gone = |lease: &LeaseId, held: &Held| {
@@ -207,7 +208,8 @@ impl Script<'_> {
         };
         let victims: Vec<_> = wanted.victims.iter().filter(is_there).copied().collect();
         // The dead give way to those who live, and not to a newcomer beyond the limit.
-        let is_denied = victims.is_empty() && living.len() >= wanted.limit;
+        let takes_the_dead = the_dead_make_room && !dead.is_empty();
+        let is_denied = victims.is_empty() && living.len() >= wanted.limit && !takes_the_dead;
         let used = living.len() + dead.len();
         let needed = (used + 1).saturating_sub(wanted.limit).min(dead.len() + victims.len());
         let count = dead.len();

@@ -102,7 +102,8 @@ impl World {
         let unsaid: usize = self.nodes().map(|(_, node)| node.ledger.jobs(1).len()).sum();
         if left + unsaid > 0 {
             let now = self.now;
-            let detail = || format!("everybody left, and nodes have {left} connections and leases, {unsaid} still to tell");
+            let detail =
+                || format!("everybody left, and nodes have {left} connections and leases, {unsaid} still to tell");
             self.oracle.fail(Rule::Agreement, now, detail);
         }
     }

@@ -99,7 +99,9 @@ impl Oracle {
         let mut lost = self.places.iter().filter(|(_, place)| place.mark == Mark::Lost && place.user == *user);
         let untold = lost.find(|(_, place)| self.calm.since(place.seat).is_some_and(|calm| calm <= since));
         if let Some((lease, seat)) = untold.map(|(lease, place)| (*lease, place.seat)) {
-            self.fail(Rule::Told, now, || format!("{user} was granted a place before n{seat} had told that it holds {lease}"));
+            self.fail(Rule::Told, now, || {
+                format!("{user} was granted a place before n{seat} had told that it holds {lease}")
+            });
         }
     }
 

@@ -95,7 +95,8 @@ impl Oracle {
     pub(in super::super) fn watch(&mut self, now: Time) {
         self.watch_meeting(now);
         let late = self.untold.iter().find(|(lease, (seat, since))| {
-            self.is_served(**lease) && self.calm.since(*seat).is_some_and(|calm| now.since(calm.max(*since)) > HEARS_WITHIN)
+            self.is_served(**lease)
+                && self.calm.since(*seat).is_some_and(|calm| now.since(calm.max(*since)) > HEARS_WITHIN)
         });
         if let Some((lease, (seat, _))) = late.map(|(lease, at)| (*lease, *at)) {
             self.fail(Rule::Heard, now, || format!("n{seat} serves {lease} still, which was taken"));

@@ -40,12 +40,12 @@ impl Oracle {
         let has_lease = |session: &Session, lease: LeaseId| session.lease == Some(lease);
         let is_guarded = |(at, session): &(&(usize, SessionKey), &Session)| {
             let is_heard = |connection: &_| !self.silent.contains(connection);
-            let is_busy = self.runs.get(at).is_some_and(|runs| runs.values().any(|since| now.since(*since) >= KNOWS_AFTER));
+            let is_busy =
+                self.runs.get(at).is_some_and(|runs| runs.values().any(|since| now.since(*since) >= KNOWS_AFTER));
             is_busy && session.connections.iter().any(is_heard)
         };
         let mut sessions = self.sessions.iter();
-        let Some((at, _)) = sessions.find(|it| has_lease(it.1, taken) && is_guarded(it))
-        else {
+        let Some((at, _)) = sessions.find(|it| has_lease(it.1, taken) && is_guarded(it)) else {
             return;
         };
         // A node that has as many as the limit by itself takes its own.
@@ -63,7 +63,9 @@ impl Oracle {
         let choice = self.sessions.iter().find(is_choice).map(|(other, _)| other.clone());
         if let (Some((seat, other)), false) = (choice, is_alone) {
             let key = at.1.clone();
-            self.fail(Rule::Run, now, || format!("{key} was taken with a run in flight, and n{seat} had {other} without"));
+            self.fail(Rule::Run, now, || {
+                format!("{key} was taken with a run in flight, and n{seat} had {other} without")
+            });
         }
     }
 }
