@@ -68,7 +68,13 @@ impl Held {
 ///
 /// # Errors
 /// Names the bound.
-pub(crate) fn check_rise(user: &User, before: Held, clock: &Clock, limits: &Limits) -> Result<(), &'static str> {
+pub(crate) fn check_rise(
+    user: &User,
+    before: Held,
+    granted: usize,
+    clock: &Clock,
+    limits: &Limits,
+) -> Result<(), &'static str> {
     let reserve = match user.reserve.as_ref().and_then(|reserve| reserve.left(clock.now, limits)) {
         Some(_) => limits.reserve_sessions,
         None => 0,
@@ -77,7 +83,8 @@ pub(crate) fn check_rise(user: &User, before: Held, clock: &Clock, limits: &Limi
         Mode::Enforce => limits.max_sessions_per_user.saturating_add(reserve),
         Mode::Shadow => limits.ceiling(),
     };
-    if user.sessions.len() > before.sessions.max(allowed) {
+    // A grant may come before the word that another node took a place here.
+    if user.sessions.len() > allowed.max(before.sessions + granted) {
         return Err("I1: an admission raised the sessions above the limit");
     }
     // Who waits for an answer of other nodes cannot be served early.

@@ -400,6 +400,7 @@ impl Gate {
             out: &mut self.outputs,
             random: &mut self.random,
             lease: self.lease.as_mut(),
+            granted: 0,
         };
         step.forget_reserve();
         step.forget_claims();
@@ -414,9 +415,10 @@ impl Gate {
         step.note_pressure();
         step.tell_efforts();
         step.give_back_all(leases);
-        let (user, limits) = (&mut *step.user, step.limits);
+        let (user, limits, granted) = (&mut *step.user, step.limits, step.granted);
         if cfg!(debug_assertions)
-            && let Err(broken) = check::check(user).and_then(|()| check::check_rise(user, held, &self.clock, limits))
+            && let Err(broken) =
+                check::check(user).and_then(|()| check::check_rise(user, held, granted, &self.clock, limits))
         {
             panic!("a gate invariant does not hold: {broken} (user {})", user.id);
         }
@@ -462,6 +464,8 @@ struct Step<'a> {
     out: &'a mut VecDeque<Output>,
     random: &'a mut u64,
     lease: Option<&'a mut Lease>,
+    /// Places that all nodes together gave.
+    granted: usize,
 }
 
 impl Step<'_> {

@@ -15,7 +15,8 @@ use crate::step::{Step, Tab, Thread, TokenPlan, Way};
 
 mod shrink;
 
-pub use shrink::shrink;
+pub(crate) use shrink::half;
+pub use shrink::{shrink, shrink_steps};
 
 /// Makes the plan of a seed: the same one for ever, as long as this module is not changed.
 #[must_use]

@@ -6,6 +6,8 @@
 //!   seeds      ---+         |
 //!                           +--> the first broken promise --> shrink --> the plan, and how to run it again
 //! ```
+//!
+//! With `--nodes` there are many gates, and what lies between them: [`nodes`].
 
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
@@ -20,6 +22,7 @@ use crate::plan::Plan;
 mod batch;
 pub mod mutant;
 pub mod named;
+pub mod nodes;
 pub mod run;
 mod table;
 pub mod trace;
@@ -44,9 +47,13 @@ pub struct Args {
     /// A named plan, a plan file, or `all` for every named plan.
     #[arg(long, value_name = "NAME|FILE|all")]
     pub plan: Option<String>,
-    /// Steps of each random plan.
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    pub steps: usize,
+    /// Steps of each random plan; 200, or 80 with `--nodes`, if not given.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<usize>,
+    /// Many nodes that count together over a Redis with all its faults, instead of one gate: without other arguments 4,000
+    /// fixed and 1,000 fresh seeds. `--plan` names a file.
+    #[arg(long)]
+    pub nodes: bool,
     /// Threads; as many as there are cores if not given.
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
@@ -56,9 +63,18 @@ pub struct Args {
     /// Print the plans of `--seed` and `--plan` and run nothing.
     #[arg(long, conflicts_with = "trace")]
     pub print: bool,
-    /// Print the page about gates that are broken on purpose, and what catches them.
+    /// Print the page about gates and nodes that are broken on purpose, and what catches them.
     #[arg(long, exclusive = true)]
     pub mutants: bool,
+}
+
+/// Steps of a random plan of one gate.
+const STEPS: usize = 200;
+
+impl Args {
+    fn steps(&self) -> usize {
+        self.steps.unwrap_or(STEPS)
+    }
 }
 
 const DEFAULT_FIXED: u64 = 2_000;
@@ -70,8 +86,11 @@ const DEFAULT_FRESH: u64 = 500;
 /// When a plan cannot be read.
 pub fn command(args: &Args) -> anyhow::Result<ExitCode> {
     if args.mutants {
-        print!("{}", mutant::page::markdown());
+        print!("{}{}", mutant::page::markdown(), nodes::page::markdown());
         return Ok(ExitCode::SUCCESS);
+    }
+    if args.nodes {
+        return nodes::command(args);
     }
     let plans = plans_of(args)?;
     if args.print {
@@ -116,7 +135,7 @@ fn plans_of(args: &Args) -> anyhow::Result<Vec<(String, Plan)>> {
         (Some(name), _) => vec![(name.to_owned(), named_or_file(name)?)],
         (None, Some(_)) => Vec::new(),
     };
-    plans.extend(args.seed.map(|seed| (format!("seed {seed}"), generate(seed, args.steps))));
+    plans.extend(args.seed.map(|seed| (format!("seed {seed}"), generate(seed, args.steps()))));
     Ok(plans)
 }
 
@@ -141,13 +160,17 @@ fn seeds_of(args: &Args) -> anyhow::Result<Vec<(String, u64, u64)>> {
         runs.push(("fixed seeds".to_owned(), 0, count));
     }
     if let Some(count) = or_default(args.fresh, DEFAULT_FRESH) {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-        // Far above the fixed ones, and short enough to be typed in again.
-        let base = 1_000_000_000 + u64::try_from(since_1970.as_micros() % 1_000_000_000_000)?;
+        let base = fresh_seed()?;
         println!("fresh seeds start at {base}");
         runs.push(("fresh seeds".to_owned(), base, count));
     }
     Ok(runs)
+}
+
+/// A seed that nobody has tried: far above the fixed ones, and short enough to be typed in again.
+fn fresh_seed() -> anyhow::Result<u64> {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    Ok(1_000_000_000 + u64::try_from(since_1970.as_micros() % 1_000_000_000_000)?)
 }
 
 fn report(failure: &Failure) {

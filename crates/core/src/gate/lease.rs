@@ -188,6 +188,7 @@ impl Step<'_> {
 
     fn on_granted(&mut self, place: usize, pending: Pending, used: usize, made_room: Room) {
         let Pending { lease, victim, path } = pending;
+        self.granted += 1;
         let thread = self.user.waiting[place].thread().clone();
         match victim {
             // A place had come free meanwhile: nobody has to go.

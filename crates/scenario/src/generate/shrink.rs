@@ -10,8 +10,19 @@ const MAX_ATTEMPTS: usize = 5_000;
 
 /// Drops ever smaller pieces of a failing plan as long as it fails, then shortens its times. `fails` says whether a
 /// plan still breaks the same promise; it is true of the plan that is returned.
-pub fn shrink(plan: &Plan, fails: impl FnMut(&Plan) -> bool) -> Plan {
-    let mut shrinker = Shrinker { best: plan.clone(), fails, attempts: 0 };
+pub fn shrink(plan: &Plan, mut fails: impl FnMut(&Plan) -> bool) -> Plan {
+    let with = |steps: &[Step]| Plan { steps: steps.to_vec(), ..plan.clone() };
+    let steps = shrink_steps(&plan.steps, halved, |steps| fails(&with(steps)));
+    with(&steps)
+}
+
+/// As [`shrink`], for the steps of any kind of plan; `halved` gives a step that takes half the time, where it takes any.
+pub fn shrink_steps<S: Clone + PartialEq>(
+    steps: &[S],
+    halved: impl Fn(&S) -> Option<S>,
+    fails: impl FnMut(&[S]) -> bool,
+) -> Vec<S> {
+    let mut shrinker = Shrinker { best: steps.to_vec(), halved, fails, attempts: 0 };
     loop {
         let before = shrinker.best.clone();
         shrinker.drop_pieces();
@@ -22,47 +33,47 @@ pub fn shrink(plan: &Plan, fails: impl FnMut(&Plan) -> bool) -> Plan {
     }
 }
 
-struct Shrinker<F> {
-    best: Plan,
+struct Shrinker<S, H, F> {
+    best: Vec<S>,
+    halved: H,
     fails: F,
     attempts: usize,
 }
 
-impl<F: FnMut(&Plan) -> bool> Shrinker<F> {
+impl<S: Clone, H: Fn(&S) -> Option<S>, F: FnMut(&[S]) -> bool> Shrinker<S, H, F> {
     /// Keeps a candidate that still fails.
-    fn consider(&mut self, steps: Vec<Step>) -> bool {
+    fn consider(&mut self, steps: Vec<S>) -> bool {
         if self.attempts >= MAX_ATTEMPTS {
             return false;
         }
         self.attempts += 1;
-        let candidate = Plan { steps, ..self.best.clone() };
-        let fails = (self.fails)(&candidate);
+        let fails = (self.fails)(&steps);
         if fails {
-            self.best = candidate;
+            self.best = steps;
         }
         fails
     }
 
     /// Delta debugging, greedy: from the end, because what led there is more often needed.
     fn drop_pieces(&mut self) {
-        let mut size = self.best.steps.len().div_ceil(2);
+        let mut size = self.best.len().div_ceil(2);
         while size > 0 {
-            let mut end = self.best.steps.len();
+            let mut end = self.best.len();
             while end > 0 {
                 let start = end.saturating_sub(size);
-                let mut steps = self.best.steps.clone();
+                let mut steps = self.best.clone();
                 steps.drain(start..end);
                 self.consider(steps);
-                end = start.min(self.best.steps.len());
+                end = start.min(self.best.len());
             }
             size /= 2;
         }
     }
 
     fn shorten_times(&mut self) {
-        for index in 0..self.best.steps.len() {
-            while let Some(shorter) = halved(&self.best.steps[index]) {
-                let mut steps = self.best.steps.clone();
+        for index in 0..self.best.len() {
+            while let Some(shorter) = (self.halved)(&self.best[index]) {
+                let mut steps = self.best.clone();
                 steps[index] = shorter;
                 if !self.consider(steps) {
                     break;
@@ -72,11 +83,13 @@ impl<F: FnMut(&Plan) -> bool> Shrinker<F> {
     }
 }
 
+/// Half of a time, in whole milliseconds; none for one of them.
+pub(crate) fn half(it: Duration) -> Option<Duration> {
+    let millis = u64::try_from(it.as_millis()).unwrap_or(u64::MAX) / 2;
+    (millis > 0).then(|| Duration::from_millis(millis))
+}
+
 fn halved(step: &Step) -> Option<Step> {
-    let half = |it: Duration| {
-        let millis = u64::try_from(it.as_millis()).unwrap_or(u64::MAX) / 2;
-        (millis > 0).then(|| Duration::from_millis(millis))
-    };
     match step {
         Step::Advance(by) => half(*by).map(Step::Advance),
         Step::StallRuntime(lag) => half(*lag).map(Step::StallRuntime),

@@ -60,7 +60,7 @@ impl Batch {
         quietly(|| {
             std::thread::scope(|scope| {
                 for _ in 0..threads {
-                    scope.spawn(|| work(first_seed, count, args.steps, &next, &total, &bar));
+                    scope.spawn(|| work(first_seed, count, args.steps(), &next, &total, &bar));
                 }
             });
         });
@@ -69,7 +69,7 @@ impl Batch {
         let (tally, lowest) = total.into_inner().map_err(|_| anyhow!("a thread of the simulation panicked"))?;
         let failures = lowest.into_values().map(|(seed, violation)| Failure {
             name: format!("seed {seed}"),
-            plan: generate(seed, args.steps),
+            plan: generate(seed, args.steps()),
             violation,
         });
         Ok(Self { tally, core_time, failures: failures.collect() })

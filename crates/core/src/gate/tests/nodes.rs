@@ -581,3 +581,19 @@ fn a_connection_that_another_user_names_as_his_former_one_stays() {
     nodes.on(0, |world| world.input(Input::News(News::Superseded { user: stranger, connection: socket(1) })));
     assert_eq!(nodes.served()[0], ["t1"]);
 }
+
+#[test]
+fn a_grant_that_comes_before_the_word_that_a_place_here_was_taken_is_served() {
+    let spec = LimitSpec { max_sessions_per_user: 1, reserve_sessions: 0, ..LimitSpec::default() };
+    let mut nodes = Nodes::with(2, &spec);
+    nodes.open(0, 1);
+    // Another node took it and gave it back, and this one has yet to hear.
+    let (taken, _) = nodes.held.pop_first().unwrap();
+    nodes.over.insert(taken);
+    nodes.open(0, 2);
+    assert!(nodes.opened(0, 2).is_some());
+    nodes.take(0, taken.number);
+    nodes.settle();
+    assert_eq!(nodes.served()[0], ["t2"]);
+    nodes.assert_settled();
+}

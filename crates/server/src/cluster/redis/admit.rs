@@ -94,10 +94,11 @@ impl Shared {
         let ledger = self.ledger();
         let gone = holders.iter().filter_map(|holder| {
             let is_dead = !state.table.contains_key(&holder.node);
-            let is_forgotten = Some(holder.node) == me && !ledger.holds(holder.lease);
-            match (is_dead, is_forgotten) {
-                (true, _) => Some(holder.node.to_string()),
-                (false, true) => Some(holder.lease.to_string()),
+            let is_own = Some(holder.node) == me || holder.lease.life == self.life;
+            match (is_own, is_dead) {
+                // Also where it was told by this node under the name that it had before: what it holds is not dead.
+                (true, _) => (!ledger.holds(holder.lease)).then(|| holder.lease.to_string()),
+                (false, true) => Some(holder.node.to_string()),
                 (false, false) => None,
             }
         });

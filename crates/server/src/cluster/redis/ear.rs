@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::Shared;
 use crate::cluster::node::Incarnation;
@@ -18,6 +18,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     loop {
         let me = shared.linked().await.1.me;
         listen(&shared, me).await;
+        shared.state.send_modify(|state| state.listens = None);
         sleep(PAUSE).await;
     }
 }
@@ -28,6 +29,7 @@ async fn listen(shared: &Shared, me: Incarnation) {
     let Ok(ear) = shared.dialer.listen(&channels).await else {
         return;
     };
+    shared.state.send_modify(|state| state.listens = Some((me, Instant::now())));
     shared.wake.notify_one();
     let (mut sink, mut heard) = ear.split();
     let mut ping = interval(shared.interval());

@@ -159,7 +159,9 @@ impl Heart {
                 (false, Settled::Yes | Settled::Until(_)) => Settled::Until(left + self.shared.patience()),
             };
             (state.link, state.term, state.beaten) = (Some(link), Some(term), Some(left));
-            state.trouble = None;
+            if state.trouble.take().is_some() {
+                state.clear_since = Instant::now();
+            }
             state.table = Arc::new(table);
         });
         for letter in here.letters {
@@ -173,15 +175,21 @@ impl Heart {
 
     /// Everything that this node holds has to be said anew.
     fn begin_term(&mut self, generation: &str) -> Arc<Term> {
-        let (before, table) = {
+        let (before, table, was_settled) = {
             let state = self.shared.state.borrow();
-            (state.term.clone(), Arc::clone(&state.table))
+            (state.term.clone(), Arc::clone(&state.table), state.settled == Settled::Yes)
         };
         match &before {
             Some(term) if term.generation != generation => {
                 let others = table.values().map(|member| member.life).filter(|life| *life != self.shared.life);
-                self.awaited = others.collect();
+                // Lost twice in a row: whom the one before this waited for is waited for still.
+                if was_settled {
+                    self.awaited.clear();
+                }
+                self.awaited.extend(others);
                 NOTHING.clone_into(&mut self.published);
+                // The clock of another server may be behind: its letters would count as read.
+                "0-0".clone_into(&mut self.after);
             }
             // It is new, or was buried: nobody waits for it, and the others have yet to see it.
             Some(_) | None => self.joined = Instant::now(),
@@ -202,9 +210,11 @@ impl Heart {
         let is_seen = self.joined.elapsed() >= self.shared.patience() * 3 / 4;
         let is_settled = |member: &Member| member.settled == here.generation;
         let mut others = table.iter().filter(|(incarnation, _)| **incarnation != self.me);
-        let is_back = |life: &u64| table.values().any(|member| member.life == *life && is_settled(member));
+        // Under which name it does not matter: one that it had before may be in the table still.
+        let has_told = |life: &u64| table.values().any(|member| member.life == *life && is_settled(member));
+        let is_back = |life: &u64| *life == self.shared.life || has_told(life);
         let are_back = here.age_ms >= millis(self.shared.settings.node_lease) || self.awaited.iter().all(is_back);
-        is_seen && are_back && self.shared.ledger().is_told() && others.all(|(_, member)| is_settled(member))
+        is_seen && are_back && self.shared.ledger().is_told() && others.all(|(_, member)| is_back(&member.life))
     }
 }
 

@@ -8,6 +8,8 @@
 //!                  Doubtful --keep-----------------------------> Owed
 //!                      '--release--> undone --acknowledged--> (nothing) <--taken-- any
 //! ```
+//!
+//! It asks nobody and knows no clock: the simulation of many nodes (crates/scenario) drives it as it stands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +23,7 @@ const MAX_UNDONE: usize = 65_536;
 
 /// Every lease of this node.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub struct Ledger {
     /// Counts the data sets and incarnations that this node went through.
     term: u64,
     leases: BTreeMap<LeaseId, Entry>,
@@ -62,13 +64,29 @@ enum Sent {
 
 /// What the store has to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Job {
-    Assert { lease: LeaseId, user: UserId, facts: Facts },
-    Release { lease: LeaseId, user: UserId },
+pub enum Job {
+    /// That a session holds it.
+    Assert {
+        /// Which.
+        lease: LeaseId,
+        /// Whose.
+        user: UserId,
+        /// What others are told of its session.
+        facts: Facts,
+    },
+    /// That its place is free.
+    Release {
+        /// Which.
+        lease: LeaseId,
+        /// Whose.
+        user: UserId,
+    },
 }
 
 impl Ledger {
-    pub(super) fn new() -> Self {
+    /// Nothing is held, and nothing is to be told.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             term: 0,
             leases: BTreeMap::new(),
@@ -80,7 +98,7 @@ impl Ledger {
     }
 
     /// Another data set, or another incarnation of this node: all that is held has to be told anew.
-    pub(super) fn begin_term(&mut self, term: u64) {
+    pub fn begin_term(&mut self, term: u64) {
         self.term = term;
         for (lease, entry) in &mut self.leases {
             if entry.state == State::Held {
@@ -91,13 +109,14 @@ impl Ledger {
         self.is_told = self.owed.is_empty();
     }
 
-    pub(super) fn begin(&mut self, claim: &Claim) {
+    /// Somebody is about to ask for it, and waits for the answer.
+    pub fn begin(&mut self, claim: &Claim) {
         let entry = || Entry { user: claim.user.clone(), facts: claim.facts.clone(), state: State::Asked(Sent::Never) };
         self.leases.entry(claim.lease).or_insert_with(entry);
     }
 
     /// The question leaves now.
-    pub(super) fn sent(&mut self, lease: LeaseId) {
+    pub fn sent(&mut self, lease: LeaseId) {
         if let Some(entry) = self.leases.get_mut(&lease)
             && let State::Asked(sent) = &mut entry.state
         {
@@ -106,7 +125,7 @@ impl Ledger {
     }
 
     /// It was granted by the data set of `term`.
-    pub(super) fn granted(&mut self, lease: LeaseId, term: u64) {
+    pub fn granted(&mut self, lease: LeaseId, term: u64) {
         let is_now = term == self.term;
         let Some(entry) = self.leases.get_mut(&lease) else {
             return;
@@ -120,7 +139,7 @@ impl Ledger {
     }
 
     /// Nobody answered whoever asked for it.
-    pub(super) fn doubt(&mut self, lease: LeaseId) {
+    pub fn doubt(&mut self, lease: LeaseId) {
         if let Some(entry) = self.leases.get_mut(&lease)
             && let State::Asked(sent) = entry.state
         {
@@ -130,7 +149,7 @@ impl Ledger {
 
     /// Whoever asked does not wait any more. What the store may have heard is to be given back. Whether the answer was
     /// still to come.
-    pub(super) fn abandon(&mut self, lease: LeaseId) -> bool {
+    pub fn abandon(&mut self, lease: LeaseId) -> bool {
         let is_asked = matches!(self.leases.get(&lease), Some(Entry { state: State::Asked(_), .. }));
         if is_asked {
             self.release(lease);
@@ -139,7 +158,7 @@ impl Ledger {
     }
 
     /// It was denied: nothing is held.
-    pub(super) fn denied(&mut self, lease: LeaseId) {
+    pub fn denied(&mut self, lease: LeaseId) {
         match self.leases.get(&lease).map(|entry| entry.state) {
             Some(State::Asked(_)) => drop(self.leases.remove(&lease)),
             // An earlier question about it went unanswered, and may still arrive.
@@ -149,14 +168,14 @@ impl Ledger {
     }
 
     /// The session lives without an answer.
-    pub(super) fn keep(&mut self, claim: Claim) {
+    pub fn keep(&mut self, claim: Claim) {
         let Claim { lease, user, facts, limit: _ } = claim;
         self.leases.insert(lease, Entry { user, facts, state: State::Owed });
         self.owed.insert(lease);
     }
 
     /// The session is over. One that the store never heard of is forgotten.
-    pub(super) fn release(&mut self, lease: LeaseId) {
+    pub fn release(&mut self, lease: LeaseId) {
         self.owed.remove(&lease);
         let Some(entry) = self.leases.remove(&lease) else {
             return;
@@ -174,19 +193,20 @@ impl Ledger {
     }
 
     /// The store has it that this lease is over. Whose it was, where this node still held it.
-    pub(super) fn taken(&mut self, lease: LeaseId) -> Option<UserId> {
+    pub fn taken(&mut self, lease: LeaseId) -> Option<UserId> {
         self.owed.remove(&lease);
         self.is_told |= self.owed.is_empty();
         self.leases.remove(&lease).map(|entry| entry.user)
     }
 
-    pub(super) fn released(&mut self, lease: LeaseId) {
+    /// The store has it that a place is free.
+    pub fn released(&mut self, lease: LeaseId) {
         self.undone.remove(&lease);
     }
 
     /// Marks the next `count` leases for being told again, round and round: so all of them are, spread over the time that
     /// a round takes, and none is looked at twice.
-    pub(super) fn refresh(&mut self, count: usize) {
+    pub fn refresh(&mut self, count: usize) {
         let after = (std::ops::Bound::Excluded(self.cursor), std::ops::Bound::Unbounded);
         let mut last = None;
         for (lease, entry) in self.leases.range_mut(after).take(count) {
@@ -200,7 +220,8 @@ impl Ledger {
     }
 
     /// The next things to say, places that come free first; each is in the answer until it is acknowledged.
-    pub(super) fn jobs(&self, limit: usize) -> Vec<Job> {
+    #[must_use]
+    pub fn jobs(&self, limit: usize) -> Vec<Job> {
         let releases = self.undone.iter().map(|(lease, user)| Job::Release { lease: *lease, user: user.clone() });
         let asserts = self.owed.iter().filter_map(|lease| {
             let entry = self.leases.get(lease)?;
@@ -209,15 +230,21 @@ impl Ledger {
         releases.chain(asserts).take(limit).collect()
     }
 
-    pub(super) fn holds(&self, lease: LeaseId) -> bool {
+    /// Whether anybody here has it, or waits for it.
+    #[must_use]
+    pub fn holds(&self, lease: LeaseId) -> bool {
         self.leases.contains_key(&lease)
     }
 
-    pub(super) fn is_told(&self) -> bool {
+    /// Whether everything that was held when the term began was told since.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
         self.is_told
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// Leases that are held, or waited for.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.leases.len()
     }
 

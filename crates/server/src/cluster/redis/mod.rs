@@ -46,7 +46,7 @@ mod ear;
 mod entrance;
 mod heart;
 mod keys;
-mod ledger;
+pub mod ledger;
 mod link;
 mod scripts;
 mod state;

@@ -140,7 +140,7 @@ impl Scripts {
         lease_arguments(&mut call, term, claim.lease, &claim.facts);
         call.arg(claim.limit).arg(claim.user.as_str()).arg(gone.len()).arg(gone);
         for victim in victims {
-            call.arg(victim.lease.to_string()).arg(self.keys.channel(victim.node));
+            call.arg(victim.lease.to_string()).arg(victim.node.to_string()).arg(self.keys.channel(victim.node));
         }
         reply(link.run(&call).await?)
     }

@@ -26,6 +26,10 @@ pub(super) struct State {
     pub(super) link: Option<Link>,
     /// Why the store cannot be asked, and since when.
     pub(super) trouble: Option<(Instant, Trouble)>,
+    /// When the last trouble ended.
+    pub(super) clear_since: Instant,
+    /// As whom this node listens, and since when.
+    pub(super) listens: Option<(Incarnation, Instant)>,
     pub(super) term: Option<Arc<Term>>,
     /// When the last beat that was answered left.
     pub(super) beaten: Option<Instant>,
@@ -91,6 +95,8 @@ impl State {
         Self {
             link: None,
             trouble: None,
+            clear_since: Instant::now(),
+            listens: None,
             term: None,
             beaten: None,
             settled: Settled::Until(Instant::now()),
@@ -120,6 +126,12 @@ impl State {
         self.beaten.map(|beaten| beaten.elapsed())
     }
 
+    /// Whether a question that this incarnation asked then could leave, and its answer could arrive (hazard R30).
+    pub(super) fn could_hear(&self, me: Incarnation, asked: Instant) -> bool {
+        let is_clear = self.trouble.is_none() && self.clear_since <= asked;
+        is_clear && self.listens.is_some_and(|(listener, since)| listener == me && since <= asked)
+    }
+
     pub(super) fn nodes(&self) -> Vec<Node> {
         let since = self.answered().unwrap_or_default();
         let node = |(incarnation, member): (&Incarnation, &Member)| Node {
@@ -132,5 +144,23 @@ impl State {
             lease_left: Duration::from_millis(member.left_ms).saturating_sub(since),
         };
         self.table.iter().map(node).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_in_trouble_or_while_nobody_listened_here_says_nothing_of_who_was_asked() {
+        let (me, begun) = (Incarnation(1), Instant::now());
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut state = State { clear_since: at(1), listens: Some((me, at(2))), ..State::new() };
+        assert_eq!([1, 2, 3].map(|second| state.could_hear(me, at(second))), [false, true, true]);
+        assert!(!state.could_hear(Incarnation(2), at(3)), "it listens under another name");
+        state.clear_since = at(4);
+        assert!(!state.could_hear(me, at(3)), "there was trouble since");
+        state.trouble = Some((at(5), Trouble::Silent));
+        assert!(!state.could_hear(me, at(5)));
     }
 }

@@ -9,7 +9,7 @@ use lychgate_core::UserId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Shared;
 use crate::cluster::lease::{Report, Told};
@@ -55,18 +55,42 @@ enum Said {
 }
 
 /// What is to be published.
-pub(super) type Unsaid = (String, String);
+#[derive(Debug)]
+pub(super) struct Unsaid {
+    channel: String,
+    text: String,
+    /// The number of the question that it is.
+    question: Option<u64>,
+}
+
+/// Who waits for an answer.
+#[derive(Debug)]
+struct Waiting {
+    answer: oneshot::Sender<Vec<Report>>,
+    /// Whether the question left this node.
+    has_left: bool,
+}
 
 /// Questions of this node on their way.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     number: AtomicU64,
-    waiting: std::sync::Mutex<BTreeMap<u64, oneshot::Sender<Vec<Report>>>>,
+    waiting: std::sync::Mutex<BTreeMap<u64, Waiting>>,
 }
 
 impl Questions {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, oneshot::Sender<Vec<Report>>>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Waiting>> {
         self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn leaves(&self, number: u64) {
+        if let Some(waiting) = self.waiting().get_mut(&number) {
+            waiting.has_left = true;
+        }
+    }
+
+    fn has_left(&self, number: u64) -> bool {
+        self.waiting().get(&number).is_some_and(|waiting| waiting.has_left)
     }
 }
 
@@ -95,24 +119,27 @@ impl Shared {
             if waiting.len() >= MAX_QUESTIONS {
                 return Told::NotAsked;
             }
-            waiting.insert(number, answer);
+            waiting.insert(number, Waiting { answer, has_left: false });
         }
         let _asked = Asked { questions: &self.questions, number };
         let ask = Message::Ask { from, number, user: user.as_str().to_owned() };
-        if self.say(self.keys.channel(of), &ask) == Said::Dropped {
+        if self.say(self.keys.channel(of), &ask, Some(number)) == Said::Dropped {
             return Told::NotAsked;
         }
-        match timeout(ANSWER_WITHIN, answered).await {
+        let asked = Instant::now();
+        let answer = timeout(ANSWER_WITHIN, answered).await;
+        let was_asked = self.questions.has_left(number) && self.state.borrow().could_hear(from, asked);
+        match answer {
             Ok(Ok(reports)) => Told::Reports(reports),
-            // Nothing came through, neither there nor back.
-            Ok(Err(_)) | Err(_) if self.state.borrow().trouble.is_some() => Told::NotAsked,
-            Ok(Err(_)) | Err(_) => Told::Silence,
+            Ok(Err(_)) | Err(_) if was_asked => Told::Silence,
+            // It did not leave, or its answer was not heard, even if all is well by now.
+            Ok(Err(_)) | Err(_) => Told::NotAsked,
         }
     }
 
     pub(super) fn answer(&self, question: Question, reports: Vec<Report>) {
         let message = Message::Reply { number: question.number, reports };
-        self.say(self.keys.channel(question.from), &message);
+        self.say(self.keys.channel(question.from), &message, None);
     }
 
     pub(super) fn say_to(&self, audience: Audience, what: Value) {
@@ -123,16 +150,16 @@ impl Shared {
             Audience::One(node) => self.keys.channel(node),
             Audience::All => self.keys.everybody(),
         };
-        self.say(channel, &Message::Tell { from, what });
+        self.say(channel, &Message::Tell { from, what }, None);
     }
 
     pub(super) fn say_posted(&self) {
-        self.say(self.keys.everybody(), &Message::Note);
+        self.say(self.keys.everybody(), &Message::Note, None);
     }
 
-    fn say(&self, channel: String, message: &Message) -> Said {
+    fn say(&self, channel: String, message: &Message, question: Option<u64>) -> Said {
         let text = serde_json::to_string(message).expect("text and numbers always serialise");
-        match self.unsaid.try_send((channel, text)) {
+        match self.unsaid.try_send(Unsaid { channel, text, question }) {
             Ok(()) => Said::Waits,
             Err(_) => {
                 tracing::debug!("a message to other nodes was dropped: too many wait");
@@ -154,8 +181,8 @@ impl Shared {
             Message::Mail => self.wake.notify_one(),
             Message::Note => self.pin.notify_one(),
             Message::Reply { number, reports } => {
-                if let Some(answer) = self.questions.waiting().remove(&number) {
-                    let _ = answer.send(reports);
+                if let Some(waiting) = self.questions.waiting().remove(&number) {
+                    let _ = waiting.answer.send(reports);
                 }
             }
             Message::Ask { from, number, user } => {
@@ -175,7 +202,7 @@ impl Shared {
 
 /// Publishes what is said, as long as the store can be asked; what is said meanwhile is lost, for nobody is there to hear.
 pub(super) async fn run(shared: Arc<Shared>, mut unsaid: mpsc::Receiver<Unsaid>) {
-    while let Some((channel, text)) = unsaid.recv().await {
+    while let Some(Unsaid { channel, text, question }) = unsaid.recv().await {
         let link = {
             let state = shared.state.borrow();
             state.trouble.is_none().then(|| state.link.clone()).flatten()
@@ -183,6 +210,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut unsaid: mpsc::Receiver<Unsaid>)
         let Some(link) = link else {
             continue;
         };
+        if let Some(question) = question {
+            shared.questions.leaves(question);
+        }
         let mut command = ::redis::cmd("PUBLISH");
         command.arg(channel).arg(text);
         if let Err(trouble) = link.send::<u64>(&command).await {

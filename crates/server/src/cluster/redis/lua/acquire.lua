@@ -1,7 +1,7 @@
 -- Takes a place among a user's leases, or the places of victims, in one step. Where there are none, no living one goes.
 -- KEYS  held facts fence cluster node, then the mail of each victim's owner
 -- ARGV  lease owner generation facts limit user, the count of what is gone, that (owners and leases), then for each
---       victim its lease and its owner's channel
+--       victim its lease, whom the caller takes for its owner, and that one's channel
 -- Gives {granted, used, epoch, how many of the victims went; nothing where the lease was held already} | {denied, {lease, owner, facts, since}...} | {taken, epoch} | {fenced}
 
 local held, facts, fence = KEYS[1], KEYS[2], KEYS[3]
@@ -30,7 +30,7 @@ if used >= limit then
   for i = 8, 7 + gone_count do
     gone[ARGV[i]] = true
   end
-  for i = first_victim, #ARGV, 2 do
+  for i = first_victim, #ARGV, 3 do
     named[ARGV[i]] = i
   end
 
@@ -47,7 +47,9 @@ if used >= limit then
       dead[#dead + 1] = member
     else
       living[#living + 1] = {member, its_owner, its_facts, tonumber(members[i + 1])}
-      if named[member] then
+      -- A node that was buried came back under another name and told it again: its letter would lie in a box that nobody
+      -- opens. The caller is denied, and learns whose it is now.
+      if named[member] and ARGV[named[member] + 1] == its_owner then
         victims[#victims + 1] = named[member]
       end
     end
@@ -56,8 +58,9 @@ if used >= limit then
   used = #living + #dead
   local needed = used - limit + 1
   -- A place for a place: a user who holds more than his limit, because nobody could be asked for a while or because it
-  -- was lowered, is not shut out until the excess is gone; it does not grow.
-  local is_denied = #dead + #victims == 0
+  -- was lowered, is not shut out until the excess is gone; it does not grow. The places of the dead are in that excess: they
+  -- give way to those who live, and not to a newcomer.
+  local is_denied = #victims == 0 and #living >= limit
   needed = math.min(needed, #dead + #victims)
   -- Only as many as are needed, the dead first: a node that comes back keeps what nobody wanted.
   if needed > 0 then
@@ -68,7 +71,7 @@ if used >= limit then
       finish(held, facts, fence, dead[i] or ARGV[at], epoch)
       if not dead[i] then
         went = went + 1
-        post(KEYS[6 + (at - first_victim) / 2], ARGV[at + 1], ARGV[6], ARGV[at], epoch)
+        post(KEYS[6 + (at - first_victim) / 3], ARGV[at + 2], ARGV[6], ARGV[at], epoch)
       end
       used = used - 1
     end

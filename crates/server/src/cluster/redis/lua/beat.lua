@@ -66,4 +66,5 @@ if redis.call('EXISTS', mail) == 1 then
     redis.call('XTRIM', mail, 'MAXLEN', 0)
   end
 end
-return {'here', found[3], now - tonumber(found[5]), renewed, table_of_nodes, letters}
+-- A clock that was put back makes no age below nothing.
+return {'here', found[3], math.max(now - tonumber(found[5]), 0), renewed, table_of_nodes, letters}

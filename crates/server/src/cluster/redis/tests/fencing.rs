@@ -90,3 +90,21 @@ fn what_was_posted_while_a_node_did_not_listen_is_read_at_its_next_beat() {
     assert!(matches!(swapped, Outcome::Granted { .. }));
     until("the victim's node reads it", || nodes[0].heard.taken() == BTreeSet::from([old]));
 }
+
+#[test]
+fn a_node_that_came_back_under_another_name_hears_that_its_place_was_taken() {
+    let server = Server::start();
+    let [asking, mut stopped] = [TestNode::start(settings(&server)), TestNode::start(settings(&server))];
+    let theirs = stopped.hold("u", 1, 1)[0];
+    let before = holders(asking.acquire(&asking.claim("u", 1)));
+    stopped.stop();
+    until("it is buried", || asking.redis.nodes().len() == 1);
+    stopped.go_on();
+    let owner = || server.command(&["HGET", "t:u:{u}:facts", &theirs.to_string()]);
+    until("it has told it again", || !owner().starts_with(&before[0].node.to_string()));
+    let swap = |victims: &[Holder]| asking.wait(asking.redis.acquire(asking.claim("u", 1), victims).wait());
+    let now = holders(swap(&before));
+    assert_eq!((now[0].lease, now[0].node == before[0].node), (theirs, false), "who has it now is told first");
+    assert!(matches!(swap(&now), Outcome::Granted { .. }));
+    until("its node hears", || stopped.heard.taken().contains(&theirs));
+}

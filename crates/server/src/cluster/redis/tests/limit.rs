@@ -136,3 +136,16 @@ fn an_admission_that_nobody_waits_for_gives_its_place_back() {
     until("it is given back", || is_fenced(&server, "u", claim.lease));
     assert!(held(&server, "u").is_empty());
 }
+
+#[test]
+fn the_dead_of_an_excess_give_way_to_those_who_live_and_not_to_a_newcomer() {
+    let server = Server::start();
+    let nodes = [TestNode::start(settings(&server)), TestNode::start(settings(&server))];
+    nodes.iter().for_each(|node| (0..2).for_each(|_| node.redis.keep(node.claim("u", 2))));
+    until("all is told", || held(&server, "u").len() == 4);
+    let [living, dead] = nodes;
+    dead.kill();
+    until("it is buried", || living.redis.nodes().len() == 1);
+    let holders = holders(living.acquire(&living.claim("u", 2)));
+    assert_eq!((holders.len(), held(&server, "u").len()), (2, 2), "the limit is 2, and two live");
+}
