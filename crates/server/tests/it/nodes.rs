@@ -9,6 +9,8 @@ use tokio::task::JoinHandle;
 use crate::gateway::{Client, Gateway};
 use crate::redis_server::Redis;
 
+mod reach;
+
 /// Two nodes with room for `limit` sessions of a user, and none in reserve.
 async fn two(redis: &Redis, limit: usize) -> [Gateway; 2] {
     [node(redis, limit, "").await, node(redis, limit, "").await]
