@@ -111,7 +111,7 @@ pub(super) async fn look(link: &Link, server: &Server, settings: &config::Redis,
     }
 }
 
-fn suits(server: &Server, settings: &config::Redis) -> Result<(), StartError> {
+pub(super) fn suits(server: &Server, settings: &config::Redis) -> Result<(), StartError> {
     let url = settings.url.clone();
     let mut numbers = server.version.split('.').map(|number| number.parse::<u32>().unwrap_or_default());
     let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
