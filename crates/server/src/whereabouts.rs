@@ -8,8 +8,7 @@
 //! ```
 //!
 //! Nothing here comes back by itself. Whoever loses a connection, or reads MOVED, READONLY or the like on it, opens another
-//! one, and finds by [`Server::run`] whether the data may be others. The library has clients for both kinds; they connect
-//! anew by themselves, and nobody is told that another server answers.
+//! one, and finds by [`Server::run`] whether the data may be others (decision 25 says why not the clients of the library).
 
 use std::time::Duration;
 

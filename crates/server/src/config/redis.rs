@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::address::shown_with_path;
 use super::error::Fault;
@@ -20,7 +21,8 @@ const MAX_PREFIX: usize = 64;
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
     text: String,
-    site: Site,
+    /// Behind a pointer: an address is a part of many errors.
+    site: Arc<Site>,
 }
 
 impl RedisUrl {
@@ -40,7 +42,7 @@ impl RedisUrl {
     /// one slot, and one server holds them all (decision 25).
     #[must_use]
     pub fn stem(&self, prefix: &str) -> String {
-        match &self.site {
+        match &*self.site {
             Site::Fixed(_) | Site::Sentinel { .. } => prefix.to_owned(),
             Site::Cluster { .. } => format!("{{{prefix}}}"),
         }
@@ -71,7 +73,7 @@ impl RedisUrl {
             Fault::value(key, format!("{what} (it may hold a password and is not shown)"), remedy)
         };
         let site = Site::parse(text).map_err(wrong)?;
-        Ok(Self { text: text.to_owned(), site })
+        Ok(Self { text: text.to_owned(), site: Arc::new(site) })
     }
 }
 

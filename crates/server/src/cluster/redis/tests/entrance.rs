@@ -2,6 +2,7 @@
 
 use super::reach::settings_at;
 use super::*;
+use crate::cluster::redis::entrance::suits;
 use crate::redis_server::Watched;
 
 fn refused(settings: config::Redis) -> String {
@@ -27,8 +28,8 @@ fn a_redis_that_is_too_old_is_refused_with_its_version() {
     let server = Server::start();
     for (version, is_old) in [("6.2.14", true), ("", true), ("7.0.0", false), ("10.1", false)] {
         let said = format!("redis_version:{version}\r\nmaxmemory_policy:noeviction\r\n");
-        let suits = entrance::suits(&crate::whereabouts::Server::read(&said), &settings(&server));
-        let refused = suits.err().map(|error| error.to_string()).unwrap_or_default();
+        let suited = suits(&crate::whereabouts::Server::read(&said), &settings(&server));
+        let refused = suited.err().map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(refused.contains(&format!("Redis {version:?}, and 7.0 or newer is needed")), is_old, "{refused}");
     }
 }

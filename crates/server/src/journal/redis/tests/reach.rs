@@ -59,6 +59,22 @@ async fn an_event_that_the_new_master_never_heard_of_ends_its_run_and_leaves_no_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_append_waits_for_a_master_that_misses_its_replicas_for_a_moment() {
+    let server = Server::start();
+    let journal = open(&server).await;
+    let t = key("ann", "t");
+    journal.append(&t, vec![started("r", "q")]).await.unwrap();
+    server.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let they_are_back = async {
+        let is_refused = async || journal.trouble().filter(|why| why.contains("NOREPLICAS"));
+        until("a refusal", is_refused).await;
+        server.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    };
+    let (appended, ()) = tokio::join!(journal.append(&t, vec![content("m", "a")]), they_are_back);
+    assert_eq!(appended.unwrap()[0].offset, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn in_a_redis_cluster_it_keeps_what_every_journal_promises() {
     let sharded = Sharded::start();
     let number = std::sync::atomic::AtomicU32::new(0);
