@@ -24,5 +24,6 @@ pub mod sink;
 pub mod store;
 mod sync;
 pub mod telemetry;
+pub mod whereabouts;
 pub mod wire;
 pub mod ws;

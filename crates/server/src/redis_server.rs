@@ -6,6 +6,7 @@
 //! ```
 //!
 //! It speaks RESP by itself, so that a test sees what is in the server and not what our client makes of it.
+//! [`Watched`] is a master with a replica and three sentinels, [`Sharded`] a Redis Cluster.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,6 +15,15 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
+
+// Named, because the tests of the gateway take this file from elsewhere.
+#[path = "redis_server/sharded.rs"]
+mod sharded;
+#[path = "redis_server/watched.rs"]
+mod watched;
+
+pub(crate) use self::sharded::Sharded;
+pub(crate) use self::watched::Watched;
 
 /// Nothing here takes longer; nothing waits it out.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,12 +61,19 @@ impl Redis {
     pub(crate) fn with(options: &[&str]) -> Self {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         for _ in 0..ATTEMPTS {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = free_port();
             if let Some(child) = spawn(port, &options) {
                 return Self { child, port, password: None, options };
             }
         }
         panic!("redis-server did not start with {options:?}: it takes no such option, or no port is free");
+    }
+
+    /// What a line of INFO says; nothing where there is none.
+    pub(crate) fn said(&self, field: &str) -> String {
+        let told = self.command(&["INFO"]);
+        let line = told.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.unwrap_or_default().to_owned()
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -132,17 +149,38 @@ impl Drop for Redis {
     }
 }
 
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until it is so.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never was so: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
 /// The server, once it takes connections; none where it ended instead.
 fn spawn(port: u16, options: &[String]) -> Option<Child> {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.args(options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // A replica would leave what it is sent in a file, which the next server of this folder would begin with.
+    command.args(["--repl-diskless-load", "swapdb", "--repl-diskless-sync-delay", "0"]);
+    command.args(options);
+    run(command, "Ready to accept connections")
+}
+
+/// The process, once it said so; none where it ended instead.
+fn run(mut command: Command, signal: &str) -> Option<Child> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => panic!("redis-server does not start ({error}): install the package `redis-server`"),
     };
     let output = child.stdout.take().unwrap();
-    if is_ready(output) {
+    if is_ready(output, signal) {
         return Some(child);
     }
     let _ = child.kill();
@@ -150,9 +188,9 @@ fn spawn(port: u16, options: &[String]) -> Option<Child> {
     None
 }
 
-/// Reads what the server says until it takes connections; false where it ends before, or takes too long. It goes on
+/// Reads what the server says until that; false where it ends before, or takes too long. It goes on
 /// without a reader then: Redis ignores that nobody takes its words.
-fn is_ready(mut output: ChildStdout) -> bool {
+fn is_ready(mut output: ChildStdout, signal: &str) -> bool {
     let deadline = Instant::now() + PATIENCE;
     let (mut said, mut chunk) = (Vec::new(), [0; 4096]);
     loop {
@@ -166,7 +204,7 @@ fn is_ready(mut output: ChildStdout) -> bool {
             Ok(0) | Err(_) => return false,
             Ok(count) => said.extend_from_slice(&chunk[..count]),
         }
-        if String::from_utf8_lossy(&said).contains("Ready to accept connections") {
+        if String::from_utf8_lossy(&said).contains(signal) {
             return true;
         }
     }
@@ -215,7 +253,7 @@ fn a_server_answers_and_forgets_what_it_is_told_to_forget() {
     assert_eq!(redis.command(&["LRANGE", "list", "0", "-1"]), "ä\nb");
     assert!(redis.command(&["INCR", "list"]).starts_with("-WRONGTYPE"));
     redis.flush_all();
-    assert_eq!(redis.command(&["GET", "list"]), "");
+    assert_eq!((redis.command(&["GET", "list"]), redis.said("redis_mode")), (String::new(), "standalone".to_owned()));
     redis.command(&["SET", "key", "value"]);
     redis.kill();
     redis.restart();

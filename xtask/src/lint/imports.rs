@@ -5,7 +5,8 @@
 //! edge in    listener ws api              handles of the middle, leaf, the auth trait; ws, api: the listener's seats; api: ws' sockets
 //! middle     driver session run           leaf, core; the traits of the edge out
 //! edge out   auth agent journal cluster   leaf, the ids of core; never each other
-//! leaf       wire close error outbox outbound sink store config telemetry sync     core, and each other without a cycle
+//! leaf       wire close error outbox outbound sink store config telemetry sync whereabouts
+//!                                         core, and each other without a cycle
 //! ```
 //!
 //! Code under `#[cfg(test)]` and the two crate roots (`lib.rs`, `main.rs`) may use everything.
@@ -34,8 +35,8 @@ enum Core {
     Ids,
 }
 
-const LEAF: [&str; 10] =
-    ["wire", "close", "error", "outbox", "outbound", "sink", "store", "config", "telemetry", "sync"];
+const LEAF: [&str; 11] =
+    ["wire", "close", "error", "outbox", "outbound", "sink", "store", "config", "telemetry", "sync", "whereabouts"];
 
 const EDGE_IN: [&str; 13] = [
     "wire",

@@ -50,7 +50,7 @@ pub use limits::Liveness;
 pub use load::{Loaded, load};
 pub use log::{Log, LogFormat, Storm};
 pub use login::{Login, Provider};
-pub use redis::RedisUrl;
+pub use redis::{RedisUrl, Site};
 pub use remediation::{ALERTS, Acting, Action, Remediation, Rule, USER_ALERTS};
 pub use runs::Runs;
 pub use server::{Environment, ForwardedHeader, PublicUrl, Server};

@@ -1,21 +1,29 @@
 //! The address of a Redis, which may hold a password.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-
-use reqwest::Url;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::address::shown_with_path;
 use super::error::Fault;
 use super::secret::Outside;
 use super::value::Secret;
 
+mod site;
+
+pub use self::site::Site;
+
 /// Longest prefix of keys.
 const MAX_PREFIX: usize = 64;
 
-/// `redis://`, `rediss://` (TLS) or `unix://`. `Debug` and `Display` show neither user nor password.
+/// `redis://`, `rediss://` (TLS) or `unix://`; `redis+sentinel://` for the master that sentinels name, `redis+cluster://` for
+/// a Redis Cluster, both also with `rediss+`. `Debug` and `Display` show neither user nor password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RedisUrl(String);
+pub struct RedisUrl {
+    text: String,
+    /// Behind a pointer: an address is a part of many errors.
+    site: Arc<Site>,
+}
 
 impl RedisUrl {
     /// Of a test's own server.
@@ -24,10 +32,20 @@ impl RedisUrl {
         Self::parse("cluster.url", text).expect("an address of Redis")
     }
 
-    /// As it was written, password included.
+    /// What it means: whom to ask where the server is.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// What every key begins with: the prefix, in braces where it is a Redis Cluster. All keys then have one hash tag, so
+    /// one slot, and one server holds them all (decision 25).
+    #[must_use]
+    pub fn stem(&self, prefix: &str) -> String {
+        match &*self.site {
+            Site::Fixed(_) | Site::Sentinel { .. } => prefix.to_owned(),
+            Site::Cluster { .. } => format!("{{{prefix}}}"),
+        }
     }
 
     /// Written here, in a variable, or in a file: in one of them, or in none.
@@ -51,38 +69,23 @@ impl RedisUrl {
     /// Never quotes what it is given.
     pub(super) fn parse(key: &str, text: &str) -> Result<Self, Fault> {
         let wrong = |what: &str| {
-            let remedy =
-                "Write redis://[user:password@]host:6379[/database], rediss:// for TLS, or unix:///path/of/socket.";
-            Err(Fault::value(key, format!("{what} (it may hold a password and is not shown)"), remedy))
+            let remedy = "Write redis://[user:password@]host:6379[/database], redis+sentinel://host:26379,host:26379/master, redis+cluster://host:6379,host:6379, with rediss:// for TLS, or unix:///path/of/socket.";
+            Fault::value(key, format!("{what} (it may hold a password and is not shown)"), remedy)
         };
-        let Ok(url) = Url::parse(text) else { return wrong("is no address") };
-        match url.scheme() {
-            "redis" | "rediss" if !url.has_host() => wrong("names no host"),
-            // Whoever wants TLS wants to know who answers.
-            "rediss" if url.fragment().is_some() => {
-                wrong("has a part behind #, which would switch the check of certificates off")
-            }
-            "redis" | "rediss" => match url.path().trim_start_matches('/') {
-                "" => Ok(Self(text.to_owned())),
-                number if number.parse::<u16>().is_ok() => Ok(Self(text.to_owned())),
-                _ => wrong("names a database that is no number"),
-            },
-            "unix" if Path::new(url.path()).is_absolute() && url.path() != "/" => Ok(Self(text.to_owned())),
-            "unix" => wrong("names no path of a socket"),
-            _ => wrong("is no redis, rediss or unix address"),
-        }
+        let site = Site::parse(text).map_err(wrong)?;
+        Ok(Self { text: text.to_owned(), site: Arc::new(site) })
     }
 }
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shown_with_path(&self.0))
+        f.write_str(&shown_with_path(&self.text))
     }
 }
 
 impl fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", shown_with_path(&self.0))
+        write!(f, "{:?}", shown_with_path(&self.text))
     }
 }
 
@@ -113,8 +116,20 @@ mod tests {
             ("unix:///run/redis.sock?pass=geheim", "unix:///run/redis.sock?********"),
         ] {
             let url = RedisUrl::parse("journal.url", text).unwrap();
-            assert_eq!((url.as_str(), url.to_string()), (text, shown.to_owned()));
+            assert!(*url.site() == Site::Fixed(text.to_owned()), "{text}");
+            assert_eq!(url.to_string(), shown);
             assert!(!format!("{url:?}").contains("geheim"));
+        }
+    }
+
+    #[test]
+    fn passwords_of_several_servers_and_of_sentinels_are_not_shown() {
+        for (text, shown) in [
+            ("redis+cluster://me:geheim@h1,h2:7000", "redis+cluster://********@h1,h2:7000"),
+            ("rediss+sentinel://h1,h2/m/3?sentinel_password=geheim", "rediss+sentinel://h1,h2/m/3?********"),
+        ] {
+            let url = RedisUrl::parse("journal.url", text).unwrap();
+            assert_eq!((url.to_string(), format!("{url:?}")), (shown.to_owned(), format!("{shown:?}")));
         }
     }
 
@@ -127,10 +142,24 @@ mod tests {
             ("redis://:geheim@h/first", "no number"),
             ("rediss://:geheim@h#insecure", "behind #"),
             ("unix:", "no path"),
+            ("redis+sentinel://:geheim@h", "no master"),
+            ("redis+cluster://h?geheim=1", "behind ?"),
         ] {
             let fault = RedisUrl::parse("journal.url", text).unwrap_err();
             assert!(fault.what.contains(why) && !fault.what.contains("geheim"), "{text}: {}", fault.what);
         }
+    }
+
+    #[test]
+    fn where_it_is_a_redis_cluster_all_keys_have_one_hash_tag() {
+        let stem = |text: &str| RedisUrl::of_test(text).stem("p");
+        assert_eq!(stem("redis://h"), "p");
+        assert_eq!(stem("redis+sentinel://h/m"), "p");
+        assert_eq!(stem("redis+cluster://h"), "{p}");
+    }
+
+    #[test]
+    fn a_prefix_is_what_keys_can_begin_with() {
         for text in ["", "a b", "{a}", "ä", &"p".repeat(65)] {
             assert!(prefix("journal.prefix", text).is_err(), "{text}");
         }

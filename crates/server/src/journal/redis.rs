@@ -110,10 +110,10 @@ impl Redis {
     /// [`OpenError`] says what is wrong with the server or with what lies there.
     pub async fn open(config: &config::Journal) -> Result<Self, OpenError> {
         let follower: Followed = Arc::new(OnceLock::new());
-        let keys = Keys::new(&config.prefix);
         let url = config.url.as_ref().ok_or(OpenError::Address)?;
-        let link = Link::new(url.as_str(), keys.journal(), Arc::clone(&follower))?;
-        let server = link.open().await?;
+        let keys = Keys::new(&url.stem(&config.prefix));
+        let link = Link::new(url, keys.journal(), Arc::clone(&follower))?;
+        let generation = link.open().await?;
         let (upkeep, wanted) = Upkeep::new();
         let inner = Arc::new(Inner {
             link,
@@ -133,7 +133,7 @@ impl Redis {
             upkeep,
             attended: Attended::default(),
             follower,
-            seen: Seen::new(server.generation),
+            seen: Seen::new(generation),
         });
         inner.beat().await.map_err(|failure| OpenError::Unreachable(failure.text().to_owned()))?;
         let (runtime, stop) = (Handle::current(), CancellationToken::new());

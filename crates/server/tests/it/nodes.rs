@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use crate::gateway::{Client, Gateway};
 use crate::redis_server::Redis;
 
+mod reach;
 mod seen;
 
 /// Two nodes with room for `limit` sessions of a user, and none in reserve.

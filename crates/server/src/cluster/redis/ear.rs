@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::Shared;
+use super::link::Link;
 use crate::cluster::node::Incarnation;
 
 /// Between two tries to listen.
@@ -16,17 +17,18 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Listens until the task is aborted.
 pub(super) async fn run(shared: Arc<Shared>) {
     loop {
-        let me = shared.linked().await.1.me;
-        listen(&shared, me).await;
+        let (link, term) = shared.linked().await;
+        listen(&shared, &link, term.me).await;
         shared.state.send_modify(|state| state.listens = None);
         sleep(PAUSE).await;
     }
 }
 
-/// Listens as this incarnation, until that is over or the connection is.
-async fn listen(shared: &Shared, me: Incarnation) {
+/// Listens as this incarnation, until that is over or the connection is, or another server is asked: what is said there
+/// may not be heard here.
+async fn listen(shared: &Shared, link: &Link, me: Incarnation) {
     let channels = [shared.keys.channel(me), shared.keys.everybody()];
-    let Ok(ear) = shared.dialer.listen(&channels).await else {
+    let Ok(ear) = link.listen(&channels).await else {
         return;
     };
     shared.state.send_modify(|state| state.listens = Some((me, Instant::now())));
@@ -47,7 +49,11 @@ async fn listen(shared: &Shared, me: Incarnation) {
                 }
             }
             changed = state.changed() => {
-                let is_over = state.borrow_and_update().term.as_ref().is_none_or(|term| term.me != me);
+                let is_over = {
+                    let now = state.borrow_and_update();
+                    now.term.as_ref().is_none_or(|term| term.me != me)
+                        || now.link.as_ref().is_none_or(|now| now.run != link.run)
+                };
                 if changed.is_err() || is_over {
                     return;
                 }

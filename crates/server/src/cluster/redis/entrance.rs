@@ -3,10 +3,11 @@
 use ::redis::Value;
 
 use super::keys::Keys;
-use super::link::{Link, Server};
+use super::link::Link;
 use super::scripts::SCHEMA;
 use crate::cluster::lease::Trouble;
 use crate::config::{self, RedisUrl};
+use crate::whereabouts::{Misplaced, Server};
 
 /// The oldest server whose scripts do what ours need.
 const LEAST_VERSION: (u32, u32) = (7, 0);
@@ -22,6 +23,14 @@ pub enum StartError {
         "Redis at {0} refuses this user or password\n  Set cluster.url, url_env or url_file to an address with the right ones; the user needs INFO, SCAN, EVALSHA, EVAL, SCRIPT LOAD, PUBLISH, SUBSCRIBE and all keys under the prefix."
     )]
     Forbidden(RedisUrl),
+    /// The address means something else than what is there.
+    #[error("cluster.url ({url}) {what}\n  {}", what.remedy())]
+    Misplaced {
+        /// Where.
+        url: RedisUrl,
+        /// What is there.
+        what: Misplaced,
+    },
     /// It is older than 7.0, or no Redis.
     #[error(
         "what answers at {url} is Redis {version:?}, and 7.0 or newer is needed\n  Update it, or name another one in cluster.url."
@@ -102,7 +111,7 @@ pub(super) async fn look(link: &Link, server: &Server, settings: &config::Redis,
     }
 }
 
-fn suits(server: &Server, settings: &config::Redis) -> Result<(), StartError> {
+pub(super) fn suits(server: &Server, settings: &config::Redis) -> Result<(), StartError> {
     let url = settings.url.clone();
     let mut numbers = server.version.split('.').map(|number| number.parse::<u32>().unwrap_or_default());
     let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());

@@ -93,7 +93,7 @@ impl Heart {
         for _ in 0..MAX_BEATS {
             let link = match &self.link {
                 Some(link) => link.clone(),
-                None => self.link.insert(self.shared.dialer.open().await?.0).clone(),
+                None => self.link.insert(self.shared.dialer.open().await.map_err(Trouble::from)?.0).clone(),
             };
             let entry = self.entry();
             let fresh = format!("{:016x}", self.shared.random());
@@ -103,7 +103,6 @@ impl Heart {
                 lease_ms: millis(self.shared.settings.node_lease),
                 entry: &entry,
                 fresh: &fresh,
-                run: &link.run,
                 name: &self.shared.settings.name,
                 after: &self.after,
             };

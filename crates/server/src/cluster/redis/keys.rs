@@ -8,8 +8,8 @@ use crate::cluster::node::Incarnation;
 /// Left as they are in a user's id; every other sign is encoded, braces among them: they would move the hash tag.
 const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'@');
 
-/// All keys begin with the prefix. Those of one user share a hash tag, and so do those of the nodes, so that each script
-/// finds its keys on one server of a Redis Cluster.
+/// All keys begin with the prefix. In a Redis Cluster it stands in braces: the first hash tag of a key counts, so that each
+/// script finds its keys, those of a user and those of the nodes, on one server (decision 25).
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     prefix: String,
@@ -94,6 +94,7 @@ mod tests {
         let expected = ["p:{cluster}", "p:{cluster}:nodes", "p:journal", "p:j:{u}:i"].map(|key| keys.is_expected(key));
         assert_eq!(expected, [true; 4]);
         assert!(!keys.is_expected("p:u:{u}:held") && !keys.is_expected("p:jobs"));
+        assert!(Keys::new("{p}").is_expected("{p}:j:{u}:i"));
     }
 
     #[test]

@@ -4,77 +4,66 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::{MultiplexedConnection, PubSub};
-use ::redis::io::tcp::TcpSettings;
-use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ScriptInvocation,
-    ServerErrorKind,
-};
+use ::redis::{Client, Cmd, FromRedisValue, RedisError, ScriptInvocation};
 use tokio::time::timeout;
 
+use super::keys::Keys;
 use crate::cluster::lease::Trouble;
 use crate::config;
+use crate::whereabouts::{Astray, Misplaced, Server, Whereabouts, is_denial, listen};
 
 /// One connection, over which all commands of this node go, many at a time. Cloning it is cheap. It never comes back by
 /// itself: whoever opens the next one looks first whose data he finds (R33).
 #[derive(Clone)]
 pub(super) struct Link {
     connection: MultiplexedConnection,
+    client: Client,
     deadline: Duration,
-    /// The server's own id of this run of it.
+    /// What the server calls its data: see [`Server::run`].
     pub(super) run: Arc<str>,
-}
-
-/// What a server says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Server {
-    pub(super) version: String,
-    pub(super) policy: String,
-    run: String,
 }
 
 /// Opens connections to one address.
 #[derive(Clone, Debug)]
 pub(super) struct Dialer {
-    client: Client,
+    whereabouts: Whereabouts,
     deadline: Duration,
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum Unopened {
+    /// It may be there later.
+    Away(Trouble),
+    /// The address has to be written otherwise.
+    Misplaced(Misplaced),
+}
+
 impl Dialer {
-    pub(super) fn new(settings: &config::Redis) -> Result<Self, RedisError> {
-        let there = settings.url.as_str().into_connection_info()?;
-        let client = Client::open(there.set_tcp_settings(TcpSettings::default().set_nodelay(true)))?;
-        Ok(Self { client, deadline: settings.command_timeout })
+    pub(super) fn new(settings: &config::Redis, keys: &Keys) -> Result<Self, RedisError> {
+        let deadline = settings.command_timeout;
+        Ok(Self { whereabouts: Whereabouts::new(&settings.url, &keys.cluster(), deadline)?, deadline })
     }
 
-    /// A connection, and what its server says of itself.
-    pub(super) async fn open(&self) -> Result<(Link, Server), Trouble> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.deadline))
-            .set_response_timeout(Some(self.deadline));
-        let opening = async {
-            let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-            let told: String = ::redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
-            let memory: String = ::redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;
-            Ok((connection, Server::read(&told, &memory)))
-        };
-        let (connection, server) = self.within(opening).await?;
-        Ok((Link { connection, deadline: self.deadline, run: server.run.as_str().into() }, server))
+    /// A connection, and what its server says of itself. Takes twice the deadline at most.
+    pub(super) async fn open(&self) -> Result<(Link, Server), Unopened> {
+        let found = self.whereabouts.open().await.map_err(|astray| match astray {
+            Astray::Silent => Unopened::Away(Trouble::Silent),
+            Astray::Unfit(_) => Unopened::Away(Trouble::Unfit),
+            Astray::Failed(error) => Unopened::Away(trouble(&error)),
+            Astray::Misplaced(misplaced) => Unopened::Misplaced(misplaced),
+        })?;
+        let run = Arc::clone(&found.server.run);
+        let link = Link { connection: found.connection, client: found.client, deadline: self.deadline, run };
+        Ok((link, found.server))
     }
+}
 
-    /// A connection that hears what is published.
-    pub(super) async fn listen(&self, channels: &[String]) -> Result<PubSub, Trouble> {
-        let opening = async {
-            let mut ear = self.client.get_async_pubsub().await?;
-            ear.subscribe(channels).await?;
-            Ok(ear)
-        };
-        self.within(opening).await
-    }
-
-    async fn within<T>(&self, opening: impl Future<Output = Result<T, RedisError>>) -> Result<T, Trouble> {
-        match timeout(self.deadline, opening).await {
-            Ok(done) => done.map_err(|error| trouble(&error)),
-            Err(_) => Err(Trouble::Silent),
+impl From<Unopened> for Trouble {
+    fn from(unopened: Unopened) -> Self {
+        match unopened {
+            Unopened::Away(trouble) => trouble,
+            Unopened::Misplaced(_) => Self::Unfit,
         }
     }
 }
@@ -84,6 +73,16 @@ impl Link {
     pub(super) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, Trouble> {
         let mut connection = self.connection.clone();
         self.within(script.invoke_async(&mut connection)).await
+    }
+
+    /// A connection to the same server that hears what is published.
+    pub(super) async fn listen(&self, channels: &[String]) -> Result<PubSub, Trouble> {
+        let opening = async {
+            let mut ear = listen(&self.client).await?;
+            ear.subscribe(channels).await?;
+            Ok(ear)
+        };
+        self.within(opening).await
     }
 
     pub(super) async fn send<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Trouble> {
@@ -100,43 +99,13 @@ impl Link {
     }
 }
 
-impl Server {
-    fn read(server: &str, memory: &str) -> Self {
-        let field = |text: &str, name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.unwrap_or_default().trim_end().to_owned()
-        };
-        Self {
-            version: field(server, "redis_version"),
-            policy: field(memory, "maxmemory_policy"),
-            run: field(server, "run_id"),
-        }
-    }
-}
-
 /// The words of the error are the server's, and may quote what we sent: none of them is kept.
 fn trouble(error: &RedisError) -> Trouble {
-    match error.kind() {
+    match error.code() {
         _ if error.is_timeout() => Trouble::Silent,
         _ if error.is_io_error() || error.is_connection_dropped() => Trouble::Unreachable,
-        ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => Trouble::Forbidden,
-        _ => match error.code() {
-            Some("NOAUTH" | "WRONGPASS") => Trouble::Forbidden,
-            Some("WRONGTYPE") => Trouble::Foreign,
-            _ => Trouble::Unfit,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_server_says_of_itself_is_read_also_where_lines_are_missing() {
-        let server =
-            Server::read("# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\n", "maxmemory_policy:noeviction\r\n");
-        assert_eq!((&*server.version, &*server.run, &*server.policy), ("7.0.15", "abc", "noeviction"));
-        assert_eq!(Server::read("", "").version, "");
+        _ if is_denial(error) => Trouble::Forbidden,
+        Some("WRONGTYPE") => Trouble::Foreign,
+        Some(_) | None => Trouble::Unfit,
     }
 }

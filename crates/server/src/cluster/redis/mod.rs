@@ -28,7 +28,7 @@ use self::entrance::{Look, look};
 use self::heart::Heart;
 use self::keys::Keys;
 use self::ledger::Ledger;
-use self::link::{Dialer, Link};
+use self::link::{Dialer, Link, Unopened};
 use self::scripts::{Beat, Intent, Scripts};
 use self::state::{Card, State, Term};
 use self::talk::{MAX_UNSAID, Questions, Unsaid};
@@ -112,8 +112,8 @@ impl Redis {
     /// # Errors
     /// [`StartError`] when something answers that cannot carry our leases, or must not.
     pub async fn start(settings: config::Redis, introduction: Introduction) -> Result<Self, StartError> {
-        let keys = Keys::new(&settings.prefix);
-        let dialer = Dialer::new(&settings).map_err(|_| StartError::Forbidden(settings.url.clone()))?;
+        let keys = Keys::new(&settings.url.stem(&settings.prefix));
+        let dialer = Dialer::new(&settings, &keys).map_err(|_| StartError::Forbidden(settings.url.clone()))?;
         let (unsaid, to_say) = mpsc::channel(MAX_UNSAID);
         let Introduction { name, address, version, started } = introduction;
         let shared = Arc::new(Shared {
@@ -260,8 +260,11 @@ impl Shared {
                 Look::Wrong(error) => return Err(error),
                 Look::Away(trouble) => trouble,
             },
-            Err(Trouble::Forbidden) => return Err(StartError::Forbidden(self.settings.url.clone())),
-            Err(trouble) => trouble,
+            Err(Unopened::Misplaced(what)) => {
+                return Err(StartError::Misplaced { url: self.settings.url.clone(), what });
+            }
+            Err(Unopened::Away(Trouble::Forbidden)) => return Err(StartError::Forbidden(self.settings.url.clone())),
+            Err(Unopened::Away(trouble)) => trouble,
         };
         self.lost(trouble);
         Ok(None)
@@ -276,10 +279,9 @@ impl Shared {
             return;
         };
         let lease_ms = millis(self.settings.node_lease);
-        let (name, run) = (&self.settings.name, Arc::clone(&link.run));
-        let intent = Intent::Leave;
+        let (name, intent) = (&self.settings.name, Intent::Leave);
         let (fresh, after) = (term.generation.as_str(), "0-0");
-        let beat = Beat { me: term.me, intent, lease_ms, entry: "", fresh, run: &run, name, after };
+        let beat = Beat { me: term.me, intent, lease_ms, entry: "", fresh, name, after };
         // Unheard, the node lease runs out.
         let _ = self.scripts.beat(&link, &beat).await;
     }

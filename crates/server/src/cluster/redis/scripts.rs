@@ -60,7 +60,6 @@ pub(super) struct Beat<'a> {
     pub(super) entry: &'a str,
     /// The generation's name, where there is none or it is over.
     pub(super) fresh: &'a str,
-    pub(super) run: &'a str,
     pub(super) name: &'a str,
     /// The last letter that was read.
     pub(super) after: &'a str,
@@ -189,7 +188,7 @@ impl Scripts {
             Intent::Stay => "stay",
             Intent::Leave => "leave",
         };
-        call.arg(beat.me.to_string()).arg(intent).arg(beat.lease_ms).arg(beat.entry).arg(beat.fresh).arg(beat.run);
+        call.arg(beat.me.to_string()).arg(intent).arg(beat.lease_ms).arg(beat.entry).arg(beat.fresh);
         call.arg(SCHEMA).arg(beat.name).arg(beat.after).arg(keys.node_stem());
         beat_reply(link.run(&call).await?)
     }

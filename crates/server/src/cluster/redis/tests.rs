@@ -19,6 +19,7 @@ mod failure;
 mod fencing;
 mod limit;
 mod messages;
+mod reach;
 mod speed;
 
 /// Nothing takes longer; nothing waits it out.

@@ -41,6 +41,7 @@ enum Answer {
     Appended { first: u64, before: Before, missed: Vec<Entry> },
     Known,
     Gone,
+    Cut,
     Late,
     Busy(String),
     Full { of: String, is_in_flight: bool },
@@ -118,6 +119,14 @@ impl Inner {
             Ok(Answer::Gone | Answer::Late) => {
                 self.flights.put(key, None);
                 self.close_open(key).await;
+                Err(JournalError::Gone)
+            }
+            Ok(Answer::Cut) => {
+                // Whoever looks for runs that nobody drives ends it: it is in flight in the log.
+                if let Some(flight) = flight {
+                    self.flights.put(key, Some(Flight { head: None, ..flight }));
+                    self.undriven.put(key, flight.start);
+                }
                 Err(JournalError::Gone)
             }
             Ok(Answer::Busy(_)) => {
@@ -308,6 +317,7 @@ fn parse(answer: Vec<Value>) -> Result<Answer, Failure> {
         "known" => Answer::Known,
         "gone" => Answer::Gone,
         "late" => Answer::Late,
+        "cut" => Answer::Cut,
         "busy" => Answer::Busy(read(part())?),
         "full" => {
             let (of, place): (String, String) = (read(part())?, read(part())?);

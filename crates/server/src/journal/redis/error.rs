@@ -2,9 +2,11 @@
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
+use super::server::explain;
 use crate::config::{ConfigError, Place};
 use crate::error::Error;
 use crate::journal::JournalError;
+use crate::whereabouts::{Astray, Misplaced};
 
 /// Why a journal was not opened. Nothing was changed. None of the texts holds a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +17,9 @@ pub enum OpenError {
     /// The server does not take the password, or the user may not do what a journal does.
     #[error("names a Redis that denies this: {0}")]
     Denied(String),
+    /// The address means something else than what is there.
+    #[error("{0}")]
+    Misplaced(Misplaced),
     /// The address is none.
     #[error("is no address of a Redis (it may hold a password and is not shown)")]
     Address,
@@ -53,6 +58,7 @@ impl OpenError {
             Self::Denied(_) => {
                 "Write the user and the password into the address, redis://user:password@host:6379, and let the user run scripts and all commands on keys of the prefix."
             }
+            Self::Misplaced(misplaced) => misplaced.remedy(),
             Self::Address => {
                 "Write redis://[user:password@]host:6379[/database], rediss:// for TLS, or unix:///path/of/socket."
             }
@@ -74,6 +80,7 @@ impl OpenError {
         match self {
             Self::Unreachable(_) => Error::Failed(wrong.to_string()),
             Self::Denied(_)
+            | Self::Misplaced(_)
             | Self::Address
             | Self::TooOld(_)
             | Self::Evicts(_)
@@ -114,8 +121,11 @@ impl From<RedisError> for Failure {
                 | ServerErrorKind::ClusterDown
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::Moved
+                | ServerErrorKind::Ask
                 | ServerErrorKind::NoScript,
             ) => Self::Unknown(text),
+            // Fewer replicas than min-replicas-to-write asks for: they may be there again in a moment.
+            _ if error.code() == Some("NOREPLICAS") => Self::Unknown(text),
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Self::Damaged(text),
             // The list of the library is open; what it does not name is an answer of the server.
             _ => Self::Refused(text),
@@ -128,11 +138,23 @@ impl From<OpenError> for Failure {
         match error {
             OpenError::Unreachable(why) => Self::Unknown(why),
             other @ (OpenError::Denied(_)
+            | OpenError::Misplaced(_)
             | OpenError::Address
             | OpenError::TooOld(_)
             | OpenError::Evicts(_)
             | OpenError::Foreign { .. }
             | OpenError::Newer { .. }) => Self::Refused(format!("journal.url {other}. {}", other.remedy())),
+        }
+    }
+}
+
+impl From<Astray> for OpenError {
+    fn from(astray: Astray) -> Self {
+        match astray {
+            Astray::Silent => Self::Unreachable("no answer in 500 ms".to_owned()),
+            Astray::Unfit(why) => Self::Unreachable(why.to_owned()),
+            Astray::Misplaced(misplaced) => Self::Misplaced(misplaced),
+            Astray::Failed(error) => explain(&error),
         }
     }
 }

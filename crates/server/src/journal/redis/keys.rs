@@ -1,4 +1,5 @@
-//! Names of keys. Everything of a user stands behind the hash tag `{user}`, so that it lies in one slot of a cluster.
+//! Names of keys. Everything of a user stands behind the hash tag `{user}`; in a Redis Cluster the prefix `P` is a tag itself,
+//! and the first one counts: all keys lie in one slot (decision 25).
 //!
 //! ```text
 //! P:journal                    schema and generation           P:j:{user}            epoch and last rank of a user

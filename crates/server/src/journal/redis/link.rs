@@ -1,7 +1,8 @@
-//! The way to the server: one connection that everybody shares, checked whenever it is made anew.
+//! The way to the server: one connection that everybody shares, checked whenever it is made anew, wherever the server is by
+//! then.
 //!
 //! ```text
-//! ask -> connected? --no--> connect, check the server (500 ms each)    failed --> nobody tries for 100 ms
+//! ask -> connected? --no--> find the server, connect, check it         failed --> nobody tries for 100 ms
 //!            '--yes--> script --answered in time--> answer
 //!                         '--not--> unknown; the connection is let go, the next one who asks makes another
 //! ```
@@ -10,16 +11,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::io::tcp::TcpSettings;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline, RedisResult, ScriptInvocation,
-};
+use redis::{Client, Cmd, FromRedisValue, Pipeline, RedisResult, ScriptInvocation};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, timeout};
 
 use super::error::{Failure, OpenError};
-use super::server::{self, Server};
+use super::server;
+use crate::config::RedisUrl;
 use crate::journal::{Anew, Follower};
+use crate::whereabouts::{Found, Server, Whereabouts, listen};
 
 /// For an answer to what writes, for a connection, and for the check of a server, each.
 pub(super) const WITHIN: Duration = Duration::from_millis(500);
@@ -35,6 +35,7 @@ pub(super) type Followed = Arc<OnceLock<Arc<dyn Follower>>>;
 #[derive(Clone)]
 struct Live {
     connection: MultiplexedConnection,
+    client: Client,
     server: Arc<str>,
     number: u64,
 }
@@ -58,9 +59,8 @@ struct State {
 
 /// The way to the server.
 pub(super) struct Link {
-    client: Client,
+    whereabouts: Whereabouts,
     journal_key: String,
-    options: AsyncConnectionConfig,
     state: AsyncMutex<State>,
     trouble: Mutex<Option<String>>,
     follower: Followed,
@@ -68,35 +68,35 @@ pub(super) struct Link {
 
 impl Link {
     /// Nothing is connected yet.
-    pub(super) fn new(url: &str, journal_key: String, follower: Followed) -> Result<Self, OpenError> {
-        let there = url.into_connection_info().map_err(|_| OpenError::Address)?;
-        let there = there.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let client = Client::open(there).map_err(|_| OpenError::Address)?;
-        let options =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(WITHIN)).set_response_timeout(Some(WITHIN));
+    pub(super) fn new(url: &RedisUrl, journal_key: String, follower: Followed) -> Result<Self, OpenError> {
+        let whereabouts = Whereabouts::new(url, &journal_key, WITHIN).map_err(|_| OpenError::Address)?;
         let (state, trouble) = (AsyncMutex::default(), Mutex::default());
-        Ok(Self { client, journal_key, options, state, trouble, follower })
+        Ok(Self { whereabouts, journal_key, state, trouble, follower })
     }
 
-    /// Connects and checks the server.
-    pub(super) async fn open(&self) -> Result<Server, OpenError> {
-        let (_, server) = self.connect().await?;
-        Ok(server)
+    /// Connects and checks the server; gives the generation of its data.
+    pub(super) async fn open(&self) -> Result<String, OpenError> {
+        let (_, generation) = self.connect().await?;
+        Ok(generation)
     }
 
-    /// A connection of its own for whoever waits for messages; nothing is asked on it but what to listen to.
-    pub(super) async fn subscriber(&self) -> RedisResult<PubSub> {
-        self.client.get_async_pubsub().await
+    /// A connection of its own for whoever waits for messages, and whom it goes to; nothing is asked on it but what to
+    /// listen to.
+    pub(super) async fn subscriber(&self) -> Option<(PubSub, Arc<str>)> {
+        let live = self.live().await.ok()?;
+        let subscriber = timeout(WITHIN, listen(&live.client)).await.ok()?.ok()?;
+        Some((subscriber, live.server))
     }
 
-    async fn connect(&self) -> Result<(MultiplexedConnection, Server), OpenError> {
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&self.options);
-        let connected = timeout(WITHIN, connecting).await;
-        let mut connection = connected
-            .map_err(|_| OpenError::Unreachable("no connection in 500 ms".to_owned()))?
-            .map_err(|error| server::explain(&error))?;
-        let server = server::check(&mut connection, &self.journal_key).await?;
-        Ok((connection, server))
+    /// Whether it was this server that answered last, as far as can be told without waiting.
+    pub(super) fn is_asked(&self, server: &Arc<str>) -> bool {
+        self.state.try_lock().map_or(true, |state| state.last.as_ref() == Some(server))
+    }
+
+    async fn connect(&self) -> Result<(Found, String), OpenError> {
+        let mut found = self.whereabouts.open().await?;
+        let generation = server::check(&mut found, &self.journal_key).await?;
+        Ok((found, generation))
     }
 
     async fn live(&self) -> Result<Live, Failure> {
@@ -110,10 +110,10 @@ impl Link {
             return Err(failure.clone());
         }
         match self.connect().await {
-            Ok((connection, server)) => {
+            Ok((Found { connection, server, client }, _)) => {
                 state.connected += 1;
                 state.failed = None;
-                let live = Live { connection, server: server.run_id, number: state.connected };
+                let live = Live { connection, client, server: server.run, number: state.connected };
                 let before = state.last.replace(Arc::clone(&live.server));
                 state.live = Some(live.clone());
                 // Another process answers: what it has may end before what the former one acknowledged (R19).
@@ -152,6 +152,17 @@ impl Link {
     /// Runs one command.
     pub(super) async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
         Ok(self.twice(Asked::Command(command), WITHIN).await?.0)
+    }
+
+    /// What the server says of itself. Where its data became others under the connection (it was a replica meanwhile), the
+    /// connection is let go, and whoever asks next finds that out.
+    pub(super) async fn look(&self) -> Result<String, Failure> {
+        let info = redis::cmd("INFO");
+        let (said, server) = self.twice::<String>(Asked::Command(&info), WITHIN).await?;
+        if Server::read(&said).run != server {
+            self.state.lock().await.live.take_if(|live| live.server == server);
+        }
+        Ok(said)
     }
 
     /// Runs several commands.

@@ -88,9 +88,7 @@ impl Inner {
         note.arg(self.keys.writers()).arg(&self.writer);
         self.link.command::<Value>(&note).await?;
         self.look_at_generation().await?;
-        let mut memory = redis::cmd("INFO");
-        memory.arg("memory");
-        let said: String = self.link.command(&memory).await?;
+        let said = self.link.look().await?;
         let used = said.lines().find_map(|line| line.strip_prefix("used_memory:")?.trim().parse().ok());
         self.seen.bytes.store(used.unwrap_or(0), Ordering::Relaxed);
         self.settle().await

@@ -114,10 +114,10 @@ impl Attended {
 pub(super) async fn keep(inner: Arc<Inner>, stop: CancellationToken) {
     let listening = async {
         loop {
-            if let Ok(Ok(connection)) = timeout(WITHIN, inner.link.subscriber()).await {
+            if let Some((connection, server)) = inner.link.subscriber().await {
                 let (sink, messages) = connection.split();
                 inner.attended.begin_anew();
-                let Lost = inner.listen(sink, messages).await;
+                let Lost = inner.listen(sink, messages, &server).await;
                 tracing::debug!("the journal's subscriber lost its connection");
             }
             sleep(PAUSE).await;
@@ -127,7 +127,7 @@ pub(super) async fn keep(inner: Arc<Inner>, stop: CancellationToken) {
 }
 
 impl Inner {
-    async fn listen(&self, mut sink: PubSubSink, mut messages: PubSubStream) -> Lost {
+    async fn listen(&self, mut sink: PubSubSink, mut messages: PubSubStream, server: &Arc<str>) -> Lost {
         let mut pings = interval(PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         if self.subscribe(&mut sink).await.is_err() {
@@ -137,7 +137,11 @@ impl Inner {
             let done = tokio::select! {
                 message = messages.next() => message.map(|message| self.on_message(&message)).ok_or(Lost),
                 () = self.attended.changed.notified() => self.subscribe(&mut sink).await,
-                _ = pings.tick() => in_time(sink.ping::<redis::Value>()).await.map(drop),
+                // Another server is asked by now: what is appended there may not be heard here.
+                _ = pings.tick() => match self.link.is_asked(server) {
+                    true => in_time(sink.ping::<redis::Value>()).await.map(drop),
+                    false => Err(Lost),
+                },
             };
             if done.is_err() {
                 return Lost;

@@ -3,6 +3,7 @@ use crate::journal::conformance::{conforms, content, finished, key, started};
 use crate::redis_server::Redis as Server;
 
 mod faults;
+mod reach;
 
 /// Nothing here takes longer; nothing waits it out.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,6 +1,6 @@
 -- A node shows that it lives, buries who does not, and reads who is there and what was posted to it.
 -- KEYS  cluster nodes node mail buried
--- ARGV  incarnation intent(join | stay | leave) lease-ms entry generation-if-there-is-none run schema name mail-after
+-- ARGV  incarnation intent(join | stay | leave) lease-ms entry generation-if-there-is-none schema name mail-after
 --       prefix-of-node-keys
 -- Gives {here, generation, age-ms, renewed, {incarnation, entry, left-of-its-lease-ms...}, {{mail-id, {field, value...}}...}}
 --       | {stranger}: this incarnation is not in the table, it was buried or the data set was lost
@@ -13,13 +13,16 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local found = redis.call('HMGET', cluster, 'schema', 'name', 'generation', 'run', 'since')
-if found[1] and (found[1] ~= ARGV[7] or found[2] ~= ARGV[8]) then
+if found[1] and (found[1] ~= ARGV[6] or found[2] ~= ARGV[7]) then
   return {'foreign', found[1], found[2] or ''}
 end
 -- A server that was started again, or another one after a failover, may have lost the last writes: its data set is
--- as little the old one as an empty one is.
-if not found[3] or found[4] ~= ARGV[6] then
-  redis.call('HSET', cluster, 'schema', ARGV[7], 'name', ARGV[8], 'generation', ARGV[5], 'run', ARGV[6], 'since', now)
+-- as little the old one as an empty one is. The process alone does not tell: one that was a replica meanwhile has what
+-- the other one gave it.
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') .. '-'
+  .. string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+if not found[3] or found[4] ~= run then
+  redis.call('HSET', cluster, 'schema', ARGV[6], 'name', ARGV[7], 'generation', ARGV[5], 'run', run, 'since', now)
   found[3], found[5] = ARGV[5], now
 end
 
@@ -46,7 +49,7 @@ local table_of_nodes = {}
 local all = redis.call('HGETALL', nodes)
 for i = 1, #all, 2 do
   -- Below zero: there is no such key.
-  local left = redis.call('PTTL', ARGV[10] .. all[i])
+  local left = redis.call('PTTL', ARGV[9] .. all[i])
   if left >= 0 then
     table_of_nodes[#table_of_nodes + 1] = all[i]
     table_of_nodes[#table_of_nodes + 1] = all[i + 1]
@@ -60,7 +63,7 @@ end
 
 local letters = {}
 if redis.call('EXISTS', mail) == 1 then
-  letters = redis.call('XRANGE', mail, '(' .. ARGV[9], '+', 'COUNT', 256)
+  letters = redis.call('XRANGE', mail, '(' .. ARGV[8], '+', 'COUNT', 256)
   if #letters == 0 then
     -- The stream stays, and with it its last id: a clock that was put back makes no smaller ones.
     redis.call('XTRIM', mail, 'MAXLEN', 0)

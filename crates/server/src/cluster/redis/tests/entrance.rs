@@ -1,6 +1,9 @@
 //! Bad input at start: each is answered by a sentence that says what to do.
 
+use super::reach::settings_at;
 use super::*;
+use crate::cluster::redis::entrance::suits;
+use crate::redis_server::Watched;
 
 fn refused(settings: config::Redis) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -18,6 +21,17 @@ fn a_wrong_password_is_refused_and_not_quoted() {
         assert!(error.contains("refuses this user or password"), "{error}");
     }
     assert!(TestNode::start(settings(&server)).is_healthy());
+}
+
+#[test]
+fn a_redis_that_is_too_old_is_refused_with_its_version() {
+    let server = Server::start();
+    for (version, is_old) in [("6.2.14", true), ("", true), ("7.0.0", false), ("10.1", false)] {
+        let said = format!("redis_version:{version}\r\nmaxmemory_policy:noeviction\r\n");
+        let suited = suits(&crate::whereabouts::Server::read(&said), &settings(&server));
+        let refused = suited.err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(refused.contains(&format!("Redis {version:?}, and 7.0 or newer is needed")), is_old, "{refused}");
+    }
 }
 
 #[test]
@@ -61,4 +75,26 @@ fn a_cluster_whose_data_is_overwritten_by_another_one_is_unknown_and_closes_nobo
     server.command(&["HSET", "t:{cluster}", "name", "other"]);
     until("it is unknown", || matches!(node.redis.health(), Health::Unknown { trouble: Trouble::Foreign, .. }));
     assert!(node.heard.taken().is_empty());
+}
+
+#[test]
+fn an_address_that_means_something_else_is_refused_with_what_is_there_and_what_to_write() {
+    let (single, watched) = (Server::start(), Watched::with_passwords("right", "theirs"));
+    let sentinel = format!("127.0.0.1:{}", watched.sentinels[0].port());
+    let single = format!("127.0.0.1:{}", single.port());
+    for (url, what, remedy) in [
+        (format!("redis://:theirs@{sentinel}"), "names a sentinel", "Write redis+sentinel://"),
+        (format!("redis+sentinel://{single}/m"), "what answers there is none", "26379"),
+        (format!("redis+cluster://{single}"), "is a server by itself", "Write redis://"),
+        (
+            watched.url().replace("the-master", "hers"),
+            "the sentinels know \"the-master\"",
+            "redis+sentinel://host:26379/NAME",
+        ),
+        (watched.url().replace("=theirs", "=hunter2"), "sentinels that refuse", "sentinel_password"),
+        (watched.url().replace(":right@", ":hunter2@"), "refuses this user or password", "cluster.url"),
+    ] {
+        let error = refused(settings_at(&url));
+        assert!(error.contains(what) && error.contains(remedy), "{url}: {error}");
+    }
 }

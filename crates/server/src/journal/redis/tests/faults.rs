@@ -7,9 +7,10 @@ use crate::journal::Anew;
 
 /// Hears of logs that are others than before.
 #[derive(Default)]
-struct Witness {
+pub(super) struct Witness {
     appended: Mutex<Vec<u64>>,
-    anew: Mutex<Vec<String>>,
+    pub(super) anew: Mutex<Vec<String>>,
+    pub(super) behind: Mutex<Vec<SessionKey>>,
 }
 
 impl Follower for Witness {
@@ -17,12 +18,16 @@ impl Follower for Witness {
         self.appended.lock().unwrap().extend(entries.iter().map(|entry| entry.offset));
     }
 
+    fn behind(&self, key: &SessionKey) {
+        self.behind.lock().unwrap().push(key.clone());
+    }
+
     fn begun_anew(&self, what: Anew<'_>) {
         self.anew.lock().unwrap().push(format!("{what:?}"));
     }
 }
 
-fn witness(journal: &Redis) -> Arc<Witness> {
+pub(super) fn witness(journal: &Redis) -> Arc<Witness> {
     let witness = Arc::new(Witness::default());
     journal.follow(witness.clone());
     witness
