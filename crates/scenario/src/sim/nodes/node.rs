@@ -252,6 +252,8 @@ impl Node {
                 self.has_jobs = true;
             }
             Wish::Ask { user, node } => self.ask(user, Incarnation(node.0)),
+            // No tab of these plans comes back by `prev`.
+            Wish::Supersede { .. } => {}
         }
     }
 

@@ -365,7 +365,7 @@ impl Oracle {
                 }
             }
             Wish::Release { lease, .. } => self.is_over(LeaseId { life, number: lease.number() }),
-            Wish::Ask { .. } => {}
+            Wish::Ask { .. } | Wish::Supersede { .. } => {}
         }
     }
 
