@@ -261,6 +261,9 @@ pub(crate) enum Claim {
     Hearing,
     /// Denied: he needs the place of somebody.
     Denied,
+    /// Denied again and again, because the place that he asked for had gone to somebody else each time. Not the same as
+    /// to find everybody protected: he asks once more in a moment, and does not queue for it.
+    TooLate,
 }
 
 impl Claim {
@@ -287,6 +290,8 @@ pub(crate) struct Pending {
     pub(crate) lease: Lease,
     pub(crate) victim: Option<(Victim, ReclaimLevel)>,
     pub(crate) path: AdmissionPath,
+    /// Whether it was asked by somebody who had heard who holds the places: to be denied then is to have come too late.
+    pub(crate) informed: bool,
 }
 
 /// A session on another node, as it is known here.

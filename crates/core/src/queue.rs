@@ -69,14 +69,18 @@ impl Waiter {
         }
     }
 
-    /// Whether other nodes were asked and have not answered.
+    /// Whether other nodes were asked and have not answered, or are asked again in a moment.
     pub(crate) fn is_asking(&self) -> bool {
-        matches!(self.claim, Claim::Asked(_) | Claim::Hearing)
+        matches!(self.claim, Claim::Asked(_) | Claim::Hearing | Claim::TooLate)
     }
 
     /// When other nodes are asked once more; none while they were not, or did not deny it.
     pub(crate) fn asks_again(&self, limits: &Limits) -> Option<Time> {
-        (self.queued && matches!(self.claim, Claim::Denied)).then(|| self.asked + limits.probe_deadline)
+        match self.claim {
+            Claim::TooLate => Some(self.asked + limits.probe_gap),
+            Claim::Denied if self.queued => Some(self.asked + limits.probe_deadline),
+            Claim::Denied | Claim::Alone | Claim::Unasked | Claim::Asked(_) | Claim::Hearing => None,
+        }
     }
 
     /// Whether somebody has to make room for it, as far as is known.

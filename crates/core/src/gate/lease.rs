@@ -12,7 +12,7 @@ use crate::lease::{
     Answer, Claim, Either, Elsewhere, Foreign, ForeignNode, ForeignReport, Holder, Lease, News, OwnReport, Pending,
     Room, Told, Victim, Wish,
 };
-use crate::queue::Reserve;
+use crate::queue::{Reserve, Waiter};
 use crate::reclaim::{Facts, Pick, ReclaimLevel, Standing};
 use crate::refusal::EvictReason;
 use crate::timer::Time;
@@ -20,7 +20,7 @@ use crate::timer::Time;
 /// So long nobody asks a node again that was silent.
 const SILENT_FOR: Duration = Duration::from_secs(5);
 
-/// After so many denials a waiter asks once per gap of a probe.
+/// Who was denied so often, and knew who held the places, asks once per gap of a probe.
 const MAX_DENIALS: u8 = 3;
 
 impl Step<'_> {
@@ -62,7 +62,7 @@ impl Step<'_> {
     fn foreign(&self) -> &[Foreign] {
         match self.user.waiting.first().map(|first| &first.claim) {
             Some(Claim::Denied) => self.user.foreign(),
-            Some(Claim::Alone | Claim::Unasked | Claim::Asked(_) | Claim::Hearing) | None => &[],
+            Some(Claim::Alone | Claim::Unasked | Claim::Asked(_) | Claim::Hearing | Claim::TooLate) | None => &[],
         }
     }
 
@@ -84,15 +84,11 @@ impl Step<'_> {
         let thread = first.thread().clone();
         let victim = pick.and_then(|pick| Some((self.victim(pick.index)?, pick.level)));
         match first.claim {
-            // What is known here and what counts there differ: time will tell, and not the next question.
-            Claim::Denied if first.denials >= MAX_DENIALS && self.clock.now < first.asked + self.limits.probe_gap => {
-                return Moved::No;
-            }
             Claim::Unasked | Claim::Denied => {
                 self.acquire(victim, path);
                 return Moved::Asked;
             }
-            Claim::Asked(_) | Claim::Hearing => return Moved::Asked,
+            Claim::Asked(_) | Claim::Hearing | Claim::TooLate => return Moved::Asked,
             Claim::Alone => {}
         }
         let unanswered = first.lease;
@@ -141,7 +137,8 @@ impl Step<'_> {
         let first = &mut self.user.waiting[0];
         let key = first.askers[0].context.key().clone();
         first.asked = self.clock.now;
-        first.claim = Claim::Asked(Box::new(Pending { lease, victim, path }));
+        let informed = matches!(first.claim, Claim::Denied);
+        first.claim = Claim::Asked(Box::new(Pending { lease, victim, path, informed }));
         self.emit(Output::Wish(Wish::Acquire { key, lease, limit, instead_of }));
     }
 
@@ -166,7 +163,7 @@ impl Step<'_> {
             Answer::Granted { used, made_room } => self.on_granted(place, *pending, used, made_room),
             Answer::Denied { holders, own } => {
                 self.disown(&own);
-                self.on_denied(place, &holders);
+                self.on_denied(place, &holders, pending.informed);
             }
             // Another one is asked for, by the step that this is part of.
             Answer::Over => {}
@@ -187,7 +184,7 @@ impl Step<'_> {
     }
 
     fn on_granted(&mut self, place: usize, pending: Pending, used: usize, made_room: Room) {
-        let Pending { lease, victim, path } = pending;
+        let Pending { lease, victim, path, informed: _ } = pending;
         self.granted += 1;
         let thread = self.user.waiting[place].thread().clone();
         match victim {
@@ -216,7 +213,7 @@ impl Step<'_> {
         }
     }
 
-    fn on_denied(&mut self, place: usize, holders: &[Holder]) {
+    fn on_denied(&mut self, place: usize, holders: &[Holder], informed: bool) {
         let now = self.clock.now;
         self.note_elsewhere(holders.len());
         let foreign = holders.iter().map(|&holder| Foreign { holder, facts: None }).collect();
@@ -238,6 +235,11 @@ impl Step<'_> {
         let asker = &waiter.askers[0].context;
         let (key, connection) = (asker.key().clone(), asker.connection());
         waiter.denials = waiter.denials.saturating_add(1);
+        // What is known here and what counts there differ: time will tell, and not the next question.
+        if informed && waiter.denials >= MAX_DENIALS {
+            waiter.claim = Claim::TooLate;
+            return;
+        }
         if waiter.denials == 1 {
             self.tell(Event::Waiting { key, connection });
         }
@@ -299,8 +301,9 @@ impl Step<'_> {
     /// Whoever was denied asks again from time to time: nobody tells that a place came free on another node.
     pub(super) fn ask_again(&mut self) {
         let (now, limits) = (self.clock.now, self.limits);
-        // Whose time is over is served with what is known.
-        if self.user.waiting.first().is_some_and(|first| self.is_overdue(first)) {
+        // Whose time is over is served with what is known. Of who came too late nothing is.
+        let is_served = |first: &Waiter| !matches!(first.claim, Claim::TooLate) && self.is_overdue(first);
+        if self.user.waiting.first().is_some_and(is_served) {
             return;
         }
         if let Some(first) = self.user.waiting.first_mut()

@@ -135,7 +135,9 @@ async fn spawn(address: SocketAddr, folder: &Folder) -> anyhow::Result<Option<Ch
         }
         // Another server may have taken the port.
         let told = ask(address, &["INFO", "server"]).await.unwrap_or_default();
-        if told.iter().any(|text| text.lines().any(|line| line == own)) {
+        let is_ours = told.iter().any(|text| text.lines().any(|line| line == own));
+        // While it reads its files it answers everything but INFO with an error.
+        if is_ours && ask(address, &["EXISTS", "key"]).await.is_ok() {
             return Ok(Some(child));
         }
         sleep(Duration::from_millis(10)).await;

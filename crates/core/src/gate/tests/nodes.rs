@@ -23,6 +23,8 @@ struct Nodes {
     mute: Option<usize>,
     /// Questions do not leave.
     cannot_ask: bool,
+    /// So many swaps find that somebody else was quicker.
+    too_late: u8,
     /// What is held up instead of told, while it is some.
     held_up: Option<Vec<(usize, News)>>,
     /// Sessions that were served at once, and leases that were held at once.
@@ -50,6 +52,7 @@ impl Nodes {
             away: false,
             mute: None,
             cannot_ask: false,
+            too_late: 0,
             held_up: None,
             most: 0,
             most_held: 0,
@@ -134,7 +137,9 @@ impl Nodes {
         });
         let mut made_room = Room::Free;
         if self.held.len() >= limit {
-            let Some(gone) = victim.and_then(|victim| self.held.remove_entry(&victim)) else {
+            let late = victim.is_some() && self.too_late > 0;
+            self.too_late -= u8::from(late);
+            let Some(gone) = victim.filter(|_| !late).and_then(|victim| self.held.remove_entry(&victim)) else {
                 let others = self.held.iter().filter(|(_, holder)| **holder != node);
                 let holders = others.map(|(&lease, &holder)| Holder { lease, node: ForeignNode(holder as u64) });
                 let own = self.held.iter().filter(|(_, holder)| **holder == node);
@@ -397,6 +402,24 @@ fn who_waits_gets_a_place_that_comes_free_on_another_node_within_seconds() {
     nodes.on(0, |world| world.input(Input::Leave { user: user(), connection: socket(1), thread: thread("t1") }));
     nodes.advance(Duration::from_millis(1_100));
     assert_eq!(nodes.opened(1, 2), Some(AdmissionPath::Queue));
+    nodes.assert_settled();
+}
+
+#[test]
+fn who_comes_too_late_for_a_place_again_and_again_does_not_wait_as_if_everybody_were_protected() {
+    let spec = LimitSpec { max_sessions_per_user: 2, reserve_sessions: 0, ..LimitSpec::default() };
+    let mut nodes = Nodes::with(2, &spec);
+    nodes.open(0, 1);
+    nodes.open(0, 2);
+    nodes.too_late = 4;
+    nodes.open(1, 3);
+    for n in 4..7 {
+        // Others come and go there meanwhile: whoever holds a place has it since a moment ago.
+        nodes.advance(Duration::from_millis(500));
+        nodes.open(0, n);
+    }
+    nodes.advance(Duration::from_millis(500));
+    assert_eq!(nodes.opened(1, 3), Some(AdmissionPath::Reclaimed(ReclaimLevel::Force)));
     nodes.assert_settled();
 }
 
