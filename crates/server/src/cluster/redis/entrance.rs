@@ -1,6 +1,9 @@
 //! What is looked at before a node joins: whether this Redis can carry leases, and whether the keys are ours.
 
+use std::time::Duration;
+
 use ::redis::Value;
+use tokio::time::sleep;
 
 use super::keys::Keys;
 use super::link::Link;
@@ -14,6 +17,10 @@ const LEAST_VERSION: (u32, u32) = (7, 0);
 /// Pages of SCAN that are read in search of keys of others.
 const MAX_PAGES: u32 = 64;
 const PAGE: u32 = 1_000;
+/// After a flush a node may give a place back before its next beat names the data set: keys of ours look like another's for as
+/// long as a beat is away, a second at most.
+const LOOKS_AGAIN: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Why a node does not start. Every sentence says what to do; none quotes the address's password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,7 +110,15 @@ pub(super) async fn look(link: &Link, server: &Server, settings: &config::Redis,
     if let Err(error) = suits(server, settings) {
         return Look::Wrong(error);
     }
-    match whose(link, settings, keys).await {
+    let mut told = whose(link, settings, keys).await;
+    for _ in 0..LOOKS_AGAIN {
+        if !matches!(told, Ok(Some(StartError::ForeignKeys { .. }))) {
+            break;
+        }
+        sleep(PAUSE).await;
+        told = whose(link, settings, keys).await;
+    }
+    match told {
         Ok(None) => Look::Fine,
         Ok(Some(error)) => Look::Wrong(error),
         Err(Trouble::Forbidden) => Look::Wrong(StartError::Forbidden(settings.url.clone())),

@@ -98,3 +98,14 @@ fn an_address_that_means_something_else_is_refused_with_what_is_there_and_what_t
         assert!(error.contains(what) && error.contains(remedy), "{url}: {error}");
     }
 }
+
+#[test]
+fn a_node_that_starts_right_after_a_flush_waits_for_the_beat_that_names_the_data_set() {
+    let server = Server::start();
+    let _there = TestNode::start(settings(&server));
+    server.command(&["FLUSHALL"]);
+    // As a node that gives a place back in that moment.
+    server.command(&["ZADD", "t:u:{u}:fence", "1", "lease"]);
+    let comes = TestNode::start(settings(&server));
+    assert!(comes.is_settled());
+}
