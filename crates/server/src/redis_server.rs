@@ -6,7 +6,7 @@
 //! ```
 //!
 //! It speaks RESP by itself, so that a test sees what is in the server and not what our client makes of it.
-//! [`Watched`] is a master with a replica and three sentinels, [`Sharded`] a Redis Cluster.
+//! [`watched`] has a master with a replica and three sentinels, [`sharded`] a Redis Cluster.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,12 +18,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 // Named, because the tests of the gateway take this file from elsewhere.
 #[path = "redis_server/sharded.rs"]
-mod sharded;
+pub(crate) mod sharded;
 #[path = "redis_server/watched.rs"]
-mod watched;
-
-pub(crate) use self::sharded::Sharded;
-pub(crate) use self::watched::Watched;
+pub(crate) mod watched;
 
 /// Nothing here takes longer; nothing waits it out.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use super::*;
-use crate::redis_server::{Redis, Sharded, Watched};
+use crate::redis_server::Redis;
+use crate::redis_server::sharded::Sharded;
+use crate::redis_server::watched::Watched;
 
 const DEADLINE: Duration = Duration::from_millis(2_000);
 

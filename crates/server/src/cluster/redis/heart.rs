@@ -52,7 +52,7 @@ impl Heart {
             shared,
             link,
             intent: Intent::Join,
-            after: "0-0".to_owned(),
+            after: NO_LETTER.to_owned(),
             published: NOTHING.to_owned(),
             awaited: BTreeSet::new(),
             joined: Instant::now(),
@@ -97,6 +97,7 @@ impl Heart {
             };
             let entry = self.entry();
             let fresh = format!("{:016x}", self.shared.random());
+            let term = self.shared.state.borrow().term.clone();
             let beat = Beat {
                 me: self.me,
                 intent: self.intent,
@@ -105,6 +106,7 @@ impl Heart {
                 fresh: &fresh,
                 name: &self.shared.settings.name,
                 after: &self.after,
+                known: term.as_ref().map_or("", |term| &term.generation),
             };
             let left = Instant::now();
             match self.shared.scripts.beat(&link, &beat).await? {
@@ -112,7 +114,7 @@ impl Heart {
                 BeatReply::Stranger => {
                     self.me = Incarnation(self.shared.random());
                     self.intent = Intent::Join;
-                    "0-0".clone_into(&mut self.after);
+                    NO_LETTER.clone_into(&mut self.after);
                 }
                 BeatReply::Here(here) => {
                     self.intent = Intent::Stay;
@@ -186,9 +188,9 @@ impl Heart {
                     self.awaited.clear();
                 }
                 self.awaited.extend(others);
-                NOTHING.clone_into(&mut self.published);
                 // The clock of another server may be behind: its letters would count as read.
-                "0-0".clone_into(&mut self.after);
+                NO_LETTER.clone_into(&mut self.after);
+                NOTHING.clone_into(&mut self.published);
             }
             // It is new, or was buried: nobody waits for it, and the others have yet to see it.
             Some(_) | None => self.joined = Instant::now(),
@@ -217,5 +219,7 @@ impl Heart {
     }
 }
 
+/// Before the first letter.
+const NO_LETTER: &str = "0-0";
 /// What a node's entry says before it has said anything.
 const NOTHING: &str = "-";

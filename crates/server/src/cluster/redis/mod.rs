@@ -281,7 +281,8 @@ impl Shared {
         let lease_ms = millis(self.settings.node_lease);
         let (name, intent) = (&self.settings.name, Intent::Leave);
         let (fresh, after) = (term.generation.as_str(), "0-0");
-        let beat = Beat { me: term.me, intent, lease_ms, entry: "", fresh, name, after };
+        let known = fresh;
+        let beat = Beat { me: term.me, intent, lease_ms, entry: "", fresh, name, after, known };
         // Unheard, the node lease runs out.
         let _ = self.scripts.beat(&link, &beat).await;
     }

@@ -63,6 +63,8 @@ pub(super) struct Beat<'a> {
     pub(super) name: &'a str,
     /// The last letter that was read.
     pub(super) after: &'a str,
+    /// The generation in which it was read.
+    pub(super) known: &'a str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +192,7 @@ impl Scripts {
         };
         call.arg(beat.me.to_string()).arg(intent).arg(beat.lease_ms).arg(beat.entry).arg(beat.fresh);
         call.arg(SCHEMA).arg(beat.name).arg(beat.after).arg(keys.node_stem());
+        call.arg(beat.known);
         beat_reply(link.run(&call).await?)
     }
 

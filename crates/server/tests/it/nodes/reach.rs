@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::redis_server::{Sharded, Watched};
+use crate::redis_server::sharded::Sharded;
+use crate::redis_server::watched::Watched;
 
 /// Where a node keeps what its doors remember.
 struct Folder(PathBuf);

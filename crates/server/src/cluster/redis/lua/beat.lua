@@ -1,7 +1,7 @@
 -- A node shows that it lives, buries who does not, and reads who is there and what was posted to it.
 -- KEYS  cluster nodes node mail buried
 -- ARGV  incarnation intent(join | stay | leave) lease-ms entry generation-if-there-is-none schema name mail-after
---       prefix-of-node-keys
+--       prefix-of-node-keys generation-in-which-mail-was-read
 -- Gives {here, generation, age-ms, renewed, {incarnation, entry, left-of-its-lease-ms...}, {{mail-id, {field, value...}}...}}
 --       | {stranger}: this incarnation is not in the table, it was buried or the data set was lost
 --       | {foreign, schema, name}
@@ -61,9 +61,12 @@ for i = 1, #all, 2 do
   end
 end
 
+-- Letters have the time of their server as their number: what was read last in another data set, by another clock, says
+-- nothing about those that are here.
+local after = ARGV[10] == found[3] and ARGV[8] or '0-0'
 local letters = {}
 if redis.call('EXISTS', mail) == 1 then
-  letters = redis.call('XRANGE', mail, '(' .. ARGV[8], '+', 'COUNT', 256)
+  letters = redis.call('XRANGE', mail, '(' .. after, '+', 'COUNT', 256)
   if #letters == 0 then
     -- The stream stays, and with it its last id: a clock that was put back makes no smaller ones.
     redis.call('XTRIM', mail, 'MAXLEN', 0)

@@ -3,7 +3,7 @@
 use super::reach::settings_at;
 use super::*;
 use crate::cluster::redis::entrance::suits;
-use crate::redis_server::Watched;
+use crate::redis_server::watched::Watched;
 
 fn refused(settings: config::Redis) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

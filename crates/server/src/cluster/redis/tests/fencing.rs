@@ -69,6 +69,35 @@ fn a_server_that_came_back_with_old_data_is_told_anew_and_what_nobody_holds_goes
 }
 
 #[test]
+fn letters_of_a_master_whose_clock_is_behind_the_former_ones_are_read() {
+    let server = Server::start();
+    let nodes = [TestNode::start(settings(&server)), TestNode::start(settings(&server))];
+    let old = nodes[0].hold("u", 1, 1)[0];
+    let mail = format!("t:{{cluster}}:mail:{}", nodes[0].redis.incarnation());
+    // Read at the former master, whose clock is years ahead.
+    let letter = ["user", "x", "lease", "0000000000000001.1", "epoch", "1"];
+    server.command(&[&["XADD", &mail, "9999999999999-0"][..], &letter[..]].concat());
+    until("it is read", || server.command(&["XLEN", &mail]) == "0");
+    let generation = || server.command(&["HGET", "t:{cluster}", "generation"]);
+    let before = generation();
+    server.command(&["DEL", &mail]);
+    server.command(&["HSET", "t:{cluster}", "run", "another"]);
+    until("it is another data set", || generation() != before);
+    let newcomer = nodes[1].claim("u", 1);
+    let mut victims = Vec::new();
+    until("what is held is known", || match nodes[1].acquire(&newcomer) {
+        Outcome::Denied { holders } => {
+            victims = holders;
+            true
+        }
+        _ => false,
+    });
+    let swapped = nodes[1].wait(nodes[1].redis.acquire(newcomer, &victims).wait());
+    assert!(matches!(swapped, Outcome::Granted { .. }), "{swapped:?}");
+    until("the victim's node reads it", || nodes[0].heard.taken() == BTreeSet::from([old]));
+}
+
+#[test]
 fn a_lease_whose_release_was_lost_is_found_when_somebody_is_denied_for_it() {
     let server = Server::start();
     let node = TestNode::start(settings(&server));

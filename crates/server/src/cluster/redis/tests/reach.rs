@@ -1,7 +1,8 @@
 //! Redis behind sentinels, and Redis Cluster: a failover is another data set, and closes nobody.
 
 use super::*;
-use crate::redis_server::{Sharded, Watched};
+use crate::redis_server::sharded::Sharded;
+use crate::redis_server::watched::Watched;
 
 /// Of nodes that meet there.
 pub(super) fn settings_at(url: &str) -> config::Redis {

@@ -2,7 +2,8 @@
 
 use super::faults::witness;
 use super::*;
-use crate::redis_server::{Sharded, Watched};
+use crate::redis_server::sharded::Sharded;
+use crate::redis_server::watched::Watched;
 
 async fn open_at(url: &str) -> Redis {
     Redis::open(&config_for(url)).await.unwrap()
