@@ -24,6 +24,14 @@ an embedded journal, the demo agent, a printed token, and a line to try it with.
 const BUILD_WITHIN: Duration = Duration::from_secs(30 * 60);
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
+    build(root, &["lychgate"])?;
+    let mut command = run::cargo(root, "run");
+    command.args(["--quiet", "--package", "lychgate", "--", "demo"]).args(args);
+    become_it(command)
+}
+
+/// Builds these packages, with the pages where there is an npm.
+pub(crate) fn build(root: &Path, packages: &[&str]) -> Result<()> {
     install::need_compiler()?;
     eprintln!("Building the gateway. The first time takes minutes (it compiles every dependency), later ones seconds.");
     let begin = Instant::now();
@@ -34,15 +42,16 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     }
     // The dev profile: optimizing every dependency would cost minutes before the first answer, and one user alone
     // cannot tell the difference.
-    run::stream(run::cargo(root, "build").args(["--package", "lychgate"]), BUILD_WITHIN)?;
+    let mut command = run::cargo(root, "build");
+    packages.iter().for_each(|package| _ = command.args(["--package", package]));
+    run::stream(&mut command, BUILD_WITHIN)?;
     eprintln!("Built in {} s. Starting; Ctrl-C stops it.", begin.elapsed().as_secs());
-    let mut command = run::cargo(root, "run");
-    command.args(["--quiet", "--package", "lychgate", "--", "demo"]).args(args);
-    become_it(command)
+    Ok(())
 }
 
+/// Replaces this process by the command.
 #[cfg(unix)]
-fn become_it(mut command: std::process::Command) -> Result<()> {
+pub(crate) fn become_it(mut command: std::process::Command) -> Result<()> {
     use std::os::unix::process::CommandExt;
     // Returns only if it could not start; cargo in turn is replaced by the program that it runs.
     let error = command.exec();
@@ -50,7 +59,7 @@ fn become_it(mut command: std::process::Command) -> Result<()> {
 }
 
 #[cfg(not(unix))]
-fn become_it(mut command: std::process::Command) -> Result<()> {
+pub(crate) fn become_it(mut command: std::process::Command) -> Result<()> {
     // The console sends Ctrl-C to every program that is attached to it.
     let status = command.status()?;
     if !status.success() {

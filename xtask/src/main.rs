@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo | test | lint | schedules | sim | fuzz | e2e | web | cluster-test`.
+//! The project's own commands: `cargo xtask demo | test | lint | schedules | sim | fuzz | e2e | web | cluster-test | cluster-demo`.
 //!
 //! Built on std, anyhow, serde_json and toml alone, so that the first command on a fresh clone starts in seconds.
 
@@ -11,6 +11,7 @@ mod aimock;
 mod autobahn;
 mod built;
 mod chromium;
+mod cluster_demo;
 mod cluster_test;
 mod demo;
 mod e2e;
@@ -43,6 +44,7 @@ cargo xtask <command>
   fuzz [--seconds N] [NAME...] the fuzz targets, or those named
   e2e [PART...]                a real gateway: live plans, a third-party client, the SDK, the pages in a browser
   cluster-test [ARGS...]       real faults of three gateways and their Redis
+  cluster-demo [move]          three nodes to look at; a user who is moved in mid-answer
   web                          build and check the client SDK and the pages
 
 `cargo xtask <command> --help` says more.";
@@ -78,6 +80,7 @@ fn dispatch(command: Option<&str>, rest: &[String]) -> Result<ExitCode> {
         "fuzz" => (fuzz::HELP, fuzz::run),
         "e2e" => (e2e::HELP, e2e::run),
         "cluster-test" => (cluster_test::HELP, cluster_test::run),
+        "cluster-demo" => (cluster_demo::HELP, cluster_demo::run),
         "web" => (web::HELP, web::run),
         unknown => {
             eprintln!("xtask: there is no command `{unknown}`\n\n{HELP}");

@@ -22,6 +22,10 @@ enum Command {
     Live(live::Args),
     /// Plays real faults on three gateways and a redis-server, and checks what became of everybody's sessions.
     Nodes(nodes::Args),
+    /// Starts three nodes that count together, for people to look at, and keeps them until Ctrl-C.
+    Stand(nodes::stand::Args),
+    /// Has a user ask one of the nodes that stand, and moves him to another in the middle of the answer.
+    Moved(nodes::moved::Args),
     /// Replays how sessions moved, and compares who saw the limit coming.
     Forecast(forecast::Args),
     /// Holds sessions until it is silenced; part of `live`.
@@ -37,6 +41,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Sim(args) => sim::command(&args),
         Command::Live(args) => live::command(&args),
         Command::Nodes(args) => nodes::command(&args),
+        Command::Stand(args) => nodes::stand::command(&args),
+        Command::Moved(args) => nodes::moved::command(&args),
         Command::Forecast(args) => forecast::command(&args),
         Command::Hold => live::hold::command(),
         Command::InNamespace(args) => live::namespace::command(&args),

@@ -26,12 +26,14 @@ pub mod fault;
 mod heard;
 pub mod history;
 mod measure;
+pub mod moved;
 mod play;
 mod proxy;
 mod reader;
 mod redis;
 pub mod report;
 mod stage;
+pub mod stand;
 mod tab;
 
 use fault::Fault;

@@ -156,6 +156,14 @@ impl Gateway {
         lock(&self.log).counts_together
     }
 
+    /// Whether the process is gone.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Waits until a gateway that was told to stop, or killed, has ended, and starts it again on the same ports. Answers how it ended.
     ///
     /// # Errors
