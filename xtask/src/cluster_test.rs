@@ -18,8 +18,8 @@ Redis is unknown), nobody refused, nobody closed but to make room, nothing left 
 each broken promise the user's history around it. Exit code 1 if one broke.
 
 ARGS are those of `lychgate-scenario nodes`:
-  --fault WORD,...  only these faults; `--fault help` names them
-  --at-once N       so many faults at a time (3)
+  --fault WORD,...  only these faults; an unknown word is answered with all of them
+  --at-once N       so many faults at a time (4)
   --history DIR     what happened in each, a line for each step of a session";
 
 /// Above every bound that a single fault has inside.

@@ -7,8 +7,8 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -20,7 +20,7 @@ use super::heard::Heard;
 use super::history::Step;
 use super::stage::{NODES, Person, Stage};
 use super::tab::{Phase, Seat, Tab, at, end_of, end_of_socket};
-use crate::client::frame::{Frame, Notice};
+use crate::client::frame::{Frame, Notice, Opened};
 use crate::client::{Client, Mishap, Open};
 
 /// Each user has a thread that is at home on each node: fewer than his limit, so nobody ever makes room.
@@ -46,11 +46,25 @@ pub(super) enum Threads {
     AreThere,
 }
 
+/// How far a chat is.
+#[derive(Debug, Default)]
+struct Progress {
+    answered: AtomicUsize,
+    /// What it did or heard last, for whoever waits for it in vain.
+    last: Mutex<String>,
+}
+
+impl Progress {
+    fn note(&self, last: String) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
+    }
+}
+
 /// All chats of a fault.
 #[derive(Debug)]
 pub(super) struct Chats {
     chats: JoinSet<(Person, Heard)>,
-    answered: Vec<Arc<AtomicUsize>>,
+    progress: Vec<Arc<Progress>>,
     people: BTreeSet<usize>,
 }
 
@@ -60,12 +74,12 @@ impl Chats {
     /// # Errors
     /// When no token can be signed.
     pub(super) fn begin(stage: &mut Stage, phases: &watch::Receiver<Phase>, threads: Threads) -> anyhow::Result<Self> {
-        let mut chats = Self { chats: JoinSet::new(), answered: Vec::new(), people: BTreeSet::new() };
+        let mut chats = Self { chats: JoinSet::new(), progress: Vec::new(), people: BTreeSet::new() };
         for _ in 0..USERS {
             let person = stage.person("chat")?;
             chats.people.insert(person.number);
             for home in 0..NODES {
-                let answered = Arc::new(AtomicUsize::new(0));
+                let progress = Arc::<Progress>::default();
                 let chat = Chat {
                     tab: Tab::new(stage, &person, phases, home as u64),
                     home,
@@ -73,9 +87,9 @@ impl Chats {
                     heard: Heard::new(format!("chat{home}")),
                     run: None,
                     moves: false,
-                    answered: Arc::clone(&answered),
+                    progress: Arc::clone(&progress),
                 };
-                chats.answered.push(answered);
+                chats.progress.push(progress);
                 chats.chats.spawn(chat.live());
             }
         }
@@ -91,11 +105,12 @@ impl Chats {
     /// # Errors
     /// When that takes longer than a minute.
     pub(super) async fn get_answers(&self) -> anyhow::Result<()> {
-        let now = || self.answered.iter().map(|count| count.load(Ordering::Relaxed)).collect::<Vec<_>>();
-        let before = now();
+        let now = |of: &Progress| of.answered.load(Ordering::Relaxed);
+        let before: Vec<_> = self.progress.iter().map(|of| (of, now(of))).collect();
         let deadline = Instant::now() + SOME_WITHIN;
-        while now().iter().zip(&before).any(|(now, before)| *now < before + SOME) {
-            ensure!(Instant::now() < deadline, "not every thread got {SOME} answers within {SOME_WITHIN:?}");
+        while let Some((of, _)) = before.iter().find(|(of, before)| now(of) < before + SOME) {
+            let last = || of.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            ensure!(Instant::now() < deadline, "a thread got no {SOME} answers within {SOME_WITHIN:?}; {}", last());
             sleep(LOOK_EVERY).await;
         }
         Ok(())
@@ -117,7 +132,7 @@ struct Chat {
     run: Option<(usize, Option<Instant>)>,
     /// Its node asked it to come to another one: it does, after its answer.
     moves: bool,
-    answered: Arc<AtomicUsize>,
+    progress: Arc<Progress>,
 }
 
 /// Why a chat no longer reads.
@@ -164,11 +179,17 @@ impl Chat {
         let open = Open { thread: Some(&thread), resume, ..Open::default() };
         let session = self.tab.session();
         let seat = self.tab.enter(node, open, session, self.threads == Threads::AreAway).await?;
-        self.heard.on_opened(&seat.opened);
+        self.on_opened(&seat.opened);
         self.moves = false;
-        // Whether it was accepted nobody knows; a run that is known is none again.
-        self.run = self.run.map(|(number, _)| (number, Some(Instant::now())));
         Some(seat)
+    }
+
+    fn on_opened(&mut self, opened: &Opened) {
+        self.heard.on_opened(opened);
+        // A run that is among the messages, and not in flight, is over. Of any other one nobody knows whether it was
+        // accepted: it is asked for again, which is nothing where it is known.
+        let is_over = |number: usize| opened.reset && opened.run.is_none() && Heard::has(&opened.messages, number);
+        self.run = self.run.filter(|(number, _)| !is_over(*number)).map(|(number, _)| (number, Some(Instant::now())));
     }
 
     async fn follow(&mut self, client: &mut Client) -> Result<Stop, Mishap> {
@@ -196,6 +217,7 @@ impl Chat {
 
     /// How the session ended, if it did.
     fn on_frame(&mut self, frame: &Frame) -> Option<Step> {
+        self.progress.note(format!("{} with run {:?} heard last {frame:?}", self.heard.thread(), self.run));
         match frame {
             Frame::Event(event) => {
                 if let Some(ended) = self.heard.on_event(event) {
@@ -204,8 +226,7 @@ impl Chat {
             }
             // What was lost is told by another one.
             Frame::Opened(opened) => {
-                self.heard.on_opened(opened);
-                self.run = self.run.map(|(number, _)| (number, Some(Instant::now())));
+                self.on_opened(opened);
             }
             Frame::Closed(closed) if closed.thread == self.heard.thread() => return Some(end_of(&closed.reason)),
             Frame::Error(refused) => {
@@ -223,7 +244,7 @@ impl Chat {
     fn ends(&mut self, run: &str) {
         if self.run.is_some_and(|(number, _)| Heard::run(number) == run) {
             self.run = None;
-            self.answered.fetch_add(1, Ordering::Relaxed);
+            self.progress.answered.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

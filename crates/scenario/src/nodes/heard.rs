@@ -52,6 +52,11 @@ impl Heard {
         format!("You said \"{}\", and it came through well.", Self::question(number))
     }
 
+    /// Whether the question of a run is among these messages.
+    pub(super) fn has(messages: &[Message], number: usize) -> bool {
+        messages.iter().any(|message| message.id == id(number))
+    }
+
     /// Where to resume.
     pub(super) fn resume(&self) -> Option<(u64, String)> {
         self.log.as_ref().map(|(epoch, _)| (self.seen.at(), epoch.clone()))
@@ -106,7 +111,7 @@ impl Heard {
     fn missing(&self, messages: &[Message], more: bool) -> Option<String> {
         let mut rest = messages;
         // The oldest ones may have been left out of a frame.
-        let left_out = |number: usize| more && !messages.iter().any(|message| message.id == id(number));
+        let left_out = |number: usize| more && !Self::has(messages, number);
         for number in self.answered.iter().copied().skip_while(|number| left_out(*number)) {
             let at = rest.iter().position(|message| message.id == id(number));
             let [_, answer, after @ ..] = rest.get(at.unwrap_or(rest.len())..).unwrap_or_default() else {

@@ -176,8 +176,7 @@ impl Judge<'_> {
         let count = user.count();
         let is_leaving = |session: &&Session| evicted_at.get(session).is_some_and(|told| *told <= at + HEARS_WITHIN);
         let leaving = user.held.keys().filter(|session| !user.spent.contains(session)).filter(is_leaving).count();
-        let seen = if *is_apart { count - leaving } else { count };
-        verdict.over = verdict.over.max(seen.saturating_sub(rules.limit));
+        verdict.over = verdict.over.max((count - leaving).saturating_sub(rules.limit));
         (count > most)
             .then(|| format!("holds {count} sessions, and may hold {most} {state}; session {newcomer} is one too many"))
     }
