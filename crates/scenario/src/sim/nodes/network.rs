@@ -5,7 +5,7 @@ use std::time::Duration;
 use lychgate::cluster::Trouble;
 
 use super::node::Event;
-use super::server::{Mood, Order};
+use super::server::{Command, Mood, Order};
 use super::world::{Flight, World};
 
 /// What becomes of a message where some are lost.
@@ -30,8 +30,11 @@ impl World {
         match self.fate() {
             Fate::Lost => return,
             Fate::Late => return self.later(late, Flight::ToRedis(order)),
-            Fate::Twice => self.later(late, Flight::ToRedis(order.clone())),
-            Fate::Arrives => {}
+            // A connection doubles nothing, and of a question that was denied the second copy would be granted to nobody.
+            Fate::Twice if !matches!(order.command, Command::Acquire(..)) => {
+                self.later(late, Flight::ToRedis(order.clone()));
+            }
+            Fate::Twice | Fate::Arrives => {}
         }
         self.seats[seat].last_arrival = at;
         self.at(at, Flight::ToRedis(order));

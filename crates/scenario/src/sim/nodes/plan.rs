@@ -21,14 +21,14 @@ use std::time::Duration;
 use crate::step::{duration_from_text, duration_to_text};
 
 /// Most nodes of a plan.
-pub const MAX_NODES: usize = 5;
+pub(super) const MAX_NODES: usize = 5;
 
 /// Steps, and the world that they happen in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Draws latencies, clocks and ids.
     pub seed: u64,
-    /// Nodes that run at the start, 1 to [`MAX_NODES`].
+    /// Nodes that run at the start, 1 to 5.
     pub nodes: usize,
     /// Places of a user on all nodes, at least 1.
     pub sessions: usize,

@@ -83,6 +83,12 @@ pub enum Job {
     },
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Ledger {
     /// Nothing is held, and nothing is to be told.
     #[must_use]
@@ -246,6 +252,12 @@ impl Ledger {
     #[must_use]
     pub fn len(&self) -> usize {
         self.leases.len()
+    }
+
+    /// Whether nobody here has any, or waits for one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.leases.is_empty()
     }
 
     #[cfg(test)]
