@@ -1,5 +1,6 @@
 //! What each step of a plan does, and what tabs do about what a gate says.
 
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use lychgate_core::{
@@ -112,9 +113,9 @@ impl World {
         let Some(Shown { seat, life, thread: Some(thread), .. }) = self.tabs.get(&tab).cloned() else { return };
         self.drawn += 1;
         let Ok(run) = RunId::parse(&format!("r{}", self.drawn)) else { return };
-        if !self.runs.contains_key(&tab) {
+        if let Entry::Vacant(place) = self.runs.entry(tab) {
             let key = SessionKey::new(user_id(tab.user), thread);
-            self.runs.insert(tab, (seat, life, key.clone(), run.clone()));
+            place.insert((seat, life, key.clone(), run.clone()));
             self.input(seat, life, Input::RunStarted { key, run });
         }
     }
@@ -234,11 +235,17 @@ impl World {
 impl Step {
     /// Whether nodes know each other after it as before. A clock that is put forward buries them all.
     fn is_of_redis(self) -> bool {
-        match self {
-            Self::Slow(_) | Self::Hang | Self::Refuse | Self::Go | Self::KillRedis | Self::StartRedis(_) => true,
-            Self::Failover(_) | Self::Flush => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Slow(_)
+                | Self::Hang
+                | Self::Refuse
+                | Self::Go
+                | Self::KillRedis
+                | Self::StartRedis(_)
+                | Self::Failover(_)
+                | Self::Flush
+        )
     }
 
     /// Whether it is time, or what users do.

@@ -63,7 +63,11 @@ impl Node {
             .filter(|(_, admission)| !matches!(admission.waits, Waits::Answer(_)))
             .map(|(lease, _)| *lease)
             .collect();
-        waiting.into_iter().fold(false, |moved, lease| self.move_admission(lease) || moved)
+        let mut moved = false;
+        for lease in waiting {
+            moved |= self.move_admission(lease);
+        }
+        moved
     }
 
     fn move_admission(&mut self, lease: LeaseId) -> bool {

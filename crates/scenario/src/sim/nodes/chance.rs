@@ -11,7 +11,7 @@ use crate::random::Random;
 /// Makes the plan of a seed: the same one for ever, as long as this module is not changed.
 #[must_use]
 pub fn generate(seed: u64, steps: usize) -> Plan {
-    let mut random = Random::new(seed ^ 0x6e6f_6465_73);
+    let mut random = Random::new(seed ^ 0x6e_6f64_6573);
     let nodes = *random.pick(&[2, 3, 3, 3, 4, MAX_NODES]);
     let sessions = *random.pick(&[1, 2, 2, 3, 4, 4, 6]);
     let reserve = *random.pick(&[0, 0, 0, 1, 2]);
