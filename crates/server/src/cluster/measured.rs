@@ -80,11 +80,6 @@ impl Cluster for Measured {
         self.timed(since, self.cluster.acquire(claim, victims))
     }
 
-    fn take_over(&self, claim: Claim, from: &Holder) -> Answer<Outcome> {
-        let since = Instant::now();
-        self.timed(since, self.cluster.take_over(claim, from))
-    }
-
     fn keep(&self, claim: Claim) {
         self.cluster.keep(claim);
     }

@@ -99,10 +99,6 @@ pub trait Cluster: Send + Sync + fmt::Debug + 'static {
     /// lives.
     fn acquire(&self, claim: Claim, victims: &[Holder]) -> Answer<Outcome>;
 
-    /// Takes the place of the lease `from`, perhaps another node's, for the same session, whatever the limit; where
-    /// `from` is not held any more it is [`Cluster::acquire`].
-    fn take_over(&self, claim: Claim, from: &Holder) -> Answer<Outcome>;
-
     /// The session lives on this node although nobody could be asked: it is told to the store as soon as that answers.
     fn keep(&self, claim: Claim);
 

@@ -37,10 +37,6 @@ impl Cluster for Single {
         Answer::Now(Outcome::Granted { used: 1, epoch: 0, room: Room::Free })
     }
 
-    fn take_over(&self, claim: Claim, _: &Holder) -> Answer<Outcome> {
-        self.acquire(claim, &[])
-    }
-
     fn keep(&self, _: Claim) {}
 
     fn release(&self, _: &UserId, _: LeaseId) {}

@@ -21,16 +21,8 @@ use crate::cluster::lease::{Claim, Holder, LeaseId, Outcome, Trouble};
 /// Times that an admission asks at most. It asks again when it was fenced, and when dead nodes are among the holders.
 const MAX_ASKS: u32 = 6;
 
-/// How the place is asked for.
-#[derive(Clone, Debug)]
-pub(super) enum Way {
-    /// A free one, or those of victims.
-    Acquire { victims: Vec<Holder> },
-    /// That of a lease of the same session.
-    TakeOver { from: Holder },
-}
-
-pub(super) async fn admit(shared: Arc<Shared>, claim: Claim, mut way: Way) -> Outcome {
+/// A free place, or those of victims.
+pub(super) async fn admit(shared: Arc<Shared>, claim: Claim, victims: Vec<Holder>) -> Outcome {
     let pending = Pending::new(&shared, &claim);
     let until = Instant::now() + shared.patience();
     let mut gone: Vec<String> = Vec::new();
@@ -44,11 +36,7 @@ pub(super) async fn admit(shared: Arc<Shared>, claim: Claim, mut way: Way) -> Ou
             continue;
         };
         shared.ledger().sent(claim.lease);
-        let asked = match &way {
-            Way::Acquire { victims } => shared.scripts.acquire(link, term, &claim, &gone, victims).await,
-            Way::TakeOver { from } => shared.scripts.take_over(link, term, &claim, from).await,
-        };
-        match asked {
+        match shared.scripts.acquire(link, term, &claim, &gone, &victims).await {
             Err(trouble) => {
                 shared.suspect(trouble);
                 return pending.unknown(trouble);
@@ -65,7 +53,6 @@ pub(super) async fn admit(shared: Arc<Shared>, claim: Claim, mut way: Way) -> Ou
                 shared.wake.notify_one();
                 fresh_after = Some(Instant::now());
             }
-            Ok(Reply::Absent) => way = Way::Acquire { victims: Vec::new() },
             Ok(Reply::Denied { holders }) => match shared.gone(&holders, until).await {
                 Err(trouble) => return pending.unknown(trouble),
                 Ok(found) if found.is_empty() => {

@@ -107,7 +107,7 @@ async fn tell(shared: &Shared, link: &Link, term: &Term, job: Job) -> Result<(),
                 Reply::Granted { .. } => shared.ledger().granted(lease, term.number),
                 Reply::Taken { epoch } => shared.taken(lease, epoch),
                 Reply::Fenced => return Err(Stop::Fenced),
-                Reply::Denied { .. } | Reply::Absent => return Err(Stop::Trouble(Trouble::Foreign)),
+                Reply::Denied { .. } => return Err(Stop::Trouble(Trouble::Foreign)),
             }
         }
     }

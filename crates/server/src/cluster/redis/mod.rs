@@ -1,7 +1,7 @@
 //! Leases in Redis: scripts that each are one step, and three tasks that keep node and store in agreement.
 //!
 //! ```text
-//! acquire --admit--> acquire.lua, move.lua                         granted, denied, taken; else unknown
+//! acquire --admit--> acquire.lua                                   granted, denied, taken; else unknown
 //! keep, release --ledger--> clerk --assert.lua, release.lua--> Redis
 //! heart --beat.lua--> lease of this node, table of nodes, generation, mail
 //! board --stream--> notes that every node reads
@@ -22,7 +22,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use self::admit::{Way, admit};
+use self::admit::admit;
 use self::board::Board;
 use self::entrance::{Look, look};
 use self::heart::Heart;
@@ -149,20 +149,6 @@ impl Redis {
         ];
         Ok(Self { shared, tasks })
     }
-
-    fn admit(&self, claim: Claim, way: Way) -> Answer<Outcome> {
-        let trouble = self.shared.state.borrow().trouble;
-        match trouble {
-            // Known to be away: nobody waits for a deadline.
-            Some((_, trouble)) => {
-                let mut ledger = self.shared.ledger();
-                ledger.begin(&claim);
-                ledger.doubt(claim.lease);
-                Answer::Now(Outcome::Unknown(trouble))
-            }
-            None => Answer::Later(Box::pin(admit(Arc::clone(&self.shared), claim, way))),
-        }
-    }
 }
 
 impl Drop for Redis {
@@ -183,11 +169,17 @@ impl Cluster for Redis {
     }
 
     fn acquire(&self, claim: Claim, victims: &[Holder]) -> Answer<Outcome> {
-        self.admit(claim, Way::Acquire { victims: victims.to_vec() })
-    }
-
-    fn take_over(&self, claim: Claim, from: &Holder) -> Answer<Outcome> {
-        self.admit(claim, Way::TakeOver { from: from.clone() })
+        let trouble = self.shared.state.borrow().trouble;
+        match trouble {
+            // Known to be away: nobody waits for a deadline.
+            Some((_, trouble)) => {
+                let mut ledger = self.shared.ledger();
+                ledger.begin(&claim);
+                ledger.doubt(claim.lease);
+                Answer::Now(Outcome::Unknown(trouble))
+            }
+            None => Answer::Later(Box::pin(admit(Arc::clone(&self.shared), claim, victims.to_vec()))),
+        }
     }
 
     fn keep(&self, claim: Claim) {

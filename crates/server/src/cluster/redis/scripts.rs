@@ -25,7 +25,6 @@ pub(super) struct Scripts {
     acquire: Script,
     assert: Script,
     release: Script,
-    take_over: Script,
     beat: Script,
     holders: Script,
 }
@@ -47,8 +46,6 @@ pub(super) enum Reply {
     },
     /// The caller's generation is over, or his node is not in the table.
     Fenced,
-    /// What was to be moved is not there.
-    Absent,
 }
 
 /// What a node says with each beat.
@@ -119,7 +116,6 @@ impl Scripts {
             acquire: script!("acquire"),
             assert: script!("assert"),
             release: script!("release"),
-            take_over: script!("move"),
             beat: script!("beat"),
             holders: script!("holders"),
         }
@@ -156,21 +152,6 @@ impl Scripts {
     ) -> Result<Reply, Trouble> {
         let mut call = self.about(&self.assert, term, user);
         lease_arguments(&mut call, term, lease, facts);
-        reply(link.run(&call).await?)
-    }
-
-    /// Takes the place of `from`, whatever the limit.
-    pub(super) async fn take_over(
-        &self,
-        link: &Link,
-        term: &Term,
-        claim: &Claim,
-        from: &Holder,
-    ) -> Result<Reply, Trouble> {
-        let mut call = self.about(&self.take_over, term, &claim.user);
-        call.key(self.keys.mail(from.node));
-        lease_arguments(&mut call, term, claim.lease, &claim.facts);
-        call.arg(claim.user.as_str()).arg(from.lease.to_string()).arg(self.keys.channel(from.node));
         reply(link.run(&call).await?)
     }
 
@@ -236,7 +217,6 @@ fn reply(value: Value) -> Result<Reply, Trouble> {
         Some("denied") => Some(Reply::Denied { holders: parts[1..].iter().filter_map(holder).collect() }),
         Some("taken") => number(1).map(|epoch| Reply::Taken { epoch }),
         Some("fenced") => Some(Reply::Fenced),
-        Some("absent") => Some(Reply::Absent),
         Some(_) | None => None,
     };
     reply.ok_or(Trouble::Foreign)

@@ -56,7 +56,7 @@ fn an_abandoned_question_is_given_back_only_where_it_may_have_arrived() {
     let mut ledger = holding(0..0);
     ledger.begin(&claim(1));
     ledger.abandon(claim(1).lease);
-    assert!(ledger.jobs(9).is_empty() && ledger.len() == 0);
+    assert!(ledger.jobs(9).is_empty() && ledger.is_empty());
     ledger.begin(&claim(2));
     ledger.sent(claim(2).lease);
     ledger.abandon(claim(2).lease);
@@ -98,7 +98,7 @@ fn a_lease_that_is_over_is_said_once_and_never_told_again() {
     assert_eq!(ledger.taken(claim(0).lease), Some(claim(0).user));
     assert_eq!(ledger.taken(claim(0).lease), None);
     ledger.granted(claim(0).lease, 2);
-    assert!(ledger.is_told() && ledger.jobs(9).is_empty() && ledger.len() == 0);
+    assert!(ledger.is_told() && ledger.jobs(9).is_empty() && ledger.is_empty());
 }
 
 #[test]

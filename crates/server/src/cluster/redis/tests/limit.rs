@@ -105,23 +105,6 @@ fn a_swap_takes_no_more_places_than_it_needs_and_never_raises_what_is_above_the_
 }
 
 #[test]
-fn a_session_that_moves_takes_its_place_along_whatever_the_limit() {
-    let server = Server::start();
-    let nodes = [TestNode::start(settings(&server)), TestNode::start(settings(&server))];
-    let old = nodes[0].hold("u", 3, 3)[0];
-    let claim = nodes[1].claim("u", 1);
-    let from = holders(nodes[1].acquire(&claim)).into_iter().find(|holder| holder.lease == old).unwrap();
-    for _ in 0..2 {
-        let moved = nodes[1].wait(nodes[1].redis.take_over(claim.clone(), &from).wait());
-        assert!(matches!(moved, Outcome::Granted { used: 3, .. }), "{moved:?}");
-    }
-    until("the old node closes it", || nodes[0].heard.taken() == BTreeSet::from([old]));
-    // What is not there any more leaves no place: then it is an admission like any other.
-    let late = nodes[1].wait(nodes[1].redis.take_over(nodes[1].claim("u", 1), &from).wait());
-    assert_eq!(holders(late).len(), 3);
-}
-
-#[test]
 fn an_admission_that_nobody_waits_for_gives_its_place_back() {
     let server = Server::start();
     let node = TestNode::start(settings(&server));
