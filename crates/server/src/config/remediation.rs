@@ -15,7 +15,7 @@ pub const USER_ALERTS: [&str; 4] = ["LychgateUserAt50", "LychgateUserAt60", "Lyc
 
 /// Alerts that a rule may act on: those of the catalogue, which a test compares with it. The catalogue itself cannot be asked
 /// here, because it asks the configuration.
-pub const ALERTS: [&str; 19] = [
+pub const ALERTS: [&str; 20] = [
     "LychgateUserAt50",
     "LychgateUserAt60",
     "LychgateUserAt70",
@@ -35,6 +35,7 @@ pub const ALERTS: [&str; 19] = [
     "LychgateDescriptorsLow",
     "LychgateRepaired",
     "LychgateEyesImpaired",
+    "LychgateClusterUnknown",
 ];
 
 /// The alert that must not have newcomers turned away.
