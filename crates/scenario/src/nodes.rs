@@ -11,6 +11,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::ValueEnum as _;
 use futures_util::StreamExt as _;
@@ -38,6 +39,9 @@ mod tab;
 
 use fault::Fault;
 use report::Row;
+
+/// A round trip to a Redis in the same data centre.
+const AWAY: Duration = Duration::from_millis(2);
 
 /// The arguments of `nodes`.
 #[derive(Debug, clap::Args)]
@@ -96,7 +100,11 @@ async fn run(args: &Args) -> anyhow::Result<(Vec<Row>, Vec<String>)> {
     let rows = stream::iter(plays).buffered(args.at_once.into()).collect().await;
     // By itself: whatever else runs would be measured as well.
     let measured = match args.fault.is_empty() {
-        true => vec![measure::killed(&program).await?, measure::admission(&program).await?],
+        true => vec![
+            measure::killed(&program).await?,
+            measure::admission(&program, Duration::ZERO).await?,
+            measure::admission(&program, AWAY).await?,
+        ],
         false => Vec::new(),
     };
     Ok((rows, measured))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use tokio::time::{Instant, sleep};
 
+use super::proxy::{self, Proxy};
 use super::redis::{Line, Redis};
 use super::stage::{Journal, LIMIT, NODES, Stage};
 use crate::client::Open;
@@ -59,17 +60,21 @@ pub(super) async fn killed(program: &Path) -> anyhow::Result<String> {
     ))
 }
 
-/// What an admission through Redis takes longer than one by a gateway alone, in round trips of that Redis.
+/// What an admission through Redis takes longer than one by a gateway alone, in round trips to that Redis, which is so far
+/// away: nothing for one on the same machine.
 ///
 /// # Errors
 /// When a gateway does not start or admit.
-pub(super) async fn admission(program: &Path) -> anyhow::Result<String> {
+pub(super) async fn admission(program: &Path, away: Duration) -> anyhow::Result<String> {
     let redis = Redis::start().await?;
-    let url = format!("redis://{}", redis.address());
+    let proxy = Proxy::start(redis.address()).await?;
+    proxy.set(proxy::Line::Slow(away / 2));
+    let there = if away.is_zero() { redis.address() } else { proxy.address() };
+    let url = format!("redis://{there}");
     let alone = Gateway::start(Some(program), &[]).await?;
     let node = [("LYCHGATE__CLUSTER__KIND", "redis"), ("LYCHGATE__CLUSTER__URL", url.as_str())];
     let node = Gateway::start(Some(program), &node).await?;
-    let mut line = Line::open(redis.address()).await?;
+    let mut line = Line::open(there).await?;
     let [mut by_itself, mut together, mut trip] = [Latency::new(), Latency::new(), Latency::new()];
     // A node that starts waits until all others may have seen it; that is not what is asked.
     admit(&node).await?;
@@ -86,7 +91,7 @@ pub(super) async fn admission(program: &Path) -> anyhow::Result<String> {
     let [alone, together, trip] = [by_itself, together, trip].map(|it| it.quantile(0.5));
     let more = together.saturating_sub(alone).as_secs_f64() / trip.as_secs_f64();
     Ok(format!(
-        "an admission at p50: {} ms by a gateway alone, {} ms through Redis, which is {more:.1} round trips of {} ms more",
+        "an admission at p50, Redis {away:?} away: {} ms by a gateway alone, {} ms through Redis, which is {more:.1} round trips of {} ms more",
         milliseconds(alone),
         milliseconds(together),
         milliseconds(trip)
