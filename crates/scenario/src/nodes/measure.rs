@@ -88,10 +88,14 @@ pub(super) async fn admission(program: &Path, away: Duration) -> anyhow::Result<
     for gateway in [alone, node] {
         gateway.stop().await?;
     }
+    let line = match away.is_zero() {
+        true => "Redis on this machine".to_owned(),
+        false => format!("Redis behind a line of {away:?}"),
+    };
     let [alone, together, trip] = [by_itself, together, trip].map(|it| it.quantile(0.5));
     let more = together.saturating_sub(alone).as_secs_f64() / trip.as_secs_f64();
     Ok(format!(
-        "an admission at p50, Redis {away:?} away: {} ms by a gateway alone, {} ms through Redis, which is {more:.1} round trips of {} ms more",
+        "an admission at p50, {line}: {} ms by a gateway alone, {} ms through Redis, which is {more:.1} round trips of {} ms more",
         milliseconds(alone),
         milliseconds(together),
         milliseconds(trip)
