@@ -173,6 +173,10 @@ impl Revocations {
             until: revocation.until.unwrap_or(now.saturating_add(config.keep_revocations.as_secs())),
         };
         let recorded = Recorded { revocation: term.of(what.clone()), is_new: true };
+        // Of another node, and read late: it hits nothing any more.
+        if term.until <= now {
+            return Ok(Recorded { is_new: false, ..recorded });
+        }
         {
             let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
             match kept.terms.get(&what) {

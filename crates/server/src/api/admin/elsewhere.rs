@@ -68,7 +68,7 @@ impl Control {
                 action = "revoke",
                 "an operator of another node revoked something"
             );
-            // Whoever stays open is asked about again at his next frame of identity; his door is shut in any case.
+            // What could not be closed is logged there; no door takes it any more.
             let _ = self.close_revoked(all_of, reason).await;
         }
         Ok(())

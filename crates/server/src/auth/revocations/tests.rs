@@ -178,3 +178,17 @@ async fn a_full_memory_refuses_the_next_one_and_forgets_none() {
     assert!(matches!(revocations.add(&of_token(&long, None), &config), Err(RevokeError::TooLong(257))));
     assert_eq!(store.revocations().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn what_hits_nothing_that_was_not_hit_before_is_not_new() {
+    let doorkeeper = Doorkeeper::new(&config(OWN), Store::open(None).unwrap(), None).unwrap();
+    let first = doorkeeper.revoke(of_user("ann", None)).await.unwrap();
+    assert!(first.is_new);
+    let again = doorkeeper.revoke(first.revocation.clone()).await.unwrap();
+    assert_eq!((again.is_new, &again.revocation), (false, &first.revocation));
+    let longer = Revocation { until: first.revocation.until.map(|until| until + 1), ..first.revocation };
+    assert!(doorkeeper.revoke(longer.clone()).await.unwrap().is_new);
+    let over = Revocation { until: Some(now()), ..of_token("2", None) };
+    assert!(!doorkeeper.revoke(over).await.unwrap().is_new);
+    assert_eq!(doorkeeper.revocations(), [longer]);
+}

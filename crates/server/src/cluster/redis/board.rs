@@ -23,8 +23,11 @@ use crate::cluster::lease::{Holder, Trouble};
 const BATCH: usize = 256;
 /// Notes that the board holds, about; the oldest go.
 const MAX_NOTES: usize = 100_000;
-/// Notes that wait for the store at most; one more is lost, aloud.
-const MAX_UNPOSTED: usize = 16_384;
+/// Notes that wait for the store at most; one more is lost, aloud. A node says all its revocations again after a loss, and keeps
+/// 100,000 of them.
+const MAX_UNPOSTED: usize = 110_000;
+/// Texts that are remembered at most: more than the board holds. What is forgotten may be posted twice.
+const MAX_KNOWN: usize = 2 * MAX_NOTES;
 /// After trouble.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Between two looks for somebody to read to.
@@ -64,6 +67,9 @@ impl Board {
     }
 
     fn note(&mut self, text: &str) {
+        if self.known.len() == MAX_KNOWN {
+            self.known.clear();
+        }
         let hash = self.hasher.hash_one(text);
         self.known.insert(hash);
     }
@@ -178,5 +184,29 @@ impl Reader {
             shared.board().note(&text);
             shared.say_posted();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_not_posted_and_what_waits_beyond_the_bound_is_refused() {
+        let mut board = Board::default();
+        board.note("known");
+        assert!(board.pin("known") && board.next().is_none());
+        assert!((0..MAX_UNPOSTED).all(|n| board.pin(&n.to_string())));
+        assert!(!board.pin("one more"));
+        board.note("0");
+        assert_eq!(board.next().as_deref(), Some("1"), "another node was quicker with the first");
+        assert!(board.pin("one more"));
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_board_is_bounded() {
+        let mut board = Board::default();
+        (0..=MAX_KNOWN).for_each(|n| board.note(&n.to_string()));
+        assert_eq!(board.known.len(), 1);
     }
 }

@@ -17,7 +17,7 @@ use crate::cluster::node::{Audience, Incarnation, Question};
 
 /// How long a question waits for its answer.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-/// What waits to be published at most; what is said beyond it is lost.
+/// What waits to be published at most; what is said beyond it is lost. Hints take half of it.
 pub(super) const MAX_UNSAID: usize = 1_024;
 /// Questions that wait for their answer at most; one more is not asked.
 const MAX_QUESTIONS: usize = 4_096;
@@ -146,6 +146,11 @@ impl Shared {
         let Some(from) = self.state.borrow().term.as_ref().map(|term| term.me) else {
             return;
         };
+        // After a restart every tab of a node comes back in one moment, each with a hint: questions decide who has to go.
+        if self.unsaid.capacity() <= MAX_UNSAID / 2 {
+            tracing::debug!("a hint to other nodes was dropped: too many messages wait");
+            return;
+        }
         let channel = match audience {
             Audience::One(node) => self.keys.channel(node),
             Audience::All => self.keys.everybody(),

@@ -63,6 +63,15 @@ fn what_is_said_to_all_is_heard_by_the_others_and_what_is_said_to_one_by_that_on
 }
 
 #[test]
+fn a_storm_of_hints_leaves_room_for_questions() {
+    let server = Server::start();
+    let [mut node, _other] = pair(&server);
+    node.stop();
+    (0..2 * MAX_UNSAID).for_each(|n| node.redis.tell(Audience::All, json!(n)));
+    assert_eq!(node.redis.shared.unsaid.capacity(), MAX_UNSAID / 2);
+}
+
+#[test]
 fn a_node_that_was_cut_off_listens_again() {
     let server = Server::start();
     let [one, other] = pair(&server);
