@@ -22,6 +22,7 @@ use self::tail::Tail;
 use crate::secrets;
 
 mod family;
+pub(crate) mod flaky;
 mod tail;
 
 /// How often a long command without a terminal says that it is still at work.
@@ -75,9 +76,12 @@ pub(crate) fn stream(command: &mut Command, within: Duration) -> Result<()> {
     let status = wait(&mut child, &line, within);
     let last = tail.lines();
     match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => bail!("`{line}` failed: {status}{last}"),
-        Err(late) => bail!("{late}{last}"),
+        Ok(status) if status.success() => {
+            flaky::note(&last);
+            Ok(())
+        }
+        Ok(status) => bail!("`{line}` failed: {status}{}", tail::quoted(&last)),
+        Err(late) => bail!("{late}{}", tail::quoted(&last)),
     }
 }
 
@@ -253,14 +257,19 @@ mod tests {
 
     #[test]
     fn a_command_that_fails_away_from_a_terminal_is_told_with_its_last_lines() {
-        let script = "for line in $(seq 100); do echo line-$line; done; echo why >&2; exit 1";
-        let mut command = shell(script);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let tail = Tail::follow(&mut child);
-        wait(&mut child, "sh", Duration::from_secs(10)).unwrap();
-        let lines = tail.lines();
-        assert!(lines.contains("| why") && lines.contains("| line-100") && !lines.contains("line-1\n"), "{lines}");
+        let last_of = |script: &str| {
+            let mut command = shell(script);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let tail = Tail::follow(&mut child);
+            wait(&mut child, "sh", Duration::from_secs(10)).unwrap();
+            tail::quoted(&tail.lines())
+        };
+        // Two pipes have no order between them: the long one is alone.
+        let lines = last_of("for line in $(seq 100); do echo line-$line; done; echo why; exit 1");
+        assert!(lines.ends_with("| line-100\n    | why") && !lines.contains("line-1\n"), "{lines}");
+        let lines = last_of("echo here; echo why >&2; exit 1");
+        assert!(lines.contains("| here") && lines.contains("| why"), "{lines}");
     }
 
     #[test]

@@ -103,6 +103,8 @@ impl std::error::Error for Skipped {}
 struct Outcome {
     name: &'static str,
     end: End,
+    /// Tests that passed only when they were tried again.
+    flaky: Vec<String>,
     took: Duration,
 }
 
@@ -143,7 +145,7 @@ fn take(step: &Step, root: &Path) -> Outcome {
     // The rest of it comes with the table.
     let why = end.why().and_then(|why| why.lines().next()).unwrap_or_default();
     println!("== {}: {} after {:.1} s {why}", step.name, end.word(), took.as_secs_f64());
-    Outcome { name: step.name, end, took }
+    Outcome { name: step.name, end, flaky: run::flaky::take(), took }
 }
 
 fn table(outcomes: &[Outcome]) -> String {
@@ -156,6 +158,11 @@ fn table(outcomes: &[Outcome]) -> String {
     for outcome in outcomes {
         if let Some(why) = outcome.end.why() {
             text.push_str(&format!("\n{}: {}: {why}\n", outcome.name, outcome.end.word()));
+        }
+    }
+    for outcome in outcomes {
+        for test in &outcome.flaky {
+            text.push_str(&format!("\n{}: passed at its second try, and wants to be mended: {test}\n", outcome.name));
         }
     }
     text
@@ -175,6 +182,8 @@ fn tests(root: &Path) -> Result<()> {
             "nextest",
             "run",
             "--locked",
+            "--profile",
+            "ci",
             "--cargo-profile",
             built::PROFILE,
             "--workspace",
@@ -199,7 +208,7 @@ mod tests {
 
     fn outcome(name: &'static str, error: Option<&str>) -> Outcome {
         let end = error.map_or(End::Ok, |error| End::Failed(error.to_owned()));
-        Outcome { name, end, took: Duration::from_millis(1_500) }
+        Outcome { name, end, flaky: Vec::new(), took: Duration::from_millis(1_500) }
     }
 
     #[test]
@@ -209,6 +218,8 @@ mod tests {
         assert_eq!(lines[1], "lint        ok           1.5");
         assert_eq!(lines[2], "simulation  FAILED       1.5");
         assert_eq!(lines[4], "simulation: FAILED: seed 7 failed");
+        let flaky = Outcome { flaky: vec!["FLAKY 2/2 a_test".to_owned()], ..outcome("lint", None) };
+        assert!(table(&[flaky]).contains("lint: passed at its second try, and wants to be mended: FLAKY 2/2 a_test"));
     }
 
     #[test]

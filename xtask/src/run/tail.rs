@@ -36,12 +36,17 @@ impl Tail {
 
     /// The last lines, once the child has ended. A stranger that it left behind may hold its outputs for ever: he is not
     /// waited for.
-    pub(super) fn lines(self) -> String {
+    pub(super) fn lines(self) -> Vec<String> {
         let deadline = Instant::now() + REST_WITHIN;
         let _ = self.open.recv_timeout(deadline.saturating_duration_since(Instant::now()));
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.iter().map(|line| format!("\n    | {line}")).collect()
+        last.iter().cloned().collect()
     }
+}
+
+/// As they stand behind an error.
+pub(super) fn quoted(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n    | {line}")).collect()
 }
 
 fn pump(
