@@ -509,7 +509,7 @@ export type ClusterNode = {
   this: boolean,
   /** `cluster.node_name`, or the name of its machine. */
   name: string,
-  /** Where users connect. */
+  /** `cluster.node_address`, or where it listens. */
   address: string,
   /** Of the program. */
   version: string,

@@ -47,14 +47,22 @@ pub(super) async fn join(
     };
     let identity = Identity::now().named();
     let introduction = Introduction {
+        address: settings.node_address.clone().unwrap_or_else(|| reached_at(listen, &identity.name)),
         name: settings.node_name.clone().unwrap_or(identity.name),
-        address: listen.to_string(),
         version: identity.version,
         started: identity.started,
     };
     let redis = Redis::start(settings, introduction).await.map_err(|error| Error::Failed(error.to_string()))?;
     let measured = Arc::new(Measured::new(Arc::new(redis), Arc::clone(metrics)));
     Ok(Some(Leases::new(measured, config.journal.kind)))
+}
+
+/// Where others find what listens there. Every address of a machine is none that can be written down.
+fn reached_at(listen: SocketAddr, machine: &str) -> String {
+    match listen.ip().is_unspecified() && !machine.is_empty() {
+        true => format!("{machine}:{}", listen.port()),
+        false => listen.to_string(),
+    }
 }
 
 /// See the module.
@@ -261,5 +269,19 @@ fn foreign(report: &Report) -> ForeignReport {
         protected: report.standing == Guarded::Protected,
         health: report.health,
         idle: report.idle,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_listens_everywhere_is_found_by_its_machine_s_name() {
+        let at = |listen: &str| reached_at(listen.parse().unwrap(), "gateway-1");
+        assert_eq!(at("0.0.0.0:8080"), "gateway-1:8080");
+        assert_eq!(at("[::]:8080"), "gateway-1:8080");
+        assert_eq!(at("10.0.0.7:8080"), "10.0.0.7:8080");
+        assert_eq!(reached_at("0.0.0.0:8080".parse().unwrap(), ""), "0.0.0.0:8080");
     }
 }

@@ -190,8 +190,8 @@ pub enum Trouble {
     /// It refused who we are, or what we asked.
     #[error("Redis refuses our commands: look at user, password and access rules")]
     Forbidden,
-    /// It lost what it held, and not all nodes have said again what they hold.
-    #[error("Redis lost its data, and the nodes have not yet told it again what they hold")]
+    /// It is new to us, or lost what it held, and not all nodes have said what they hold.
+    #[error("Redis is new to this node or lost its data, and not all nodes have told it yet what they hold")]
     Unsettled,
     /// What lies under our prefix is not ours.
     #[error("the keys under cluster.prefix belong to another program or cluster")]

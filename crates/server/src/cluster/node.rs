@@ -46,7 +46,7 @@ pub struct Node {
     pub incarnation: Incarnation,
     /// As its operator named it.
     pub name: String,
-    /// Where it listens.
+    /// Where people find it.
     pub address: String,
     /// Its version of Lychgate.
     pub version: String,

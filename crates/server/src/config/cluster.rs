@@ -13,6 +13,9 @@ use super::value::{Secret, Span};
 /// The prefix and the name stand in keys and patterns of Redis.
 const MAX_NAME_BYTES: usize = 64;
 
+/// A node's address stands in the table of nodes, of which each has a copy.
+const MAX_ADDRESS_BYTES: usize = 255;
+
 /// Where a Redis listens that nobody configured.
 const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
 
@@ -37,6 +40,8 @@ pub struct Redis {
     pub name: String,
     /// This node's name, for people. Default: that of its machine.
     pub node_name: Option<String>,
+    /// Where people find this node: `HOST:PORT` or a URL. Default: where it listens, by the machine's name if that is everywhere.
+    pub node_address: Option<String>,
     /// How long a node that does not answer holds its places. Default 10 s, 1 s to 10 min.
     pub node_lease: Duration,
     /// How long anything may wait for Redis. Default 500 ms, at most a quarter of `node_lease`.
@@ -65,6 +70,8 @@ pub(super) struct RawCluster {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     node_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_address: Option<String>,
     node_lease: Span,
     command_timeout: Span,
 }
@@ -75,6 +82,9 @@ impl RawCluster {
         word("cluster.name", &self.name)?;
         if let Some(name) = &self.node_name {
             word("cluster.node_name", name)?;
+        }
+        if let Some(address) = &self.node_address {
+            place("cluster.node_address", address)?;
         }
         not_zero("cluster.command_timeout", self.command_timeout.0)?;
         let lease = self.node_lease.0;
@@ -99,6 +109,7 @@ impl RawCluster {
                 prefix: self.prefix.clone(),
                 name: self.name.clone(),
                 node_name: self.node_name.clone(),
+                node_address: self.node_address.clone(),
                 node_lease: lease,
                 command_timeout: self.command_timeout.0,
             })),
@@ -112,6 +123,18 @@ fn word(key: &str, text: &str) -> Result<(), Fault> {
     match !text.is_empty() && text.len() <= MAX_NAME_BYTES && text.bytes().all(is_plain) {
         true => Ok(()),
         false => Err(Fault::value(key, format!("is {text:?}"), "Use letters, digits, `-`, `_` and `.`, 64 at most.")),
+    }
+}
+
+/// Something that stands in a table: it has neither blanks nor signs that nobody sees.
+fn place(key: &str, text: &str) -> Result<(), Fault> {
+    match !text.is_empty() && text.len() <= MAX_ADDRESS_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err(Fault::value(
+            key,
+            format!("is {text:?}"),
+            "Write it as people reach this node, for instance \"gateway-1.example.org:8443\", without blanks, 255 bytes at most.",
+        )),
     }
 }
 
@@ -151,6 +174,8 @@ mod tests {
         for (table, key) in [
             ("prefix = \"a*\"", "cluster.prefix"),
             ("name = \"\"", "cluster.name"),
+            ("node_address = \"\"", "cluster.node_address"),
+            ("node_address = \"gateway 1\"", "cluster.node_address"),
             ("node_lease = \"100ms\"", "cluster.node_lease"),
             (
                 "node_lease = \"2s\"\ncommand_timeout = \"600ms\"",

@@ -10,6 +10,7 @@ use crate::gateway::{Client, Gateway};
 use crate::redis_server::Redis;
 
 mod reach;
+mod rights;
 mod seen;
 
 /// Two nodes with room for `limit` sessions of a user, and none in reserve.

@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub enum StartError {
     /// It refused who we are.
     #[error(
-        "Redis at {0} refuses this user or password\n  Set cluster.url, url_env or url_file to an address with the right ones; the user needs INFO, SCAN, EVALSHA, EVAL, SCRIPT LOAD, PUBLISH, SUBSCRIBE and all keys under the prefix."
+        "Redis at {0} refuses this user or password\n  Set cluster.url, url_env or url_file to an address with the right ones; docs/cluster.md has the ACL SETUSER line with what that user needs."
     )]
     Forbidden(RedisUrl),
     /// The address means something else than what is there.

@@ -65,7 +65,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub struct Introduction {
     /// Its name.
     pub name: String,
-    /// Where it listens.
+    /// Where people find it.
     pub address: String,
     /// Its version of Lychgate.
     pub version: String,

@@ -32,6 +32,7 @@ fn settings(server: &Server) -> config::Redis {
         prefix: "t".to_owned(),
         name: "test".to_owned(),
         node_name: None,
+        node_address: None,
         node_lease: Duration::from_secs(4),
         command_timeout: Duration::from_millis(500),
     }

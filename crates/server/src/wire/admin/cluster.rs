@@ -44,7 +44,7 @@ pub struct ClusterNode {
     pub this: bool,
     /// `cluster.node_name`, or the name of its machine.
     pub name: String,
-    /// Where users connect.
+    /// `cluster.node_address`, or where it listens.
     pub address: String,
     /// Of the program.
     pub version: String,

@@ -11,6 +11,7 @@ pub(super) fn settings_at(url: &str) -> config::Redis {
         prefix: "t".to_owned(),
         name: "test".to_owned(),
         node_name: None,
+        node_address: None,
         node_lease: Duration::from_secs(8),
         command_timeout: Duration::from_secs(1),
     }
