@@ -1,9 +1,9 @@
 //! Several real gateways with a real Redis between them, and what can happen to both: who is let in, who goes, what heals.
 //!
 //! ```text
-//! command --Fault--> play: Stage (3 gateways, proxies, redis-server) <--tabs-- Cast (Crowd, Chats)
-//!                       |                                              |     '--> Heard --> reader ---.
-//!                       |--begin, wait, end, until all agree           '--> Diary --> history: judge --+--> Row --> table
+//! command --Fault--> play: Stage (3 gateways, proxies, Redis) <--tabs-- Cast (Crowd, Chats)
+//!                       |                                       |     '--> Heard --> reader ---.
+//!                       |--begin, wait, end, until all agree    '--> Diary --> history: judge --+--> Row --> table
 //! ```
 //!
 //! A fault is healed when the nodes, Redis and the clients say the same about who holds what; nobody waits for a while and
@@ -35,6 +35,7 @@ mod redis;
 pub mod report;
 mod stage;
 pub mod stand;
+mod store;
 mod tab;
 
 use fault::Fault;

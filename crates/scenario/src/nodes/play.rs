@@ -21,7 +21,7 @@ const TOLD: usize = 2;
 /// # Errors
 /// When it could not be played to its end: something did not start, or the nodes never agreed again.
 pub(super) async fn play(fault: Fault, name: &str, program: &Path, histories: Option<&Path>) -> anyhow::Result<Row> {
-    let mut stage = Stage::start(program, fault.who().journal(), LEASE).await?;
+    let mut stage = Stage::start(program, fault.redis(), fault.who().journal(), LEASE).await?;
     let cast = Cast::gather(&mut stage, fault.who(), fault as u64)?;
     let rules = Rules { nodes: NODES, limit: LIMIT, reserve: RESERVE, never_full: cast.never_full() };
     let mut row = Row::new(name);

@@ -1,8 +1,8 @@
-//! Where a fault is played: three gateways, a redis-server, and a line from each to it that can fail by itself.
+//! Where a fault is played: three gateways, their Redis, and a line from each to it that can fail by itself.
 //!
 //! ```text
 //! clients --> node 0 --> proxy 0 --+
-//! clients --> node 1 --> proxy 1 --+--> redis-server
+//! clients --> node 1 --> proxy 1 --+--> Store: redis-server; with sentinels or in a Redis Cluster without proxies
 //! clients --> node 2 --> proxy 2 --'
 //! ```
 
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use super::history::{Diary, What};
 use super::proxy::{Line, Proxy};
-use super::redis::Redis;
+use super::store::{Kind, Store};
 use crate::client::endpoint::Endpoint;
 use crate::live::folder::Folder;
 use crate::live::gateway::{Gateway, fresh_secret};
@@ -77,7 +77,8 @@ impl Person {
 /// Everything that can fail.
 #[derive(Debug)]
 pub(super) struct Stage {
-    pub(super) redis: Redis,
+    pub(super) redis: Store,
+    /// None where somebody tells the nodes where Redis is.
     proxies: Vec<Proxy>,
     gateways: Vec<Option<Gateway>>,
     places: Arc<[Endpoint]>,
@@ -94,17 +95,23 @@ impl Stage {
     ///
     /// # Errors
     /// When something does not start, or they do not find each other; with what is missing.
-    pub(super) async fn start(program: &Path, journal: Journal, lease: &str) -> anyhow::Result<Self> {
-        let redis = Redis::start().await?;
+    pub(super) async fn start(program: &Path, kind: Kind, journal: Journal, lease: &str) -> anyhow::Result<Self> {
+        let redis = Store::start(kind).await.context("Redis did not come to be")?;
         let secret = fresh_secret();
         let (mut proxies, mut gateways, mut folders) = (Vec::new(), Vec::new(), Vec::new());
         for node in 0..NODES {
-            let proxy = Proxy::start(redis.address()).await?;
+            let url = match redis.url() {
+                Some(url) => url,
+                None => {
+                    let proxy = Proxy::start(redis.address()).await?;
+                    let url = format!("redis://{}", proxy.address());
+                    proxies.push(proxy);
+                    url
+                }
+            };
             let folder = Folder::new();
-            let url = format!("redis://{}", proxy.address());
             let settings = settings(node, &url, journal, lease, &folder);
             gateways.push(Some(Gateway::start_node(program, &secret, settings).await?));
-            proxies.push(proxy);
             folders.push(folder);
         }
         let scenes = gateways.iter().flatten().map(Gateway::scene).collect::<Vec<_>>();
@@ -133,8 +140,11 @@ impl Stage {
         self.standing.subscribe()
     }
 
-    pub(super) fn set_line(&self, node: usize, line: Line) {
-        self.proxies[node].set(line);
+    /// # Errors
+    /// When no proxy lies between the node and Redis.
+    pub(super) fn set_line(&self, node: usize, line: Line) -> anyhow::Result<()> {
+        self.proxies.get(node).context("nothing lies between the node and Redis")?.set(line);
+        Ok(())
     }
 
     pub(super) fn set_all_lines(&self, line: Line) {
@@ -233,9 +243,10 @@ impl Stage {
                 bail!("node {node} is not ready: {text}");
             }
         }
-        let told = self.redis.ask(&["HGET", "lychgate:{cluster}", "generation"]).await?;
+        self.redis.is_left_alone().await?;
+        let told = self.redis.ask(&["HGET", &self.redis.key("{cluster}"), "generation"]).await?;
         let generation = told.into_iter().next().unwrap_or_default();
-        let table = self.redis.ask(&["HGETALL", "lychgate:{cluster}:nodes"]).await?;
+        let table = self.redis.ask(&["HGETALL", &self.redis.key("{cluster}:nodes")]).await?;
         let entries = table.as_chunks::<2>().0;
         // A node says in its entry for which data set it has said everything that it holds.
         let is_settled = |entry: &str| entry.split(' ').next() == Some(generation.as_str());
@@ -249,7 +260,7 @@ impl Stage {
         let (generation, living) = self.count_together().await?;
         let mut all = 0;
         for person in &self.people {
-            let leases = self.redis.ask(&["HVALS", &format!("lychgate:u:{{{}}}:facts", person.name())]).await?;
+            let leases = self.redis.ask(&["HVALS", &self.redis.key(&format!("u:{{{}}}:facts", person.name()))]).await?;
             let counts = |lease: &&String| {
                 let mut words = lease.split(' ');
                 let (owner, its_generation) = (words.next().unwrap_or_default(), words.next());
