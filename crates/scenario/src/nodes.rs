@@ -50,7 +50,7 @@ pub struct Args {
     /// Which faults; without it all, and afterwards what it costs to count together is measured.
     #[arg(long, value_name = "WORD", value_delimiter = ',')]
     fault: Vec<Fault>,
-    /// Faults at a time, each on three gateways and a redis-server of its own.
+    /// Faults at a time, each on three gateways and a Redis of its own.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
     at_once: u8,
     /// The `lychgate` binary to start; by default the one beside this program, which is built where it is missing.

@@ -149,11 +149,11 @@ impl Fault {
     /// From its beginning, once it has begun, to its end.
     pub(super) fn lasts(self) -> Duration {
         Duration::from_millis(match self {
-            Self::RedisPaused | Self::OneSilent | Self::SentinelPartition => 1_000,
-            // It has ended when it has begun.
+            Self::RedisPaused | Self::OneSilent => 1_000,
             Self::RedisFlushed
             | Self::RollingRestart
             | Self::SentinelFailover
+            | Self::SentinelPartition
             | Self::ClusterFailover
             | Self::ThreadsFailover => 0,
             Self::RedisEmptied | Self::OneCut | Self::ThreadsCut => 1_500,
@@ -227,7 +227,11 @@ impl Fault {
             }
             Self::NodeKilled | Self::ThreadsOrphaned => drop(stage.start_node_again(NODE).await?),
             Self::NodeFrozen => stage.thaw_node(NODE)?,
-            Self::SentinelPartition => stage.redis.demoted().await?,
+            Self::SentinelPartition => {
+                // There are two masters from here on, and the nodes know one.
+                stage.together().await?;
+                stage.redis.comes_back().await?;
+            }
         }
         Ok(())
     }

@@ -27,6 +27,8 @@ pub(super) struct Heard {
     /// The run that goes on.
     open: Option<String>,
     end: End,
+    /// Answers that went with the server which alone had them.
+    lost: usize,
     broken: Vec<String>,
 }
 
@@ -34,7 +36,7 @@ impl Heard {
     /// Nothing yet.
     pub(super) fn new(thread: String, end: End) -> Self {
         let seen = Transcript::default();
-        Self { thread, log: None, seen, asked: 0, answered: Vec::new(), open: None, end, broken: Vec::new() }
+        Self { thread, log: None, seen, asked: 0, answered: Vec::new(), open: None, end, lost: 0, broken: Vec::new() }
     }
 
     pub(super) fn thread(&self) -> &str {
@@ -122,12 +124,14 @@ impl Heard {
     /// Forgets the answers behind the last one that is there, and that one where a part of it is.
     fn lose_end(&mut self, messages: &[Message]) {
         self.end = End::IsKept;
+        let before = self.answered.len();
         let there = self.answered.iter().rposition(|number| Self::has(messages, *number));
         self.answered.truncate(there.map_or(0, |last| last + 1));
         self.answered.pop_if(|last| {
             let mut behind = messages.iter().skip_while(|message| message.id != id(*last)).skip(1);
             behind.next().is_none_or(|answer| answer.content.as_deref() != Some(&Self::answer(*last)))
         });
+        self.lost = before - self.answered.len();
     }
 
     /// The first answer that came to its end and is not among these messages, once and in its place.
@@ -170,6 +174,11 @@ impl Heard {
             .map(told)
             .chain(self.broken.clone())
             .collect()
+    }
+
+    /// Answers that it had, and that were lost as they may be ([`End::MayBeLost`]).
+    pub(super) fn lost(&self) -> usize {
+        self.lost
     }
 
     /// Behind what its events begin.
@@ -262,6 +271,7 @@ mod tests {
             heard.on_opened(&opened(epoch, messages));
             heard
         };
+        assert_eq!(two(&[], "e2").lost(), 2);
         let whole = ("m1", &*first);
         for left in [&[][..], &[("u-r1", "q"), whole], &[("u-r1", "q"), whole, ("u-r2", "q"), ("m2", part)]] {
             let mut heard = two(left, "e2");

@@ -73,6 +73,7 @@ async fn act(fault: Fault, stage: &mut Stage, cast: Cast, row: &mut Row) -> anyh
     stage.agreed().await.context("when everybody has left")?;
     if let Some(chats) = chats {
         row.lost(lacking(&chats).await?);
+        row.forgave(chats.iter().map(|(_, heard)| heard.lost()).sum());
     }
     Ok(())
 }

@@ -243,7 +243,6 @@ impl Stage {
                 bail!("node {node} is not ready: {text}");
             }
         }
-        self.redis.is_left_alone().await?;
         let told = self.redis.ask(&["HGET", &self.redis.key("{cluster}"), "generation"]).await?;
         let generation = told.into_iter().next().unwrap_or_default();
         let table = self.redis.ask(&["HGETALL", &self.redis.key("{cluster}:nodes")]).await?;

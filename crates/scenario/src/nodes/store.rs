@@ -28,8 +28,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What is written to a former master, to see it go.
 const MARK: &str = "written-to-the-former-master";
 
-/// What a connection of a sentinel is called.
+/// In the list of connections: that of a sentinel, and that which asks for the list.
 const OF_A_SENTINEL: &str = " name=sentinel-";
+const OURS: &str = " cmd=client|list ";
 
 /// How the nodes find the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,13 +163,16 @@ impl Store {
         Ok(())
     }
 
-    /// Has the first go on, which still takes itself for the master, and waits until it follows its heir.
+    /// Has the first go on, which still takes itself for the master, until sentinels have it follow its heir.
     ///
     /// # Errors
-    /// When it keeps what was written to it, or does not follow within a minute.
-    pub(super) async fn demoted(&self) -> anyhow::Result<()> {
+    /// When nodes stay with it, or it keeps what was written to it, or does not follow within a minute.
+    pub(super) async fn comes_back(&self) -> anyhow::Result<()> {
         self.first.thaw()?;
-        self.first.ask(&["SET", MARK, "by us"]).await.context("the former master is expected to take writes still")?;
+        self.first.ask(&["SET", MARK, "by us"]).await.context("the former master takes writes until it is told")?;
+        until("the former master is left alone", async || self.is_left_alone().await).await?;
+        // Whoever stays is turned out when it becomes a replica: by sentinels, about eight seconds later.
+        role(&self.first, &["master"]).await.context("nodes stayed with the former master while it was one")?;
         let place = self.heir()?.server.address();
         let (host, port) = (place.ip().to_string(), place.port().to_string());
         let follows = ["slave", &host, &port, "connected"];
@@ -178,23 +182,12 @@ impl Store {
         Ok(())
     }
 
-    /// Whether nobody but sentinels, its heir and us is connected to a former master that goes on.
-    ///
-    /// # Errors
-    /// Who is, where somebody is.
-    pub(super) async fn is_left_alone(&self) -> anyhow::Result<()> {
-        if !self.heir.as_ref().is_some_and(|heir| heir.serves) {
-            return Ok(());
-        }
-        let Ok(told) = self.first.ask(&["CLIENT", "LIST"]).await else {
-            // It was killed.
-            return Ok(());
-        };
-        let is_known = |line: &&str| {
-            line.contains(OF_A_SENTINEL) || line.contains(" flags=M ") || line.contains(" cmd=client|list ")
-        };
+    /// Whether nobody but sentinels and us is connected to the first.
+    async fn is_left_alone(&self) -> anyhow::Result<()> {
+        let told = self.first.ask(&["CLIENT", "LIST"]).await?;
+        let is_known = |line: &&str| line.contains(OF_A_SENTINEL) || line.contains(OURS);
         match told.iter().flat_map(|text| text.lines()).find(|line| !is_known(line)) {
-            Some(line) => bail!("somebody is connected to the former master, which is a replica: {line}"),
+            Some(line) => bail!("somebody else is connected to it: {line}"),
             None => Ok(()),
         }
     }

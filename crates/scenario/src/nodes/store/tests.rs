@@ -2,7 +2,7 @@ use super::*;
 use crate::nodes::redis::Line;
 
 #[tokio::test]
-async fn who_is_connected_to_a_former_master_that_goes_on_is_found() {
+async fn who_stays_with_a_former_master_that_goes_on_is_found() {
     let mut store = Store::start(Kind::Watched).await.unwrap();
     let former = store.address();
     store.freeze().unwrap();
@@ -12,7 +12,7 @@ async fn who_is_connected_to_a_former_master_that_goes_on_is_found() {
     let mut line = Line::open(former).await.unwrap();
     assert_eq!(line.ask(&["PING"]).await.unwrap(), ["PONG"]);
     let found = store.is_left_alone().await.unwrap_err().to_string();
-    assert!(found.contains("connected to the former master"), "{found}");
+    assert!(found.contains("somebody else is connected"), "{found}");
     drop(line);
     until("it is gone", async || store.is_left_alone().await).await.unwrap();
 }
