@@ -167,10 +167,12 @@ impl Heard {
             None if !other_log => Some("cannot be read again from where it began".to_owned()),
             Some(_) | None => None,
         };
+        let untold = (self.end == End::MayBeLost).then(|| "was never told that another server has it".to_owned());
         let told = |what: String| format!("thread {} {what}", self.thread);
         self.missing(&anew.messages, anew.more)
             .into_iter()
             .chain(differs)
+            .chain(untold)
             .map(told)
             .chain(self.broken.clone())
             .collect()
@@ -265,6 +267,7 @@ mod tests {
     #[test]
     fn another_server_may_lack_the_end_of_what_was_answered_once_and_nothing_before_it() {
         let (first, part) = (Heard::answer(1), "You said");
+        let whole = ("m1", &*first);
         let two = |messages: &[(&str, &str)], epoch: &str| {
             let mut heard = Heard { end: End::MayBeLost, ..heard() };
             heard.answered.push(2);
@@ -272,7 +275,8 @@ mod tests {
             heard
         };
         assert_eq!(two(&[], "e2").lost(), 2);
-        let whole = ("m1", &*first);
+        let never = Heard { end: End::MayBeLost, ..heard() };
+        assert!(never.compare(&opened("e2", &[("u-r1", "q"), whole]), None)[0].contains("was never told"));
         for left in [&[][..], &[("u-r1", "q"), whole], &[("u-r1", "q"), whole, ("u-r2", "q"), ("m2", part)]] {
             let mut heard = two(left, "e2");
             assert_eq!(heard.broken, [""; 0], "{left:?}");
