@@ -86,6 +86,8 @@ pub(super) struct Stage {
     standing: watch::Sender<[Standing; NODES]>,
     pub(super) diary: Arc<Diary>,
     people: Vec<Person>,
+    /// How often nodes that were started again had gone by their own counts.
+    times_alone: u32,
     /// Of what the doors of each node remember.
     _folders: Vec<Folder>,
 }
@@ -119,8 +121,18 @@ impl Stage {
         let scene = scenes.into_iter().next().context("there is a node")?;
         let (standing, _) = watch::channel([Standing::Up; NODES]);
         let diary = Arc::new(Diary::begin());
-        let stage =
-            Self { redis, proxies, gateways, places, scene, standing, diary, people: Vec::new(), _folders: folders };
+        let stage = Self {
+            redis,
+            proxies,
+            gateways,
+            places,
+            scene,
+            standing,
+            diary,
+            people: Vec::new(),
+            times_alone: 0,
+            _folders: folders,
+        };
         stage.agreed().await.context("the nodes did not find each other")?;
         Ok(stage)
     }
@@ -191,10 +203,16 @@ impl Stage {
     /// When it does not end, or does not start.
     pub(super) async fn start_node_again(&mut self, node: usize) -> anyhow::Result<bool> {
         let gateway = self.gateways[node].take().context("the node was started")?;
+        self.times_alone += gateway.times_alone();
         let (again, status) = gateway.start_again().await?;
         self.gateways[node] = Some(again);
         self.stand(node, Standing::Up);
         Ok(status.success())
+    }
+
+    /// How often nodes said so far that they go by their own counts.
+    pub(super) fn times_alone(&self) -> u32 {
+        self.times_alone + self.gateways.iter().flatten().map(Gateway::times_alone).sum::<u32>()
     }
 
     fn stand(&self, node: usize, standing: Standing) {
