@@ -55,7 +55,10 @@ pub(super) async fn play(fault: Fault, name: &str, program: &Path, histories: Op
     let mut calm = Calm::default();
     let played = act(fault, &mut stage, cast, &mut row, &mut calm).await;
     if calm.alone > 0 {
-        row.noted(format!("the machine was so busy that Redis was unknown to nodes {} times more", calm.alone));
+        row.noted(format!(
+            "the machine was too busy for nodes to hear of Redis in time, outside the fault, so often: {}",
+            calm.alone
+        ));
     }
     let entries = busy_since(stage.diary.entries(), &calm.broken);
     if let Some(directory) = histories {

@@ -98,7 +98,7 @@ impl Stage {
     /// # Errors
     /// When something does not start, or they do not find each other; with what is missing.
     pub(super) async fn start(program: &Path, kind: Kind, journal: Journal, lease: &str) -> anyhow::Result<Self> {
-        let redis = Store::start(kind).await.context("Redis did not come to be")?;
+        let redis = Store::start(kind).await.context("the Redis of this fault")?;
         let secret = fresh_secret();
         let (mut proxies, mut gateways, mut folders) = (Vec::new(), Vec::new(), Vec::new());
         for node in 0..NODES {
