@@ -20,7 +20,7 @@ enum Command {
     Sim(sim::Args),
     /// Runs plans against a running gateway, over real sockets.
     Live(live::Args),
-    /// Plays real faults on three gateways and a redis-server, and checks what became of everybody's sessions.
+    /// Plays real faults on three gateways and their Redis, and checks what became of everybody's sessions.
     Nodes(nodes::Args),
     /// Starts three nodes that count together, for people to look at, and keeps them until Ctrl-C.
     Stand(nodes::stand::Args),

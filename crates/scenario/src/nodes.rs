@@ -1,9 +1,9 @@
 //! Several real gateways with a real Redis between them, and what can happen to both: who is let in, who goes, what heals.
 //!
 //! ```text
-//! command --Fault--> play: Stage (3 gateways, proxies, redis-server) <--tabs-- Cast (Crowd, Chats)
-//!                       |                                              |     '--> Heard --> reader ---.
-//!                       |--begin, wait, end, until all agree           '--> Diary --> history: judge --+--> Row --> table
+//! command --Fault--> play: Stage (3 gateways, proxies, Redis) <--tabs-- Cast (Crowd, Chats)
+//!                       |                                       |     '--> Heard --> reader ---.
+//!                       |--begin, wait, end, until all agree    '--> Diary --> history: judge --+--> Row --> table
 //! ```
 //!
 //! A fault is healed when the nodes, Redis and the clients say the same about who holds what; nobody waits for a while and
@@ -35,6 +35,7 @@ mod redis;
 pub mod report;
 mod stage;
 pub mod stand;
+mod store;
 mod tab;
 
 use fault::Fault;
@@ -49,7 +50,7 @@ pub struct Args {
     /// Which faults; without it all, and afterwards what it costs to count together is measured.
     #[arg(long, value_name = "WORD", value_delimiter = ',')]
     fault: Vec<Fault>,
-    /// Faults at a time, each on three gateways and a redis-server of its own.
+    /// Faults at a time, each on three gateways and a Redis of its own.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
     at_once: u8,
     /// The `lychgate` binary to start; by default the one beside this program, which is built where it is missing.

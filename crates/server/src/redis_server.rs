@@ -9,12 +9,13 @@
 //! [`watched`] has a master with a replica and three sentinels, [`sharded`] a Redis Cluster.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
+use socket2::{Domain, Socket, Type};
 
 // Named, because the tests of the gateway take this file from elsewhere.
 #[path = "redis_server/sharded.rs"]
@@ -25,14 +26,14 @@ pub(crate) mod watched;
 /// Nothing here takes longer; nothing waits it out.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A port that was free may be taken before the server has it.
+/// Somebody may name a port that is ours.
 const ATTEMPTS: u32 = 10;
 
 /// A server that goes with the test.
 #[derive(Debug)]
 pub(crate) struct Redis {
     child: Child,
-    port: u16,
+    port: Port,
     password: Option<String>,
     options: Vec<String>,
 }
@@ -58,8 +59,8 @@ impl Redis {
     pub(crate) fn with(options: &[&str]) -> Self {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         for _ in 0..ATTEMPTS {
-            let port = free_port();
-            if let Some(child) = spawn(port, &options) {
+            let port = Port::free();
+            if let Some(child) = spawn(port.number, &options) {
                 return Self { child, port, password: None, options };
             }
         }
@@ -74,19 +75,19 @@ impl Redis {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.port.number
     }
 
     /// With the password, where there is one.
     pub(crate) fn url(&self) -> String {
         let password = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        format!("redis://{password}127.0.0.1:{}", self.port)
+        format!("redis://{password}127.0.0.1:{}", self.port())
     }
 
     /// Sends one command on a connection of its own and returns the answer as text: nil is empty, the parts of an array
     /// stand in a line each, an error begins with `-`.
     pub(crate) fn command(&self, words: &[&str]) -> String {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let stream = TcpStream::connect(("127.0.0.1", self.port())).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut reader = BufReader::new(&stream);
         if let Some(password) = &self.password {
@@ -126,11 +127,11 @@ impl Redis {
     pub(crate) fn restart(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(child) = spawn(self.port, &self.options) {
+            if let Some(child) = spawn(self.port(), &self.options) {
                 self.child = child;
                 return;
             }
-            assert!(Instant::now() < deadline, "redis-server did not get its port {} again", self.port);
+            assert!(Instant::now() < deadline, "redis-server did not get its port {} again", self.port());
         }
     }
 
@@ -146,8 +147,23 @@ impl Drop for Redis {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port of this machine that nobody else is given as long as this lives, also while no server listens at it: whoever talks to
+/// a server that was killed must not reach the server of another test.
+#[derive(Debug)]
+struct Port {
+    number: u16,
+    _held: Socket,
+}
+
+impl Port {
+    fn free() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // The server sets it too, and so may listen where this is bound.
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        let number = socket.local_addr().unwrap().as_socket().unwrap().port();
+        Self { number, _held: socket }
+    }
 }
 
 /// Waits until it is so.
@@ -268,4 +284,13 @@ fn a_server_that_stands_still_answers_when_it_goes_on() {
         redis.thaw();
         assert_eq!(asked.join().unwrap(), "PONG");
     });
+}
+
+#[test]
+fn the_port_of_a_server_that_was_killed_is_given_to_nobody_else() {
+    let mut redis = Redis::start();
+    redis.kill();
+    let other = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let refused = other.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, redis.port())).into()).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse);
 }

@@ -156,6 +156,12 @@ impl Gateway {
         lock(&self.log).counts_together
     }
 
+    /// How often it said that it cannot count with the other nodes.
+    #[must_use]
+    pub fn times_alone(&self) -> u32 {
+        lock(&self.log).times_alone
+    }
+
     /// Whether the process is gone.
     ///
     /// # Errors

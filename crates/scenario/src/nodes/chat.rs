@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::heard::Heard;
+use super::heard::{End, Heard};
 use super::history::Step;
 use super::stage::{NODES, Person, Stage};
 use super::tab::{Phase, Seat, Tab, at, end_of, end_of_socket};
@@ -44,6 +44,17 @@ pub(super) enum Threads {
     AreAway,
     /// They may not.
     AreThere,
+    /// They may, and once each thread may lose the end of what was answered.
+    LoseTheirEnd,
+}
+
+impl Threads {
+    fn end(self) -> End {
+        match self {
+            Self::AreAway | Self::AreThere => End::IsKept,
+            Self::LoseTheirEnd => End::MayBeLost,
+        }
+    }
 }
 
 /// How far a chat is.
@@ -84,7 +95,7 @@ impl Chats {
                     tab: Tab::new(stage, &person, phases, home as u64),
                     home,
                     threads,
-                    heard: Heard::new(format!("chat{home}")),
+                    heard: Heard::new(format!("chat{home}"), threads.end()),
                     run: None,
                     moves: false,
                     progress: Arc::clone(&progress),
@@ -178,7 +189,7 @@ impl Chat {
         let resume = resume.as_ref().map(|(after, epoch)| (*after, epoch.as_str()));
         let open = Open { thread: Some(&thread), resume, ..Open::default() };
         let session = self.tab.session();
-        let seat = self.tab.enter(node, open, session, self.threads == Threads::AreAway).await?;
+        let seat = self.tab.enter(node, open, session, self.threads != Threads::AreThere).await?;
         self.on_opened(&seat.opened);
         self.moves = false;
         Some(seat)

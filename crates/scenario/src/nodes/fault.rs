@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use tokio::time::sleep;
 
 use super::cast::Who;
 use super::chat::Threads;
 use super::proxy::Line;
 use super::redis::Keeps;
 use super::stage::{NODES, Stage};
+use super::store::Kind;
 
-/// A fault. Those that make Redis itself fail over (Sentinel, Redis Cluster) belong here too.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Fault {
     /// redis-server stands still for longer than a node lease (SIGSTOP, SIGCONT).
@@ -49,10 +51,21 @@ pub enum Fault {
     ThreadsOrphaned,
     /// Each node in turn is told to stop, ends and is started again, while it writes answers to threads in Redis.
     RollingRestart,
+    /// The master is killed, and three sentinels make its replica the master.
+    SentinelFailover,
+    /// The master stands still until its replica is the master, goes on as one that sentinels do not name, and follows its heir.
+    SentinelPartition,
+    /// The server of a Redis Cluster that has our keys is killed, and its replica takes over.
+    ClusterFailover,
+    /// As sentinel-failover, while answers are written to threads in Redis, the last of which the replica has not heard of.
+    ThreadsFailover,
 }
 
 /// The node that faults of one node are about.
 const NODE: usize = 1;
+
+/// So much of what was acknowledged is not with the replica when the master is killed: the end of an answer, or a whole one.
+const UNHEARD: Duration = Duration::from_millis(500);
 
 impl Fault {
     /// Who plays meanwhile.
@@ -70,10 +83,40 @@ impl Fault {
             | Self::AllCut
             | Self::NodeLost
             | Self::NodeKilled
-            | Self::NodeFrozen => Who::Crowd,
+            | Self::NodeFrozen
+            | Self::SentinelFailover
+            | Self::SentinelPartition
+            | Self::ClusterFailover => Who::Crowd,
             Self::ThreadsFrozen | Self::ThreadsRestarted | Self::ThreadsCut => Who::Chats(Threads::AreAway),
+            Self::ThreadsFailover => Who::Chats(Threads::LoseTheirEnd),
             Self::ThreadsOrphaned => Who::Chats(Threads::AreThere),
             Self::RollingRestart => Who::Everybody,
+        }
+    }
+
+    /// Which Redis it happens to.
+    pub(super) fn redis(self) -> Kind {
+        match self {
+            Self::RedisFrozen
+            | Self::RedisPaused
+            | Self::RedisSlow
+            | Self::RedisFlushed
+            | Self::RedisEmptied
+            | Self::RedisRestarted
+            | Self::OneSilent
+            | Self::OneCut
+            | Self::AllSilent
+            | Self::AllCut
+            | Self::NodeLost
+            | Self::NodeKilled
+            | Self::NodeFrozen
+            | Self::ThreadsFrozen
+            | Self::ThreadsRestarted
+            | Self::ThreadsCut
+            | Self::ThreadsOrphaned
+            | Self::RollingRestart => Kind::Alone,
+            Self::SentinelFailover | Self::SentinelPartition | Self::ThreadsFailover => Kind::Watched,
+            Self::ClusterFailover => Kind::Sharded,
         }
     }
 
@@ -95,7 +138,11 @@ impl Fault {
             | Self::NodeLost
             | Self::ThreadsFrozen
             | Self::ThreadsRestarted
-            | Self::ThreadsCut => true,
+            | Self::ThreadsCut
+            | Self::SentinelFailover
+            | Self::SentinelPartition
+            | Self::ClusterFailover
+            | Self::ThreadsFailover => true,
         }
     }
 
@@ -103,7 +150,12 @@ impl Fault {
     pub(super) fn lasts(self) -> Duration {
         Duration::from_millis(match self {
             Self::RedisPaused | Self::OneSilent => 1_000,
-            Self::RedisFlushed | Self::RollingRestart => 0,
+            Self::RedisFlushed
+            | Self::RollingRestart
+            | Self::SentinelFailover
+            | Self::SentinelPartition
+            | Self::ClusterFailover
+            | Self::ThreadsFailover => 0,
             Self::RedisEmptied | Self::OneCut | Self::ThreadsCut => 1_500,
             Self::RedisSlow | Self::AllCut => 3_000,
             Self::RedisFrozen
@@ -125,8 +177,8 @@ impl Fault {
             Self::RedisSlow => stage.set_all_lines(Line::Slow(Duration::from_millis(100))),
             Self::RedisFlushed => drop(stage.redis.ask(&["FLUSHALL"]).await?),
             Self::RedisEmptied | Self::RedisRestarted | Self::ThreadsRestarted => stage.redis.kill().await?,
-            Self::OneSilent | Self::NodeLost => stage.set_line(NODE, Line::Silent),
-            Self::OneCut | Self::ThreadsCut => stage.set_line(NODE, Line::Cut),
+            Self::OneSilent | Self::NodeLost => stage.set_line(NODE, Line::Silent)?,
+            Self::OneCut | Self::ThreadsCut => stage.set_line(NODE, Line::Cut)?,
             Self::AllSilent => stage.set_all_lines(Line::Silent),
             Self::AllCut => stage.set_all_lines(Line::Cut),
             Self::NodeKilled | Self::ThreadsOrphaned => stage.kill_node(NODE).await?,
@@ -138,6 +190,16 @@ impl Fault {
                     stage.together().await?;
                 }
             }
+            Self::SentinelFailover | Self::ClusterFailover => stage.redis.fail_over().await?,
+            Self::SentinelPartition => {
+                stage.redis.freeze()?;
+                stage.redis.promoted().await?;
+            }
+            Self::ThreadsFailover => {
+                stage.redis.cut_off_heir().await?;
+                sleep(UNHEARD).await;
+                stage.redis.fail_over().await?;
+            }
         }
         Ok(())
     }
@@ -146,7 +208,12 @@ impl Fault {
         match self {
             Self::RedisFrozen | Self::ThreadsFrozen => stage.redis.thaw()?,
             // It ends by itself.
-            Self::RedisPaused | Self::RedisFlushed | Self::RollingRestart => {}
+            Self::RedisPaused
+            | Self::RedisFlushed
+            | Self::RollingRestart
+            | Self::SentinelFailover
+            | Self::ClusterFailover
+            | Self::ThreadsFailover => {}
             Self::RedisEmptied => stage.redis.start_again(Keeps::Nothing).await?,
             Self::RedisRestarted | Self::ThreadsRestarted => stage.redis.start_again(Keeps::Everything).await?,
             Self::RedisSlow
@@ -160,6 +227,11 @@ impl Fault {
             }
             Self::NodeKilled | Self::ThreadsOrphaned => drop(stage.start_node_again(NODE).await?),
             Self::NodeFrozen => stage.thaw_node(NODE)?,
+            Self::SentinelPartition => {
+                // There are two masters from here on, and the nodes know one.
+                stage.together().await?;
+                stage.redis.comes_back().await?;
+            }
         }
         Ok(())
     }

@@ -3,6 +3,15 @@
 use crate::client::frame::{Event, Message, Opened};
 use crate::client::transcript::{Transcript, ends_run};
 
+/// Whether what was answered last is there for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is.
+    IsKept,
+    /// Another server may take over which has not heard of it: once, and nothing in the middle is missing then.
+    MayBeLost,
+}
+
 /// A thread as one reader knows it.
 #[derive(Debug, Clone)]
 pub(super) struct Heard {
@@ -17,14 +26,17 @@ pub(super) struct Heard {
     answered: Vec<usize>,
     /// The run that goes on.
     open: Option<String>,
+    end: End,
+    /// Answers that went with the server which alone had them.
+    lost: usize,
     broken: Vec<String>,
 }
 
 impl Heard {
     /// Nothing yet.
-    pub(super) fn new(thread: String) -> Self {
+    pub(super) fn new(thread: String, end: End) -> Self {
         let seen = Transcript::default();
-        Self { thread, log: None, seen, asked: 0, answered: Vec::new(), open: None, broken: Vec::new() }
+        Self { thread, log: None, seen, asked: 0, answered: Vec::new(), open: None, end, lost: 0, broken: Vec::new() }
     }
 
     pub(super) fn thread(&self) -> &str {
@@ -65,12 +77,14 @@ impl Heard {
     /// The thread is open: behind what it has, or anew.
     pub(super) fn on_opened(&mut self, opened: &Opened) {
         if let Some((epoch, _)) = &self.log {
-            match (opened.reset, *epoch == opened.epoch) {
-                (false, true) if opened.after == self.seen.at() => return,
+            let is_other_log = *epoch != opened.epoch;
+            match (opened.reset, is_other_log) {
+                (false, false) if opened.after == self.seen.at() => return,
                 (false, _) => {
                     self.broke(format!("resumed behind {} as {}, not as it asked", opened.after, opened.epoch))
                 }
                 // Who is more than a run behind starts over from the messages, as in a log that was lost.
+                (true, true) if self.end == End::MayBeLost => self.lose_end(&opened.messages),
                 (true, _) => {}
             }
         }
@@ -107,6 +121,19 @@ impl Heard {
         Some(run)
     }
 
+    /// Forgets the answers behind the last one that is there, and that one where a part of it is.
+    fn lose_end(&mut self, messages: &[Message]) {
+        self.end = End::IsKept;
+        let before = self.answered.len();
+        let there = self.answered.iter().rposition(|number| Self::has(messages, *number));
+        self.answered.truncate(there.map_or(0, |last| last + 1));
+        self.answered.pop_if(|last| {
+            let mut behind = messages.iter().skip_while(|message| message.id != id(*last)).skip(1);
+            behind.next().is_none_or(|answer| answer.content.as_deref() != Some(&Self::answer(*last)))
+        });
+        self.lost = before - self.answered.len();
+    }
+
     /// The first answer that came to its end and is not among these messages, once and in its place.
     fn missing(&self, messages: &[Message], more: bool) -> Option<String> {
         let mut rest = messages;
@@ -140,13 +167,20 @@ impl Heard {
             None if !other_log => Some("cannot be read again from where it began".to_owned()),
             Some(_) | None => None,
         };
+        let untold = (self.end == End::MayBeLost).then(|| "was never told that another server has it".to_owned());
         let told = |what: String| format!("thread {} {what}", self.thread);
         self.missing(&anew.messages, anew.more)
             .into_iter()
             .chain(differs)
+            .chain(untold)
             .map(told)
             .chain(self.broken.clone())
             .collect()
+    }
+
+    /// Answers that it had, and that were lost as they may be ([`End::MayBeLost`]).
+    pub(super) fn lost(&self) -> usize {
+        self.lost
     }
 
     /// Behind what its events begin.
@@ -189,7 +223,7 @@ mod tests {
 
     /// A thread in whose log one run was answered.
     fn heard() -> Heard {
-        let mut heard = Heard::new("t".to_owned());
+        let mut heard = Heard::new("t".to_owned(), End::IsKept);
         heard.on_opened(&opened("e1", &[]));
         assert_eq!(heard.next_run(), 1);
         assert_eq!(heard.on_event(&event(1, r#"{"type":"RUN_STARTED","runId":"r1"}"#)), None);
@@ -228,5 +262,32 @@ mod tests {
         assert!(heard.broken[1].contains("resumed behind 9"), "{:?}", heard.broken);
         heard.on_opened(&opened("e1", &[]));
         assert!(heard.broken[2].contains("r1 is not among"), "{:?}", heard.broken);
+    }
+
+    #[test]
+    fn another_server_may_lack_the_end_of_what_was_answered_once_and_nothing_before_it() {
+        let (first, part) = (Heard::answer(1), "You said");
+        let whole = ("m1", &*first);
+        let two = |messages: &[(&str, &str)], epoch: &str| {
+            let mut heard = Heard { end: End::MayBeLost, ..heard() };
+            heard.answered.push(2);
+            heard.on_opened(&opened(epoch, messages));
+            heard
+        };
+        assert_eq!(two(&[], "e2").lost(), 2);
+        let never = Heard { end: End::MayBeLost, ..heard() };
+        assert!(never.compare(&opened("e2", &[("u-r1", "q"), whole]), None)[0].contains("was never told"));
+        for left in [&[][..], &[("u-r1", "q"), whole], &[("u-r1", "q"), whole, ("u-r2", "q"), ("m2", part)]] {
+            let mut heard = two(left, "e2");
+            assert_eq!(heard.broken, [""; 0], "{left:?}");
+            heard.answered.push(3);
+            heard.on_opened(&opened("e3", left));
+            assert!(heard.broken[0].contains("r3 is not among"), "{:?}", heard.broken);
+        }
+        let in_the_middle = [("u-r2", "q"), ("m2", &*Heard::answer(2))];
+        assert!(two(&in_the_middle, "e2").broken[0].contains("r1 is not among"));
+        let a_part_before = [("u-r1", "q"), ("m1", part), ("u-r2", "q"), ("m2", part)];
+        assert!(two(&a_part_before, "e2").broken[0].contains("now reads"));
+        assert!(two(&[], "e1").broken[0].contains("r1 is not among"), "it is the same log");
     }
 }

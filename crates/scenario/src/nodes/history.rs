@@ -52,6 +52,8 @@ pub enum What {
     Begun,
     /// A fault begins: from here on Redis may be unknown to somebody.
     Faulty,
+    /// From here on Redis may be unknown to somebody as well, because the machine is too busy to answer in time.
+    Busy,
     /// The nodes, Redis and the clients agree again about who holds what.
     Healed,
     /// Nobody comes any more. From here on whoever makes room may leave before he hears of it: nobody is counted.
@@ -138,7 +140,7 @@ const SHOWN: usize = 36;
 pub fn around(entries: &[Entry], breach: &Breach) -> String {
     let is_about = |entry: &&Entry| match &entry.what {
         What::Session { user, .. } => *user == breach.user,
-        What::Died { .. } | What::Begun | What::Faulty | What::Healed | What::Over => true,
+        What::Died { .. } | What::Begun | What::Faulty | What::Busy | What::Healed | What::Over => true,
     };
     let own: Vec<&Entry> = entries.iter().filter(is_about).collect();
     let moment = own.partition_point(|entry| entry.at <= breach.at);
@@ -157,11 +159,21 @@ pub fn text(entries: &[Entry]) -> String {
     let line = |entry: &Entry| {
         let whose = match &entry.what {
             What::Session { user, .. } => format!("user {user}  "),
-            What::Died { .. } | What::Begun | What::Faulty | What::Healed | What::Over => String::new(),
+            What::Died { .. } | What::Begun | What::Faulty | What::Busy | What::Healed | What::Over => String::new(),
         };
         format!("{:9.3} s  {whose}{}\n", entry.at.as_secs_f64(), told(&entry.what))
     };
     entries.iter().map(line).collect()
+}
+
+/// The same history, with [`What::Busy`] right behind these times. Only afterwards is it known that it was so.
+#[must_use]
+pub fn busy_since(mut entries: Vec<Entry>, times: &[Duration]) -> Vec<Entry> {
+    for at in times.iter().copied() {
+        let behind = entries.partition_point(|entry| entry.at <= at);
+        entries.insert(behind, Entry { at, what: What::Busy });
+    }
+    entries
 }
 
 fn told(what: &What) -> String {
@@ -182,6 +194,7 @@ fn told(what: &What) -> String {
         What::Died { node } => format!("-- node {node} is killed"),
         What::Begun => "-- the fault begins, Redis can be asked".to_owned(),
         What::Faulty => "-- the fault begins".to_owned(),
+        What::Busy => "-- a busy machine hides Redis from here on".to_owned(),
         What::Healed => "-- healed".to_owned(),
         What::Over => "-- nobody comes any more".to_owned(),
     }
@@ -217,8 +230,8 @@ impl Diary {
         pages.next
     }
 
-    /// Writes down what happens now.
-    pub fn note(&self, what: What) {
+    /// Writes down what happens now, and says when that is.
+    pub fn note(&self, what: What) -> Duration {
         let mut pages = self.pages();
         match &what {
             What::Session { user, session, node, step } => {
@@ -234,12 +247,13 @@ impl Diary {
                 }
             }
             What::Died { node } => pages.held.values_mut().for_each(|held| held.retain(|_, its| its != node)),
-            What::Begun | What::Over => {}
+            What::Begun | What::Busy | What::Over => {}
             What::Faulty => pages.is_apart = true,
             What::Healed => pages.is_apart = false,
         }
         let at = self.begun.elapsed();
         pages.entries.push(Entry { at, what });
+        at
     }
 
     /// How many sessions a user holds, as his clients know.

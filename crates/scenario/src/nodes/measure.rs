@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::proxy::{self, Proxy};
 use super::redis::{Line, Redis};
 use super::stage::{Journal, LIMIT, NODES, Stage};
+use super::store::Kind;
 use crate::client::Open;
 use crate::live::attend::Attended;
 use crate::live::gateway::Gateway;
@@ -29,7 +30,7 @@ const SAMPLES: usize = 200;
 /// # Errors
 /// When a node does not start, or does not do what is measured.
 pub(super) async fn killed(program: &Path) -> anyhow::Result<String> {
-    let mut stage = Stage::start(program, Journal::Memory, LEASE).await?;
+    let mut stage = Stage::start(program, Kind::Alone, Journal::Memory, LEASE).await?;
     let (there, here) = (NODES - 1, 0);
     let person = stage.person("killed")?;
     let mut held = Vec::new();
@@ -45,7 +46,7 @@ pub(super) async fn killed(program: &Path) -> anyhow::Result<String> {
     newcomer.open(Open { thread: Some("new"), ..Open::default() }).await?;
     let needed = killed.elapsed();
     loop {
-        let left = stage.redis.ask(&["HLEN", "lychgate:{cluster}:nodes"]).await?;
+        let left = stage.redis.ask(&["HLEN", &stage.redis.key("{cluster}:nodes")]).await?;
         if left == [(NODES - 1).to_string()] {
             break;
         }

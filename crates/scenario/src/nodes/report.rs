@@ -27,6 +27,7 @@ pub struct Row {
     lasted: Option<Duration>,
     verdict: Verdict,
     lost: Option<u64>,
+    notes: Vec<String>,
     healed: Option<Duration>,
     broken: Vec<String>,
 }
@@ -34,7 +35,7 @@ pub struct Row {
 impl Row {
     pub(super) fn new(fault: &str) -> Self {
         let (fault, verdict) = (fault.to_owned(), Verdict::default());
-        Self { fault, lasted: None, verdict, lost: None, healed: None, broken: Vec::new() }
+        Self { fault, lasted: None, verdict, lost: None, notes: Vec::new(), healed: None, broken: Vec::new() }
     }
 
     pub(super) fn lasted(&mut self, time: Duration) {
@@ -53,6 +54,11 @@ impl Row {
     pub(super) fn lost(&mut self, what: Vec<String>) {
         self.lost = Some(what.len() as u64);
         self.broken.extend(what);
+    }
+
+    /// What happened that may happen, and is to be known.
+    pub(super) fn noted(&mut self, sentence: String) {
+        self.notes.push(sentence);
     }
 
     pub(super) fn broke(&mut self, story: String) {
@@ -84,13 +90,14 @@ impl Row {
     }
 }
 
-/// The table of all faults; below it each broken promise with what happened around it.
+/// The table of all faults; below it what is to be known, and each broken promise with what happened around it.
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
     let mut table = plain_table(&HEADER);
     table.add_rows(rows.iter().map(Row::cells));
+    let notes = rows.iter().flat_map(|row| row.notes.iter().map(move |note| format!("\n{}: {note}", row.fault)));
     let stories = rows.iter().flat_map(|row| row.broken.iter().map(move |story| format!("\n{}: {story}", row.fault)));
-    std::iter::once(table.to_string()).chain(stories).collect::<Vec<_>>().join("\n")
+    std::iter::once(table.to_string()).chain(notes).chain(stories).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -103,6 +110,8 @@ mod tests {
         row.lasted(Duration::from_millis(4_040));
         let kept = table(&[row.clone()]);
         assert!(kept.contains("| redis-frozen") && kept.contains("4.0") && kept.contains(" kept |"), "{kept}");
+        row.noted("3 answers were lost".to_owned());
+        assert!(table(&[row.clone()]).ends_with("redis-frozen: 3 answers were lost"), "they may be, and it is told");
         row.lost(vec!["an answer is not there".to_owned()]);
         row.broke("user 3 was refused".to_owned());
         let broken = table(&[row]);

@@ -1,8 +1,8 @@
-//! Where a fault is played: three gateways, a redis-server, and a line from each to it that can fail by itself.
+//! Where a fault is played: three gateways, their Redis, and a line from each to it that can fail by itself.
 //!
 //! ```text
 //! clients --> node 0 --> proxy 0 --+
-//! clients --> node 1 --> proxy 1 --+--> redis-server
+//! clients --> node 1 --> proxy 1 --+--> Store: redis-server; with sentinels or in a Redis Cluster without proxies
 //! clients --> node 2 --> proxy 2 --'
 //! ```
 
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use super::history::{Diary, What};
 use super::proxy::{Line, Proxy};
-use super::redis::Redis;
+use super::store::{Kind, Store};
 use crate::client::endpoint::Endpoint;
 use crate::live::folder::Folder;
 use crate::live::gateway::{Gateway, fresh_secret};
@@ -77,7 +77,8 @@ impl Person {
 /// Everything that can fail.
 #[derive(Debug)]
 pub(super) struct Stage {
-    pub(super) redis: Redis,
+    pub(super) redis: Store,
+    /// None where somebody tells the nodes where Redis is.
     proxies: Vec<Proxy>,
     gateways: Vec<Option<Gateway>>,
     places: Arc<[Endpoint]>,
@@ -85,6 +86,8 @@ pub(super) struct Stage {
     standing: watch::Sender<[Standing; NODES]>,
     pub(super) diary: Arc<Diary>,
     people: Vec<Person>,
+    /// How often nodes that were started again had gone by their own counts.
+    times_alone: u32,
     /// Of what the doors of each node remember.
     _folders: Vec<Folder>,
 }
@@ -94,17 +97,23 @@ impl Stage {
     ///
     /// # Errors
     /// When something does not start, or they do not find each other; with what is missing.
-    pub(super) async fn start(program: &Path, journal: Journal, lease: &str) -> anyhow::Result<Self> {
-        let redis = Redis::start().await?;
+    pub(super) async fn start(program: &Path, kind: Kind, journal: Journal, lease: &str) -> anyhow::Result<Self> {
+        let redis = Store::start(kind).await.context("the Redis of this fault")?;
         let secret = fresh_secret();
         let (mut proxies, mut gateways, mut folders) = (Vec::new(), Vec::new(), Vec::new());
         for node in 0..NODES {
-            let proxy = Proxy::start(redis.address()).await?;
+            let url = match redis.url() {
+                Some(url) => url,
+                None => {
+                    let proxy = Proxy::start(redis.address()).await?;
+                    let url = format!("redis://{}", proxy.address());
+                    proxies.push(proxy);
+                    url
+                }
+            };
             let folder = Folder::new();
-            let url = format!("redis://{}", proxy.address());
             let settings = settings(node, &url, journal, lease, &folder);
             gateways.push(Some(Gateway::start_node(program, &secret, settings).await?));
-            proxies.push(proxy);
             folders.push(folder);
         }
         let scenes = gateways.iter().flatten().map(Gateway::scene).collect::<Vec<_>>();
@@ -112,8 +121,18 @@ impl Stage {
         let scene = scenes.into_iter().next().context("there is a node")?;
         let (standing, _) = watch::channel([Standing::Up; NODES]);
         let diary = Arc::new(Diary::begin());
-        let stage =
-            Self { redis, proxies, gateways, places, scene, standing, diary, people: Vec::new(), _folders: folders };
+        let stage = Self {
+            redis,
+            proxies,
+            gateways,
+            places,
+            scene,
+            standing,
+            diary,
+            people: Vec::new(),
+            times_alone: 0,
+            _folders: folders,
+        };
         stage.agreed().await.context("the nodes did not find each other")?;
         Ok(stage)
     }
@@ -133,8 +152,11 @@ impl Stage {
         self.standing.subscribe()
     }
 
-    pub(super) fn set_line(&self, node: usize, line: Line) {
-        self.proxies[node].set(line);
+    /// # Errors
+    /// When no proxy lies between the node and Redis.
+    pub(super) fn set_line(&self, node: usize, line: Line) -> anyhow::Result<()> {
+        self.proxies.get(node).context("nothing lies between the node and Redis")?.set(line);
+        Ok(())
     }
 
     pub(super) fn set_all_lines(&self, line: Line) {
@@ -181,10 +203,16 @@ impl Stage {
     /// When it does not end, or does not start.
     pub(super) async fn start_node_again(&mut self, node: usize) -> anyhow::Result<bool> {
         let gateway = self.gateways[node].take().context("the node was started")?;
+        self.times_alone += gateway.times_alone();
         let (again, status) = gateway.start_again().await?;
         self.gateways[node] = Some(again);
         self.stand(node, Standing::Up);
         Ok(status.success())
+    }
+
+    /// How often nodes said so far that they go by their own counts.
+    pub(super) fn times_alone(&self) -> u32 {
+        self.times_alone + self.gateways.iter().flatten().map(Gateway::times_alone).sum::<u32>()
     }
 
     fn stand(&self, node: usize, standing: Standing) {
@@ -233,9 +261,9 @@ impl Stage {
                 bail!("node {node} is not ready: {text}");
             }
         }
-        let told = self.redis.ask(&["HGET", "lychgate:{cluster}", "generation"]).await?;
+        let told = self.redis.ask(&["HGET", &self.redis.key("{cluster}"), "generation"]).await?;
         let generation = told.into_iter().next().unwrap_or_default();
-        let table = self.redis.ask(&["HGETALL", "lychgate:{cluster}:nodes"]).await?;
+        let table = self.redis.ask(&["HGETALL", &self.redis.key("{cluster}:nodes")]).await?;
         let entries = table.as_chunks::<2>().0;
         // A node says in its entry for which data set it has said everything that it holds.
         let is_settled = |entry: &str| entry.split(' ').next() == Some(generation.as_str());
@@ -249,7 +277,7 @@ impl Stage {
         let (generation, living) = self.count_together().await?;
         let mut all = 0;
         for person in &self.people {
-            let leases = self.redis.ask(&["HVALS", &format!("lychgate:u:{{{}}}:facts", person.name())]).await?;
+            let leases = self.redis.ask(&["HVALS", &self.redis.key(&format!("u:{{{}}}:facts", person.name()))]).await?;
             let counts = |lease: &&String| {
                 let mut words = lease.split(' ');
                 let (owner, its_generation) = (words.next().unwrap_or_default(), words.next());

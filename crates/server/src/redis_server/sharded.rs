@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Redis, free_port, until};
+use super::{Port, Redis, until};
 
 const MASTERS: usize = 3;
 const SLOTS: usize = 16_384;
@@ -14,14 +14,17 @@ pub(crate) struct Sharded {
     /// The masters at the start, then a replica of each in the same order.
     pub(crate) nodes: Vec<Redis>,
     place: PathBuf,
+    /// Where they talk to each other: 10,000 above the port, as Redis would have it, need not be a port.
+    _buses: Vec<Port>,
 }
 
 impl Sharded {
     /// All slots are served, every replica follows its master.
     pub(crate) fn start() -> Self {
-        let place = std::env::temp_dir().join(format!("lychgate-cluster-{}-{}", std::process::id(), free_port()));
+        let buses: Vec<Port> = (0..MASTERS * 2).map(|_| Port::free()).collect();
+        let place = std::env::temp_dir().join(format!("lychgate-cluster-{}-{}", std::process::id(), buses[0].number));
         fs::create_dir_all(&place).unwrap();
-        let nodes: Vec<Redis> = (0..MASTERS * 2).map(|number| node(&place, number)).collect();
+        let nodes: Vec<Redis> = buses.iter().map(|bus| node(&place, bus.number)).collect();
         let port = nodes[0].port().to_string();
         let bus = nodes[0].command(&["CONFIG", "GET", "cluster-port"]).lines().nth(1).unwrap_or_default().to_owned();
         for (number, node) in nodes.iter().enumerate() {
@@ -30,7 +33,7 @@ impl Sharded {
                 assert_eq!(node.command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]), "OK");
             }
         }
-        let sharded = Self { nodes, place };
+        let sharded = Self { nodes, place, _buses: buses };
         sharded.share_slots();
         sharded
     }
@@ -81,9 +84,8 @@ impl Drop for Sharded {
     }
 }
 
-fn node(place: &std::path::Path, number: usize) -> Redis {
-    // The bus would listen 10,000 above the port, which need not be a port.
-    let (file, bus) = (format!("nodes-{number}.conf"), free_port().to_string());
+fn node(place: &std::path::Path, bus: u16) -> Redis {
+    let (file, bus) = (format!("nodes-{bus}.conf"), bus.to_string());
     let place = place.display().to_string();
     Redis::with(&[
         "--cluster-enabled",

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{ATTEMPTS, Redis, free_port, run, until};
+use super::{ATTEMPTS, Port, Redis, run, until};
 
 /// What the sentinels call the master.
 pub(crate) const MASTER: &str = "the-master";
@@ -99,16 +99,17 @@ impl Drop for Watched {
 /// One sentinel. It keeps a file, and does not start without one.
 fn sentinel(place: &std::path::Path, master: u16, passwords: Option<[&str; 2]>) -> Redis {
     for _ in 0..ATTEMPTS {
-        let port = free_port();
+        let port = Port::free();
         let mut file = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {MASTER} 127.0.0.1 {master} 2\n\
+            "port {}\nbind 127.0.0.1\ndir {}\nsentinel monitor {MASTER} 127.0.0.1 {master} 2\n\
              sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 4000\n",
+            port.number,
             place.display()
         );
         if let Some([server, own]) = passwords {
             file += &format!("sentinel auth-pass {MASTER} {server}\nrequirepass {own}\n");
         }
-        let path = place.join(format!("{port}.conf"));
+        let path = place.join(format!("{}.conf", port.number));
         fs::write(&path, file).unwrap();
         let mut command = Command::new("redis-server");
         command.arg(&path).arg("--sentinel");

@@ -25,6 +25,8 @@ pub(super) struct Log {
     record: Option<File>,
     /// Whether its last word was that it counts with the other nodes; none where it said neither.
     pub(super) counts_together: Option<bool>,
+    /// How often it said that it goes by its own count.
+    pub(super) times_alone: u32,
 }
 
 impl Log {
@@ -40,7 +42,10 @@ impl Log {
         let said: Value = serde_json::from_str(&line).unwrap_or_default();
         match said["fields"]["event"].as_str() {
             Some("cluster.healthy") => self.counts_together = Some(true),
-            Some("cluster.unknown") => self.counts_together = Some(false),
+            Some("cluster.unknown") => {
+                self.counts_together = Some(false);
+                self.times_alone += 1;
+            }
             Some(_) | None => {}
         }
         let is_error = said["level"] == "ERROR" || line.contains("panicked at");
@@ -131,5 +136,6 @@ mod tests {
             log.take(format!(r#"{{"level":"INFO","fields":{{"event":"{event}"}}}}"#));
             assert_eq!(log.counts_together, expected, "{event}");
         }
+        assert_eq!(log.times_alone, 1);
     }
 }

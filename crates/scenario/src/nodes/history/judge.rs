@@ -24,7 +24,7 @@ pub fn judge(entries: &[Entry], rules: &Rules) -> Verdict {
             What::Session { user, session, node, step } => judge.on_step(*at, *user, *session, *node, step),
             What::Died { node } => judge.users.values_mut().for_each(|user| user.lose(*node)),
             What::Begun => {}
-            What::Faulty => judge.is_apart = true,
+            What::Faulty | What::Busy => judge.is_apart = true,
             What::Healed => judge.on_healed(),
             What::Over => judge.is_over = true,
         }
@@ -36,7 +36,13 @@ pub fn judge(entries: &[Entry], rules: &Rules) -> Verdict {
 fn evictions(entries: &[Entry]) -> BTreeMap<Session, Duration> {
     let evicted = entries.iter().filter_map(|entry| match &entry.what {
         What::Session { session, step: Step::Evicted, .. } => Some((*session, entry.at)),
-        What::Session { .. } | What::Died { .. } | What::Begun | What::Faulty | What::Healed | What::Over => None,
+        What::Session { .. }
+        | What::Died { .. }
+        | What::Begun
+        | What::Faulty
+        | What::Busy
+        | What::Healed
+        | What::Over => None,
     });
     evicted.collect()
 }

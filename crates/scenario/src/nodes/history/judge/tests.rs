@@ -1,5 +1,5 @@
 use super::*;
-use crate::nodes::history::around;
+use crate::nodes::history::{around, busy_since};
 
 /// Three nodes, two sessions and none in reserve; user 9 never has to make room.
 fn rules() -> Rules {
@@ -80,6 +80,17 @@ fn what_is_too_much_after_a_fault_may_not_grow_and_what_went_does_not_come_back(
     assert!(broken(&format!("{healed} a25 o25")).contains("may hold 4 while everybody can be asked"));
     assert_eq!(broken(&format!("{healed} a25 o25 e1 r2 a26 o26 e13")), "");
     assert!(broken(&format!("{healed} r1 a25 o25")).contains("may hold 3"));
+}
+
+#[test]
+fn where_a_busy_machine_hid_redis_after_a_fault_nobody_rises_above_what_each_node_admits() {
+    let entries = history("a1 o1 a2 o2 ! . a13 o13");
+    let since = |times: &[u64]| {
+        let times: Vec<_> = times.iter().copied().map(Duration::from_secs).collect();
+        judge(&busy_since(entries.clone(), &times), &rules()).breaches.len()
+    };
+    assert_eq!((since(&[]), since(&[5]), since(&[7])), (1, 0, 1));
+    assert_eq!(since(&[0]), 1, "it was over when the fault was healed");
 }
 
 #[test]
