@@ -3,9 +3,11 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::gateway::{Call, Client, Gateway, Heard};
+use crate::gateway::{Call, Client, Gateway, Heard, soon};
 use crate::http::client::Ask;
 use crate::redis_server::Redis;
+
+mod limits;
 
 /// Two nodes that share leases and threads, with room for `limit` sessions of a user, and none in reserve.
 async fn two(redis: &Redis, limit: usize) -> [Gateway; 2] {

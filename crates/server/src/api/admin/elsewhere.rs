@@ -5,6 +5,7 @@ use std::pin::Pin;
 use lychgate_core::{EvictReason, SessionKey, ThreadId, UserId};
 
 use super::Control;
+use super::lent::Lending;
 use super::revoke::all_of;
 use crate::auth::{Revocation, RevokeError};
 
@@ -12,6 +13,9 @@ use crate::auth::{Revocation, RevokeError};
 pub trait Elsewhere: Send + Sync + 'static {
     /// Tells every node of a revocation, those that come later, too. Does not wait.
     fn revoked(&self, withdrawal: Withdrawal);
+
+    /// Tells every node of an order about a limit, those that come later, too. Does not wait.
+    fn lent(&self, lending: &Lending);
 
     /// Ends sessions on their nodes: those of the user in these threads. A hint, which a node that cannot hear misses.
     fn end(&self, keys: &[SessionKey]);
@@ -40,6 +44,8 @@ pub(super) struct Nowhere;
 
 impl Elsewhere for Nowhere {
     fn revoked(&self, _: Withdrawal) {}
+
+    fn lent(&self, _: &Lending) {}
 
     fn end(&self, _: &[SessionKey]) {}
 
