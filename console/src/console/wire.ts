@@ -227,6 +227,10 @@ export type Explained = {
   dropped: number,
   /** Users of this node whose whole record gave way to others. */
   dropped_users: number,
+  /** His sessions on other nodes, each of which knows what it decided. */
+  elsewhere?: Array<SessionElsewhere>,
+  /** Whether nobody could tell if he has sessions on other nodes. */
+  elsewhere_unknown?: boolean,
 };
 
 /** Who asks. */
@@ -315,6 +319,10 @@ export type User = {
   sessions: Array<Session>,
   /** The connections that show them. */
   connections: Array<Connection>,
+  /** His sessions on other nodes; told where he is asked for by name and nothing is left out. */
+  elsewhere?: Array<SessionElsewhere>,
+  /** Whether nobody could tell if he has sessions on other nodes. */
+  elsewhere_unknown?: boolean,
 };
 
 /** A session. */
@@ -604,12 +612,17 @@ export type Reclaim = {
 
 /** What reclaim took. */
 export type Reclaimed = {
-  /** In the order in which they went. */
+  /** What went on the node that was asked, in the order in which they went. */
   evicted: Array<Evicted>,
-  /** Sessions that the user holds now. */
+  /** Sessions that the user holds on this node now. */
   used: number,
   /** Sessions that he may hold. */
   limit: number,
+  /** Other nodes that were told to do the same, by name: each judges the sessions that it has. With `force` it is one of them
+   * at most, and nothing went here then. */
+  asked?: Array<string>,
+  /** Whether nobody could tell if he has sessions on other nodes, so that none was asked. */
+  elsewhere_unknown?: boolean,
 };
 
 /** A session that was reclaimed. */

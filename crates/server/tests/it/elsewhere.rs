@@ -8,6 +8,8 @@ use crate::http::client::Ask;
 use crate::redis_server::Redis;
 
 mod limits;
+mod reclaim;
+mod seen;
 
 /// Two nodes that share leases and threads, with room for `limit` sessions of a user, and none in reserve.
 async fn two(redis: &Redis, limit: usize) -> [Gateway; 2] {

@@ -63,7 +63,7 @@ mod revoke;
 mod sessions;
 mod users;
 
-pub use elsewhere::{Elsewhere, Withdrawal};
+pub use elsewhere::{Asked, Elsewhere, Foreign, Peer, Withdrawal};
 pub use keys::OperatorKey;
 pub use lent::Lending;
 pub(super) use openapi::describe;

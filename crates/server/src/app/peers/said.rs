@@ -1,16 +1,17 @@
 //! What nodes say to each other about operators' deeds, as it stands in Redis. A node that knows less passes over what is new.
 
-use lychgate_core::{ConnectionId, EvictReason, SessionKey, ThreadId, UserId};
+use lychgate_core::{ConnectionId, EvictReason, ReclaimLevel, SessionKey, ThreadId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::{Lending, Withdrawal};
 use crate::auth::{Revocation, Revoked};
+use crate::wire::admin::Level;
 
 /// Keys in one hint at most.
 const MAX_KEYS: usize = 256;
 
-/// A hint to all.
+/// A hint to one or to all.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Hint {
@@ -18,6 +19,8 @@ enum Hint {
     Ended { user: String, threads: Vec<String> },
     /// The tab that had this connection is somewhere else now.
     Superseded { user: String, connection: String },
+    /// An operator wants this user's sessions reclaimed. The number tells one order from the next: a hint may come twice.
+    Reclaim { user: String, level: Level, number: u64 },
 }
 
 /// A hint, read.
@@ -26,6 +29,8 @@ pub(in crate::app) enum Heard {
     Ended(Vec<SessionKey>),
     /// See [`lychgate_core::lease::News::Superseded`].
     Superseded { user: UserId, connection: ConnectionId },
+    /// The user's sessions are to be reclaimed as far as this.
+    Reclaim { user: UserId, level: ReclaimLevel, number: u64 },
 }
 
 /// None for what cannot be read.
@@ -39,6 +44,9 @@ pub(in crate::app) fn hint(what: Value) -> Option<Heard> {
         Hint::Superseded { user, connection } => {
             Some(Heard::Superseded { user: UserId::parse(&user).ok()?, connection: connection.parse().ok()? })
         }
+        Hint::Reclaim { user, level, number } => {
+            Some(Heard::Reclaim { user: UserId::parse(&user).ok()?, level: level.into(), number })
+        }
     }
 }
 
@@ -51,6 +59,16 @@ pub(super) fn ended(keys: &[SessionKey]) -> Option<Value> {
 
 pub(super) fn superseded(user: &UserId, connection: ConnectionId) -> Value {
     text(&Hint::Superseded { user: user.as_str().to_owned(), connection: connection.to_string() })
+}
+
+pub(super) fn reclaim(user: &UserId, level: ReclaimLevel, number: u64) -> Value {
+    let level = match level {
+        ReclaimLevel::Conservative => Level::Conservative,
+        ReclaimLevel::Moderate => Level::Moderate,
+        ReclaimLevel::Aggressive => Level::Aggressive,
+        ReclaimLevel::Force => Level::Force,
+    };
+    text(&Hint::Reclaim { user: user.as_str().to_owned(), level, number })
 }
 
 fn text(said: &impl Serialize) -> Value {
