@@ -347,6 +347,24 @@ export type Session = {
   connections: Array<string>,
 };
 
+/** A session on another node. How it is says that node; where it did not within a second, only that it is there. */
+export type SessionElsewhere = {
+  /** The node, as its operator named it. */
+  node: string,
+  /** The same as `GET /v1/admin/cluster` has it: two nodes may have one name. */
+  incarnation: string,
+  /** Its thread. */
+  thread: string,
+  /** `alive`, `suspect`, `detached`, or `gone` where its connections are dead. */
+  liveness?: string,
+  /** 0 (worst) to 100; 0 where it has no connection. */
+  health?: number,
+  /** Milliseconds since a person last used it. */
+  unused_for?: number,
+  /** Whether it is spared while another choice is left: a run is in flight, or the plan pins it. */
+  protected?: boolean,
+};
+
 /** Why a health is below 100. */
 export type HealthReason = {
   /** `missed_pings`, `missed_probes`, `slow_answers`, `backlog`, `unacknowledged`, `memory`, `idle`, or `detached`. */

@@ -25,6 +25,9 @@ use crate::wire::admin::{Ended, Error, Evicted, Evidence, Level, Reclaim, Reclai
 /// What a probe takes beyond its deadline until everybody was judged.
 const JUDGED_WITHIN: Duration = Duration::from_millis(500);
 
+/// Longer than any session was not used.
+const AGES: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
 /// Ends one session: `closed` (4512, closed_by_admin) on every connection that shows it.
 #[utoipa::path(
     delete, path = "/v1/admin/sessions/{key}", tag = "operators", security(("key" = [])),
@@ -117,9 +120,10 @@ pub(super) async fn reclaim(
     Ok(control.act(operator, what, order, work).await)
 }
 
-fn facts<L>(report: &Report<L>, now: Time) -> Facts {
+/// On a clock that began before any session: this process may be younger than those of other nodes.
+fn facts<L>(report: &Report<L>) -> Facts {
     let Report { lease: _, standing, protected, health, idle } = *report;
-    Facts { standing, protected, health, last_used: now - idle }
+    Facts { standing, protected, health, last_used: Time::ZERO + AGES - idle }
 }
 
 fn told(key: &SessionKey, eviction: &Eviction) -> Evicted {
@@ -137,10 +141,9 @@ impl Control {
     async fn better_elsewhere(&self, user: &UserId) -> Result<Option<Vec<Peer>>, Refused> {
         let Some(others) = self.elsewhere.sessions(user.clone()).await else { return Ok(None) };
         let asked = user.clone();
-        let (now, own) = self.steer(move |driver| (driver.clock(), driver.own_reports(&asked))).await?;
-        let own: Vec<_> = own.iter().map(|own| facts(own, now)).collect();
+        let own = self.steer(move |driver| driver.own_reports(&asked)).await?;
         let heard: Vec<_> = others.iter().filter_map(|foreign| Some((foreign, foreign.report.as_ref()?))).collect();
-        let all: Vec<_> = own.iter().copied().chain(heard.iter().map(|(_, report)| facts(report, now))).collect();
+        let all: Vec<_> = own.iter().map(facts).chain(heard.iter().map(|(_, report)| facts(report))).collect();
         let first = plan(ReclaimLevel::Force, &all, 1).first().map(|pick| pick.index);
         let elsewhere = first.and_then(|first| heard.get(first.checked_sub(own.len())?));
         Ok(Some(elsewhere.map(|(foreign, _)| foreign.peer.clone()).into_iter().collect()))

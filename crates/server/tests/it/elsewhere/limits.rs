@@ -1,6 +1,7 @@
 //! A limit that an operator lent for a while: on all nodes, and on those that start while it lasts.
 
 use super::*;
+use crate::zombies::Living;
 
 /// What is lent to this user on this node, as its operators see it.
 async fn lent(gateway: &Gateway, user: &str) -> Option<u64> {
@@ -52,6 +53,26 @@ async fn a_limit_that_is_lent_on_one_node_counts_on_all_and_on_those_that_start_
     let last = node(&redis, 2, &["cluster"]).await;
     until_lent(&last, "bea", Some(3)).await;
     assert_eq!(lent(&last, "ann").await, None, "it was taken back");
+}
+
+#[tokio::test]
+async fn whoever_waits_on_one_node_is_let_in_by_a_limit_that_is_lent_on_another() {
+    let redis = Redis::start();
+    let url = format!("cluster.url = {:?}", redis.url());
+    let keys = [r#"cluster.kind = "redis""#, &url, "limits.max_sessions_per_user = 1", "limits.reserve_sessions = 0"];
+    let slow = [&keys[..], &[r#"agents.demo.delay = "20s""#]].concat();
+    let nodes = [Gateway::start(&keys).await, Gateway::start(&slow).await];
+    let mut busy = tab(&nodes[1], "t1").await;
+    busy.run("t1", "r1", "one two").await;
+    busy.expect("event").await;
+    // It answers the probe, so that its place is not that of a dead one.
+    let _busy = Living::new(busy);
+    let mut waits = nodes[1].connect("ann").await;
+    waits.say(json!({"type": "open", "thread": "t2"})).await;
+    while waits.wait_for("notice").await["code"] != "queued" {}
+    lend(&nodes[0], "ann", 2).await;
+    waits.wait_for("opened").await;
+    assert_eq!(nodes[1].metric("lychgate_evictions_total").await, 0.0, "nobody made room");
 }
 
 #[tokio::test]
