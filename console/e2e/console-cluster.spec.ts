@@ -84,7 +84,9 @@ test('the page of a user names his sessions on other nodes', async ({ page, desk
     const row = elsewhere.locator('[data-node="gw-west"]');
     await expect(row).toContainText('t2');
     await expect(row).toContainText('Alive');
-    await expect(page.getByText(/1 more on other nodes/)).toBeVisible();
+    await expect(page.getByText(/1 of them on other nodes/)).toBeVisible();
+    // Of twenty places one is taken there, and one here.
+    await expect(page.getByText('18 free')).toBeVisible();
     await look(page, 'console-user-elsewhere');
     there.say({ type: 'leave', thread: 't2' });
     await expect(elsewhere).toHaveCount(0);

@@ -255,7 +255,7 @@ export type UserPage = {
 export type UserRow = {
   /** Who. */
   user: string,
-  /** Sessions that he holds. */
+  /** Sessions that he holds; those on other nodes as of his last admission on this one. */
   used: number,
   /** Sessions that he may hold. */
   limit: number,
@@ -303,7 +303,8 @@ export type Listed = {
 export type User = {
   /** Who. */
   user: string,
-  /** Sessions that he holds. */
+  /** Sessions that he holds: `sessions` and `elsewhere` where he was asked for by name and nothing is left out; else those on
+   * other nodes as of his last admission on this one. */
   used: number,
   /** Sessions that he may hold. */
   limit: number,
@@ -632,7 +633,7 @@ export type Reclaim = {
 export type Reclaimed = {
   /** What went on the node that was asked, in the order in which they went. */
   evicted: Array<Evicted>,
-  /** Sessions that the user holds on this node now. */
+  /** Sessions that the user holds now; those on other nodes as of his last admission on this one. */
   used: number,
   /** Sessions that he may hold. */
   limit: number,
@@ -665,7 +666,7 @@ export type Lend = {
 
 /** The limit in force for a user. */
 export type LimitInForce = {
-  /** Sessions that he holds. */
+  /** Sessions that he holds; those on other nodes as of his last admission on this one. */
   used: number,
   /** Sessions that he may hold. */
   limit: number,

@@ -35,6 +35,13 @@ describe('a counter of the metrics', () => {
   });
 });
 
+describe('the places of a user', () => {
+  it('are those that other nodes leave of his limit, and then the reserve', () => {
+    const there = { node: 'west', incarnation: '0', thread: 't2' };
+    expect(tally(cellsOf(user({ limit: 3, elsewhere: [there] }), 1))).toMatchObject({ free: 2, reserve: 1 });
+  });
+});
+
 describe('what became of an order to reclaim', () => {
   const done = { evicted: [], used: 0, limit: 20 };
 

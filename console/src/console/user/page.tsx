@@ -125,7 +125,7 @@ function Standing({ user }: { user: User }) {
         <dd class="hint">
           {percent(used, limit)} %, {bandWord(level)}
           {plan !== undefined && `; plan ${plan}`}
-          {elsewhere.length > 0 && `; ${count(elsewhere.length)} more on other nodes`}
+          {elsewhere.length > 0 && `; ${count(elsewhere.length)} of them on other nodes`}
         </dd>
       </div>
       <div class="tile">

@@ -113,7 +113,7 @@ pub struct Reclaim {
 pub struct Reclaimed {
     /// What went on the node that was asked, in the order in which they went.
     pub evicted: Vec<Evicted>,
-    /// Sessions that the user holds on this node now.
+    /// Sessions that the user holds now; those on other nodes as of his last admission on this one.
     pub used: usize,
     /// Sessions that he may hold.
     pub limit: usize,
@@ -219,7 +219,7 @@ pub struct Lend {
 #[schema(example = json!({"used": 20, "limit": 40, "until": "2026-11-21T12:00:00.000Z"}))]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct LimitInForce {
-    /// Sessions that he holds.
+    /// Sessions that he holds; those on other nodes as of his last admission on this one.
     pub used: usize,
     /// Sessions that he may hold.
     pub limit: usize,

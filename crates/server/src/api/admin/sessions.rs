@@ -165,14 +165,33 @@ impl Control {
             false => (Vec::new(), false),
         };
         let is_elsewhere = !elsewhere.is_empty() || elsewhere_unknown;
+        // As others said just now, and not as it was at the last admission here.
+        let others = (filter.wants_all() && !elsewhere_unknown).then_some(elsewhere.len());
         let look = move |driver: &Driver| {
             let here = driver.report(&user).and_then(|report| filter.pick_one(report));
-            let here = here.as_ref().map(told::user);
             // Who looks at the wrong node is told which one is right.
-            here.or_else(|| is_elsewhere.then(|| told::stranger(&user, driver.usage(&user))))
+            let mut here = here.or_else(|| is_elsewhere.then(|| stranger(user.clone(), driver.usage(&user))))?;
+            if let Some(others) = others {
+                here.usage = driver.usage_of(&user, here.sessions.len() + others);
+            }
+            Some(told::user(&here))
         };
         let here = self.look(look).await?;
         Ok(here.map(|here| User { elsewhere, elsewhere_unknown, ..here }))
+    }
+}
+
+/// Of whom nothing is known here.
+fn stranger(user: UserId, usage: Usage) -> UserReport {
+    UserReport {
+        user,
+        usage,
+        plan: None,
+        lent: None,
+        waiting: 0,
+        sessions: Vec::new(),
+        connections: Vec::new(),
+        runs: Vec::new(),
     }
 }
 

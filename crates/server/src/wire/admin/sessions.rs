@@ -27,7 +27,8 @@ pub struct Listed {
 pub struct User {
     /// Who.
     pub user: String,
-    /// Sessions that he holds.
+    /// Sessions that he holds: `sessions` and `elsewhere` where he was asked for by name and nothing is left out; else those on
+    /// other nodes as of his last admission on this one.
     pub used: usize,
     /// Sessions that he may hold.
     pub limit: usize,

@@ -49,7 +49,7 @@ async fn whoever_looks_at_a_user_on_the_wrong_node_is_told_what_he_has_on_the_ot
     let [east, west] = pair(&redis).await;
     let _busy = ann(&west).await;
     let seen = user(&east).await;
-    assert_eq!((&seen["used"], &seen["sessions"]), (&json!(0), &json!([])), "{seen}");
+    assert_eq!((&seen["used"], &seen["sessions"]), (&json!(2), &json!([])), "{seen}");
     let expected = [
         [json!("west"), json!("t1"), json!("alive"), json!(true)],
         [json!("west"), json!("t2"), json!("detached"), json!(false)],

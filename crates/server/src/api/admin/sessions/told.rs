@@ -2,7 +2,7 @@
 
 use lychgate_core::health::Reason;
 use lychgate_core::report::{ConnectionReport, SessionReport, UserReport};
-use lychgate_core::{Heartbeat, Liveness, SessionKey, Usage, UserId, ZombieKind};
+use lychgate_core::{Heartbeat, Liveness, SessionKey, UserId, ZombieKind};
 
 use crate::wire::admin::{Connection, Evidence, HealthReason, LentLimit, Session, User};
 use crate::wire::millis;
@@ -21,20 +21,6 @@ pub(super) fn user(user: &UserReport) -> User {
         elsewhere: Vec::new(),
         elsewhere_unknown: false,
     }
-}
-
-/// Of whom nothing is known here.
-pub(super) fn stranger(user: &UserId, usage: Usage) -> User {
-    self::user(&UserReport {
-        user: user.clone(),
-        usage,
-        plan: None,
-        lent: None,
-        waiting: 0,
-        sessions: Vec::new(),
-        connections: Vec::new(),
-        runs: Vec::new(),
-    })
 }
 
 fn session(user: &UserId, session: &SessionReport) -> Session {
