@@ -1,7 +1,8 @@
 import { Gateway } from './gateway';
-import { enterLive, expect, test as base } from './console-stage';
+import { enter, enterLive, expect, test as base } from './console-stage';
 import { Redis } from './redis';
 import { look } from './screens';
+import { Tab } from './tab';
 
 interface Cluster {
   redis: Redis;
@@ -68,6 +69,29 @@ test('the page Node shows the nodes, this one marked, and says when the store ca
     await expect(nodes.locator('tbody tr')).toHaveCount(1, { timeout: 30_000 });
     await expect(east).toBeVisible();
   } finally {
+    await west.stop();
+  }
+});
+
+test('the page of a user names his sessions on other nodes', async ({ page, desk, cluster }) => {
+  const west = await Gateway.start({ publicUrl: 'http://localhost:1', toml: cluster.node('gw-west') });
+  let there: Tab | undefined;
+  try {
+    there = await Tab.open(west, 'demo', 't2');
+    await desk.tab('demo', 't1');
+    await enter(page, desk, '#/users/demo');
+    const elsewhere = page.getByRole('region', { name: 'Sessions on other nodes' });
+    const row = elsewhere.locator('[data-node="gw-west"]');
+    await expect(row).toContainText('t2');
+    await expect(row).toContainText('Alive');
+    await expect(page.getByText(/1 of them on other nodes/)).toBeVisible();
+    // Of twenty places one is taken there, and one here.
+    await expect(page.getByText('18 free')).toBeVisible();
+    await look(page, 'console-user-elsewhere');
+    there.say({ type: 'leave', thread: 't2' });
+    await expect(elsewhere).toHaveCount(0);
+  } finally {
+    there?.close();
     await west.stop();
   }
 });

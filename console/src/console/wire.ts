@@ -227,6 +227,10 @@ export type Explained = {
   dropped: number,
   /** Users of this node whose whole record gave way to others. */
   dropped_users: number,
+  /** His sessions on other nodes, each of which knows what it decided. */
+  elsewhere?: Array<SessionElsewhere>,
+  /** Whether nobody could tell if he has sessions on other nodes. */
+  elsewhere_unknown?: boolean,
 };
 
 /** Who asks. */
@@ -251,7 +255,7 @@ export type UserPage = {
 export type UserRow = {
   /** Who. */
   user: string,
-  /** Sessions that he holds. */
+  /** Sessions that he holds; those on other nodes as of his last admission on this one. */
   used: number,
   /** Sessions that he may hold. */
   limit: number,
@@ -299,7 +303,8 @@ export type Listed = {
 export type User = {
   /** Who. */
   user: string,
-  /** Sessions that he holds. */
+  /** Sessions that he holds: `sessions` and `elsewhere` where he was asked for by name and nothing is left out; else those on
+   * other nodes as of his last admission on this one. */
   used: number,
   /** Sessions that he may hold. */
   limit: number,
@@ -315,6 +320,10 @@ export type User = {
   sessions: Array<Session>,
   /** The connections that show them. */
   connections: Array<Connection>,
+  /** His sessions on other nodes; told where he is asked for by name and nothing is left out. */
+  elsewhere?: Array<SessionElsewhere>,
+  /** Whether nobody could tell if he has sessions on other nodes. */
+  elsewhere_unknown?: boolean,
 };
 
 /** A session. */
@@ -337,6 +346,24 @@ export type Session = {
   run?: string,
   /** Who is attached. */
   connections: Array<string>,
+};
+
+/** A session on another node. How it is says that node; where it did not within a second, only that it is there. */
+export type SessionElsewhere = {
+  /** The node, as its operator named it. */
+  node: string,
+  /** The same as `GET /v1/admin/cluster` has it: two nodes may have one name. */
+  incarnation: string,
+  /** Its thread. */
+  thread: string,
+  /** `alive`, `suspect`, `detached`, or `gone` where its connections are dead. */
+  liveness?: string,
+  /** 0 (worst) to 100; 0 where it has no connection. */
+  health?: number,
+  /** Milliseconds since a person last used it. */
+  unused_for?: number,
+  /** Whether it is spared while another choice is left: a run is in flight, or the plan pins it. */
+  protected?: boolean,
 };
 
 /** Why a health is below 100. */
@@ -604,12 +631,17 @@ export type Reclaim = {
 
 /** What reclaim took. */
 export type Reclaimed = {
-  /** In the order in which they went. */
+  /** What went on the node that was asked, in the order in which they went. */
   evicted: Array<Evicted>,
-  /** Sessions that the user holds now. */
+  /** Sessions that the user holds now; those on other nodes as of his last admission on this one. */
   used: number,
   /** Sessions that he may hold. */
   limit: number,
+  /** Other nodes that were told to do the same, by name: each judges the sessions that it has. With `force` it is one of them
+   * at most, and nothing went here then. */
+  asked?: Array<string>,
+  /** Whether nobody could tell if he has sessions on other nodes, so that none was asked. */
+  elsewhere_unknown?: boolean,
 };
 
 /** A session that was reclaimed. */
@@ -634,7 +666,7 @@ export type Lend = {
 
 /** The limit in force for a user. */
 export type LimitInForce = {
-  /** Sessions that he holds. */
+  /** Sessions that he holds; those on other nodes as of his last admission on this one. */
   used: number,
   /** Sessions that he may hold. */
   limit: number,

@@ -43,12 +43,18 @@ export function kindOf(liveness: string): CellKind {
   return 'suspect';
 }
 
-/** All cells: at least `limit + reserve`, more where the user holds more. */
+/** What other nodes leave of his limit. */
+export function limitHere(user: User): number {
+  return Math.max(0, user.limit - (user.elsewhere?.length ?? 0));
+}
+
+/** All cells of this node: at least what is left of the limit and the reserve, more where the user holds more. */
 export function cellsOf(user: User, reserve: number): readonly Cell[] {
-  const places = Math.max(user.limit + reserve, user.sessions.length);
+  const limit = limitHere(user);
+  const places = Math.max(limit + reserve, user.sessions.length);
   return Array.from({ length: places }, (_, at): Cell => {
     const session = user.sessions[at];
-    const beyond = at >= user.limit;
+    const beyond = at >= limit;
     const empty = beyond ? 'reserve' : 'free';
     return { place: at + 1, kind: session === undefined ? empty : kindOf(session.liveness), beyond, session };
   });

@@ -6,7 +6,7 @@ import { cellsOf, kindOf, moved, tally } from '../state/cells';
 import { evidenceSentences, healthSentence, livenessWord } from '../state/evidence';
 import { hashOf, parseRoute } from '../state/route';
 import type { AlertState, Setting, NodeView, Session } from '../wire';
-import { lendRefusal, MOST_LENT, proposed } from '../user/deeds';
+import { lendRefusal, MOST_LENT, proposed, reclaimedSentence } from '../user/deeds';
 import { bytes, count, counted, latency, percent, span } from '../words';
 import { user } from './samples';
 
@@ -32,6 +32,23 @@ describe('a counter of the metrics', () => {
   it('is the sum over its labels, and not of one whose name only begins like it', () => {
     const told = '# TYPE a counter\na_total{path="x"} 2\na_total{path="y"} 3\na_total_more 9\nb_total 4\n';
     expect([sumOf('a_total', told), sumOf('b_total', told), sumOf('c_total', told)]).toEqual([5, 4, undefined]);
+  });
+});
+
+describe('the places of a user', () => {
+  it('are those that other nodes leave of his limit, and then the reserve', () => {
+    const there = { node: 'west', incarnation: '0', thread: 't2' };
+    expect(tally(cellsOf(user({ limit: 3, elsewhere: [there] }), 1))).toMatchObject({ free: 2, reserve: 1 });
+  });
+});
+
+describe('what became of an order to reclaim', () => {
+  const done = { evicted: [], used: 0, limit: 20 };
+
+  it('names the nodes that were told to do the same, and says where nobody could tell', () => {
+    expect(reclaimedSentence(user(), { ...done, asked: ['west'] })).toContain('told to do the same: west.');
+    expect(reclaimedSentence(user(), { ...done, elsewhere_unknown: true })).toContain('none was asked');
+    expect(reclaimedSentence(user(), done)).toMatch(/demo holds 0 of 20 now\.$/);
   });
 });
 

@@ -76,7 +76,7 @@ export function logOut(user: User): Deed {
   return {
     title: 'Log out everywhere',
     asks: [
-      `User ${user.user}: ${counted(user.used, 'session')} and ${connections} on this node.`,
+      `User ${user.user}: ${counted(user.used, 'session')}; ${connections} on this node.`,
       'Every token and login that let him in until now lets him in no more. His tabs close within a second.',
       'He has to log in anew. This cannot be taken back.',
     ],
@@ -107,7 +107,7 @@ export function lend(user: User, sessions: number): Deed {
     title: 'Raise the limit for an hour',
     asks: [
       `User ${user.user} may hold ${counted(sessions, 'session')} instead of ${count(user.limit)}.`,
-      `That holds for ${LENT_FOR.words}, on this node; a restart of the node ends it earlier.`,
+      `That holds for ${LENT_FOR.words}, on every node; of one that is alone a restart ends it earlier.`,
       `Nobody is closed for it. ${MAKE_ROOM}`,
     ],
     confirm: `Raise to ${count(sessions)}`,
@@ -154,9 +154,13 @@ function of(user: User): string {
   return `/v1/admin/users/${encodeURIComponent(user.user)}`;
 }
 
-function reclaimedSentence(user: User, done: Reclaimed): string {
-  const holds = `${user.user} holds ${count(done.used)} of ${count(done.limit)} now.`;
-  if (done.evicted.length === 0) return `Nothing was reclaimed: nothing that this level takes is there. ${holds}`;
+/** What went, who else was told, and what he holds on this node. */
+export function reclaimedSentence(user: User, done: Reclaimed): string {
+  const { asked = [] } = done;
+  const others = asked.length === 0 ? '' : ` Of other nodes told to do the same: ${asked.join(', ')}.`;
+  const unknown = done.elsewhere_unknown ? ' Nobody could tell what is on other nodes, and none was asked.' : '';
+  const holds = `${user.user} holds ${count(done.used)} of ${count(done.limit)} now.${others}${unknown}`;
+  if (done.evicted.length === 0) return `Nothing was reclaimed: nothing that this level takes is here. ${holds}`;
   const threads = done.evicted.slice(0, 5).map(({ thread }) => thread);
   const more = done.evicted.length > threads.length ? ` and ${done.evicted.length - threads.length} more` : '';
   return `${counted(done.evicted.length, 'session')} reclaimed: ${threads.join(', ')}${more}. ${holds}`;

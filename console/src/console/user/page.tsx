@@ -12,6 +12,7 @@ import { bandWord, count, counted, percent, span } from '../words';
 import { Actions } from './actions';
 import { Audit } from './audit';
 import { evict, type Deed } from './deeds';
+import { OnOtherNodes } from './elsewhere';
 import { SessionEvidence } from './evidence';
 import { reserveOf } from '../state/configuration';
 import { Slots } from './slots';
@@ -105,6 +106,7 @@ function Here({ user, onAsk }: { user: User; onAsk: (deed: Deed) => void }) {
         />
       )}
       {open !== undefined && session === undefined && <p class="hint">The session that was shown here has ended.</p>}
+      <OnOtherNodes user={user} />
       <Actions user={user} onAsk={onAsk} />
     </>
   );
@@ -112,7 +114,7 @@ function Here({ user, onAsk }: { user: User; onAsk: (deed: Deed) => void }) {
 
 /** How it stands, in one line. */
 function Standing({ user }: { user: User }) {
-  const { used, limit, level, plan, lent, waiting, connections } = user;
+  const { used, limit, level, plan, lent, waiting, connections, elsewhere = [] } = user;
   return (
     <dl class="tiles">
       <div class="tile">
@@ -123,6 +125,7 @@ function Standing({ user }: { user: User }) {
         <dd class="hint">
           {percent(used, limit)} %, {bandWord(level)}
           {plan !== undefined && `; plan ${plan}`}
+          {elsewhere.length > 0 && `; ${count(elsewhere.length)} of them on other nodes`}
         </dd>
       </div>
       <div class="tile">

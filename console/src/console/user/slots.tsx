@@ -6,7 +6,7 @@
 
 import { Fragment } from 'preact';
 import { useRef, useState } from 'preact/hooks';
-import { cellsOf, KINDS, moved, tally, type Cell, type CellKind } from '../state/cells';
+import { cellsOf, KINDS, limitHere, moved, tally, type Cell, type CellKind } from '../state/cells';
 import type { User } from '../wire';
 import { count, counted } from '../words';
 
@@ -61,7 +61,7 @@ export function Slots({ user, reserve, open, onOpen }: SlotsProps) {
             )}
             <CellButton
               cell={cell}
-              isFirstBeyond={cell.place === user.limit + 1}
+              isFirstBeyond={cell.place === limitHere(user) + 1}
               isStop={n === here}
               isOpen={cell.session !== undefined && cell.session.key === open}
               onPress={() => {

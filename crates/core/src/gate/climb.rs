@@ -16,7 +16,7 @@ use crate::lease::Claim;
 use crate::limits::Force;
 use crate::liveness::{Liveness, ZombieKind};
 use crate::queue::{Asker, Waiter};
-use crate::reclaim::{self, EvictionPlan, ReclaimLevel};
+use crate::reclaim::{self, EvictionPlan, Facts, ReclaimLevel};
 use crate::user::push_tight;
 
 /// What became of the first waiter.
@@ -81,11 +81,14 @@ impl Step<'_> {
 
     /// Whom `level` would take for one newcomer.
     pub(super) fn plan_one(&self, level: ReclaimLevel) -> EvictionPlan {
+        self.plan_one_of(level, self.facts())
+    }
+
+    pub(super) fn plan_one_of(&self, level: ReclaimLevel, mut facts: Vec<Facts>) -> EvictionPlan {
         let level = match (level, self.limits.force) {
             (ReclaimLevel::Force, Force::Never) => ReclaimLevel::Aggressive,
             (level, Force::Evict | Force::Never) => level,
         };
-        let mut facts = self.facts();
         // Who was served from the queue is not taken for the next one in it a moment later: as long as that one has time
         // to wait, what was opened or used since he came counts as protected.
         if let Some(first) = self.user.waiting.first().filter(|first| first.queued && !self.is_overdue(first)) {

@@ -115,8 +115,9 @@ impl Step<'_> {
             ReclaimLevel::Conservative | ReclaimLevel::Moderate => self.reclaim_all(level),
             ReclaimLevel::Force => {
                 self.efforts.tried(level);
-                // An order is one to this node: of others none goes.
-                if let Some(&pick) = self.plan_one(level).first()
+                // An order is one to this node: of others none goes, although a newcomer who waits may know of them.
+                let own = self.user.facts(&self.clock, self.limits);
+                if let Some(&pick) = self.plan_one_of(level, own).first()
                     && let Some(session) = self.user.sessions.get(pick.index)
                 {
                     let thread = session.thread.clone();

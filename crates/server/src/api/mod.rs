@@ -61,7 +61,7 @@ mod response;
 mod runs;
 mod sse;
 
-pub use admin::{Control, Elsewhere, OperatorKey, Steered, Views, Withdrawal};
+pub use admin::{Asked, Control, Elsewhere, Foreign, Lending, OperatorKey, Peer, Steered, Views, Withdrawal};
 pub use health::{Admin, Health};
 pub use login::{Expel, Operations, routes as login_routes};
 

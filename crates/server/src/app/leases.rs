@@ -207,6 +207,7 @@ impl Follower for Leases {
         match peers::hint(what) {
             Some(Heard::Superseded { user, connection }) => self.tell(News::Superseded { user, connection }),
             Some(Heard::Ended(keys)) => self.peers.ended(keys),
+            Some(Heard::Reclaim { user, level, number }) => self.peers.reclaim(user, level, number),
             // Of a later version.
             None => {}
         }
@@ -255,7 +256,7 @@ fn rival(holder: &Holder) -> Rival {
     Rival { lease: ForeignLease { life, number }, node: ForeignNode(holder.node.0) }
 }
 
-fn foreign(report: &Report) -> ForeignReport {
+pub(super) fn foreign(report: &Report) -> ForeignReport {
     let LeaseId { life, number } = report.lease;
     let standing = match report.presence {
         Presence::Gone => Standing::Gone { by_probe: false },

@@ -1,30 +1,40 @@
 //! What operators do on one node, on the others: told by a hint where it matters now, posted where it matters for good.
 //!
 //! ```text
-//! Control --revoked--> board of all nodes --> on_revoked (each node, whenever it comes)
-//!         --end------> hint to all -------->  on_ended   (each node that hears)
+//! Control --revoked, lent--> board of all nodes --> on_revoked, on_lent (each node, whenever it comes)
+//!         --end------------> hint to all -------->  on_ended            (each node that hears)
+//!         --reclaim--------> hint to one -------->  on_reclaim          (once)
+//!         --sessions-------> holders, then a question to each of their nodes
 //! ```
 
-use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use lychgate_core::{ConnectionId, EvictReason, SessionKey, ThreadId, UserId};
-use serde::{Deserialize, Serialize};
+use futures_util::future::join_all;
+use lychgate_core::lease::ForeignNode;
+use lychgate_core::{ConnectionId, EvictReason, ReclaimLevel, SessionKey, ThreadId, UserId};
 use serde_json::Value;
 use tokio::sync::SetOnce;
 use tokio::time::sleep;
 
-use crate::api::{Control, Elsewhere, Withdrawal};
-use crate::auth::{Revocation, RevokeError, Revoked};
-use crate::cluster::{Answer, Audience, Cluster};
+use self::said::Posted;
+use super::leases::foreign;
+use crate::api::{Asked, Control, Elsewhere, Foreign, Lending, Peer, Withdrawal};
+use crate::auth::RevokeError;
+use crate::cluster::{Answer, Audience, Cluster, Holder, Incarnation, Told};
+use crate::driver::random_bits;
+
+mod said;
+
+pub(super) use said::{Heard, hint};
 
 /// Tries to write down what another node revoked, and the pause between them.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Keys in one hint at most.
-const MAX_KEYS: usize = 256;
+/// Orders to reclaim that are remembered, so that one that comes twice is followed once.
+const MAX_ORDERS: usize = 64;
 
 /// See the module.
 pub(super) struct Peers {
@@ -33,67 +43,13 @@ pub(super) struct Peers {
     shares_journal: bool,
     /// Comes with the listeners; what is on the board waits for it.
     control: SetOnce<Weak<Control>>,
-}
-
-/// A hint to all.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum Hint {
-    /// An operator ended these sessions.
-    Ended { user: String, threads: Vec<String> },
-    /// The tab that had this connection is somewhere else now.
-    Superseded { user: String, connection: String },
-}
-
-/// A hint, read.
-pub(super) enum Heard {
-    /// Sessions are to end.
-    Ended(Vec<SessionKey>),
-    /// See [`lychgate_core::lease::News::Superseded`].
-    Superseded { user: UserId, connection: ConnectionId },
-}
-
-/// None for what cannot be read.
-pub(super) fn hint(what: Value) -> Option<Heard> {
-    match serde_json::from_value(what).ok()? {
-        Hint::Ended { user, threads } => {
-            let user = UserId::parse(&user).ok()?;
-            let threads = threads.iter().take(MAX_KEYS).filter_map(|thread| ThreadId::parse(thread).ok());
-            Some(Heard::Ended(threads.map(|thread| SessionKey::new(user.clone(), thread)).collect()))
-        }
-        Hint::Superseded { user, connection } => {
-            Some(Heard::Superseded { user: UserId::parse(&user).ok()?, connection: connection.parse().ok()? })
-        }
-    }
-}
-
-/// A note on the board.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum Note {
-    Revoked {
-        what: What,
-        issued_before: u64,
-        until: u64,
-        #[serde(default)]
-        ends_all: bool,
-        #[serde(default)]
-        logged_out: bool,
-    },
-}
-
-/// What is revoked.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum What {
-    Token { jti: String, issuer: Option<String> },
-    User(String),
-    Everybody,
+    /// The last orders to reclaim.
+    orders: Mutex<VecDeque<u64>>,
 }
 
 impl Peers {
     pub(super) fn new(cluster: Arc<dyn Cluster>, runtime: tokio::runtime::Handle, shares_journal: bool) -> Arc<Self> {
-        Arc::new(Self { cluster, runtime, shares_journal, control: SetOnce::new() })
+        Arc::new(Self { cluster, runtime, shares_journal, control: SetOnce::new(), orders: Mutex::default() })
     }
 
     /// Begins.
@@ -108,18 +64,23 @@ impl Peers {
         }
     }
 
-    /// Called under the lock of a shard; does not wait.
-    pub(super) fn supersede(&self, user: &UserId, connection: ConnectionId) {
-        self.hint(&Hint::Superseded { user: user.as_str().to_owned(), connection: connection.to_string() });
+    /// Reclaims what an operator of another node wants reclaimed, once for each number.
+    pub(super) fn reclaim(&self, user: UserId, level: ReclaimLevel, number: u64) {
+        if !note(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner), number) {
+            return;
+        }
+        if let Some(control) = self.control.get().and_then(Weak::upgrade) {
+            self.runtime.spawn(async move { control.on_reclaim(user, level).await });
+        }
     }
 
-    fn hint(&self, hint: &Hint) {
-        self.cluster.tell(Audience::All, serde_json::to_value(hint).expect("text always serialises"));
+    /// Called under the lock of a shard; does not wait.
+    pub(super) fn supersede(&self, user: &UserId, connection: ConnectionId) {
+        self.cluster.tell(Audience::All, said::superseded(user, connection));
     }
 
     pub(super) fn posted(self: &Arc<Self>, note: Value) -> Answer<()> {
-        let withdrawal = serde_json::from_value(note).ok().and_then(withdrawal);
-        let Some(withdrawal) = withdrawal else {
+        let Some(posted) = said::note(note) else {
             tracing::warn!(
                 "a note on the board of the nodes cannot be read: a node of a later version may have put it there"
             );
@@ -128,19 +89,18 @@ impl Peers {
         let peers = Arc::clone(self);
         Answer::Later(Box::pin(async move {
             let control = peers.control.wait().await;
-            for tried in 1..=TRIES {
-                let Some(control) = control.upgrade() else { return };
-                match control.on_revoked(withdrawal.clone()).await {
-                    Ok(()) => return,
-                    Err(error @ (RevokeError::Full | RevokeError::TooLong(_))) => return not_revoked(&error),
-                    Err(error) if tried == TRIES => return not_revoked(&error),
-                    Err(_) => sleep(PAUSE).await,
+            match posted {
+                Posted::Revoked(withdrawal) => revoke(control, withdrawal).await,
+                Posted::Lent(lending) => {
+                    if let Some(control) = control.upgrade() {
+                        control.on_lent(lending).await;
+                    }
                 }
             }
         }))
     }
 
-    /// What was revoked while the others could not be told, or before the store lost its data.
+    /// What was revoked or lent while the others could not be told, or before the store lost its data.
     pub(super) fn caught_up(self: &Arc<Self>) {
         let peers = Arc::clone(self);
         self.runtime.spawn(async move {
@@ -148,7 +108,49 @@ impl Peers {
             for revocation in control.revocations() {
                 peers.revoked(Withdrawal { revocation, ends_all: false, reason: EvictReason::Revoked });
             }
+            control.lendings().iter().for_each(|lending| peers.lent(lending));
         });
+    }
+}
+
+/// Whether this one is new.
+fn note(orders: &mut VecDeque<u64>, number: u64) -> bool {
+    let is_new = !orders.contains(&number);
+    if is_new {
+        orders.truncate(MAX_ORDERS - 1);
+        orders.push_front(number);
+    }
+    is_new
+}
+
+/// Who holds the user's places on other nodes; none where nobody can tell. What a dead node held is nobody's.
+async fn held_elsewhere(cluster: &dyn Cluster, user: UserId) -> Option<Vec<(Peer, Holder)>> {
+    let holders = cluster.holders(user).wait().await?;
+    let (nodes, me) = (cluster.nodes(), cluster.incarnation());
+    let peer = |holder: Holder| {
+        let node = nodes.iter().find(|node| node.incarnation == holder.node && node.incarnation != me)?;
+        Some((Peer { node: ForeignNode(node.incarnation.0), name: node.name.clone() }, holder))
+    };
+    Some(holders.into_iter().filter_map(peer).collect())
+}
+
+/// The nodes among them, each once.
+fn nodes_of(held: &[(Peer, Holder)]) -> Vec<Peer> {
+    let mut peers: Vec<Peer> = held.iter().map(|(peer, _)| peer.clone()).collect();
+    peers.sort_by(|one, other| (&one.name, one.node).cmp(&(&other.name, other.node)));
+    peers.dedup();
+    peers
+}
+
+async fn revoke(control: &Weak<Control>, withdrawal: Withdrawal) {
+    for tried in 1..=TRIES {
+        let Some(control) = control.upgrade() else { return };
+        match control.on_revoked(withdrawal.clone()).await {
+            Ok(()) => return,
+            Err(error @ (RevokeError::Full | RevokeError::TooLong(_))) => return not_revoked(&error),
+            Err(error) if tried == TRIES => return not_revoked(&error),
+            Err(_) => sleep(PAUSE).await,
+        }
     }
 }
 
@@ -156,48 +158,71 @@ fn not_revoked(error: &RevokeError) {
     tracing::error!(%error, "what was revoked on another node still counts on this one: revoke it here, too");
 }
 
-fn withdrawal(note: Note) -> Option<Withdrawal> {
-    let Note::Revoked { what, issued_before, until, ends_all, logged_out } = note;
-    let what = match what {
-        What::Token { jti, issuer } => Revoked::Token { jti, issuer },
-        What::User(user) => Revoked::User(UserId::parse(&user).ok()?),
-        What::Everybody => Revoked::Everybody,
-    };
-    let revocation = Revocation { what, issued_before: Some(issued_before), until: Some(until) };
-    let reason = if logged_out { EvictReason::LoggedOut } else { EvictReason::Revoked };
-    Some(Withdrawal { revocation, ends_all, reason })
-}
-
 impl Elsewhere for Peers {
     fn revoked(&self, withdrawal: Withdrawal) {
-        let Withdrawal { revocation: Revocation { what, issued_before, until }, ends_all, reason } = withdrawal;
-        // With its times: without them it would be another revocation for each node.
-        let (Some(issued_before), Some(until)) = (issued_before, until) else { return };
-        let what = match what {
-            Revoked::Token { jti, issuer } => What::Token { jti, issuer },
-            Revoked::User(user) => What::User(user.as_str().to_owned()),
-            Revoked::Everybody => What::Everybody,
-        };
-        let logged_out = reason == EvictReason::LoggedOut;
-        let note = Note::Revoked { what, issued_before, until, ends_all, logged_out };
-        self.cluster.post(serde_json::to_value(note).expect("text and numbers always serialise"));
+        said::revoked(withdrawal).into_iter().for_each(|note| self.cluster.post(note));
+    }
+
+    fn lent(&self, lending: &Lending) {
+        self.cluster.post(said::lent(lending));
     }
 
     fn end(&self, keys: &[SessionKey]) {
-        let Some(user) = keys.first().map(SessionKey::user) else { return };
-        let threads = keys.iter().take(MAX_KEYS).map(|key| key.thread().as_str().to_owned()).collect();
-        self.hint(&Hint::Ended { user: user.as_str().to_owned(), threads });
+        said::ended(keys).into_iter().for_each(|hint| self.cluster.tell(Audience::All, hint));
     }
 
     fn shares_threads(&self) -> bool {
         self.shares_journal
     }
 
-    fn threads(&self, user: UserId) -> Pin<Box<dyn Future<Output = Vec<ThreadId>> + Send>> {
+    fn threads(&self, user: UserId) -> Asked<Vec<ThreadId>> {
         let (asked, me) = (self.cluster.holders(user), self.cluster.incarnation());
         Box::pin(async move {
             let holders = asked.wait().await.unwrap_or_default();
             holders.into_iter().filter(|holder| holder.node != me).map(|holder| holder.facts.thread).collect()
         })
+    }
+
+    fn nodes(&self, user: UserId) -> Asked<Option<Vec<Peer>>> {
+        let cluster = Arc::clone(&self.cluster);
+        Box::pin(async move { Some(nodes_of(&held_elsewhere(&*cluster, user).await?)) })
+    }
+
+    fn sessions(&self, user: UserId) -> Asked<Option<Vec<Foreign>>> {
+        let cluster = Arc::clone(&self.cluster);
+        Box::pin(async move {
+            let held = held_elsewhere(&*cluster, user.clone()).await?;
+            let asked =
+                nodes_of(&held).into_iter().map(|peer| cluster.ask(user.clone(), Incarnation(peer.node.0)).wait());
+            let mut reports = Vec::new();
+            for told in join_all(asked).await {
+                if let Told::Reports(told) = told {
+                    reports.extend(told);
+                }
+            }
+            let session = |(peer, holder): (Peer, Holder)| {
+                let report = reports.iter().find(|report| report.lease == holder.lease).map(foreign);
+                Foreign { peer, thread: holder.facts.thread, report }
+            };
+            Some(held.into_iter().map(session).collect())
+        })
+    }
+
+    fn reclaim(&self, peer: &Peer, user: &UserId, level: ReclaimLevel) {
+        let number = u64::try_from(random_bits() >> 64).unwrap_or_default();
+        self.cluster.tell(Audience::One(Incarnation(peer.node.0)), said::reclaim(user, level, number));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_comes_twice_is_followed_once_and_what_is_remembered_of_orders_is_bounded() {
+        let mut orders = VecDeque::new();
+        assert!(note(&mut orders, 7) && !note(&mut orders, 7));
+        (100..1_000).for_each(|number| assert!(note(&mut orders, number) && !note(&mut orders, number)));
+        assert_eq!(orders.len(), MAX_ORDERS);
     }
 }

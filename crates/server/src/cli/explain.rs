@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::operator::{Failure, Operator, OperatorArgs, printable};
 use super::{print, runtime};
 use crate::error::Error;
-use crate::wire::admin::{Decision, DecisionPage, Explained};
+use crate::wire::admin::{Decision, DecisionPage, Explained, SessionElsewhere};
 
 const FEED: [&str; 3] = ["v1", "admin", "decisions"];
 
@@ -58,27 +58,63 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Error> {
 async fn story(args: &ExplainArgs, operator: &Operator, user: &str) -> Result<(), Error> {
     let path = ["v1", "admin", "users", user, "explain"];
     let answer = operator.json(&path, &[], Duration::ZERO).await.map_err(|failure| operator.error(&failure))?;
-    let Explained { decisions, dropped, dropped_users, .. } = read(operator, answer)?;
+    let Explained { decisions, dropped, dropped_users, elsewhere, elsewhere_unknown, .. } = read(operator, answer)?;
+    if args.json && !decisions.is_empty() {
+        return print(&decisions.iter().map(line_of_json).collect::<String>());
+    }
+    if decisions.is_empty() && !elsewhere.is_empty() && !args.json {
+        print(&format!("{} knows of no decision about {user:?}.\n", operator.base()))?;
+        return print(&on_other_nodes(&elsewhere));
+    }
     if decisions.is_empty() {
         let forgotten = match dropped_users {
             0 => String::new(),
             users => format!(" {users} users were forgotten to stay within explain.ledger_bytes."),
         };
+        let place = match (elsewhere.first(), elsewhere_unknown) {
+            (Some(session), _) => format!("He has a session on the node {:?}: ask there.", session.node),
+            (None, true) => "Nobody can tell now whether he is on another node.".to_owned(),
+            (None, false) => "Is the id spelled as the token has it, and is he on this node?".to_owned(),
+        };
         return Err(Error::Failed(format!(
-            "{} knows of no decision about {user:?}.{forgotten}\n  Is the id spelled as the token has it, and is he on \
-             this node? `lychgate explain` without USER shows everybody's.",
+            "{} knows of no decision about {user:?}.{forgotten}\n  {place} `lychgate explain` without USER shows \
+             everybody's.",
             operator.base()
         )));
-    }
-    if args.json {
-        return print(&decisions.iter().map(line_of_json).collect::<String>());
     }
     let older = match dropped {
         0 => String::new(),
         dropped => format!("({dropped} older ones gave way to these)\n"),
     };
     print(&format!("What was decided about {user:?}, in order; times are UTC.\n{older}"))?;
-    print(&table(decisions.iter().map(|decision| (None, decision))))
+    print(&table(decisions.iter().map(|decision| (None, decision))))?;
+    match (elsewhere.is_empty(), elsewhere_unknown) {
+        (false, _) => print(&on_other_nodes(&elsewhere)),
+        (true, true) => print("(Nobody can tell now whether he has sessions on other nodes.)\n"),
+        (true, false) => Ok(()),
+    }
+}
+
+/// A row for each session that another node has: that node knows what it decided.
+fn on_other_nodes(sessions: &[SessionElsewhere]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    for session in sessions {
+        let liveness = session.liveness.as_deref().unwrap_or("(no answer)");
+        let health = session.health.map(|health| format!("health {health}"));
+        let unused = session.unused_for.map(|unused| format!("used {} s ago", unused / 1_000));
+        let protected = if session.protected == Some(true) { "protected" } else { "" };
+        table.add_row([
+            printable(&session.node),
+            printable(&session.thread),
+            liveness.to_owned(),
+            health.unwrap_or_default(),
+            unused.unwrap_or_default(),
+            protected.to_owned(),
+        ]);
+    }
+    let lines: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+    format!("On other nodes, which know what they decided:\n{lines}")
 }
 
 /// Everybody's decisions, or one user's as they come.

@@ -31,6 +31,12 @@ impl Driver {
         self.shard(user).gate.report(user)
     }
 
+    /// What so many sessions are against the user's limit: for whoever knows better than this node how many he holds on others.
+    #[must_use]
+    pub fn usage_of(&self, user: &UserId, used: usize) -> Usage {
+        self.shard(user).gate.limits(user).usage(used)
+    }
+
     /// What is known of the next users from a place on, at most `count` of them, and where to go on; none at the end. One
     /// shard is locked at a time and for a few users only (hazard R13); whoever is here all the time is met exactly once.
     #[must_use]

@@ -18,7 +18,7 @@ pub use live::{AgentSample, Bands, Live, NodeName, Sample};
 pub use overview::{
     AgentError, AgentList, AgentRow, AlertList, AlertState, FirstEvent, Me, NodeView, Setting, UserPage, UserRow,
 };
-pub use sessions::{Connection, HealthReason, LentLimit, Listed, Session, User};
+pub use sessions::{Connection, HealthReason, LentLimit, Listed, Session, SessionElsewhere, User};
 
 /// Now or a while ago, as these routes tell times.
 #[must_use]
@@ -111,12 +111,37 @@ pub struct Reclaim {
     "evidence": {"missed_pings": 0, "missed_probes": 2, "silent_for": 61000}}], "used": 19, "limit": 20}))]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Reclaimed {
-    /// In the order in which they went.
+    /// What went on the node that was asked, in the order in which they went.
     pub evicted: Vec<Evicted>,
-    /// Sessions that the user holds now.
+    /// Sessions that the user holds now; those on other nodes as of his last admission on this one.
     pub used: usize,
     /// Sessions that he may hold.
     pub limit: usize,
+    /// Other nodes that were told to do the same, by name: each judges the sessions that it has. With `force` it is one of them
+    /// at most, and nothing went here then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
+    pub asked: Vec<String>,
+    /// Whether nobody could tell if he has sessions on other nodes, so that none was asked.
+    #[serde(default, skip_serializing_if = "is_false")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
+    pub elsewhere_unknown: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl From<Level> for lychgate_core::ReclaimLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Conservative => Self::Conservative,
+            Level::Moderate => Self::Moderate,
+            Level::Aggressive => Self::Aggressive,
+            Level::Force => Self::Force,
+        }
+    }
 }
 
 /// A session that was reclaimed.
@@ -194,7 +219,7 @@ pub struct Lend {
 #[schema(example = json!({"used": 20, "limit": 40, "until": "2026-11-21T12:00:00.000Z"}))]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct LimitInForce {
-    /// Sessions that he holds.
+    /// Sessions that he holds; those on other nodes as of his last admission on this one.
     pub used: usize,
     /// Sessions that he may hold.
     pub limit: usize,

@@ -96,6 +96,7 @@ fn typescript_of_the_operators_routes_is_what_they_say() {
         admin::Listed,
         admin::User,
         admin::Session,
+        admin::SessionElsewhere,
         admin::HealthReason,
         admin::Connection,
         admin::Evidence,

@@ -3,9 +3,13 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::gateway::{Call, Client, Gateway, Heard};
+use crate::gateway::{Call, Client, Gateway, Heard, soon};
 use crate::http::client::Ask;
 use crate::redis_server::Redis;
+
+mod limits;
+mod reclaim;
+mod seen;
 
 /// Two nodes that share leases and threads, with room for `limit` sessions of a user, and none in reserve.
 async fn two(redis: &Redis, limit: usize) -> [Gateway; 2] {

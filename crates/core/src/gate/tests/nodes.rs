@@ -620,3 +620,20 @@ fn a_grant_that_comes_before_the_word_that_a_place_here_was_taken_is_served() {
     assert_eq!(nodes.served()[0], ["t2"]);
     nodes.assert_settled();
 }
+
+#[test]
+fn an_order_to_reclaim_takes_one_of_this_node_although_a_newcomer_knows_of_a_better_one_elsewhere() {
+    let mut nodes = Nodes::two();
+    nodes.open(1, 1);
+    (2..=4).for_each(|n| nodes.open(0, n));
+    nodes.advance(Duration::from_secs(1));
+    let order = |level| Input::Reclaim { user: user(), level };
+    // It tells that node the time.
+    nodes.on(1, |world| world.input(order(ReclaimLevel::Conservative)));
+    nodes.worlds[0].silent.insert(socket(2));
+    nodes.open(0, 5);
+    assert_eq!(nodes.opened(0, 5), None, "it waits for the probe, and knows who holds the places");
+    nodes.on(0, |world| world.input(order(ReclaimLevel::Force)));
+    assert_eq!(nodes.served(), [vec!["t3", "t4", "t5"], vec!["t1"]], "t1 was used least recently");
+    assert_eq!(nodes.worlds[0].evicted().len(), 1);
+}

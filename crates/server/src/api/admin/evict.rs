@@ -6,13 +6,16 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use lychgate_core::explain::Verdict;
-use lychgate_core::{EvictReason, Eviction, ReclaimLevel, SessionKey, UserId};
+use lychgate_core::lease::Report;
+use lychgate_core::reclaim::{Facts, plan};
+use lychgate_core::{EvictReason, Eviction, ReclaimLevel, SessionKey, Time, UserId};
 use serde_json::json;
 use tokio::time::sleep;
 
 use super::Control;
 use super::access::Writer;
 use super::deed::{Order, What};
+use super::elsewhere::Peer;
 use super::sessions::session_key;
 use crate::api::caller::Named;
 use crate::api::refused::Refused;
@@ -21,6 +24,9 @@ use crate::wire::admin::{Ended, Error, Evicted, Evidence, Level, Reclaim, Reclai
 
 /// What a probe takes beyond its deadline until everybody was judged.
 const JUDGED_WITHIN: Duration = Duration::from_millis(500);
+
+/// Longer than any session was not used.
+const AGES: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 /// Ends one session: `closed` (4512, closed_by_admin) on every connection that shows it.
 #[utoipa::path(
@@ -66,7 +72,8 @@ pub(super) async fn evict(
     Ok(control.act(operator, what, order, work).await)
 }
 
-/// Climbs the ladder by hand: everything that the level reaches goes; of the living, `force` takes exactly one.
+/// Climbs the ladder by hand, on every node that has sessions of the user: everything that the level reaches goes; of the living,
+/// `force` takes exactly one, wherever it is.
 #[utoipa::path(
     post, path = "/v1/admin/users/{user}/reclaim", tag = "operators", security(("key" = [])),
     params(
@@ -91,17 +98,32 @@ pub(super) async fn reclaim(
     let what = What { action: "reclaim", user: Some(user.clone()), thread: None, parameters: json!({"level": level}) };
     let steered = Arc::clone(&control);
     let work = async move {
+        let asked = match level {
+            Level::Force => steered.better_elsewhere(&user).await?,
+            Level::Conservative | Level::Moderate | Level::Aggressive => steered.elsewhere.nodes(user.clone()).await,
+        };
+        let others = asked.as_deref().unwrap_or_default();
+        others.iter().for_each(|peer| steered.elsewhere.reclaim(peer, &user, level.into()));
         let evicted = match level {
-            Level::Conservative => steered.reclaim_at_once(&user, ReclaimLevel::Conservative).await?,
-            Level::Moderate => steered.reclaim_at_once(&user, ReclaimLevel::Moderate).await?,
-            Level::Force => steered.reclaim_at_once(&user, ReclaimLevel::Force).await?,
+            Level::Force if !others.is_empty() => Vec::new(),
+            Level::Force | Level::Conservative | Level::Moderate => {
+                steered.reclaim_at_once(&user, level.into()).await?
+            }
             Level::Aggressive => steered.reclaim_after_a_probe(&user).await?,
         };
         let usage = steered.steer(move |driver| driver.usage(&user)).await?;
         let evicted = evicted.iter().map(|(key, eviction)| told(key, eviction)).collect();
-        Ok(Reclaimed { evicted, used: usage.used, limit: usage.limit })
+        let elsewhere_unknown = asked.is_none();
+        let asked = others.iter().map(|peer| peer.name.clone()).collect();
+        Ok(Reclaimed { evicted, used: usage.used, limit: usage.limit, asked, elsewhere_unknown })
     };
     Ok(control.act(operator, what, order, work).await)
+}
+
+/// On a clock that began before any session: this process may be younger than those of other nodes.
+fn facts<L>(report: &Report<L>) -> Facts {
+    let Report { lease: _, standing, protected, health, idle } = *report;
+    Facts { standing, protected, health, last_used: Time::ZERO + AGES - idle }
 }
 
 fn told(key: &SessionKey, eviction: &Eviction) -> Evicted {
@@ -114,6 +136,19 @@ fn told(key: &SessionKey, eviction: &Eviction) -> Evicted {
 }
 
 impl Control {
+    /// Which node has the session that `force` takes, where it is not this one; none where nobody can tell, and it is taken here.
+    /// Who did not say how his sessions are is not told to take one: it might be heard by nobody.
+    async fn better_elsewhere(&self, user: &UserId) -> Result<Option<Vec<Peer>>, Refused> {
+        let Some(others) = self.elsewhere.sessions(user.clone()).await else { return Ok(None) };
+        let asked = user.clone();
+        let own = self.steer(move |driver| driver.own_reports(&asked)).await?;
+        let heard: Vec<_> = others.iter().filter_map(|foreign| Some((foreign, foreign.report.as_ref()?))).collect();
+        let all: Vec<_> = own.iter().map(facts).chain(heard.iter().map(|(_, report)| facts(report))).collect();
+        let first = plan(ReclaimLevel::Force, &all, 1).first().map(|pick| pick.index);
+        let elsewhere = first.and_then(|first| heard.get(first.checked_sub(own.len())?));
+        Ok(Some(elsewhere.map(|(foreign, _)| foreign.peer.clone()).into_iter().collect()))
+    }
+
     async fn reclaim_at_once(
         &self,
         user: &UserId,

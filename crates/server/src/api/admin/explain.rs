@@ -16,7 +16,7 @@ use crate::driver::Driver;
 use crate::wire::admin::{Decision, Error, Evidence, Explained, rfc3339};
 use crate::wire::millis;
 
-/// The last decisions about a user on this node, with what they were decided by.
+/// The last decisions about a user on this node, with what they were decided by, and his sessions on other nodes.
 #[utoipa::path(
     get, path = "/v1/admin/users/{user}/explain", tag = "operators", security(("key" = [])),
     params(("user" = String, Path, description = "The user's id, percent-encoded.")),
@@ -32,14 +32,16 @@ pub(super) async fn explain(
 ) -> Result<Json<Explained>, Refused> {
     let user = super::user_id(&user)?;
     let name = user.as_str().to_owned();
+    let whose = user.clone();
     let look = move |driver: &Driver| {
-        let known = driver.explain(&user);
+        let known = driver.explain(&whose);
         let decisions = known.iter().flat_map(|known| &known.decisions);
         let decisions: Vec<_> = decisions.map(|decision| told(driver.unix_ms(decision.at), decision)).collect();
         (decisions, known.map_or(0, |known| known.dropped), driver.explained().1)
     };
+    let (elsewhere, elsewhere_unknown) = control.sessions_elsewhere(&user).await;
     let (decisions, dropped, dropped_users) = control.look(look).await?;
-    Ok(Json(Explained { user: name, decisions, dropped, dropped_users }))
+    Ok(Json(Explained { user: name, decisions, dropped, dropped_users, elsewhere, elsewhere_unknown }))
 }
 
 /// A decision that was made at this time, in fields and in words.

@@ -11,17 +11,16 @@ use serde_json::json;
 use super::Control;
 use super::access::Writer;
 use super::deed::{Order, What};
+use super::lent::{Lending, until};
 use crate::api::caller::Named;
 use crate::api::refused::Refused;
 use crate::config::value::parse_duration;
-use crate::driver::Driver;
 use crate::wire::admin::{Draining, Error, Lend, LimitInForce, rfc3339};
-use crate::wire::{millis, unix_ms};
 
 /// More than anybody needs by mistake.
-const MAX_SESSIONS: usize = 1_000;
+pub(super) const MAX_SESSIONS: usize = 1_000;
 
-/// Sets another limit on a user's sessions for a while, on this node. One that falls evicts nobody by itself.
+/// Sets another limit on a user's sessions for a while, on all nodes. One that falls evicts nobody by itself.
 #[utoipa::path(
     put, path = "/v1/admin/users/{user}/limits", tag = "operators", security(("key" = [])),
     params(
@@ -58,15 +57,9 @@ pub(super) async fn lend(
     };
     let steered = Arc::clone(&control);
     let work = async move {
-        let lent = steered
-            .steer(move |driver| {
-                driver.lend_limit(&user, Some(max_sessions), lasting);
-                in_force(driver, &user, Some(lasting))
-            })
-            .await?;
-        match lent.limit == max_sessions {
-            true => Ok(lent),
-            false => Err(Refused::bad(format!(
+        match steered.order(user, Some((max_sessions, lasting))).await? {
+            (lent, Some(_)) => Ok(lent),
+            (lent, None) => Err(Refused::bad(format!(
                 "`max_sessions` contradicts the other limits of this user; {} is in force.",
                 lent.limit
             ))),
@@ -75,7 +68,7 @@ pub(super) async fn lend(
     Ok(control.act(operator, what, order, work).await)
 }
 
-/// Takes a limit for a while back: the user's plan counts again.
+/// Takes a limit for a while back, on all nodes: the user's plan counts again.
 #[utoipa::path(
     delete, path = "/v1/admin/users/{user}/limits", tag = "operators", security(("key" = [])),
     params(
@@ -97,20 +90,36 @@ pub(super) async fn restore(
     let user = super::user_id(&user)?;
     let what = What { action: "restore_limit", user: Some(user.clone()), thread: None, parameters: json!({}) };
     let steered = Arc::clone(&control);
-    let work = async move {
-        let restored = move |driver: &Driver| {
-            driver.lend_limit(&user, None, Duration::ZERO);
-            in_force(driver, &user, None)
-        };
-        steered.steer(restored).await
-    };
+    let work = async move { steered.order(user, None).await.map(|(restored, _)| restored) };
     Ok(control.act(operator, what, order, work).await)
 }
 
-fn in_force(driver: &Driver, user: &UserId, lasting: Option<Duration>) -> LimitInForce {
-    let usage = driver.usage(user);
-    let until = lasting.map(|lasting| rfc3339(unix_ms().saturating_add(millis(lasting))));
-    LimitInForce { used: usage.used, limit: usage.limit, until }
+impl Control {
+    /// Lends so many sessions for so long, or takes back what was lent, on this node at once and on the others as soon as they
+    /// can be told. Answers what is in force here, and the order if it is that.
+    async fn order(
+        &self,
+        user: UserId,
+        lent: Option<(usize, Duration)>,
+    ) -> Result<(LimitInForce, Option<Lending>), Refused> {
+        let lendings = Arc::clone(&self.lendings);
+        let (told, order) = self
+            .steer(move |driver| {
+                let (max_sessions, lasting) = lent.unzip();
+                let until = until(lasting);
+                let lend = |lending: &Lending| {
+                    let limit = driver.lend_limit(&lending.user, max_sessions, lasting.unwrap_or_default());
+                    max_sessions.is_none_or(|wanted| wanted == limit)
+                };
+                let order = lendings.order(user.clone(), max_sessions, until, lend);
+                let usage = driver.usage(&user);
+                let until = lasting.map(|_| rfc3339(until));
+                (LimitInForce { used: usage.used, limit: usage.limit, until }, order)
+            })
+            .await?;
+        order.iter().for_each(|order| self.elsewhere.lent(order));
+        Ok((told, order))
+    }
 }
 
 /// Drains this node and stops it, as SIGTERM does.

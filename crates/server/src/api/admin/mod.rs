@@ -28,6 +28,7 @@ use utoipa_axum::routes;
 
 use self::access::Access;
 use self::deed::Running;
+use self::lent::Lendings;
 use self::live::Stage;
 use super::refused::Refused;
 use crate::auth::{Doorkeeper, Entrance};
@@ -50,6 +51,7 @@ mod elsewhere;
 mod evict;
 mod explain;
 mod keys;
+mod lent;
 mod limits;
 mod live;
 mod openapi;
@@ -61,8 +63,9 @@ mod revoke;
 mod sessions;
 mod users;
 
-pub use elsewhere::{Elsewhere, Withdrawal};
+pub use elsewhere::{Asked, Elsewhere, Foreign, Peer, Withdrawal};
 pub use keys::OperatorKey;
+pub use lent::Lending;
 pub(super) use openapi::describe;
 
 /// What may be changed at a time; one more is told to come back.
@@ -87,6 +90,7 @@ pub struct Control {
     store: Arc<Store>,
     doorkeeper: Arc<Doorkeeper>,
     elsewhere: Arc<dyn Elsewhere>,
+    lendings: Arc<Lendings>,
     access: Access,
     running: Arc<Running>,
     deeds: Arc<Semaphore>,
@@ -149,6 +153,7 @@ impl Control {
             runs,
             store,
             elsewhere: elsewhere.unwrap_or_else(|| Arc::new(elsewhere::Nowhere)),
+            lendings: Arc::default(),
             access: Access::new(config, Arc::clone(&doorkeeper), entrance),
             doorkeeper,
             running: Arc::default(),

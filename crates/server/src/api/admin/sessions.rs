@@ -17,7 +17,7 @@ use super::page::{self, Listing, limit};
 use crate::api::caller::Asked;
 use crate::api::refused::Refused;
 use crate::driver::{Driver, Place};
-use crate::wire::admin::{Error, Listed};
+use crate::wire::admin::{Error, Listed, User};
 
 mod told;
 
@@ -123,7 +123,8 @@ impl Listing for Filter {
     }
 }
 
-/// Every session of this node, or one user's, with health, liveness, and what that is judged by.
+/// Every session of this node, or one user's, with health, liveness, and what that is judged by. Of one user also which sessions he
+/// has on other nodes; the list of all users is this node's.
 #[utoipa::path(
     get, path = "/v1/admin/sessions", tag = "operators", security(("key" = [])),
     params(
@@ -148,15 +149,50 @@ pub(super) async fn list(
     let filter = Filter::of(&asked)?;
     let user = asked.text("user").map(super::user_id).transpose()?;
     let cursor = Cursor::of(asked.text("sort"), asked.text("after"))?;
-    let (users, next) = control
-        .look(move |driver| match (user, cursor) {
-            (Some(user), _) => {
-                (driver.report(&user).and_then(|user| filter.pick_one(user)).into_iter().collect(), None)
-            }
-            (None, cursor) => page::read(driver, cursor, limit, &filter),
-        })
-        .await?;
+    if let Some(user) = user {
+        let users = control.one(user, filter).await?.into_iter().collect();
+        return Ok(Json(Listed { users, next: None }));
+    }
+    let (users, next) = control.look(move |driver| page::read(driver, cursor, limit, &filter)).await?;
     Ok(Json(Listed { users: users.iter().map(told::user).collect(), next: next.map(|next| next.to_string()) }))
+}
+
+impl Control {
+    /// One user, with his sessions on other nodes unless certain sessions are wanted; none where nothing is known of him.
+    async fn one(&self, user: UserId, filter: Filter) -> Result<Option<User>, Refused> {
+        let (elsewhere, elsewhere_unknown) = match filter.wants_all() {
+            true => self.sessions_elsewhere(&user).await,
+            false => (Vec::new(), false),
+        };
+        let is_elsewhere = !elsewhere.is_empty() || elsewhere_unknown;
+        // As others said just now, and not as it was at the last admission here.
+        let others = (filter.wants_all() && !elsewhere_unknown).then_some(elsewhere.len());
+        let look = move |driver: &Driver| {
+            let here = driver.report(&user).and_then(|report| filter.pick_one(report));
+            // Who looks at the wrong node is told which one is right.
+            let mut here = here.or_else(|| is_elsewhere.then(|| stranger(user.clone(), driver.usage(&user))))?;
+            if let Some(others) = others {
+                here.usage = driver.usage_of(&user, here.sessions.len() + others);
+            }
+            Some(told::user(&here))
+        };
+        let here = self.look(look).await?;
+        Ok(here.map(|here| User { elsewhere, elsewhere_unknown, ..here }))
+    }
+}
+
+/// Of whom nothing is known here.
+fn stranger(user: UserId, usage: Usage) -> UserReport {
+    UserReport {
+        user,
+        usage,
+        plan: None,
+        lent: None,
+        waiting: 0,
+        sessions: Vec::new(),
+        connections: Vec::new(),
+        runs: Vec::new(),
+    }
 }
 
 /// The isolation key that a path names.

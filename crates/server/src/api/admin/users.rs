@@ -50,7 +50,7 @@ impl Listing for Search {
     }
 }
 
-/// Every user of this node in one line.
+/// Every user of this node in one line. Other nodes list theirs.
 #[utoipa::path(
     get, path = "/v1/admin/users", tag = "operators", security(("key" = [])),
     params(

@@ -24,7 +24,7 @@ const BATCH: usize = 256;
 /// Notes that the board holds, about; the oldest go.
 const MAX_NOTES: usize = 100_000;
 /// Notes that wait for the store at most; one more is lost, aloud. A node says all its revocations again after a loss, and keeps
-/// 100,000 of them.
+/// 100,000 of them; and 8,192 orders about limits.
 const MAX_UNPOSTED: usize = 110_000;
 /// Texts that are remembered at most: more than the board holds. What is forgotten may be posted twice.
 const MAX_KNOWN: usize = 2 * MAX_NOTES;

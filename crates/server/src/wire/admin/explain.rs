@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Evidence;
+use super::{Evidence, SessionElsewhere};
 
 /// What was decided about a user lately on this node.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -25,6 +25,14 @@ pub struct Explained {
     pub dropped: u32,
     /// Users of this node whose whole record gave way to others.
     pub dropped_users: u64,
+    /// His sessions on other nodes, each of which knows what it decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
+    pub elsewhere: Vec<SessionElsewhere>,
+    /// Whether nobody could tell if he has sessions on other nodes.
+    #[serde(default, skip_serializing_if = "super::is_false")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
+    pub elsewhere_unknown: bool,
 }
 
 /// A page of everybody's decisions.

@@ -39,7 +39,7 @@ pub struct UserPage {
 pub struct UserRow {
     /// Who.
     pub user: String,
-    /// Sessions that he holds.
+    /// Sessions that he holds; those on other nodes as of his last admission on this one.
     pub used: usize,
     /// Sessions that he may hold.
     pub limit: usize,

@@ -27,7 +27,8 @@ pub struct Listed {
 pub struct User {
     /// Who.
     pub user: String,
-    /// Sessions that he holds.
+    /// Sessions that he holds: `sessions` and `elsewhere` where he was asked for by name and nothing is left out; else those on
+    /// other nodes as of his last admission on this one.
     pub used: usize,
     /// Sessions that he may hold.
     pub limit: usize,
@@ -45,6 +46,38 @@ pub struct User {
     pub sessions: Vec<Session>,
     /// The connections that show them.
     pub connections: Vec<Connection>,
+    /// His sessions on other nodes; told where he is asked for by name and nothing is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
+    pub elsewhere: Vec<SessionElsewhere>,
+    /// Whether nobody could tell if he has sessions on other nodes.
+    #[serde(default, skip_serializing_if = "super::is_false")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
+    pub elsewhere_unknown: bool,
+}
+
+/// A session on another node. How it is says that node; where it did not within a second, only that it is there.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+pub struct SessionElsewhere {
+    /// The node, as its operator named it.
+    pub node: String,
+    /// The same as `GET /v1/admin/cluster` has it: two nodes may have one name.
+    pub incarnation: String,
+    /// Its thread.
+    pub thread: String,
+    /// `alive`, `suspect`, `detached`, or `gone` where its connections are dead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub liveness: Option<String>,
+    /// 0 (worst) to 100; 0 where it has no connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<u8>,
+    /// Milliseconds since a person last used it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unused_for: Option<u64>,
+    /// Whether it is spared while another choice is left: a run is in flight, or the plan pins it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected: Option<bool>,
 }
 
 /// A limit for a while.

@@ -18,6 +18,8 @@ pub(super) fn user(user: &UserReport) -> User {
         waiting: user.waiting,
         sessions: user.sessions.iter().map(|report| session(&user.user, report)).collect(),
         connections: user.connections.iter().map(connection).collect(),
+        elsewhere: Vec::new(),
+        elsewhere_unknown: false,
     }
 }
 
