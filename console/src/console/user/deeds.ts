@@ -76,7 +76,7 @@ export function logOut(user: User): Deed {
   return {
     title: 'Log out everywhere',
     asks: [
-      `User ${user.user}: ${counted(user.used, 'session')}; ${connections} on this node.`,
+      `User ${user.user}: ${counted(user.sessions.length, 'session')} and ${connections} on this node.`,
       'Every token and login that let him in until now lets him in no more. His tabs close within a second.',
       'He has to log in anew. This cannot be taken back.',
     ],
