@@ -298,24 +298,24 @@ pub(crate) struct Pending {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Foreign {
     pub(crate) holder: Holder,
-    /// None until its node says how it is.
-    pub(crate) facts: Option<Facts>,
+    /// None until its node says how it is; and when it said so.
+    pub(crate) facts: Option<(Facts, Time)>,
 }
 
 impl Foreign {
     /// What the plan goes by. Of whom nothing is known yet nobody takes anything.
-    pub(crate) fn facts(&self) -> Facts {
-        self.facts.unwrap_or(Self::UNKNOWN)
+    pub(crate) fn facts(&self, now: Time) -> Facts {
+        let Some((facts, heard)) = self.facts else { return Self::UNKNOWN };
+        Facts { unused_for: facts.unused_for.saturating_add(now.since(heard)), ..facts }
     }
 
     /// Of a node that was not asked.
     pub(crate) const UNKNOWN: Facts =
-        Facts { standing: Standing::Alive, protected: true, health: 100, last_used: Time::ZERO };
+        Facts { standing: Standing::Alive, protected: true, health: 100, unused_for: Duration::MAX };
 
     /// Of a node that did not answer: as good as dead, and still after whoever is proven to be (hazard R15).
-    pub(crate) fn suspect(now: Time) -> Facts {
-        Facts { standing: Standing::Suspect, protected: false, health: 0, last_used: now }
-    }
+    pub(crate) const SUSPECT: Facts =
+        Facts { standing: Standing::Suspect, protected: false, health: 0, unused_for: Duration::ZERO };
 }
 
 /// What the gate knows of a user's sessions on other nodes.

@@ -12,9 +12,10 @@
 //! Beyond Force stand the protected: sessions with a run in flight, or pinned. [`takeover`] chooses among them, at the
 //! end of the queue.
 
-use smallvec::SmallVec;
+use std::cmp::Reverse;
+use std::time::Duration;
 
-use crate::timer::Time;
+use smallvec::SmallVec;
 
 /// How far reclaim goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,8 +80,9 @@ pub struct Facts {
     pub protected: bool,
     /// 0 to 100.
     pub health: u8,
-    /// Last open, run, stop or visible acknowledgement.
-    pub last_used: Time,
+    /// How long ago the last open, run, stop or visible acknowledgement was. No time of this process: a session of another
+    /// node may not have been used since before this one started.
+    pub unused_for: Duration,
 }
 
 /// Who goes first: lower goes earlier.
@@ -133,7 +135,7 @@ pub type EvictionPlan = SmallVec<[Pick; 2]>;
 /// recently used; the lower index breaks a tie. Fewer than `need` means that the level does not suffice.
 #[must_use]
 pub fn plan(level: ReclaimLevel, facts: &[Facts], need: usize) -> EvictionPlan {
-    let key = |facts: &Facts, index| (facts.rank(), facts.health, facts.last_used, index);
+    let key = |facts: &Facts, index| (facts.rank(), facts.health, Reverse(facts.unused_for), index);
     let mut order: SmallVec<[_; 32]> = facts
         .iter()
         .enumerate()
@@ -148,7 +150,7 @@ pub fn plan(level: ReclaimLevel, facts: &[Facts], need: usize) -> EvictionPlan {
 #[must_use]
 pub fn takeover(facts: &[Facts]) -> Option<Pick> {
     let protected = facts.iter().enumerate().filter(|(_, facts)| facts.rank() >= Rank::ProtectedSuspect);
-    let (index, _) = protected.min_by_key(|(index, facts)| (facts.rank(), facts.last_used, *index))?;
+    let (index, _) = protected.min_by_key(|(index, facts)| (facts.rank(), Reverse(facts.unused_for), *index))?;
     Some(Pick { index, level: ReclaimLevel::Force })
 }
 
@@ -156,8 +158,9 @@ pub fn takeover(facts: &[Facts]) -> Option<Pick> {
 mod tests {
     use super::*;
 
+    /// Of a session that was used at that second of the last hundred.
     fn facts(standing: Standing, protected: bool, used: u64) -> Facts {
-        Facts { standing, protected, health: 100, last_used: Time::from_micros(used) }
+        Facts { standing, protected, health: 100, unused_for: Duration::from_secs(100 - used) }
     }
 
     fn order(level: ReclaimLevel, facts: &[Facts]) -> Vec<usize> {

@@ -1,6 +1,5 @@
 //! One user: the unit of atomicity and of sharding. Records and questions about them; [`crate::gate`] changes them.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -217,7 +216,7 @@ impl User {
         let mut facts: Vec<_> = self.sessions.iter().map(|session| self.facts_of(session, clock, limits)).collect();
         if limits.pinned_sessions > 0 {
             let mut recent: Vec<_> = (0..facts.len()).collect();
-            recent.sort_unstable_by_key(|index| (Reverse(facts[*index].last_used), *index));
+            recent.sort_unstable_by_key(|index| (facts[*index].unused_for, *index));
             recent.iter().take(limits.pinned_sessions).for_each(|index| facts[*index].protected = true);
         }
         facts
@@ -239,7 +238,7 @@ impl User {
             standing,
             protected: self.has_run(&session.thread),
             health: health::score(best.as_ref().map(|(_, evidence)| evidence), unused_for).score,
-            last_used: session.last_used,
+            unused_for,
         }
     }
 

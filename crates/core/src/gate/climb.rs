@@ -92,7 +92,8 @@ impl Step<'_> {
         // Who was served from the queue is not taken for the next one in it a moment later: as long as that one has time
         // to wait, what was opened or used since he came counts as protected.
         if let Some(first) = self.user.waiting.first().filter(|first| first.queued && !self.is_overdue(first)) {
-            let recent = facts.iter_mut().filter(|facts| facts.last_used > first.since);
+            let waited = self.clock.now.since(first.since);
+            let recent = facts.iter_mut().filter(|facts| facts.unused_for < waited);
             recent.for_each(|facts| facts.protected = true);
         }
         reclaim::plan(level, &facts, 1)

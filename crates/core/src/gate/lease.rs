@@ -71,7 +71,7 @@ impl Step<'_> {
     pub(super) fn facts(&self) -> Vec<Facts> {
         let mut facts = self.user.facts(&self.clock, self.limits);
         if facts.len() < self.limits.max_sessions_per_user {
-            facts.extend(self.foreign().iter().map(Foreign::facts));
+            facts.extend(self.foreign().iter().map(|foreign| foreign.facts(self.clock.now)));
         }
         facts
     }
@@ -223,7 +223,7 @@ impl Step<'_> {
         // Who was silent a moment ago is not waited for once more, by one newcomer after the other.
         for foreign in &mut elsewhere.foreign {
             if elsewhere.silent.iter().any(|(node, _)| *node == foreign.holder.node) {
-                foreign.facts = Some(Foreign::suspect(now));
+                foreign.facts = Some((Foreign::SUSPECT, now));
             }
         }
         let unknown = elsewhere.foreign.iter().filter(|foreign| foreign.facts.is_none());
@@ -255,15 +255,16 @@ impl Step<'_> {
             elsewhere.silent.push((node, now));
         }
         for foreign in elsewhere.foreign.iter_mut().filter(|foreign| foreign.holder.node == node) {
-            foreign.facts = Some(match told {
+            let facts = match told {
                 Told::Reports(reports) => match reports.iter().find(|report| report.lease == foreign.holder.lease) {
-                    Some(report) => facts_of(report, now),
+                    Some(report) => facts_of(report),
                     // Its node knows nothing of it: a place that nobody uses.
-                    None => Facts { standing: Standing::Gone { by_probe: false }, ..Foreign::suspect(now) },
+                    None => Facts { standing: Standing::Gone { by_probe: false }, ..Foreign::SUSPECT },
                 },
-                Told::Silence => Foreign::suspect(now),
+                Told::Silence => Foreign::SUSPECT,
                 Told::NotAsked => Foreign::UNKNOWN,
-            });
+            };
+            foreign.facts = Some((facts, now));
         }
         if elsewhere.foreign.iter().all(|foreign| foreign.facts.is_some()) {
             let hearing = self.user.waiting.iter_mut().filter(|waiter| matches!(waiter.claim, Claim::Hearing));
@@ -345,9 +346,9 @@ impl Step<'_> {
     }
 }
 
-fn facts_of(report: &ForeignReport, now: Time) -> Facts {
+fn facts_of(report: &ForeignReport) -> Facts {
     let ForeignReport { standing, protected, health, idle, .. } = *report;
-    Facts { standing, protected, health, last_used: now - idle }
+    Facts { standing, protected, health, unused_for: idle }
 }
 
 impl Gate {
@@ -367,15 +368,15 @@ impl Gate {
         let Some(known) = self.user(user) else {
             return Vec::new();
         };
-        let now = self.clock.now.max(now);
+        let since = now.since(self.clock.now);
         let facts = known.facts(&self.clock, &self.limits_of(known));
         let leased = known.sessions.iter().zip(facts).filter_map(|(session, facts)| Some((session.lease?, facts)));
-        let sessions = leased.map(|(lease, Facts { standing, protected, health, last_used })| OwnReport {
+        let sessions = leased.map(|(lease, Facts { standing, protected, health, unused_for })| OwnReport {
             lease,
             standing,
             protected,
             health,
-            idle: now.since(last_used),
+            idle: unused_for.saturating_add(since),
         });
         let about_to_be = known.waiting.iter().filter_map(|waiter| waiter.claim.asked_for().or(waiter.lease));
         let newcomers = about_to_be.map(|lease| OwnReport {

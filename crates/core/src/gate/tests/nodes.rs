@@ -258,6 +258,21 @@ fn a_session_that_is_there_needs_no_lease() {
 }
 
 #[test]
+fn a_node_that_just_started_takes_the_least_recently_used_of_sessions_that_are_older_than_it() {
+    let mut nodes = Nodes::two();
+    // Longer than the other one is there, and long enough to be of equal health.
+    let long = Duration::from_secs(2 * 3_600);
+    for n in 1..=4 {
+        nodes.open(1, n);
+        nodes.on(1, |world| world.advance(long));
+    }
+    nodes.on(1, |world| world.open(1, Some("t1"), None));
+    nodes.on(1, |world| world.advance(long));
+    nodes.open(0, 5);
+    assert_eq!(nodes.served(), [vec!["t5"], vec!["t1", "t3", "t4"]]);
+}
+
+#[test]
 fn a_dead_session_on_another_node_goes_before_a_live_one_here() {
     let mut nodes = Nodes::two();
     (1..=2).for_each(|n| nodes.open(0, n));

@@ -25,9 +25,6 @@ use crate::wire::admin::{Ended, Error, Evicted, Evidence, Level, Reclaim, Reclai
 /// What a probe takes beyond its deadline until everybody was judged.
 const JUDGED_WITHIN: Duration = Duration::from_millis(500);
 
-/// Longer than any session was not used.
-const AGES: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
-
 /// Ends one session: `closed` (4512, closed_by_admin) on every connection that shows it.
 #[utoipa::path(
     delete, path = "/v1/admin/sessions/{key}", tag = "operators", security(("key" = [])),
@@ -120,10 +117,9 @@ pub(super) async fn reclaim(
     Ok(control.act(operator, what, order, work).await)
 }
 
-/// On a clock that began before any session: this process may be younger than those of other nodes.
 fn facts<L>(report: &Report<L>) -> Facts {
     let Report { lease: _, standing, protected, health, idle } = *report;
-    Facts { standing, protected, health, last_used: Time::ZERO + AGES - idle }
+    Facts { standing, protected, health, unused_for: idle }
 }
 
 fn told(key: &SessionKey, eviction: &Eviction) -> Evicted {
