@@ -12,10 +12,10 @@ cargo xtask cluster-test [ARGS...]
 
 Plays real faults, each on three gateways (`lychgate serve`) and a Redis of its own (Debian's redis-server, installed
 where it is missing and we may): Redis frozen, slow, flushed, killed; lines between a node and Redis silent or
-cut; nodes killed, frozen, lost; a failover by Sentinel and in a Redis Cluster. Users come, go and make room for each other over all nodes meanwhile.
-What every client saw is checked afterwards: nobody above the limit (but by what docs/cluster.md allows while
-Redis is unknown), nobody refused, nobody closed but to make room, nothing left behind. Prints a table, and for
-each broken promise the user's history around it. Exit code 1 if one broke.
+cut; nodes killed, frozen, lost; failovers by Sentinel and in a Redis Cluster. Users come, go and make room for each
+other over all nodes meanwhile. What every client saw is checked afterwards: nobody above the limit (but by what
+docs/cluster.md allows while Redis is unknown), nobody refused, nobody closed but to make room, nothing left behind.
+Prints a table, and for each broken promise the user's history around it. Exit code 1 if one broke.
 
 ARGS are those of `lychgate-scenario nodes`:
   --fault WORD,...  only these faults:

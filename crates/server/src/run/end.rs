@@ -57,8 +57,9 @@ impl End {
 
 impl Run<'_> {
     /// Writes the end: what is ready, what closes the rest, the terminal event. Where the log does not take all of it,
-    /// the end alone.
+    /// the end alone. Of a run that is gone nothing is written: it would end another one, or nothing.
     pub(super) async fn finish(mut self, end: End) {
+        let is_gone = matches!(end, End::JournalFailed(JournalError::Gone));
         let outcome = end.outcome();
         let mut trace = self.trace.take();
         trace.iter_mut().for_each(|trace| trace.ended(outcome.as_str(), end.failure()));
@@ -85,7 +86,10 @@ impl Run<'_> {
         let closed = || self.open.closers().chain([events::failed(&unwritten())]).collect();
         let alone = || vec![events::failed(&unwritten())];
         let appending = Instant::now();
-        let ended = self.try_end(whole).await || self.try_end(closed()).await || self.try_end(alone()).await;
+        let ended = match is_gone {
+            true => self.has_nothing_to_end().await,
+            false => self.try_end(whole).await || self.try_end(closed()).await || self.try_end(alone()).await,
+        };
         trace.iter_mut().for_each(|trace| trace.appended(events, appending, ended));
         self.held.runs.around.finished(outcome, self.began.elapsed());
         if !ended {
@@ -107,14 +111,16 @@ impl Run<'_> {
     async fn try_end(&self, events: Vec<Event>) -> bool {
         match self.journal.append(self.key(), events).await {
             Ok(_) => true,
-            Err(JournalError::Gone) => self.has_nothing_to_end(),
+            Err(JournalError::Gone) => self.has_nothing_to_end().await,
             Err(JournalError::Unavailable(_) | JournalError::Trimmed(_)) => false,
         }
     }
 
-    /// The thread was deleted under the run, or another node ended it: an end would have no beginning.
-    fn has_nothing_to_end(&self) -> bool {
+    /// The thread was deleted under the run, another node ended it, or its beginning was lost: an end would have no beginning.
+    /// What was lost may be the end of a former run, which has one before whoever is told can ask again.
+    async fn has_nothing_to_end(&self) -> bool {
         self.log(RunStep::Deleted);
+        self.held.runs.end_left_behind(self.key()).await;
         self.tell("This conversation was deleted, or its answer was ended elsewhere, while it was being written.");
         true
     }
@@ -146,7 +152,7 @@ impl Run<'_> {
                 match self.journal.append_once(self.key(), &once, end()).await {
                     Ok(_) => return self.held.is_ending(),
                     Err(JournalError::Gone) => {
-                        self.has_nothing_to_end();
+                        self.has_nothing_to_end().await;
                         return self.held.is_ending();
                     }
                     Err(error) => self.refuse_published(&error),

@@ -62,24 +62,40 @@ impl Runs {
         }
     }
 
+    /// Ends the run of this thread that nobody drives, if there is one. For whoever holds the thread's claim.
+    pub(super) async fn end_left_behind(&self, key: &SessionKey) {
+        let abandoned = self.journal.abandoned(RUNS).await.unwrap_or_default();
+        for (key, run) in abandoned.iter().filter(|(of, _)| of == key) {
+            if let Err(error) = self.end_left_open(key, run, &cut_short()).await {
+                tracing::warn!(%key, %run, %error, "a run whose end was lost cannot be ended yet");
+            }
+        }
+    }
+
     async fn end_left_open(&self, key: &SessionKey, run: &RunId, why: &AgentError) -> Result<(), JournalError> {
         let mut open = OpenItems::default();
         let mut after = self.journal.snapshot(key).await?.cut;
+        let mut began = after;
         loop {
             let entries = self.journal.read(key, after, EVENTS).await?;
-            entries.iter().for_each(|entry| open.follow(&entry.event));
+            for entry in &entries {
+                open.follow(&entry.event);
+                began = if entry.event.kind() == "RUN_STARTED" { entry.offset } else { began };
+            }
             match entries.last() {
                 Some(last) if entries.len() == EVENTS => after = last.offset,
                 Some(_) | None => break,
             }
         }
         let whole = open.closers().chain([events::failed(why)]).collect();
-        match self.journal.append(key, whole).await {
+        // Two of this node may have found it: who comes second must not write an end of nothing.
+        let once = format!("end:{began}");
+        match self.journal.append_once(key, &once, whole).await {
             Ok(_) => {}
             Err(JournalError::Gone) => return Err(JournalError::Gone),
             // A log at its bound takes a small end.
             Err(JournalError::Unavailable(_) | JournalError::Trimmed(_)) => {
-                self.journal.append(key, vec![events::failed(why)]).await?;
+                self.journal.append_once(key, &once, vec![events::failed(why)]).await?;
             }
         }
         tracing::info!(%key, %run, code = why.code, "a run that was left open has its end");
@@ -91,6 +107,14 @@ fn lost() -> AgentError {
     AgentError {
         code: "node_lost".to_owned(),
         message: "The machine that wrote this answer is gone; what was written until then is here.".to_owned(),
+        retry_after: None,
+    }
+}
+
+fn cut_short() -> AgentError {
+    AgentError {
+        code: "journal_unavailable".to_owned(),
+        message: "The end of this answer was lost; what is left of it is here.".to_owned(),
         retry_after: None,
     }
 }

@@ -3,7 +3,8 @@
 -- ARGV: writer, sequence, fresh epoch, thread's name, once, start of the run that the writer knows, head that it knows,
 --       events at most, bytes at most, writer that is known to be dead, retention in ms, 'end' for a small end,
 --       then kind, run and JSON of each event
--- Answers {'ok', first offset, 'fresh', 'others' where another writer wrote last, or '', what the writer missed}, or {'done', first}, {'known'}, {'gone'}, {'late'},
+-- Answers {'ok', first offset, 'fresh', 'others' where another writer wrote last, or '', what the writer missed}, or {'done', first}, {'known'}, {'late'},
+-- {'gone', start of the writer's own run that is in flight instead, or ''},
 -- {'cut'} where events that were acknowledged are not there any more, {'busy', owner}, {'full', 'events' or 'bytes', of the run in flight or not}
 local user, thread, stream, runs, onces, index, sequences = unpack(KEYS)
 local writer, sequence, once = ARGV[1], tonumber(ARGV[2]), ARGV[5]
@@ -23,7 +24,7 @@ local head, start, owner = tonumber(known[1] or 0), known[2], known[3]
 local events, bytes = tonumber(known[4] or 0), tonumber(known[5] or 0)
 if start == '' then start = false end
 local starts = ARGV[FIRST] == 'start'
-if not starts and ARGV[6] ~= '' and start ~= ARGV[6] then return {'gone'} end
+if not starts and ARGV[6] ~= '' and start ~= ARGV[6] then return {'gone', owner == writer and start or ''} end
 -- A failover or a restart lost events that were acknowledged: what comes now would stand behind a hole (R19).
 if not starts and ARGV[7] ~= '' and head < tonumber(ARGV[7]) then return {'cut'} end
 if starts and start and owner ~= writer and owner ~= ARGV[10] then return {'busy', owner} end

@@ -38,13 +38,21 @@ impl Sequence {
 
 /// What the script says.
 enum Answer {
-    Appended { first: u64, before: Before, missed: Vec<Entry> },
+    Appended {
+        first: u64,
+        before: Before,
+        missed: Vec<Entry>,
+    },
     Known,
-    Gone,
+    /// Of a run that is not in flight. A former one of this node may be, whose end was lost: it began here.
+    Gone(Option<u64>),
     Cut,
     Late,
     Busy(String),
-    Full { of: String, is_in_flight: bool },
+    Full {
+        of: String,
+        is_in_flight: bool,
+    },
 }
 
 /// What stood there.
@@ -116,7 +124,13 @@ impl Inner {
                 Ok(Some(appended))
             }
             Ok(Answer::Known) => Ok(None),
-            Ok(Answer::Gone | Answer::Late) => {
+            Ok(Answer::Gone(Some(start))) => {
+                // Whoever looks for runs that nobody drives ends it.
+                self.flights.put(key, Some(Flight { start, head: None }));
+                self.undriven.put(key, start);
+                Err(JournalError::Gone)
+            }
+            Ok(Answer::Gone(None) | Answer::Late) => {
                 self.flights.put(key, None);
                 self.close_open(key).await;
                 Err(JournalError::Gone)
@@ -315,7 +329,7 @@ fn parse(answer: Vec<Value>) -> Result<Answer, Failure> {
         // Told by the first answer, which nobody heard.
         "done" => Answer::Appended { first: read(part())?, before: Before::Others, missed: Vec::new() },
         "known" => Answer::Known,
-        "gone" => Answer::Gone,
+        "gone" => Answer::Gone(read::<String>(part())?.parse().ok()),
         "late" => Answer::Late,
         "cut" => Answer::Cut,
         "busy" => Answer::Busy(read(part())?),

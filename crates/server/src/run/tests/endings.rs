@@ -117,15 +117,36 @@ async fn a_run_without_a_socket_from_the_start_waits_for_nobody() {
     world.at_rest().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_whose_node_stops_is_ended_by_another_node_with_a_reason() {
-    let server = crate::redis_server::Redis::start();
+/// A journal in this server.
+async fn journal_in(server: &crate::redis_server::Redis) -> Arc<crate::journal::redis::Redis> {
     let secret = "auth.jwt.secret = \"0123456789abcdef0123456789abcdef\"";
     let text = format!("journal.kind = \"redis\"\njournal.url = {:?}\n{secret}", server.url());
     let config = config::Config::from_toml(&text).unwrap().journal;
-    let open = async || Arc::new(crate::journal::redis::Redis::open(&config).await.unwrap());
-    let (stopping, living) = (open().await, open().await);
-    let former = world_on(config::Runs::default(), stopping.clone(), |_| then_silence(super::text(&["half"])));
+    Arc::new(crate::journal::redis::Redis::open(&config).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_beginning_was_lost_writes_no_end() {
+    let server = crate::redis_server::Redis::start();
+    let (go, gone) = tokio::sync::oneshot::channel::<()>();
+    let gone = Mutex::new(Some(gone));
+    let world = world_on(config::Runs::default(), journal_in(&server).await, move |_| {
+        let gone = lock(&gone).take().unwrap();
+        Box::pin(stream::iter(text(&["half"])).chain(stream::once(gone).flat_map(|_| whole_answer())))
+    });
+    world.start("t", "r");
+    until_kinds(&world, "t", 3).await;
+    server.flush_all();
+    go.send(()).unwrap();
+    world.at_rest().await;
+    assert_eq!(world.kinds("t").await, [""; 0], "an end would be one of nothing, or of another run");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_node_stops_is_ended_by_another_node_with_a_reason() {
+    let server = crate::redis_server::Redis::start();
+    let (stopping, living) = (journal_in(&server).await, journal_in(&server).await);
+    let former = world_on(config::Runs::default(), stopping.clone(), |_| then_silence(text(&["half"])));
     former.start("t", "r");
     until_kinds(&former, "t", 3).await;
     let world = world_on(config::Runs::default(), living, |_| whole_answer());

@@ -60,6 +60,30 @@ async fn an_event_that_the_new_master_never_heard_of_ends_its_run_and_leaves_no_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_beginning_the_new_master_never_heard_of_leaves_a_former_one_to_be_ended() {
+    let mut watched = Watched::start();
+    let journal = open_at(&watched.url()).await;
+    let t = key("ann", "t");
+    journal.append(&t, vec![started("r", "q")]).await.unwrap();
+    replicated(&watched.servers[1], &journal.inner.keys.of(&t).stream, "1").await;
+    watched.cut_off_replica();
+    journal.append(&t, vec![finished("r")]).await.unwrap();
+    journal.append(&t, vec![started("r2", "q")]).await.unwrap();
+    watched.fail_over();
+    let next = until("an answer", async || match journal.append(&t, vec![content("m", "next")]).await {
+        Err(JournalError::Unavailable(_)) => None,
+        answer => Some(answer),
+    })
+    .await;
+    assert_eq!(next.unwrap_err(), JournalError::Gone);
+    assert_eq!(journal.abandoned(10).await.unwrap(), [(t.clone(), RunId::parse("r").unwrap())]);
+    let end = || vec![finished("r")];
+    assert_eq!(journal.append_once(&t, "end:1", end()).await.unwrap().unwrap()[0].offset, 2);
+    assert!(journal.append_once(&t, "end:1", end()).await.unwrap().is_none(), "who comes second ends nothing");
+    assert!(journal.abandoned(10).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_append_waits_for_a_master_that_misses_its_replicas_for_a_moment() {
     let server = Server::start();
     let journal = open(&server).await;
