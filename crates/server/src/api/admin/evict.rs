@@ -8,7 +8,7 @@ use axum::response::Response;
 use lychgate_core::explain::Verdict;
 use lychgate_core::lease::Report;
 use lychgate_core::reclaim::{Facts, plan};
-use lychgate_core::{EvictReason, Eviction, ReclaimLevel, SessionKey, Time, UserId};
+use lychgate_core::{EvictReason, Eviction, ReclaimLevel, SessionKey, UserId};
 use serde_json::json;
 use tokio::time::sleep;
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{Client, Cmd, FromRedisValue, Pipeline, RedisResult, ScriptInvocation};
 use tokio::sync::Mutex as AsyncMutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::error::{Failure, OpenError};
 use super::server;
@@ -27,6 +27,8 @@ pub(super) const WITHIN: Duration = Duration::from_millis(500);
 pub(super) const READ_WITHIN: Duration = Duration::from_secs(2);
 /// Nobody tries to connect so soon after it failed.
 const PAUSE: Duration = Duration::from_millis(100);
+/// A server that cannot be reached when we start may be failing over, or start with us: it has so long.
+const START_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where the follower stands once there is one.
 pub(super) type Followed = Arc<OnceLock<Arc<dyn Follower>>>;
@@ -74,10 +76,16 @@ impl Link {
         Ok(Self { whereabouts, journal_key, state, trouble, follower })
     }
 
-    /// Connects and checks the server; gives the generation of its data.
+    /// Connects and checks the server; gives the generation of its data. Tries again while it cannot be reached, for
+    /// [`START_WITHIN`].
     pub(super) async fn open(&self) -> Result<String, OpenError> {
-        let (_, generation) = self.connect().await?;
-        Ok(generation)
+        let deadline = Instant::now() + START_WITHIN;
+        loop {
+            match self.connect().await {
+                Err(OpenError::Unreachable(_)) if Instant::now() < deadline => sleep(PAUSE).await,
+                connected => return connected.map(|(_, generation)| generation),
+            }
+        }
     }
 
     /// A connection of its own for whoever waits for messages, and whom it goes to; nothing is asked on it but what to

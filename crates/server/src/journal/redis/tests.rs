@@ -224,6 +224,16 @@ async fn a_server_that_cannot_be_used_is_refused_by_a_sentence_that_says_what_to
     assert!(said.contains("cannot be reached"), "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_starts_with_us_is_waited_for() {
+    let mut server = Server::start();
+    server.kill();
+    let config = config_for(&server.url());
+    let opening = tokio::spawn(async move { Redis::open(&config).await });
+    server.restart();
+    opening.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn keys_of_somebody_else_under_our_prefix_are_refused_by_name() {
     let server = Server::start();
