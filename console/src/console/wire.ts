@@ -306,7 +306,8 @@ export type User = {
   /** Sessions that he holds: `sessions` and `elsewhere` where he was asked for by name and nothing is left out; else those on
    * other nodes as of his last admission on this one. */
   used: number,
-  /** Sessions that he may hold. */
+  /** Sessions that he may hold. Where neither a session nor a connection of his is on this node, it does not know his plan: then it is
+   * what whoever has no plan may hold. */
   limit: number,
   /** `ok`, `watch`, `warn`, `high`, or `full`. */
   level: string,

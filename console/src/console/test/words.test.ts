@@ -6,7 +6,7 @@ import { cellsOf, kindOf, moved, tally } from '../state/cells';
 import { evidenceSentences, healthSentence, livenessWord } from '../state/evidence';
 import { hashOf, parseRoute } from '../state/route';
 import type { AlertState, Setting, NodeView, Session } from '../wire';
-import { lendRefusal, MOST_LENT, proposed, reclaimedSentence } from '../user/deeds';
+import { isStranger, lendRefusal, MOST_LENT, proposed, reclaimedSentence } from '../user/deeds';
 import { bytes, count, counted, latency, percent, span } from '../words';
 import { user } from './samples';
 
@@ -219,5 +219,13 @@ describe('a limit that is lent', () => {
   it('cannot be raised beyond the most, and says so', () => {
     expect(lendRefusal(MOST_LENT, proposed(MOST_LENT))).toMatch(/^He may hold 1,000 sessions/);
     expect(lendRefusal(2_000, 1_000)).toMatch(/^He may hold 2,000 sessions/);
+  });
+
+  it('is not lent where nobody knows what he has by his plan', () => {
+    const there = { node: 'west', incarnation: '1', thread: 't' };
+    const nothing = { sessions: [], connections: [] };
+    expect(isStranger(user({ ...nothing, elsewhere: [there] }))).toBe(true);
+    expect(isStranger(user({ ...nothing, elsewhere: [] }))).toBe(false);
+    expect(isStranger(user(nothing))).toBe(false);
   });
 });

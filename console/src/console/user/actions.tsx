@@ -5,7 +5,18 @@ import { Button } from '../../ui';
 import { useDesk } from '../state/desk';
 import type { Level, User } from '../wire';
 import { capital, levelSentence } from '../words';
-import { lend, lendRefusal, logOut, MOST_LENT, proposed, reclaim, restore, type Deed } from './deeds';
+import {
+  isStranger,
+  lend,
+  lendRefusal,
+  logOut,
+  MOST_LENT,
+  proposed,
+  reclaim,
+  restore,
+  UNKNOWN_PLAN,
+  type Deed,
+} from './deeds';
 
 const LEVELS: readonly Level[] = ['conservative', 'moderate', 'aggressive', 'force'];
 
@@ -62,7 +73,7 @@ function ReclaimAction({ user, refuses, onAsk }: ActionProps) {
 function LendAction({ user, refuses, onAsk }: ActionProps) {
   const [typed, type] = useState<number | undefined>(undefined);
   const sessions = typed ?? proposed(user.limit);
-  const wrong = lendRefusal(user.limit, sessions);
+  const wrong = isStranger(user) ? UNKNOWN_PLAN : lendRefusal(user.limit, sessions);
   return (
     <div class="action">
       <div class="field inline">

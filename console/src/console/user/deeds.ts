@@ -101,6 +101,13 @@ export function lendRefusal(limit: number, sessions: number): string | undefined
   return `The limit must be a whole number above the ${count(limit)} of now, up to ${count(MOST_LENT)}.`;
 }
 
+/** Whether this node knows of him from other nodes alone: what it takes for his limit is that of whoever has no plan. */
+export function isStranger({ sessions, connections, elsewhere = [] }: User): boolean {
+  return sessions.length === 0 && connections.length === 0 && elsewhere.length > 0;
+}
+
+export const UNKNOWN_PLAN = 'This node does not know his plan. Raise his limit on a node that has his sessions.';
+
 /** Lends him so many sessions: those that `lendRefusal` has nothing against. */
 export function lend(user: User, sessions: number): Deed {
   return {

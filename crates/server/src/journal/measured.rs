@@ -91,6 +91,10 @@ impl Journal for Measured {
         self.journal.abandoned(limit)
     }
 
+    fn left_behind<'a>(&'a self, key: &'a SessionKey) -> JournalFuture<'a, Option<RunId>> {
+        self.journal.left_behind(key)
+    }
+
     fn trouble(&self) -> Option<String> {
         self.journal.trouble()
     }

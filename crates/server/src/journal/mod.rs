@@ -226,6 +226,13 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
+    /// The run of this thread that is open in the log although nobody on this node drives it: what ended it, or the run behind it,
+    /// was lost. For whoever may append to the thread. A journal that loses nothing knows of none.
+    fn left_behind<'a>(&'a self, key: &'a SessionKey) -> JournalFuture<'a, Option<RunId>> {
+        let _ = key;
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Why nothing can be appended at the moment, in words for operators; none when all is well. Does not block.
     fn trouble(&self) -> Option<String>;
 

@@ -242,6 +242,10 @@ impl Journal for Redis {
         })
     }
 
+    fn left_behind<'a>(&'a self, key: &'a SessionKey) -> JournalFuture<'a, Option<RunId>> {
+        Box::pin(async move { Ok(self.inner.left_behind(key).await?) })
+    }
+
     fn trouble(&self) -> Option<String> {
         self.inner.link.trouble()
     }

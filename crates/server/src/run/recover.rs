@@ -33,7 +33,7 @@ impl Runs {
                 match self.end_left_open(&key, &run, &restarted()).await {
                     Ok(()) => ended += 1,
                     // Another node was faster.
-                    Err(JournalError::Gone) => {}
+                    Err(JournalError::Gone) => _ = left.insert(key),
                     Err(error) => {
                         tracing::error!(%key, %run, %error, "a run that the former process left open cannot be ended");
                         left.insert(key);
@@ -64,24 +64,33 @@ impl Runs {
 
     /// Ends the run of this thread that nobody drives, if there is one. For whoever holds the thread's claim.
     pub(super) async fn end_left_behind(&self, key: &SessionKey) {
-        let abandoned = self.journal.abandoned(RUNS).await.unwrap_or_default();
-        for (key, run) in abandoned.iter().filter(|(of, _)| of == key) {
-            if let Err(error) = self.end_left_open(key, run, &cut_short()).await {
-                tracing::warn!(%key, %run, %error, "a run whose end was lost cannot be ended yet");
-            }
+        let ended = match self.journal.left_behind(key).await {
+            Ok(Some(run)) => self.end_left_open(key, &run, &cut_short()).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(()) | Err(JournalError::Gone) => {}
+            Err(error) => tracing::warn!(%key, %error, "a run whose end was lost cannot be ended yet"),
         }
     }
 
+    /// Writes the end of a run that is the last one of its thread.
+    ///
+    /// # Errors
+    /// [`JournalError`]; `Gone` where another run is the last one by now, which is not touched.
     async fn end_left_open(&self, key: &SessionKey, run: &RunId, why: &AgentError) -> Result<(), JournalError> {
         let mut open = OpenItems::default();
-        let mut after = self.journal.snapshot(key).await?.cut;
-        let mut began = after;
+        let snapshot = self.journal.snapshot(key).await?;
+        let began = match snapshot.run {
+            Some((of, began)) if of == *run => began,
+            // Somebody was faster, and the next one may go on.
+            Some(_) | None => return Err(JournalError::Gone),
+        };
+        let mut after = snapshot.cut;
         loop {
             let entries = self.journal.read(key, after, EVENTS).await?;
-            for entry in &entries {
-                open.follow(&entry.event);
-                began = if entry.event.kind() == "RUN_STARTED" { entry.offset } else { began };
-            }
+            entries.iter().for_each(|entry| open.follow(&entry.event));
             match entries.last() {
                 Some(last) if entries.len() == EVENTS => after = last.offset,
                 Some(_) | None => break,
@@ -91,7 +100,8 @@ impl Runs {
         // Two of this node may have found it: who comes second must not write an end of nothing.
         let once = format!("end:{began}");
         match self.journal.append_once(key, &once, whole).await {
-            Ok(_) => {}
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(()),
             Err(JournalError::Gone) => return Err(JournalError::Gone),
             // A log at its bound takes a small end.
             Err(JournalError::Unavailable(_) | JournalError::Trimmed(_)) => {

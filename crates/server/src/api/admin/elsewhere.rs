@@ -168,8 +168,9 @@ impl Control {
         let _ = self.steer(reclaim).await;
     }
 
-    /// The user's sessions on other nodes as JSON, and whether nobody could tell.
+    /// The user's sessions on other nodes as JSON, and whether nobody could tell, or too many ask.
     pub(super) async fn sessions_elsewhere(&self, user: &UserId) -> (Vec<SessionElsewhere>, bool) {
+        let Ok(_permit) = self.looks_elsewhere.try_acquire() else { return (Vec::new(), true) };
         match self.elsewhere.sessions(user.clone()).await {
             Some(sessions) => (sessions.into_iter().map(SessionElsewhere::from).collect(), false),
             None => (Vec::new(), true),

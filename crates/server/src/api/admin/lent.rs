@@ -24,7 +24,7 @@ use crate::wire::{millis, unix_ms};
 /// tells nobody of it once more.
 const MAX_REMEMBERED: usize = 8_192;
 
-/// The longest that an order is worth knowing.
+/// The longest that a limit may be lent, and that an order is worth knowing.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// An order about a user's limit.
@@ -47,6 +47,11 @@ impl Lending {
     /// for every node.
     fn rank(&self) -> (u64, Option<usize>, u64) {
         (self.number, self.max_sessions, self.until)
+    }
+
+    /// Until when it is worth knowing: no order that was given before it is in force any longer then.
+    fn kept_until(&self) -> u64 {
+        self.number.saturating_add(millis(LONGEST))
     }
 
     /// Whether it is one that an operator can give.
@@ -78,22 +83,27 @@ impl Lendings {
         })
     }
 
-    /// An order of which this node hears: `act` is called if it still lasts and is later than what is known, with how long it
-    /// lasts.
+    /// An order of which this node hears. If it is later than what is known, `act` is called with how long it lasts; with
+    /// nothing if it is over, but what it replaced is in force. An order that is over is remembered all the same: the one
+    /// that it replaced may last longer, and be heard of again.
     pub(super) fn hear(&self, lending: &Lending, now: u64, act: impl FnOnce(Duration)) {
         let mut known = self.known();
-        let is_known = known.get(&lending.user).is_some_and(|last| last.rank() >= lending.rank());
-        if is_known || lending.until <= now || !lending.is_sound() {
+        let last = known.get(&lending.user);
+        if last.is_some_and(|last| last.rank() >= lending.rank()) || lending.kept_until() <= now || !lending.is_sound()
+        {
             return;
         }
-        act(Duration::from_millis(lending.until - now).min(LONGEST));
+        let lasting = Duration::from_millis(lending.until.saturating_sub(now)).min(LONGEST);
+        if !lasting.is_zero() || last.is_some_and(|last| last.until > now) {
+            act(lasting);
+        }
         remember(&mut known, lending.clone());
     }
 
-    /// Every order that still counts, or that takes back what may be found again.
+    /// The last order about each user, for as long as one that it replaced may be found again.
     pub(super) fn lasting(&self, now: u64) -> Vec<Lending> {
         let mut known = self.known();
-        known.retain(|_, lending| lending.until > now);
+        known.retain(|_, lending| lending.kept_until() > now);
         known.values().cloned().collect()
     }
 
@@ -127,7 +137,7 @@ impl Control {
         let _ = self.steer(heard).await;
     }
 
-    /// The last orders about limits that are still worth knowing, also those that take one back.
+    /// The last orders about limits that are still worth knowing, also those that take one back or are over.
     #[must_use]
     pub fn lendings(&self) -> Vec<Lending> {
         self.lendings.lasting(unix_ms())
@@ -135,8 +145,10 @@ impl Control {
 }
 
 fn adopt(driver: &Driver, lending: &Lending, lasting: Duration) {
-    let Lending { user, max_sessions, .. } = lending;
-    let limit = driver.lend_limit(user, *max_sessions, lasting);
+    let user = &lending.user;
+    // What is over takes back what it replaced.
+    let max_sessions = lending.max_sessions.filter(|_| !lasting.is_zero());
+    let limit = driver.lend_limit(user, max_sessions, lasting);
     let action = if max_sessions.is_some() { "lend_limit" } else { "restore_limit" };
     tracing::info!(
         event = "operator.elsewhere", action, %user, max_sessions,
@@ -199,12 +211,30 @@ mod tests {
     fn what_is_over_or_makes_no_sense_is_no_news_and_what_is_read_late_lasts_for_the_rest() {
         let lendings = Lendings::default();
         lendings.hear(&lending(Some(40), 1), 1_000, |_| panic!("over"));
-        lendings.hear(&lending(Some(0), 1), 0, |_| panic!("nothing is no limit"));
-        lendings.hear(&lending(Some(MAX_SESSIONS + 1), 1), 0, |_| panic!("more than anybody needs"));
+        lendings.hear(&lending(Some(0), 2), 0, |_| panic!("nothing is no limit"));
+        lendings.hear(&lending(Some(MAX_SESSIONS + 1), 2), 0, |_| panic!("more than anybody needs"));
         let mut lasts = None;
-        lendings.hear(&lending(Some(40), 1), 900, |lasting| lasts = Some(lasting));
+        lendings.hear(&lending(Some(40), 2), 900, |lasting| lasts = Some(lasting));
         assert_eq!(lasts, Some(Duration::from_millis(100)));
-        assert_eq!(lendings.lasting(1_000), []);
+        assert_eq!(lendings.lasting(2 + millis(LONGEST)), []);
+    }
+
+    #[test]
+    fn a_limit_that_a_shorter_one_replaced_does_not_come_back() {
+        let long = Lending { until: 10_000, ..lending(Some(40), 1) };
+        let short = lending(Some(30), 2);
+        let now = 2_000;
+        let heard = |orders: &[&Lending]| {
+            let lendings = Lendings::default();
+            let mut acted = Vec::new();
+            for order in orders {
+                lendings.hear(order, now, |lasting| acted.push((order.number, lasting.as_secs())));
+                lendings.lasting(now);
+            }
+            acted
+        };
+        assert_eq!(heard(&[&long, &short, &long]), [(1, 8), (2, 0)], "what is over takes back what it replaced");
+        assert_eq!(heard(&[&short, &long]), []);
     }
 
     #[test]

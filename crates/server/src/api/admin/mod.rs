@@ -76,6 +76,8 @@ const MAX_PUBLICATIONS: usize = 64;
 
 /// What may be looked at in the driver at a time.
 const MAX_LOOKS: usize = 2;
+/// Operators for whom other nodes are asked at once; the questions of newcomers go the same way, and must not wait for them.
+const MAX_LOOKS_ELSEWHERE: usize = 8;
 
 /// Requests that may wait for the next decision at a time; one more is told to come back.
 const MAX_FOLLOWERS: usize = 16;
@@ -96,6 +98,7 @@ pub struct Control {
     deeds: Arc<Semaphore>,
     publications: Arc<Semaphore>,
     looks: Arc<Semaphore>,
+    looks_elsewhere: Semaphore,
     followers: Semaphore,
     probe_deadline: Duration,
     drain: Box<dyn Fn(&str) + Send + Sync>,
@@ -160,6 +163,7 @@ impl Control {
             deeds: Arc::new(Semaphore::new(MAX_DEEDS)),
             publications: Arc::new(Semaphore::new(MAX_PUBLICATIONS)),
             looks: Arc::new(Semaphore::new(MAX_LOOKS)),
+            looks_elsewhere: Semaphore::new(MAX_LOOKS_ELSEWHERE),
             followers: Semaphore::new(MAX_FOLLOWERS),
             probe_deadline: config.limits.probe_deadline,
             drain,

@@ -80,9 +80,15 @@ impl Link {
     /// [`START_WITHIN`].
     pub(super) async fn open(&self) -> Result<String, OpenError> {
         let deadline = Instant::now() + START_WITHIN;
+        let mut is_told = false;
         loop {
             match self.connect().await {
-                Err(OpenError::Unreachable(_)) if Instant::now() < deadline => sleep(PAUSE).await,
+                Err(OpenError::Unreachable(why)) if Instant::now() < deadline => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(%why, "the journal's Redis cannot be reached: trying for {START_WITHIN:?}");
+                    }
+                    sleep(PAUSE).await;
+                }
                 connected => return connected.map(|(_, generation)| generation),
             }
         }

@@ -36,6 +36,10 @@ impl Open {
         self.open().contains_key(key)
     }
 
+    fn of(&self, key: &SessionKey) -> Option<u64> {
+        self.open().get(key).copied()
+    }
+
     fn all(&self) -> Vec<(SessionKey, u64)> {
         self.open().iter().map(|(key, number)| (key.clone(), *number)).collect()
     }
@@ -143,11 +147,29 @@ impl Inner {
     pub(super) async fn undriven(&self, limit: usize) -> Result<Vec<(SessionKey, RunId)>, Failure> {
         let mut open = Vec::new();
         for (key, start) in self.undriven.all().into_iter().take(limit) {
-            match self.flight_of(&key).await? {
-                Some((run, now)) if now == start => open.push((key, run)),
-                Some(_) | None => self.undriven.done(&key, start),
+            if let Some(run) = self.still_open(&key, start).await? {
+                open.push((key, run));
             }
         }
         Ok(open)
+    }
+
+    /// The one of them that is in this thread.
+    pub(super) async fn left_behind(&self, key: &SessionKey) -> Result<Option<RunId>, Failure> {
+        match self.undriven.of(key) {
+            Some(start) => self.still_open(key, start).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The run that began there, if it is in flight; else nobody has to look after it any more.
+    async fn still_open(&self, key: &SessionKey, start: u64) -> Result<Option<RunId>, Failure> {
+        match self.flight_of(key).await? {
+            Some((run, now)) if now == start => Ok(Some(run)),
+            Some(_) | None => {
+                self.undriven.done(key, start);
+                Ok(None)
+            }
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! A limit that an operator lent for a while: on all nodes, and on those that start while it lasts.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use super::*;
 use crate::zombies::Living;
 
@@ -131,12 +133,15 @@ async fn a_note_that_a_node_cannot_read_is_told_and_passed_over() {
 async fn a_note_about_a_limit_that_is_over_is_no_news_and_one_that_lasts_for_ever_is_cut() {
     let redis = Redis::start();
     let node = node(&redis, 2, &["cluster"]).await;
-    for (user, until) in [("ann", 1), ("bea", u64::MAX)] {
-        let note = json!({"kind": "lent", "user": user, "max_sessions": 4, "until": until, "number": 1}).to_string();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap();
+    for (user, until, number) in [("ann", 1, now), ("eve", u64::MAX, 1_u64), ("bea", u64::MAX, now)] {
+        let note =
+            json!({"kind": "lent", "user": user, "max_sessions": 4, "until": until, "number": number}).to_string();
         redis.command(&["XADD", "lychgate:{cluster}:board", "*", "note", &note]);
     }
     until_lent(&node, "bea", Some(4)).await;
     assert_eq!(lent(&node, "ann").await, None);
+    assert_eq!(lent(&node, "eve").await, None, "longer ago than a limit may be lent for");
     let (_, listed) = told(&node, Ask::get("/v1/admin/sessions?user=bea")).await;
     let ends_in = listed["users"][0]["lent"]["ends_in"].as_u64().unwrap();
     assert!(ends_in <= 30 * 24 * 3_600 * 1_000, "{ends_in}");

@@ -7,6 +7,7 @@ use super::tab;
 use crate::gateway::{Gateway, soon};
 use crate::http::client::Ask;
 use crate::redis_server::Redis;
+use crate::redis_server::sharded::Sharded;
 
 const DOCUMENTATION: &str = include_str!("../../../../../docs/cluster.md");
 
@@ -18,9 +19,8 @@ fn documented() -> Vec<String> {
     line.split_whitespace().map(|word| word.replace("PASSWORD", "right")).collect()
 }
 
-/// A node that shares leases and threads as this user.
-async fn node(redis: &Redis, who: &str) -> Gateway {
-    let url = redis.url().replace("redis://", &format!("redis://{who}@"));
+/// A node that shares leases and threads there.
+async fn node(url: &str) -> Gateway {
     let keys = [
         "limits.max_sessions_per_user = 1".to_owned(),
         "limits.reserve_sessions = 0".to_owned(),
@@ -37,12 +37,20 @@ async fn log_out(gateway: &Gateway, user: &str) {
     assert_eq!(ask.by_operator().send_to_admin(gateway).await.status, 200);
 }
 
-#[tokio::test]
-async fn a_user_with_the_rights_that_are_documented_is_denied_nothing() {
-    let redis = Redis::start();
-    let words = documented();
-    assert_eq!(redis.command(&words.iter().map(String::as_str).collect::<Vec<_>>()).trim(), "OK");
-    let nodes = [node(&redis, "lychgate:right").await, node(&redis, "lychgate:right").await];
+/// What any of them denied somebody.
+fn denied(servers: &[Redis]) -> String {
+    servers.iter().map(|server| server.command(&["ACL", "LOG"]).trim().to_owned()).collect()
+}
+
+fn change(servers: &[Redis], words: &[&str]) {
+    servers.iter().for_each(|server| assert_eq!(server.command(words).trim(), "OK"));
+}
+
+/// All that two nodes want of Redis, as a user with these rights.
+async fn suffice(servers: &[Redis], url: &str, words: &[String]) {
+    change(servers, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    let url = url.replace("://", "://lychgate:right@");
+    let nodes = [node(&url).await, node(&url).await];
 
     // Leases, and a place that another node gives up; a thread that is written on one and read on the other.
     let mut first = tab(&nodes[0], "t1").await;
@@ -55,15 +63,27 @@ async fn a_user_with_the_rights_that_are_documented_is_denied_nothing() {
     log_out(&nodes[0], "ann").await;
     second.expect_close(4513).await;
 
-    assert_eq!(redis.command(&["ACL", "LOG"]).trim(), "", "Redis denied something");
+    assert_eq!(denied(servers), "", "Redis denied something");
     // A right less is noticed: the log is not always empty.
-    let less = ["ACL", "SETUSER", "lychgate", "-xadd"];
-    assert_eq!(redis.command(&less).trim(), "OK");
+    change(servers, &["ACL", "SETUSER", "lychgate", "-xadd"]);
     log_out(&nodes[0], "bob").await;
     soon(async {
-        while redis.command(&["ACL", "LOG"]).trim().is_empty() {
+        while denied(servers).is_empty() {
             yield_now().await;
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_user_with_the_rights_that_are_documented_is_denied_nothing() {
+    let redis = [Redis::start()];
+    suffice(&redis, &redis[0].url(), &documented()).await;
+}
+
+#[tokio::test]
+async fn in_a_redis_cluster_the_same_rights_do_for_the_prefix_in_braces() {
+    let cluster = Sharded::start();
+    let words: Vec<_> = documented().iter().map(|word| word.replace("lychgate:*", "{lychgate}:*")).collect();
+    suffice(&cluster.nodes, &cluster.url(), &words).await;
 }
