@@ -79,7 +79,12 @@ impl Runs {
     ///
     /// # Errors
     /// [`JournalError`]; `Gone` where another run is the last one by now, which is not touched.
-    async fn end_left_open(&self, key: &SessionKey, run: &RunId, why: &AgentError) -> Result<(), JournalError> {
+    pub(super) async fn end_left_open(
+        &self,
+        key: &SessionKey,
+        run: &RunId,
+        why: &AgentError,
+    ) -> Result<(), JournalError> {
         let mut open = OpenItems::default();
         let snapshot = self.journal.snapshot(key).await?;
         let began = match snapshot.run {

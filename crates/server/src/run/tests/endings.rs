@@ -1,6 +1,7 @@
 //! Ends that come from outside, or that cannot be written at first.
 
 use super::*;
+use crate::journal::JournalError;
 use crate::journal::faulty::Faulty;
 
 /// So many seconds on the paused clock; whoever waits for one of them runs meanwhile.
@@ -123,6 +124,19 @@ async fn journal_in(server: &crate::redis_server::Redis) -> Arc<crate::journal::
     let text = format!("journal.kind = \"redis\"\njournal.url = {:?}\n{secret}", server.url());
     let config = config::Config::from_toml(&text).unwrap().journal;
     Arc::new(crate::journal::redis::Redis::open(&config).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_written_to_the_run_that_it_is_of_and_to_no_other() {
+    let world = world(|_| then_silence(text(&["half"])));
+    world.start("t", "r");
+    until_kinds(&world, "t", 3).await;
+    let why = AgentError { code: "node_lost".to_owned(), message: "gone".to_owned(), retry_after: None };
+    let ended = world.runs.end_left_open(&key("t"), &run_id("former"), &why).await;
+    assert_eq!(ended, Err(JournalError::Gone), "somebody ended it, and the next one goes on");
+    assert_eq!(world.kinds("t").await.len(), 3);
+    let ended = world.runs.end_left_open(&key("t"), &run_id("r"), &why).await;
+    assert_eq!((ended, world.kinds("t").await.pop().unwrap().as_str()), (Ok(()), "RUN_ERROR"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
