@@ -24,7 +24,8 @@ const CHECKS: usize = 18;
 /// Installs and starts it, runs the tests that need it, and ends it again.
 pub(crate) fn run(root: &Path) -> Result<()> {
     let (_provider, address) = start(root, REDIRECT)?;
-    let environment = [("LYCHGATE_OIDC_URL", address)];
+    // One after the other: a provider whose key was changed has forgotten the tokens of whoever is logging in.
+    let environment = [("LYCHGATE_OIDC_URL", address), ("RUST_TEST_THREADS", "1".to_owned())];
     Check { tests: &["--test=it", "login::peer"], environment: &environment, checks: CHECKS }.run(root)?;
     println!("{PACKAGE} {VERSION}: passed");
     Ok(())
