@@ -24,7 +24,7 @@ and third-party peers,
 one after the other with their output as it comes, and a table at the end. Needs Rust, a C compiler,
 make, openssl, node and npm; what else a step needs it installs below target/. Exit code 1 if anything failed.";
 
-const TESTS_WITHIN: Duration = Duration::from_secs(20 * 60);
+const TESTS_WITHIN: Duration = Duration::from_secs(40 * 60);
 
 /// One line of the table.
 struct Step {

@@ -24,6 +24,14 @@ fn random_plans_of_many_nodes_keep_every_promise_and_see_every_trouble() {
 }
 
 #[test]
+fn what_once_broke_a_promise_of_many_nodes_does_not_break_it_again() {
+    for plan in [include_str!("../../plans/nodes/late-grant.plan")] {
+        let plan: Plan = plan.parse().unwrap();
+        assert_eq!(play(&plan, None).violation, None, "{plan}");
+    }
+}
+
+#[test]
 fn one_seed_gives_one_history_byte_for_byte() {
     for seed in [2, 30, 77, 1_000_000_007] {
         let plan = generate(seed, STEPS);

@@ -140,7 +140,7 @@ impl Node {
                 self.give_up(lease);
             }
             Ok(Done::Leased(Reply::Granted { used, went })) => {
-                self.ledger.granted(lease, term);
+                self.has_jobs |= !self.ledger.granted(lease, term);
                 let made_room = if went == 0 { Room::Free } else { Room::Made };
                 self.finish(lease, Answer::Granted { used, made_room });
             }
@@ -149,11 +149,13 @@ impl Node {
                 self.finish(lease, Answer::Over);
             }
             Ok(Done::Leased(Reply::Fenced)) => {
+                self.ledger.declined(lease);
                 self.wake = true;
                 let now = self.now;
                 self.admissions.entry(lease).and_modify(|it| (it.after, it.waits) = (Some(now), Waits::Ready));
             }
             Ok(Done::Leased(Reply::Denied(holders))) => {
+                self.ledger.declined(lease);
                 let is_known = holders.iter().all(|(_, node)| self.state.table.contains_key(node));
                 if is_known {
                     return self.on_holders(lease, holders);

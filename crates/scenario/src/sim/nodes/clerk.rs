@@ -95,7 +95,7 @@ impl Node {
             (_, Err(trouble)) => return self.pause(trouble),
             (Job::Release { lease, .. }, Ok(_)) => self.ledger.released(*lease),
             (Job::Assert { lease, .. }, Ok(Done::Leased(Reply::Granted { .. }))) => {
-                self.ledger.granted(*lease, term.number);
+                _ = self.ledger.granted(*lease, term.number);
             }
             (Job::Assert { lease, .. }, Ok(Done::Leased(Reply::Taken))) => self.taken(*lease),
             (Job::Assert { .. }, Ok(Done::Leased(Reply::Fenced))) => {

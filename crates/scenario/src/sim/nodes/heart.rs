@@ -197,7 +197,7 @@ impl Node {
     fn forget_to_tell(&mut self, term: u64) {
         for job in self.ledger.jobs(usize::MAX) {
             match job {
-                Job::Assert { lease, .. } => self.ledger.granted(lease, term),
+                Job::Assert { lease, .. } => _ = self.ledger.granted(lease, term),
                 Job::Release { .. } => {}
             }
         }

@@ -42,7 +42,9 @@ pub(super) async fn admit(shared: Arc<Shared>, claim: Claim, victims: Vec<Holder
                 return pending.unknown(trouble);
             }
             Ok(Reply::Granted { used, epoch, room }) => {
-                shared.ledger().granted(claim.lease, term.number);
+                if !shared.ledger().granted(claim.lease, term.number) {
+                    shared.clerk.notify_one();
+                }
                 return Outcome::Granted { used, epoch, room };
             }
             Ok(Reply::Taken { epoch }) => {
@@ -50,17 +52,21 @@ pub(super) async fn admit(shared: Arc<Shared>, claim: Claim, victims: Vec<Holder
                 return Outcome::Taken { epoch };
             }
             Ok(Reply::Fenced) => {
+                shared.ledger().declined(claim.lease);
                 shared.wake.notify_one();
                 fresh_after = Some(Instant::now());
             }
-            Ok(Reply::Denied { holders }) => match shared.gone(&holders, until).await {
-                Err(trouble) => return pending.unknown(trouble),
-                Ok(found) if found.is_empty() => {
-                    shared.ledger().denied(claim.lease);
-                    return Outcome::Denied { holders };
+            Ok(Reply::Denied { holders }) => {
+                shared.ledger().declined(claim.lease);
+                match shared.gone(&holders, until).await {
+                    Err(trouble) => return pending.unknown(trouble),
+                    Ok(found) if found.is_empty() => {
+                        shared.ledger().denied(claim.lease);
+                        return Outcome::Denied { holders };
+                    }
+                    Ok(found) => gone = found,
                 }
-                Ok(found) => gone = found,
-            },
+            }
         }
     }
     pending.unknown(Trouble::Unsettled)
@@ -93,7 +99,7 @@ impl Shared {
     }
 
     /// The state in which scripts may be run: waits for it, until the time that a newcomer waits is over.
-    async fn ready(&self, after: Option<Instant>, until: Instant) -> Result<State, Trouble> {
+    pub(super) async fn ready(&self, after: Option<Instant>, until: Instant) -> Result<State, Trouble> {
         let mut state = self.state.subscribe();
         loop {
             let (until, is_fresh) = {

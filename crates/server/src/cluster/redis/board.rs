@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use lychgate_core::UserId;
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Shared;
 use super::link::Link;
@@ -90,12 +90,12 @@ impl Shared {
         }
     }
 
-    /// The leases of a user as the store has them.
+    /// The leases of a user as the store has them. Where its data was lost, also a moment ago, this waits as a newcomer does:
+    /// until all nodes have said what they hold.
     pub(super) async fn holders(self: Arc<Self>, user: UserId) -> Option<Vec<Holder>> {
-        let link = {
-            let state = self.state.borrow();
-            state.trouble.is_none().then(|| state.link.clone()).flatten()
-        }?;
+        let now = Instant::now();
+        let ready = self.ready(Some(now), now + self.patience()).await;
+        let link = ready.ok()?.link?;
         match self.scripts.holders(&link, &user).await {
             Ok(holders) => Some(holders),
             Err(trouble) => {

@@ -104,7 +104,7 @@ async fn tell(shared: &Shared, link: &Link, term: &Term, job: Job) -> Result<(),
         }
         Job::Assert { lease, user, facts } => {
             match shared.scripts.assert(link, term, lease, &user, &facts).await.map_err(Stop::Trouble)? {
-                Reply::Granted { .. } => shared.ledger().granted(lease, term.number),
+                Reply::Granted { .. } => _ = shared.ledger().granted(lease, term.number),
                 Reply::Taken { epoch } => shared.taken(lease, epoch),
                 Reply::Fenced => return Err(Stop::Fenced),
                 Reply::Denied { .. } => return Err(Stop::Trouble(Trouble::Foreign)),

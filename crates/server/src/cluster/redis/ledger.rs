@@ -9,6 +9,9 @@
 //!                      '--release--> undone --acknowledged--> (nothing) <--taken-- any
 //! ```
 //!
+//! When a term begins, all that is held is owed; and a question that is on its way may yet be answered with a grant of the
+//! data set before. Until it is, not all is told: others would count without it.
+//!
 //! It asks nobody and knows no clock: the simulation of many nodes (crates/scenario) drives it as it stands.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +33,8 @@ pub struct Ledger {
     /// Those of `leases` that are `Owed`.
     owed: BTreeSet<LeaseId>,
     undone: BTreeMap<LeaseId, UserId>,
+    /// Those of `leases` that the data set before may have granted: the answer is on its way.
+    awaited: BTreeSet<LeaseId>,
     /// Whether everything that was held when the term began was told since.
     is_told: bool,
     /// Where the next refresh goes on.
@@ -98,6 +103,7 @@ impl Ledger {
             leases: BTreeMap::new(),
             owed: BTreeSet::new(),
             undone: BTreeMap::new(),
+            awaited: BTreeSet::new(),
             is_told: true,
             cursor: LeaseId { life: 0, number: 0 },
         }
@@ -107,12 +113,16 @@ impl Ledger {
     pub fn begin_term(&mut self, term: u64) {
         self.term = term;
         for (lease, entry) in &mut self.leases {
-            if entry.state == State::Held {
-                entry.state = State::Owed;
-                self.owed.insert(*lease);
+            match entry.state {
+                State::Held => {
+                    entry.state = State::Owed;
+                    self.owed.insert(*lease);
+                }
+                State::Asked(Sent::Perhaps) => _ = self.awaited.insert(*lease),
+                State::Asked(Sent::Never) | State::Doubtful(_) | State::Owed => {}
             }
         }
-        self.is_told = self.owed.is_empty();
+        self.is_told = self.owed.is_empty() && self.awaited.is_empty();
     }
 
     /// Somebody is about to ask for it, and waits for the answer.
@@ -130,18 +140,28 @@ impl Ledger {
         }
     }
 
-    /// It was granted by the data set of `term`.
-    pub fn granted(&mut self, lease: LeaseId, term: u64) {
+    /// It was granted by the data set of `term`. Whether that is the one of now; otherwise there is a job.
+    pub fn granted(&mut self, lease: LeaseId, term: u64) -> bool {
         let is_now = term == self.term;
-        let Some(entry) = self.leases.get_mut(&lease) else {
-            return;
-        };
-        entry.state = if is_now { State::Held } else { State::Owed };
-        match is_now {
-            true => self.owed.remove(&lease),
-            false => self.owed.insert(lease),
-        };
-        self.is_told |= self.owed.is_empty();
+        if let Some(entry) = self.leases.get_mut(&lease) {
+            entry.state = if is_now { State::Held } else { State::Owed };
+            match is_now {
+                true => self.owed.remove(&lease),
+                false => self.owed.insert(lease),
+            };
+            self.is_answered(lease);
+        }
+        is_now
+    }
+
+    /// The answer was that nothing is held: fenced, or denied for now. Whoever wants it may ask again.
+    pub fn declined(&mut self, lease: LeaseId) {
+        if let Some(entry) = self.leases.get_mut(&lease)
+            && let State::Asked(sent) = &mut entry.state
+        {
+            *sent = Sent::Never;
+        }
+        self.is_answered(lease);
     }
 
     /// Nobody answered whoever asked for it.
@@ -151,6 +171,13 @@ impl Ledger {
         {
             entry.state = State::Doubtful(sent);
         }
+        self.is_answered(lease);
+    }
+
+    /// There is nothing to wait for any more.
+    fn is_answered(&mut self, lease: LeaseId) {
+        self.awaited.remove(&lease);
+        self.is_told |= self.owed.is_empty() && self.awaited.is_empty();
     }
 
     /// Whoever asked does not wait any more. What the store may have heard is to be given back. Whether the answer was
@@ -171,6 +198,7 @@ impl Ledger {
             Some(State::Doubtful(_)) => self.release(lease),
             Some(State::Held | State::Owed) | None => {}
         }
+        self.is_answered(lease);
     }
 
     /// The session lives without an answer.
@@ -195,13 +223,13 @@ impl Ledger {
                 }
             }
         }
-        self.is_told |= self.owed.is_empty();
+        self.is_answered(lease);
     }
 
     /// The store has it that this lease is over. Whose it was, where this node still held it.
     pub fn taken(&mut self, lease: LeaseId) -> Option<UserId> {
         self.owed.remove(&lease);
-        self.is_told |= self.owed.is_empty();
+        self.is_answered(lease);
         self.leases.remove(&lease).map(|entry| entry.user)
     }
 
@@ -242,7 +270,7 @@ impl Ledger {
         self.leases.contains_key(&lease)
     }
 
-    /// Whether everything that was held when the term began was told since.
+    /// Whether everything that was held when the term began, or that a question on its way then brought, was told since.
     #[must_use]
     pub fn is_told(&self) -> bool {
         self.is_told

@@ -52,6 +52,40 @@ fn what_the_data_set_before_granted_is_told_to_the_one_after_it() {
 }
 
 #[test]
+fn not_all_is_told_while_a_grant_of_the_data_set_before_may_be_on_its_way() {
+    let asked = || {
+        let mut ledger = holding(0..0);
+        ledger.begin(&claim(7));
+        ledger.sent(claim(7).lease);
+        ledger.begin_term(2);
+        assert!(!ledger.is_told() && ledger.jobs(9).is_empty());
+        ledger
+    };
+    let mut granted = asked();
+    assert!(!granted.granted(claim(7).lease, 1), "there is something to tell");
+    assert!(!granted.is_told());
+    assert!(granted.granted(claim(7).lease, 2));
+    assert!(granted.is_told());
+    let ends: [fn(&mut Ledger, LeaseId); 5] =
+        [Ledger::declined, Ledger::denied, Ledger::doubt, Ledger::release, |ledger, lease| _ = ledger.taken(lease)];
+    for end in ends {
+        let mut ledger = asked();
+        end(&mut ledger, claim(7).lease);
+        assert!(ledger.is_told());
+    }
+}
+
+#[test]
+fn a_question_that_was_declined_is_no_question_to_give_back() {
+    let mut ledger = holding(0..0);
+    ledger.begin(&claim(1));
+    ledger.sent(claim(1).lease);
+    ledger.declined(claim(1).lease);
+    assert!(ledger.abandon(claim(1).lease) && ledger.is_empty());
+    assert!(ledger.jobs(9).is_empty());
+}
+
+#[test]
 fn an_abandoned_question_is_given_back_only_where_it_may_have_arrived() {
     let mut ledger = holding(0..0);
     ledger.begin(&claim(1));
@@ -108,7 +142,7 @@ fn refreshes_go_round_all_leases_and_leave_none_out() {
     for _ in 0..5 {
         ledger.refresh(2);
         let now = asserted(&ledger);
-        now.iter().for_each(|number| ledger.granted(claim(*number).lease, 1));
+        now.iter().for_each(|number| _ = ledger.granted(claim(*number).lease, 1));
         seen.extend(now);
     }
     assert_eq!(seen, (0..10).collect::<Vec<_>>());

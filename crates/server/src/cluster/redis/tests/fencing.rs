@@ -50,6 +50,23 @@ fn while_a_node_has_not_said_what_it_holds_newcomers_wait_and_then_it_is_unknown
 }
 
 #[test]
+fn after_a_loss_nobody_is_told_an_incomplete_list_of_a_users_places() {
+    let server = Server::start();
+    let nodes = [TestNode::start(patient(&server)), TestNode::start(patient(&server))];
+    let held: BTreeSet<LeaseId> = nodes.iter().flat_map(|node| node.hold("u", 9, 2)).collect();
+    let user = UserId::parse("u").unwrap();
+    for _ in 0..3 {
+        server.flush_all();
+        let told = nodes[0].wait(nodes[0].redis.holders(user.clone()).wait()).expect("both say it within two seconds");
+        assert_eq!(told.iter().map(|holder| holder.lease).collect::<BTreeSet<_>>(), held);
+    }
+    let [asks, mut stopped] = nodes;
+    stopped.stop();
+    server.flush_all();
+    assert_eq!(asks.wait(asks.redis.holders(user).wait()), None, "nobody knows what the other one holds");
+}
+
+#[test]
 fn a_server_that_came_back_with_old_data_is_told_anew_and_what_nobody_holds_goes() {
     let server = Server::start();
     let node = TestNode::start(patient(&server));
