@@ -25,7 +25,9 @@ fn random_plans_of_many_nodes_keep_every_promise_and_see_every_trouble() {
 
 #[test]
 fn what_once_broke_a_promise_of_many_nodes_does_not_break_it_again() {
-    for plan in [include_str!("../../plans/nodes/late-grant.plan")] {
+    let plans =
+        [include_str!("../../plans/nodes/late-grant.plan"), include_str!("../../plans/nodes/out-of-the-table.plan")];
+    for plan in plans {
         let plan: Plan = plan.parse().unwrap();
         assert_eq!(play(&plan, None).violation, None, "{plan}");
     }

@@ -1,6 +1,6 @@
 //! `cluster/redis/heart.rs`: the beat of a node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lychgate::cluster::redis::ledger::Job;
@@ -24,6 +24,7 @@ pub(super) struct Heart {
     after: LetterId,
     published: Option<Generation>,
     awaited: BTreeSet<u64>,
+    missing: BTreeMap<u64, Time>,
     joined: Time,
     /// Beats in a row.
     beats: u32,
@@ -50,6 +51,7 @@ impl Heart {
             after: (0, 0),
             published: None,
             awaited: BTreeSet::new(),
+            missing: BTreeMap::new(),
             joined: now,
             beats: 0,
             pause: Pause::None,
@@ -157,6 +159,7 @@ impl Node {
             Some(term) if term.me == me && term.generation == here.generation => term,
             Some(_) | None => self.begin_term(here.generation),
         };
+        self.note_missing(&here.table);
         self.state.settled = match (self.is_complete(&here), before) {
             (true, _) => Settled::Yes,
             (false, (was, Settled::Until(until))) if was == Some(term) => Settled::Until(until),
@@ -171,6 +174,14 @@ impl Node {
         }
     }
 
+    fn note_missing(&mut self, table: &BTreeMap<Incarnation, Entry>) {
+        let here: BTreeSet<u64> = table.values().map(|entry| entry.life).collect();
+        for entry in self.state.table.values().filter(|entry| !here.contains(&entry.life)) {
+            self.heart.missing.entry(entry.life).or_insert(self.now);
+        }
+        self.heart.missing.retain(|life, since| !here.contains(life) && self.now.since(*since) < PATIENCE);
+    }
+
     fn begin_term(&mut self, generation: Generation) -> Term {
         let before = self.state.term;
         match before {
@@ -179,6 +190,7 @@ impl Node {
                 if self.state.settled == Settled::Yes {
                     self.heart.awaited.clear();
                 }
+                let lives = lives.chain(self.heart.missing.keys().copied());
                 self.heart.awaited.extend(lives.filter(|life| *life != self.life));
                 self.heart.published = None;
                 self.heart.after = (0, 0);

@@ -39,6 +39,8 @@ pub(super) struct Heart {
     published: String,
     /// Nodes of the data set before this one, by their lives, that may still hold sessions.
     awaited: BTreeSet<u64>,
+    /// Out of the table since then, by their lives. Where the store was away for longer than a lease they are on their way back.
+    missing: BTreeMap<u64, Instant>,
     /// Since when the others may know this node.
     joined: Instant,
     sessions: u64,
@@ -55,6 +57,7 @@ impl Heart {
             after: NO_LETTER.to_owned(),
             published: NOTHING.to_owned(),
             awaited: BTreeSet::new(),
+            missing: BTreeMap::new(),
             joined: Instant::now(),
             sessions: 0,
             counted: Instant::now(),
@@ -152,6 +155,7 @@ impl Heart {
             (*incarnation, Member::from_text(entry, *left_ms))
         };
         let table = here.entries.iter().map(member).collect();
+        self.note_missing(&before.table, &table);
         let is_complete = self.is_complete(&here, &table);
         self.shared.state.send_modify(|state| {
             state.settled = match (is_complete, before.settled) {
@@ -187,7 +191,7 @@ impl Heart {
                 if was_settled {
                     self.awaited.clear();
                 }
-                self.awaited.extend(others);
+                self.awaited.extend(others.chain(self.missing.keys().copied()));
                 // The clock of another server may be behind: its letters would count as read.
                 NO_LETTER.clone_into(&mut self.after);
                 NOTHING.clone_into(&mut self.published);
@@ -201,6 +205,16 @@ impl Heart {
         let term = Term { number, me: self.me, generation: generation.to_owned() };
         tracing::info!(incarnation = %term.me, generation, "this node counts with the others from now on");
         Arc::new(term)
+    }
+
+    /// Whoever does not come back while a newcomer would wait for him is gone.
+    fn note_missing(&mut self, before: &BTreeMap<Incarnation, Member>, table: &BTreeMap<Incarnation, Member>) {
+        let here: BTreeSet<u64> = table.values().map(|member| member.life).collect();
+        for member in before.values().filter(|member| !here.contains(&member.life)) {
+            self.missing.entry(member.life).or_insert_with(Instant::now);
+        }
+        let patience = self.shared.patience();
+        self.missing.retain(|life, since| !here.contains(life) && since.elapsed() < patience);
     }
 
     /// Whether everybody who may hold a session has said so in this data set. A node of which nothing is heard for as long

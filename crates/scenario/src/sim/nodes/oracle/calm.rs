@@ -8,8 +8,8 @@ use lychgate_core::{SessionKey, Time, UserId};
 use super::{Mark, Oracle, Rule};
 
 /// Whoever reaches Redis for so long without delay, and none was lost or put back meanwhile, counts with the others: a node
-/// lease, the patience of a newcomer, and a beat.
-const COUNTS_AFTER: Duration = Duration::from_secs(15);
+/// lease, the whole wait of a newcomer who came just before that was over, and a beat.
+const COUNTS_AFTER: Duration = Duration::from_millis(10_000 + 12_500 + 1_000);
 
 /// After so long without trouble every node has seen every other one in the table.
 const MEETS_AFTER: Duration = Duration::from_secs(3);
