@@ -6,7 +6,7 @@
 // One conversation is attached at a time: switching leaves the other, so a tab holds one slot and not as many as it
 // showed.
 
-import { computed, effect, signal, untracked } from '@preact/signals';
+import { type Signal, computed, effect, signal, untracked } from '@preact/signals';
 import type { Client, ClientState, Limits, Notice } from '@lychgate/client';
 import type { Api, Me } from './api';
 import { Conversation, type Shelved } from './conversation';
@@ -49,7 +49,7 @@ export class Chat {
   /** What the network does, in words. */
   readonly said = computed<Said>(() => say(conditionOf(this.#circumstances()), this.#now.value));
 
-  readonly #state: { value: ClientState };
+  readonly #state: Signal<ClientState>;
   readonly #limits = signal<Limits | undefined>(undefined);
   readonly #browser = signal<'online' | 'offline'>(navigator.onLine ? 'online' : 'offline');
   readonly #restartingUntil = signal<number | undefined>(undefined);
@@ -71,13 +71,9 @@ export class Chat {
     this.#arrival.value = how;
     this.threads = new ThreadList(api, onOut);
     this.#limits.value = me.limits;
-    const state = signal(client.state);
-    this.#state = state;
+    this.#state = signal(client.state);
     this.#endings.push(
-      client.on('state', (next) => {
-        state.value = next;
-        if (next.phase === 'online') this.#restartingUntil.value = undefined;
-      }),
+      this.#followClient(),
       // Comes with every hello.
       client.on('limits', (limits) => {
         this.#limits.value = limits;
@@ -201,6 +197,21 @@ export class Chat {
       default:
         this.#degraded.value = degradation(notice) ?? this.#degraded.value;
     }
+  }
+
+  /** What the connection does. */
+  #followClient(): () => void {
+    let wasLost = false;
+    return this.client.on('state', (next) => {
+      this.#state.value = next;
+      if (next.phase === 'waiting') wasLost = true;
+      if (next.phase !== 'online') return;
+      this.#restartingUntil.value = undefined;
+      // A list that was asked for without a network stays without its rows, or says for ever that an answer is being
+      // written: nothing else asks for it again where no answer begins or ends here.
+      if (wasLost) this.threads.refresh();
+      wasLost = false;
+    });
   }
 
   /** What the browser knows: network, and whether the page is seen. */
