@@ -21,6 +21,8 @@ import { type Said, say, words } from './words';
 /** Conversations that are kept for going back to, without a slot. */
 const SHELF = 8;
 const TICK_MS = 1_000;
+/** How long a server that said that it goes may take to be back, or another one in its place, before that is trouble. */
+const RESTART_MS = 20_000;
 
 /** `changed`: another user was shown here before, whose login changed hands. */
 export type Arrival = 'as asked' | 'changed';
@@ -186,7 +188,8 @@ export class Chat {
   #heed(notice: Notice): void {
     switch (notice.code) {
       case 'reconnect':
-        this.#restartingUntil.value = Date.now() + notice.deadline;
+        // Its deadline is that of the socket, and with few tabs over in a moment. Whoever is back sooner hears of it.
+        this.#restartingUntil.value = Date.now() + Math.max(notice.deadline, RESTART_MS);
         return;
       case 'limit':
       case 'queued':
