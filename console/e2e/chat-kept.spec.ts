@@ -2,7 +2,7 @@
 
 import type { Page } from '@playwright/test';
 import { look } from './screens';
-import { type Stage, answers, expect, field, logIn, network, open, say, test } from './stage';
+import { BACK_MS, type Stage, answered, answers, expect, field, logIn, network, open, say, test } from './stage';
 import { Tab } from './tab';
 
 const questions = (page: Page) => page.locator('[data-role="user"]');
@@ -14,6 +14,7 @@ async function cutOff(stage: Stage, page: Page): Promise<void> {
   await open(stage, page, '/?thread=t1');
   await say(page, 'first');
   await expect(answers(page)).toHaveCount(1);
+  await answered(page);
   stage.line.cut();
   await expect(network(page)).toContainText('The connection was interrupted.');
 }
@@ -26,7 +27,7 @@ test('a message that waits is sent when one comes back to its conversation', asy
   await expect(pending(page)).toHaveCount(0);
   stage.line.restore();
   await page.getByRole('link', { name: /first/ }).click();
-  await expect(answers(page).nth(1)).toHaveText('You asked: from a tunnel');
+  await expect(answers(page).nth(1)).toHaveText('You asked: from a tunnel', { timeout: BACK_MS });
   await expect(questions(page)).toHaveText([/first/, /from a tunnel/]);
   await expect(pending(page)).toHaveCount(0);
 });
@@ -65,6 +66,7 @@ test('a message that a closed conversation refused opens it again when it is tri
   await open(stage, page, '/?thread=t1');
   await say(page, 'first');
   await expect(answers(page)).toHaveCount(1);
+  await answered(page);
   stage.line.silence();
   await say(page, 'written meanwhile');
   await stage.gateway.ask('DELETE', `/v1/admin/sessions/${encodeURIComponent(`${user}:t1`)}`);
@@ -85,6 +87,7 @@ test('a refused message stays until it is taken or removed, also after the next 
   await open(stage, page, '/?thread=t1');
   await say(page, 'first');
   await expect(answers(page)).toHaveCount(1);
+  await answered(page);
   const other = await context.newPage();
   await open(stage, other, '/?thread=t1');
   stage.line.cut();
@@ -93,7 +96,8 @@ test('a refused message stays until it is taken or removed, also after the next 
   await say(other, 'hold two');
   stage.line.restore();
   // One of them comes first, and the conversation is busy with it.
-  await expect.poll(async () => (await refused(page).count()) + (await refused(other).count())).toBe(1);
+  const refusals = async () => (await refused(page).count()) + (await refused(other).count());
+  await expect.poll(refusals, { timeout: BACK_MS }).toBe(1);
   const late = (await refused(page).count()) === 1 ? page : other;
   await look(late, 'chat-refused');
   stage.agent.release();
@@ -120,7 +124,7 @@ test.describe('where runs may wait', () => {
     await tab.run('t1', 'r1', 'hold on');
     await expect.poll(() => stage.agent.held).toBe(1);
     stage.line.restore();
-    await expect(pending(page)).toContainText('Waiting for the answer before it');
+    await expect(pending(page)).toContainText('Waiting for the answer before it', { timeout: BACK_MS });
     stage.agent.release();
     await expect(answers(page).nth(1)).toHaveText('You asked: me next');
     tab.close();
@@ -136,7 +140,7 @@ test('stop counts, also while there is no connection', async ({ stage, page }) =
   await page.getByRole('button', { name: 'Stop' }).click();
   await expect(page.getByRole('button', { name: 'Stopping' })).toBeVisible();
   stage.line.restore();
-  await expect(page.locator('[data-run="stopped"]')).toBeVisible();
+  await expect(page.locator('[data-run="stopped"]')).toBeVisible({ timeout: BACK_MS });
   expect(stage.agent.held).toBe(0);
 });
 
@@ -156,7 +160,7 @@ test('a failed answer is asked for again once, however often one presses, and sa
   await field(page).press('Enter');
   await expect(field(page)).toHaveValue('and now');
   stage.line.restore();
-  await expect(answers(page)).toHaveCount(2);
+  await expect(answers(page)).toHaveCount(2, { timeout: BACK_MS });
   await expect(page.locator('[data-run="failed"]').getByRole('button', { name: 'Try again' })).toBeVisible();
   await expect(answers(page)).toHaveCount(2);
 });

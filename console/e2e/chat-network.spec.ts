@@ -2,7 +2,7 @@
 
 import type { Page } from '@playwright/test';
 import { look } from './screens';
-import { type Stage, answers, expect, logIn, network, open, say, test } from './stage';
+import { BACK_MS, type Stage, answered, answers, expect, logIn, network, open, say, test } from './stage';
 
 /** Remembers something that a reload would forget. */
 const mark = (page: Page) => page.evaluate(() => Object.assign(window, { same: true }));
@@ -52,7 +52,7 @@ test('a connection that is cut is restored by itself, and the answer is whole', 
   await expect(network(page)).toContainText('The connection was interrupted.');
   stage.agent.release();
   stage.line.restore();
-  await expect(answers(page)).toHaveText(WHOLE);
+  await expect(answers(page)).toHaveText(WHOLE, { timeout: BACK_MS });
   await expect(network(page)).toHaveText('Connected.');
   expect(await isSame(page)).toBe(true);
 });
@@ -71,6 +71,7 @@ test('offline and back: the page says so, takes a message meanwhile, and sends i
   stage.line.restore();
   await context.setOffline(false);
   await expect(answers(page)).toHaveText(WHOLE);
+  await answered(page);
   await context.setOffline(true);
   stage.line.cut();
   await expect(network(page)).toContainText('This device is offline.');
@@ -84,6 +85,29 @@ test('offline and back: the page says so, takes a message meanwhile, and sends i
   expect(await isSame(page)).toBe(true);
 });
 
+test('conversations that could not be read without a network are read when it is back', async ({
+  stage,
+  page,
+  context,
+}) => {
+  await halfAnAnswer(stage, page);
+  const side = page.getByRole('navigation');
+  const row = side.getByRole('link', { name: /hold on/ });
+  await expect(row).toContainText('an answer is being written');
+  // An answer that ends here would have them read again.
+  await page.getByRole('button', { name: 'New conversation' }).click();
+  await expect(page.getByRole('heading', { level: 1, name: 'New conversation' })).toBeVisible();
+  await context.setOffline(true);
+  stage.line.cut();
+  stage.agent.release();
+  const failure = side.getByText('The conversations could not be loaded');
+  await expect(failure).toBeVisible();
+  stage.line.restore();
+  await context.setOffline(false);
+  await expect(failure).toBeHidden();
+  await expect(row).not.toContainText('an answer is being written');
+});
+
 test('after a kill and a new start in mid-answer the answer has a clear end, and can be asked for again', async ({
   stage,
   page,
@@ -93,7 +117,7 @@ test('after a kill and a new start in mid-answer the answer has a clear end, and
   await expect(network(page)).not.toHaveText('Connected.');
   await stage.gateway.start();
   stage.line.target = stage.gateway.listen;
-  await expect(page.locator('[data-run="failed"]')).toBeVisible({ timeout: 30_000 });
+  await expect(page.locator('[data-run="failed"]')).toBeVisible({ timeout: BACK_MS });
   await expect(answers(page)).toHaveText('Before the pause.');
   await look(page, 'chat-gateway-restarted');
   await page.getByRole('button', { name: 'Try again' }).click();
@@ -115,7 +139,7 @@ test('a gateway that is drained says so, and the page moves to the next one by i
   await gone;
   await stage.gateway.start();
   stage.line.target = stage.gateway.listen;
-  await expect(network(page)).toHaveText('Connected.', { timeout: 30_000 });
+  await expect(network(page)).toHaveText('Connected.', { timeout: BACK_MS });
   await say(page, 'after');
   await expect(answers(page).nth(1)).toHaveText('You asked: after');
   expect(await isSame(page)).toBe(true);
@@ -130,7 +154,7 @@ test.describe('with heartbeats each second', () => {
     await expect(network(page)).toContainText('The connection was interrupted.', { timeout: 30_000 });
     stage.agent.release();
     stage.line.restore();
-    await expect(answers(page)).toHaveText(WHOLE, { timeout: 30_000 });
+    await expect(answers(page)).toHaveText(WHOLE, { timeout: BACK_MS });
     await expect(network(page)).toHaveText('Connected.');
     expect(await isSame(page)).toBe(true);
   });

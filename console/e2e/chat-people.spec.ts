@@ -1,7 +1,7 @@
 // For whoever has no mouse, no large screen, no eyes for it, or no wish for motion.
 
 import { look } from './screens';
-import { answers, expect, field, open, say, test } from './stage';
+import { answered, answers, expect, field, open, say, test } from './stage';
 
 test('everything is done by keyboard alone', async ({ stage, page }) => {
   await open(stage, page, '/?thread=t1');
@@ -11,6 +11,7 @@ test('everything is done by keyboard alone', async ({ stage, page }) => {
   await page.keyboard.type('second line');
   await page.keyboard.press('Enter');
   await expect(answers(page)).toContainText('first line');
+  await answered(page);
   await expect(field(page)).toBeFocused();
   await page.keyboard.type('hold on');
   await page.keyboard.press('Enter');

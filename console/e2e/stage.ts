@@ -45,6 +45,12 @@ agents.scripted.url = "${agent.url}"
 
 export { expect };
 
+/**
+ * How long a page that was cut off may take to be back: it waits 20 s at most before it dials again (docs/protocol.md,
+ * rule 12), the longer the more dials failed before a line was restored.
+ */
+export const BACK_MS = 30_000;
+
 let users = 0;
 
 /** Logs a browser in as somebody new, by the provider and without the page; gives the user's id. */
@@ -72,8 +78,15 @@ export const network = (page: Page) => page.locator('[data-network]');
 /** The texts of the answers, the oldest first. */
 export const answers = (page: Page) => page.locator('[data-role="assistant"] .text');
 
-/** Writes a message and presses Enter. */
+/**
+ * Waits until no answer is being written here: its last word comes before its end, and until that the page takes no
+ * other message. To be waited for before a line is cut, too: the end does not come over a line that is cut.
+ */
+export const answered = (page: Page) => expect(page.locator('[data-run="running"]')).toHaveCount(0);
+
+/** Writes a message and presses Enter, when the answer before it is over. */
 export async function say(page: Page, text: string): Promise<void> {
+  await answered(page);
   await field(page).fill(text);
   await field(page).press('Enter');
 }

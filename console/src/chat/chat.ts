@@ -6,7 +6,7 @@
 // One conversation is attached at a time: switching leaves the other, so a tab holds one slot and not as many as it
 // showed.
 
-import { computed, effect, signal, untracked } from '@preact/signals';
+import { type Signal, computed, effect, signal, untracked } from '@preact/signals';
 import type { Client, ClientState, Limits, Notice } from '@lychgate/client';
 import type { Api, Me } from './api';
 import { Conversation, type Shelved } from './conversation';
@@ -21,6 +21,8 @@ import { type Said, say, words } from './words';
 /** Conversations that are kept for going back to, without a slot. */
 const SHELF = 8;
 const TICK_MS = 1_000;
+/** How long a server that said that it goes may take to be back, or another one in its place, before that is trouble. */
+const RESTART_MS = 20_000;
 
 /** `changed`: another user was shown here before, whose login changed hands. */
 export type Arrival = 'as asked' | 'changed';
@@ -49,7 +51,7 @@ export class Chat {
   /** What the network does, in words. */
   readonly said = computed<Said>(() => say(conditionOf(this.#circumstances()), this.#now.value));
 
-  readonly #state: { value: ClientState };
+  readonly #state: Signal<ClientState>;
   readonly #limits = signal<Limits | undefined>(undefined);
   readonly #browser = signal<'online' | 'offline'>(navigator.onLine ? 'online' : 'offline');
   readonly #restartingUntil = signal<number | undefined>(undefined);
@@ -71,13 +73,9 @@ export class Chat {
     this.#arrival.value = how;
     this.threads = new ThreadList(api, onOut);
     this.#limits.value = me.limits;
-    const state = signal(client.state);
-    this.#state = state;
+    this.#state = signal(client.state);
     this.#endings.push(
-      client.on('state', (next) => {
-        state.value = next;
-        if (next.phase === 'online') this.#restartingUntil.value = undefined;
-      }),
+      this.#followClient(),
       // Comes with every hello.
       client.on('limits', (limits) => {
         this.#limits.value = limits;
@@ -190,7 +188,8 @@ export class Chat {
   #heed(notice: Notice): void {
     switch (notice.code) {
       case 'reconnect':
-        this.#restartingUntil.value = Date.now() + notice.deadline;
+        // Its deadline is that of the socket, and with few tabs over in a moment. Whoever is back sooner hears of it.
+        this.#restartingUntil.value = Date.now() + Math.max(notice.deadline, RESTART_MS);
         return;
       case 'limit':
       case 'queued':
@@ -201,6 +200,21 @@ export class Chat {
       default:
         this.#degraded.value = degradation(notice) ?? this.#degraded.value;
     }
+  }
+
+  /** What the connection does. */
+  #followClient(): () => void {
+    let wasLost = false;
+    return this.client.on('state', (next) => {
+      this.#state.value = next;
+      if (next.phase === 'waiting') wasLost = true;
+      if (next.phase !== 'online') return;
+      this.#restartingUntil.value = undefined;
+      // A list that was asked for without a network stays without its rows, or says for ever that an answer is being
+      // written: nothing else asks for it again where no answer begins or ends here.
+      if (wasLost) this.threads.refresh();
+      wasLost = false;
+    });
   }
 
   /** What the browser knows: network, and whether the page is seen. */

@@ -52,6 +52,16 @@ describe('what the network does', () => {
     expect(told({ client: closed }).text).toContain('restarting');
   });
 
+  test('dials that fail while the server restarts are part of the restart, until it should be over', () => {
+    const trying: ClientState = { phase: 'connecting', attempt: 2 };
+    for (const client of [lost, trying]) {
+      const restarting = told({ client, restartingUntil: NOW + 1 });
+      expect(restarting.text).toContain('restarting');
+      expect(restarting.deed).toBe('connect');
+      expect(told({ client, restartingUntil: NOW }).text).toContain('interrupted');
+    }
+  });
+
   test('who waits for a place is told at which position', () => {
     expect(told({ thread: { phase: 'queued', position: 2, until: NOW + 8_000 } })).toMatchObject({
       text: 'Waiting for a place at position 2.',

@@ -57,7 +57,7 @@ export function isTimed({ client, thread, limits, restartingUntil, degraded, now
   return client.phase === 'waiting' || thread?.phase === 'queued' || moments.some((until) => until !== undefined && until > now);
 }
 
-function ofClient({ client, browser }: Circumstances): Condition | undefined {
+function ofClient({ client, browser, restartingUntil = 0, now }: Circumstances): Condition | undefined {
   switch (client.phase) {
     case 'ended':
       return ofEnd(client.why, 'tab');
@@ -65,10 +65,12 @@ function ofClient({ client, browser }: Circumstances): Condition | undefined {
       return asleep(client.why, 'tab');
     case 'waiting':
       if (browser === 'offline') return { kind: 'offline' };
-      if (client.why.code === 4001) return { kind: 'restarting', until: client.retryAt };
+      // A server that said that it goes is not there for a while: a dial that nobody answers then is no other trouble.
+      if (client.why.code === 4001 || restartingUntil > now) return { kind: 'restarting', until: client.retryAt };
       return { kind: 'waiting', retryAt: client.retryAt, why: client.why };
     case 'connecting':
       if (browser === 'offline') return { kind: 'offline' };
+      if (restartingUntil > now) return { kind: 'restarting', until: now };
       return { kind: client.attempt > 0 ? 'reconnecting' : 'connecting' };
     case 'online':
       return undefined;
