@@ -206,8 +206,9 @@ export class Chat {
   #followClient(): () => void {
     let wasLost = false;
     return this.client.on('state', (next) => {
+      const isLost = this.#state.peek().phase === 'online' && next.phase !== 'online';
       this.#state.value = next;
-      if (next.phase === 'waiting') wasLost = true;
+      if (isLost || next.phase === 'waiting') wasLost = true;
       if (next.phase !== 'online') return;
       this.#restartingUntil.value = undefined;
       // A list that was asked for without a network stays without its rows, or says for ever that an answer is being

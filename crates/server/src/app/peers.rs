@@ -125,13 +125,16 @@ fn note(orders: &mut VecDeque<u64>, number: u64) -> bool {
 
 /// Who holds the user's places on other nodes; none where nobody can tell. What a dead node held is nobody's.
 async fn held_elsewhere(cluster: &dyn Cluster, user: UserId) -> Option<Vec<(Peer, Holder)>> {
-    let holders = cluster.holders(user).wait().await?;
+    let holders = cluster.holders(user).wait().await;
+    if !holders.is_all {
+        return None;
+    }
     let (nodes, me) = (cluster.nodes(), cluster.incarnation());
     let peer = |holder: Holder| {
         let node = nodes.iter().find(|node| node.incarnation == holder.node && node.incarnation != me)?;
         Some((Peer { node: ForeignNode(node.incarnation.0), name: node.name.clone() }, holder))
     };
-    Some(holders.into_iter().filter_map(peer).collect())
+    Some(holders.known.into_iter().filter_map(peer).collect())
 }
 
 /// The nodes among them, each once.
@@ -178,8 +181,8 @@ impl Elsewhere for Peers {
     fn threads(&self, user: UserId) -> Asked<Vec<ThreadId>> {
         let (asked, me) = (self.cluster.holders(user), self.cluster.incarnation());
         Box::pin(async move {
-            let holders = asked.wait().await.unwrap_or_default();
-            holders.into_iter().filter(|holder| holder.node != me).map(|holder| holder.facts.thread).collect()
+            let others = asked.wait().await.known.into_iter().filter(|holder| holder.node != me);
+            others.map(|holder| holder.facts.thread).collect()
         })
     }
 

@@ -98,6 +98,15 @@ pub struct Holder {
     pub since: u64,
 }
 
+/// Who holds a user's places, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holders {
+    /// Those of whom the store knows.
+    pub known: Vec<Holder>,
+    /// Whether there are no others. There may be while the store cannot be asked, or some node has yet to say what it holds.
+    pub is_all: bool,
+}
+
 /// Whether anybody is there, as a session's node judges it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -12,8 +12,8 @@ use lychgate_core::UserId;
 use serde_json::Value;
 
 use super::{
-    Answer, Audience, Claim, Cluster, Follower, Health, Holder, Incarnation, LeaseId, Node, Outcome, Question, Report,
-    Told,
+    Answer, Audience, Claim, Cluster, Follower, Health, Holder, Holders, Incarnation, LeaseId, Node, Outcome, Question,
+    Report, Told,
 };
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{AcquireOutcome, QuestionOutcome};
@@ -105,7 +105,7 @@ impl Cluster for Measured {
         self.cluster.post(note);
     }
 
-    fn holders(&self, user: UserId) -> Answer<Option<Vec<Holder>>> {
+    fn holders(&self, user: UserId) -> Answer<Holders> {
         self.cluster.holders(user)
     }
 

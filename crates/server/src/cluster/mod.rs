@@ -24,7 +24,7 @@ mod node;
 pub mod redis;
 pub mod single;
 
-pub use lease::{Claim, Facts, Holder, LeaseId, Outcome, Presence, Report, Room, Standing, Told, Trouble};
+pub use lease::{Claim, Facts, Holder, Holders, LeaseId, Outcome, Presence, Report, Room, Standing, Told, Trouble};
 pub use measured::Measured;
 pub use node::{Audience, Health, Incarnation, Node, Question};
 
@@ -118,8 +118,8 @@ pub trait Cluster: Send + Sync + fmt::Debug + 'static {
     /// It is repeated until the store has it; one that is on the board already is not put there again.
     fn post(&self, note: Value);
 
-    /// Who holds the user's places on all nodes, this one included; none where nobody can be asked in time.
-    fn holders(&self, user: UserId) -> Answer<Option<Vec<Holder>>>;
+    /// Who holds the user's places on all nodes, this one included. Waits for nodes that have yet to say so, as long as a newcomer.
+    fn holders(&self, user: UserId) -> Answer<Holders>;
 
     /// Whether the store can be asked.
     fn health(&self) -> Health;

@@ -8,8 +8,8 @@ use lychgate_core::UserId;
 use serde_json::Value;
 
 use super::{
-    Answer, Audience, Claim, Cluster, Follower, Health, Holder, Incarnation, LeaseId, Node, Outcome, Question, Report,
-    Room, Told,
+    Answer, Audience, Claim, Cluster, Follower, Health, Holder, Holders, Incarnation, LeaseId, Node, Outcome, Question,
+    Report, Room, Told,
 };
 
 /// A gateway by itself. Its driver's own count is the whole truth, so this one keeps none: an acquire costs a number and
@@ -51,8 +51,8 @@ impl Cluster for Single {
 
     fn post(&self, _: Value) {}
 
-    fn holders(&self, _: UserId) -> Answer<Option<Vec<Holder>>> {
-        Answer::Now(None)
+    fn holders(&self, _: UserId) -> Answer<Holders> {
+        Answer::Now(Holders::default())
     }
 
     fn health(&self) -> Health {

@@ -85,12 +85,12 @@ async fn what_was_revoked_while_redis_was_away_is_told_when_it_is_back_and_after
     // By a command that nobody answers.
     let _unheard = tab(&nodes[0], "t2").await;
     nodes[0].process.line_with("cluster.unknown").await;
+    let token = nodes[0].token("ann");
     let (status, _) = told(&nodes[0], Ask::post("/v1/admin/revocations", &json!({"user": "ann"}))).await;
     assert_eq!(status, 200);
     redis.thaw();
     there.expect_close(4501).await;
     assert!(redis.command(&["FLUSHALL"]).contains("OK"));
-    let token = nodes[0].token("ann");
     let later = node(&redis, 4, &["cluster"]).await;
     until_refused(&later, &token).await;
 }

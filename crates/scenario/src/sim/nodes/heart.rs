@@ -24,7 +24,8 @@ pub(super) struct Heart {
     after: LetterId,
     published: Option<Generation>,
     awaited: BTreeSet<u64>,
-    missing: BTreeMap<u64, Time>,
+    heard_again: Option<Time>,
+    missing: BTreeSet<u64>,
     joined: Time,
     /// Beats in a row.
     beats: u32,
@@ -51,7 +52,8 @@ impl Heart {
             after: (0, 0),
             published: None,
             awaited: BTreeSet::new(),
-            missing: BTreeMap::new(),
+            heard_again: None,
+            missing: BTreeSet::new(),
             joined: now,
             beats: 0,
             pause: Pause::None,
@@ -154,12 +156,12 @@ impl Node {
     }
 
     fn on_here(&mut self, here: Here, left: Time) {
+        self.note_missing(&here.table, left);
         let (me, before) = (self.heart.me, (self.state.term, self.state.settled));
         let term = match before.0 {
             Some(term) if term.me == me && term.generation == here.generation => term,
             Some(_) | None => self.begin_term(here.generation),
         };
-        self.note_missing(&here.table);
         self.state.settled = match (self.is_complete(&here), before) {
             (true, _) => Settled::Yes,
             (false, (was, Settled::Until(until))) if was == Some(term) => Settled::Until(until),
@@ -174,12 +176,16 @@ impl Node {
         }
     }
 
-    fn note_missing(&mut self, table: &BTreeMap<Incarnation, Entry>) {
-        let here: BTreeSet<u64> = table.values().map(|entry| entry.life).collect();
-        for entry in self.state.table.values().filter(|entry| !here.contains(&entry.life)) {
-            self.heart.missing.entry(entry.life).or_insert(self.now);
+    fn note_missing(&mut self, table: &BTreeMap<Incarnation, Entry>, left: Time) {
+        if self.state.beaten.is_some_and(|beaten| left.since(beaten) >= NODE_LEASE / 2) {
+            self.heart.heard_again = Some(left);
         }
-        self.heart.missing.retain(|life, since| !here.contains(life) && self.now.since(*since) < PATIENCE);
+        if self.heart.heard_again.is_none_or(|since| self.now.since(since) >= PATIENCE) {
+            return self.heart.missing.clear();
+        }
+        self.heart.missing.extend(self.state.table.values().map(|entry| entry.life));
+        let here: BTreeSet<u64> = table.values().map(|entry| entry.life).collect();
+        self.heart.missing.retain(|life| !here.contains(life));
     }
 
     fn begin_term(&mut self, generation: Generation) -> Term {
@@ -190,7 +196,7 @@ impl Node {
                 if self.state.settled == Settled::Yes {
                     self.heart.awaited.clear();
                 }
-                let lives = lives.chain(self.heart.missing.keys().copied());
+                let lives = lives.chain(self.heart.missing.iter().copied());
                 self.heart.awaited.extend(lives.filter(|life| *life != self.life));
                 self.heart.published = None;
                 self.heart.after = (0, 0);

@@ -51,6 +51,8 @@ enum Mark {
 struct Session {
     lease: Option<LeaseId>,
     connections: Vec<ConnectionId>,
+    /// Since when there is a tab.
+    attended: Time,
     /// When it last was used, or a run began or ended.
     changed: Time,
 }
@@ -269,7 +271,7 @@ impl Oracle {
     fn on_created(&mut self, now: Time, seat: usize, key: &SessionKey) {
         let at = (seat, key.clone());
         let lease = self.leases.get(&at).copied();
-        self.sessions.insert(at, Session { lease, connections: Vec::new(), changed: now });
+        self.sessions.insert(at, Session { lease, connections: Vec::new(), attended: now, changed: now });
     }
 
     fn on_evicted(&mut self, now: Time, seat: usize, key: &SessionKey, cause: &Cause) {

@@ -43,6 +43,7 @@ pub(super) async fn admit(shared: Arc<Shared>, claim: Claim, victims: Vec<Holder
             }
             Ok(Reply::Granted { used, epoch, room }) => {
                 if !shared.ledger().granted(claim.lease, term.number) {
+                    // Newcomers of all nodes wait until it is told.
                     shared.clerk.notify_one();
                 }
                 return Outcome::Granted { used, epoch, room };

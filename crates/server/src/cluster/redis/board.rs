@@ -17,7 +17,8 @@ use tokio::time::{Instant, sleep};
 
 use super::Shared;
 use super::link::Link;
-use crate::cluster::lease::{Holder, Trouble};
+use super::state::Term;
+use crate::cluster::lease::{Holders, Trouble};
 
 /// Notes that are read at once.
 const BATCH: usize = 256;
@@ -90,19 +91,30 @@ impl Shared {
         }
     }
 
-    /// The leases of a user as the store has them. Where its data was lost, also a moment ago, this waits as a newcomer does:
-    /// until all nodes have said what they hold.
-    pub(super) async fn holders(self: Arc<Self>, user: UserId) -> Option<Vec<Holder>> {
-        let now = Instant::now();
-        let ready = self.ready(Some(now), now + self.patience()).await;
-        let link = ready.ok()?.link?;
-        match self.scripts.holders(&link, &user).await {
-            Ok(holders) => Some(holders),
-            Err(trouble) => {
-                self.suspect(trouble);
-                None
+    /// The leases of a user as the store has them. Where its data was lost this waits, as a newcomer does, until all nodes have
+    /// said what they hold.
+    pub(super) async fn holders(self: Arc<Self>, user: UserId) -> Holders {
+        let until = Instant::now() + self.patience();
+        let mut after = None;
+        loop {
+            let is_all = self.ready(after, until).await.is_ok();
+            let Some((link, term)) = self.link_now() else { return Holders::default() };
+            match self.scripts.holders(&link, &term, &user).await {
+                Ok(Some(known)) => return Holders { known, is_all },
+                // It was lost just now: a beat learns it, and who has to say what he holds.
+                Ok(None) if after.is_none() => after = Some(Instant::now()),
+                Ok(None) => return Holders::default(),
+                Err(trouble) => {
+                    self.suspect(trouble);
+                    return Holders::default();
+                }
             }
         }
+    }
+
+    fn link_now(&self) -> Option<(Link, Arc<Term>)> {
+        let state = self.state.borrow();
+        state.link.clone().zip(state.term.clone()).filter(|_| state.trouble.is_none())
     }
 }
 

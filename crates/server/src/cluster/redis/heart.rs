@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::Shared;
 use super::link::Link;
 use super::scripts::{Beat, BeatReply, Here, Intent};
-use super::state::{Member, Settled, Term};
+use super::state::{Member, Settled, State, Term};
 use crate::cluster::lease::Trouble;
 use crate::cluster::node::Incarnation;
 use crate::wire::millis;
@@ -39,8 +39,10 @@ pub(super) struct Heart {
     published: String,
     /// Nodes of the data set before this one, by their lives, that may still hold sessions.
     awaited: BTreeSet<u64>,
-    /// Out of the table since then, by their lives. Where the store was away for longer than a lease they are on their way back.
-    missing: BTreeMap<u64, Instant>,
+    /// When the store answered after a silence in which leases may have run out.
+    heard_again: Option<Instant>,
+    /// Who was in the table before that silence and is not in it yet, by their lives.
+    missing: BTreeSet<u64>,
     /// Since when the others may know this node.
     joined: Instant,
     sessions: u64,
@@ -57,7 +59,8 @@ impl Heart {
             after: NO_LETTER.to_owned(),
             published: NOTHING.to_owned(),
             awaited: BTreeSet::new(),
-            missing: BTreeMap::new(),
+            heard_again: None,
+            missing: BTreeSet::new(),
             joined: Instant::now(),
             sessions: 0,
             counted: Instant::now(),
@@ -147,15 +150,15 @@ impl Heart {
 
     fn on_here(&mut self, here: Here, link: Link, left: Instant) {
         let before = self.shared.state.borrow().clone();
-        let term = match &before.term {
-            Some(term) if term.me == self.me && term.generation == here.generation => Arc::clone(term),
-            _ => self.begin_term(&here.generation),
-        };
         let member = |(incarnation, (entry, left_ms)): (&Incarnation, &(String, u64))| {
             (*incarnation, Member::from_text(entry, *left_ms))
         };
         let table = here.entries.iter().map(member).collect();
-        self.note_missing(&before.table, &table);
+        self.note_missing(&before, &table, left);
+        let term = match &before.term {
+            Some(term) if term.me == self.me && term.generation == here.generation => Arc::clone(term),
+            _ => self.begin_term(&here.generation),
+        };
         let is_complete = self.is_complete(&here, &table);
         self.shared.state.send_modify(|state| {
             state.settled = match (is_complete, before.settled) {
@@ -191,7 +194,7 @@ impl Heart {
                 if was_settled {
                     self.awaited.clear();
                 }
-                self.awaited.extend(others.chain(self.missing.keys().copied()));
+                self.awaited.extend(others.chain(self.missing.iter().copied()));
                 // The clock of another server may be behind: its letters would count as read.
                 NO_LETTER.clone_into(&mut self.after);
                 NOTHING.clone_into(&mut self.published);
@@ -207,14 +210,18 @@ impl Heart {
         Arc::new(term)
     }
 
-    /// Whoever does not come back while a newcomer would wait for him is gone.
-    fn note_missing(&mut self, before: &BTreeMap<Incarnation, Member>, table: &BTreeMap<Incarnation, Member>) {
-        let here: BTreeSet<u64> = table.values().map(|member| member.life).collect();
-        for member in before.values().filter(|member| !here.contains(&member.life)) {
-            self.missing.entry(member.life).or_insert_with(Instant::now);
+    /// Where the store was silent for so long that leases ran out, who is out of the table is on his way back for as long as a
+    /// newcomer waits. Otherwise he has left, or is dead.
+    fn note_missing(&mut self, before: &State, table: &BTreeMap<Incarnation, Member>, left: Instant) {
+        if before.beaten.is_some_and(|beaten| left.duration_since(beaten) >= self.shared.settings.node_lease / 2) {
+            self.heard_again = Some(left);
         }
-        let patience = self.shared.patience();
-        self.missing.retain(|life, since| !here.contains(life) && since.elapsed() < patience);
+        if self.heard_again.is_none_or(|since| since.elapsed() >= self.shared.patience()) {
+            return self.missing.clear();
+        }
+        self.missing.extend(before.table.values().map(|member| member.life));
+        let here: BTreeSet<u64> = table.values().map(|member| member.life).collect();
+        self.missing.retain(|life| !here.contains(life));
     }
 
     /// Whether everybody who may hold a session has said so in this data set. A node of which nothing is heard for as long

@@ -1,7 +1,7 @@
 //! What this node holds, and what the store has yet to be told of it.
 //!
 //! ```text
-//!            begin              granted                        refresh, new term
+//!            begin    declined  granted                        refresh, new term
 //! (nothing) -------> Asked --------------------> Held <----------------------------.
 //!                      | nobody answered           |  told                         |
 //!                      v                           '-----------> Owed --assert-----'
@@ -140,7 +140,9 @@ impl Ledger {
         }
     }
 
-    /// It was granted by the data set of `term`. Whether that is the one of now; otherwise there is a job.
+    /// It was granted by the data set of `term`. Whether that is the one of now; otherwise whoever still holds it has to say so
+    /// in this one: a job, for which others wait.
+    #[must_use]
     pub fn granted(&mut self, lease: LeaseId, term: u64) -> bool {
         let is_now = term == self.term;
         if let Some(entry) = self.leases.get_mut(&lease) {

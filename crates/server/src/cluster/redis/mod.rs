@@ -33,8 +33,8 @@ use self::scripts::{Beat, Intent, Scripts};
 use self::state::{Card, State, Term};
 use self::talk::{MAX_UNSAID, Questions, Unsaid};
 use super::{
-    Answer, Audience, Claim, Cluster, Follower, Health, Holder, Incarnation, LeaseId, Node, Outcome, Question, Report,
-    Told, Trouble,
+    Answer, Audience, Claim, Cluster, Follower, Health, Holder, Holders, Incarnation, LeaseId, Node, Outcome, Question,
+    Report, Told, Trouble,
 };
 use crate::config;
 use crate::wire::millis;
@@ -208,7 +208,7 @@ impl Cluster for Redis {
         self.shared.post(&note);
     }
 
-    fn holders(&self, user: UserId) -> Answer<Option<Vec<Holder>>> {
+    fn holders(&self, user: UserId) -> Answer<Holders> {
         Answer::Later(Box::pin(Arc::clone(&self.shared).holders(user)))
     }
 

@@ -186,13 +186,21 @@ impl Scripts {
 }
 
 impl Scripts {
-    /// Who holds the places of a user.
-    pub(super) async fn holders(&self, link: &Link, user: &UserId) -> Result<Vec<Holder>, Trouble> {
+    /// Who holds the places of a user; none where the data set of the term is no longer this one.
+    pub(super) async fn holders(
+        &self,
+        link: &Link,
+        term: &Term,
+        user: &UserId,
+    ) -> Result<Option<Vec<Holder>>, Trouble> {
         let keys = self.keys.user(user);
         let mut call = self.holders.prepare_invoke();
-        call.key(keys.held).key(keys.facts);
-        match parts(link.run(&call).await?).split_first() {
-            Some((word, holders)) if text(word) == Some("holders") => Ok(holders.iter().filter_map(holder).collect()),
+        call.key(keys.held).key(keys.facts).key(self.keys.cluster()).arg(&term.generation);
+        let answer = parts(link.run(&call).await?);
+        let (word, holders) = answer.split_first().ok_or(Trouble::Foreign)?;
+        match text(word) {
+            Some("holders") => Ok(Some(holders.iter().filter_map(holder).collect())),
+            Some("fenced") => Ok(None),
             Some(_) | None => Err(Trouble::Foreign),
         }
     }

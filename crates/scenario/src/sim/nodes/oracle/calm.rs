@@ -11,6 +11,9 @@ use super::{Mark, Oracle, Rule};
 /// lease, the whole wait of a newcomer who came just before that was over, and a beat.
 const COUNTS_AFTER: Duration = Duration::from_millis(10_000 + 12_500 + 1_000);
 
+/// A node lease, by the fastest clock.
+const DEAD_AFTER: Duration = Duration::from_secs(9);
+
 /// After so long without trouble every node has seen every other one in the table.
 const MEETS_AFTER: Duration = Duration::from_secs(3);
 
@@ -93,6 +96,10 @@ impl Oracle {
         let Some(redis) = self.calm.redis_since else { return };
         // Nobody waits for whom he has not seen. A clock that jumps ahead makes every node lease run out, and the data set old.
         if !self.calm.have_met || self.calm.clock_set > Some(self.calm.lost_at) {
+            return;
+        }
+        // Who could not say what he holds for as long as a lease lasts is taken for dead.
+        if redis > self.calm.lost_at && now.since(self.calm.lost_at) >= DEAD_AFTER {
             return;
         }
         let since = self.calm.lost_at.max(redis);

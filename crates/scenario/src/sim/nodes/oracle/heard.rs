@@ -48,6 +48,9 @@ impl Oracle {
                 self.tally.opened += 1;
                 self.answered(now, context.connection());
                 if let Some(session) = self.sessions.get_mut(&(seat, context.key().clone())) {
+                    if session.connections.is_empty() {
+                        session.attended = now;
+                    }
                     session.connections.push(context.connection());
                     session.changed = now;
                 }

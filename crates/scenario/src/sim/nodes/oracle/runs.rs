@@ -42,7 +42,9 @@ impl Oracle {
             let is_heard = |connection: &_| !self.silent.contains(connection);
             let is_busy =
                 self.runs.get(at).is_some_and(|runs| runs.values().any(|since| now.since(*since) >= KNOWS_AFTER));
-            is_busy && now.since(session.changed) >= KNOWS_AFTER && session.connections.iter().any(is_heard)
+            // A run is the thread's, and may be older than the tab that came back to it.
+            let is_known = now.since(session.attended) >= KNOWS_AFTER;
+            is_busy && is_known && session.connections.iter().any(is_heard)
         };
         let mut sessions = self.sessions.iter();
         let Some((at, _)) = sessions.find(|it| has_lease(it.1, taken) && is_guarded(it)) else {

@@ -15,7 +15,7 @@ fn holding(numbers: std::ops::Range<u64>) -> Ledger {
     for number in numbers {
         ledger.begin(&claim(number));
         ledger.sent(claim(number).lease);
-        ledger.granted(claim(number).lease, 1);
+        assert!(ledger.granted(claim(number).lease, 1));
     }
     ledger
 }
@@ -36,7 +36,7 @@ fn a_new_data_set_is_told_everything_that_is_held_and_only_then_is_all_told() {
     assert_eq!(asserted(&ledger), [0, 1, 2]);
     for number in 0..3 {
         assert!(!ledger.is_told());
-        ledger.granted(claim(number).lease, 2);
+        assert!(ledger.granted(claim(number).lease, 2));
     }
     assert!(ledger.is_told());
 }
@@ -47,7 +47,7 @@ fn what_the_data_set_before_granted_is_told_to_the_one_after_it() {
     ledger.begin(&claim(7));
     ledger.sent(claim(7).lease);
     ledger.begin_term(2);
-    ledger.granted(claim(7).lease, 1);
+    assert!(!ledger.granted(claim(7).lease, 1));
     assert_eq!(asserted(&ledger), [7]);
 }
 
@@ -131,7 +131,7 @@ fn a_lease_that_is_over_is_said_once_and_never_told_again() {
     ledger.begin_term(2);
     assert_eq!(ledger.taken(claim(0).lease), Some(claim(0).user));
     assert_eq!(ledger.taken(claim(0).lease), None);
-    ledger.granted(claim(0).lease, 2);
+    assert!(ledger.granted(claim(0).lease, 2));
     assert!(ledger.is_told() && ledger.jobs(9).is_empty() && ledger.is_empty());
 }
 

@@ -50,20 +50,45 @@ fn while_a_node_has_not_said_what_it_holds_newcomers_wait_and_then_it_is_unknown
 }
 
 #[test]
-fn after_a_loss_nobody_is_told_an_incomplete_list_of_a_users_places() {
+fn after_a_loss_nobody_is_told_that_an_incomplete_list_of_a_users_places_is_all() {
     let server = Server::start();
     let nodes = [TestNode::start(patient(&server)), TestNode::start(patient(&server))];
     let held: BTreeSet<LeaseId> = nodes.iter().flat_map(|node| node.hold("u", 9, 2)).collect();
     let user = UserId::parse("u").unwrap();
+    let told = |node: &TestNode| {
+        let Holders { known, is_all } = node.wait(node.redis.holders(user.clone()).wait());
+        (known.iter().map(|holder| holder.lease).collect::<BTreeSet<_>>(), is_all)
+    };
     for _ in 0..3 {
         server.flush_all();
-        let told = nodes[0].wait(nodes[0].redis.holders(user.clone()).wait()).expect("both say it within two seconds");
-        assert_eq!(told.iter().map(|holder| holder.lease).collect::<BTreeSet<_>>(), held);
+        assert_eq!(told(&nodes[0]), (held.clone(), true), "both have said it within two seconds");
     }
     let [asks, mut stopped] = nodes;
     stopped.stop();
     server.flush_all();
-    assert_eq!(asks.wait(asks.redis.holders(user).wait()), None, "nobody knows what the other one holds");
+    let (known, is_all) = told(&asks);
+    assert!(known.len() == 2 && known.is_subset(&held) && !is_all, "what the other one holds nobody knows: {known:?}");
+}
+
+#[test]
+fn who_is_out_of_the_table_because_redis_was_away_is_waited_for_after_a_loss() {
+    let server = Server::start();
+    let mut late = TestNode::start(patient(&server));
+    let first = TestNode::start(patient(&server));
+    late.hold("u", 1, 1);
+    until("both know each other", || first.redis.nodes().len() == 2);
+    // Away for longer than a lease: nobody can renew his own.
+    late.stop();
+    server.freeze();
+    until("its lease is over", || first.redis.answered() > Some(Duration::from_millis(10_200)));
+    server.thaw();
+    until("one is back, and alone", || first.is_healthy() && first.redis.nodes().len() == 1);
+    server.flush_all();
+    let newcomer = first.acquire(&first.claim("u", 1));
+    assert_eq!(newcomer, Outcome::Unknown(Trouble::Unsettled), "nobody knows what the other one holds");
+    late.go_on();
+    until("both have said what they hold", || matches!(first.acquire(&first.claim("u", 1)), Outcome::Denied { .. }));
+    assert!(late.heard.taken().is_empty());
 }
 
 #[test]
